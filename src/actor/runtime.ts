@@ -1,0 +1,238 @@
+/**
+ * The actor of this process: its identity, listeners, connections and exposed functions, and the order in which all of
+ * it ends. Discovery and the process tree attach themselves to it; it does not know them.
+ */
+import { Peers } from "../channel/peers.ts";
+import type { Peer } from "../channel/peer.ts";
+import { asError, ContextCancelledError } from "../errors.ts";
+import { type ActorId, describeActor } from "../identity.ts";
+import type { Limits } from "../limits.ts";
+import { logger, setLogName } from "../log.ts";
+import { Dispatcher } from "../rpc/dispatch.ts";
+import { Session } from "../rpc/session.ts";
+import { outsideTasks } from "../rpc/task.ts";
+import { type Address, formatAddress, parseAddress } from "../transport/address.ts";
+import { interfaceAddresses, ipVersion, isWildcard } from "../transport/host.ts";
+import { tcpTransport } from "../transport/tcp.ts";
+import type { Listener } from "../transport/transport.ts";
+import { unixTransport } from "../transport/unix.ts";
+import { Kind, type Message } from "../wire/messages.ts";
+import type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor.ts";
+
+const log = logger("actor");
+
+/** Takes a message of its kind from a session. A throw of `FrameError` closes the connection. */
+export type Service = (session: Session, message: Message) => void;
+
+/** What discovery adds to an actor. */
+export interface DiscoveryPart {
+  readonly isRegistrar: boolean;
+  readonly registryAddrs: readonly Address[];
+  lookupStats(): LookupStats;
+  registrarStats(): RegistrarStats | undefined;
+}
+
+/** Work at the end of the actor, in phases: children first, then the registration, then what is left. */
+export type EndPhase = "children" | "registration" | "rest";
+
+export class Runtime implements Actor {
+  readonly id: ActorId;
+  readonly isRoot: boolean;
+  readonly limits: Limits;
+  readonly peers: Peers<Session>;
+  readonly dispatcher: Dispatcher;
+  discovery: DiscoveryPart | undefined;
+  readonly #controller = new AbortController();
+  /** By the address that was asked for; a port of 0 has become a real one in the listener's own. */
+  readonly #listeners = new Map<Address, Listener>();
+  #addrs: readonly Address[] = [];
+  readonly #services: (Service | undefined)[] = [];
+  readonly #onSessionEnd = new Set<(session: Session) => void>();
+  readonly #endings: Record<EndPhase, Set<() => Promise<void>>> = {
+    children: new Set(),
+    registration: new Set(),
+    rest: new Set(),
+  };
+  readonly #ended = new Set<() => void>();
+  #ending: Promise<void> | undefined;
+
+  constructor(id: ActorId, limits: Limits, isRoot: boolean) {
+    this.id = id;
+    this.limits = limits;
+    this.isRoot = isRoot;
+    this.dispatcher = new Dispatcher(id);
+    this.peers = new Peers<Session>(
+      () => ({ id, addrs: this.#addrs, isRegistrar: this.isRegistrar }),
+      limits,
+      (peer: Peer<Session>) => new Session(peer, this),
+    );
+    setLogName(id.name);
+    this.serve(Kind.stop, (session, message) => void this.#onStop(session, message[1] as number));
+  }
+
+  get name(): string {
+    return this.id.name;
+  }
+
+  get uuid(): string {
+    return this.id.uuid;
+  }
+
+  get addrs(): readonly Address[] {
+    return this.#addrs;
+  }
+
+  get registryAddrs(): readonly Address[] {
+    return this.discovery?.registryAddrs ?? [];
+  }
+
+  get isRegistrar(): boolean {
+    return this.discovery?.isRegistrar ?? false;
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  stats(): ActorStats {
+    let callsInFlight = 0;
+    for (const peer of this.peers) callsInFlight += peer.handler.callsInFlight;
+    const registrar = this.discovery?.registrarStats();
+    return Object.freeze({
+      peers: this.peers.size,
+      callsInFlight,
+      lookups: Object.freeze(this.discovery?.lookupStats() ?? { requests: 0, hits: 0, pushes: 0 }),
+      ...(registrar === undefined ? {} : { registrar: Object.freeze(registrar) }),
+    });
+  }
+
+  /**
+   * Binds an address. What it adds to `addrs` can be dialled: a wildcard becomes the addresses of this host.
+   *
+   * @throws {AddressError} when it cannot be bound
+   */
+  async listen(address: Address): Promise<void> {
+    const parsed = parseAddress(address);
+    // sockets belong to the actor, not to the task that happened to open them
+    const accept = this.peers.accept.bind(this.peers);
+    const listener = await outsideTasks(() =>
+      parsed.transport === "unix"
+        ? unixTransport.listen(parsed, accept)
+        : tcpTransport.listen(parsed, accept),
+    );
+    this.#listeners.set(address, listener);
+    this.#advertise();
+    log.info?.(`listening on ${formatAddress(listener.address)}`);
+  }
+
+  /** What an address became when it was bound, or undefined when it is not. */
+  boundAddress(address: Address): Address | undefined {
+    const listener = this.#listeners.get(address);
+    return listener && formatAddress(listener.address);
+  }
+
+  /** Closes listeners again: those of the given addresses, or all. */
+  unlisten(addresses: Iterable<Address> = Array.from(this.#listeners.keys())): void {
+    for (const address of addresses) {
+      this.#listeners.get(address)?.close();
+      this.#listeners.delete(address);
+    }
+    this.#advertise();
+  }
+
+  #advertise(): void {
+    this.#addrs = Object.freeze(Array.from(this.#listeners.values()).flatMap(advertised));
+  }
+
+  /** Hands messages of `kind` to `service`, or to nobody any more. */
+  serve(kind: Kind, service: Service | undefined): void {
+    this.#services[kind] = service;
+  }
+
+  onService(session: Session, message: Message): boolean {
+    const service = this.#services[message[0]];
+    service?.(session, message);
+    return service !== undefined;
+  }
+
+  /** Hears of each session's end, in the moment of it; returns the function that takes it back. */
+  watchSessions(onEnd: (session: Session) => void): () => void {
+    this.#onSessionEnd.add(onEnd);
+    return () => this.#onSessionEnd.delete(onEnd);
+  }
+
+  onSessionEnd(session: Session): void {
+    for (const onEnd of this.#onSessionEnd) onEnd(session);
+  }
+
+  /** Has `work` done when the actor ends; returns the function that takes it back. */
+  atEnd(phase: EndPhase, work: () => Promise<void>): () => void {
+    this.#endings[phase].add(work);
+    return () => this.#endings[phase].delete(work);
+  }
+
+  cancel(reason: Error = new ContextCancelledError(this.id, "the actor was cancelled")): Promise<void> {
+    this.#ending ??= this.#end(reason, undefined);
+    return this.#ending;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cancel();
+  }
+
+  /** Has `listener` called when the actor has ended. */
+  onEnded(listener: () => void): void {
+    this.#ended.add(listener);
+  }
+
+  /** Removes socket files at once, for a process that is exiting. */
+  abandon(): void {
+    this.unlisten();
+  }
+
+  async #onStop(session: Session, id: number): Promise<void> {
+    const reason = new ContextCancelledError(session.peer.id, "cancelActor");
+    if (this.#ending === undefined) {
+      this.#ending = this.#end(reason, () => session.reply(id, true));
+    } else {
+      await this.#ending;
+    }
+  }
+
+  /** Each phase is done, whatever fails in it; failures are logged, since there is nobody left to take them. */
+  async #end(reason: Error, acknowledge: (() => void) | undefined): Promise<void> {
+    log.info?.(`ending: ${reason.message}`);
+    this.#controller.abort(reason);
+    for (const peer of this.peers) peer.handler.abortTasks(reason);
+    await this.#runEndings("children");
+    await this.#runEndings("registration");
+    acknowledge?.();
+    await this.#runEndings("rest");
+    this.unlisten();
+    await this.peers.close("cancelled");
+    log.info?.(`${describeActor(this.id)} ended`);
+    for (const listener of this.#ended) listener();
+  }
+
+  async #runEndings(phase: EndPhase): Promise<void> {
+    const work = Array.from(this.#endings[phase]);
+    this.#endings[phase].clear();
+    for (const result of await Promise.allSettled(work.map((one) => one()))) {
+      if (result.status === "rejected") log.warn?.(`while ending: ${asError(result.reason).message}`);
+    }
+  }
+}
+
+/** The addresses at which others reach a listener. */
+function advertised(listener: Listener): Address[] {
+  const { address } = listener;
+  if (address.transport === "unix" || !isWildcard(address.host)) return [formatAddress(address)];
+  const v4 = address.host === "0.0.0.0";
+  const hosts = [v4 ? "127.0.0.1" : "::1"];
+  for (const host of interfaceAddresses()) {
+    // link-local addresses mean nothing without an interface
+    const fits = ipVersion(host) === (v4 ? 4 : 6) && !/^fe80:/i.test(host);
+    if (fits && !hosts.includes(host)) hosts.push(host);
+  }
+  return hosts.map((host) => formatAddress({ transport: "tcp", host, port: address.port }));
+}

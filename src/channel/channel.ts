@@ -1,0 +1,215 @@
+/**
+ * Typed messages both ways over a link.
+ *
+ * Everything that is sent in one turn of the event loop leaves in one write. A channel ends in one of four ways, and
+ * tells its handler once; a bye is what separates a peer that left from one that died.
+ */
+import { asError, FrameError, LimitError, TransportClosedError } from "../errors.ts";
+import type { Limits } from "../limits.ts";
+import { logger } from "../log.ts";
+import type { Link, LinkEnd, LinkReader } from "../transport/transport.ts";
+import { Batch, decode } from "../wire/codec.ts";
+import { FrameDecoder, type FrameSink } from "../wire/frame.ts";
+import { checkMessage, Kind, type Message } from "../wire/messages.ts";
+
+const log = logger("channel");
+
+/** The first frames come from a stranger: hello and nothing larger. */
+const maxHelloBytes = 65_536;
+/** On links that can fall silent: how often to ask for a sign of life, and how many may stay unanswered. */
+const pingIntervalMs = 2_000;
+const pingsUnanswered = 3;
+
+/** closed: by this side. peer-closed: with a bye. peer-died: without one. error: broken rules, or a broken link. */
+export interface ChannelEnd {
+  readonly reason: "closed" | "peer-closed" | "peer-died" | "error";
+  readonly error?: Error;
+}
+
+export interface ChannelHandler {
+  /** A message of any kind but those of the channel itself (bye, ping, pong). A throw closes the channel. */
+  onMessage(message: Message): void;
+  /** Called exactly once, after the last message. */
+  onEnd(end: ChannelEnd): void;
+}
+
+export class Channel implements LinkReader {
+  handler: ChannelHandler = { onMessage() {}, onEnd() {} };
+  readonly link: Link;
+  readonly #limits: Limits;
+  readonly #decoder = new FrameDecoder(maxHelloBytes);
+  readonly #batch = new Batch();
+  #flushScheduled = false;
+  #end: ChannelEnd | undefined;
+  #pingTimer: Timer | undefined;
+  #unanswered = 0;
+
+  constructor(link: Link, limits: Limits) {
+    this.link = link;
+    this.#limits = limits;
+    link.reader = this;
+  }
+
+  /** Whether messages can still be sent. */
+  get isOpen(): boolean {
+    return this.#end === undefined;
+  }
+
+  /** How it ended, once it has. */
+  get end(): ChannelEnd | undefined {
+    return this.#end;
+  }
+
+  /** Opens it for the full protocol, after the handshake. */
+  establish(): void {
+    this.#decoder.maxFrameBytes = this.#limits.maxFrameBytes;
+    if (this.link.mayFallSilent) {
+      this.#pingTimer = setInterval(() => this.#ping(), pingIntervalMs);
+      this.#pingTimer.unref();
+    }
+  }
+
+  /**
+   * Queues a message for the end of this turn.
+   *
+   * @throws {TransportClosedError} when the channel has ended
+   * @throws {LimitError} when `maxPendingSendBytes` wait already, or the frame is too large; nothing was queued
+   * @throws {EncodeError} when it cannot be encoded; nothing was queued
+   */
+  send(message: Message): void {
+    if (this.#end !== undefined) throw closedError(this.#end, this.link.remote);
+    if (this.link.pendingBytes > 0) this.#checkPending();
+    this.#batch.add(message, this.#limits.maxFrameBytes);
+    if (this.#batch.full) this.flush();
+    else if (!this.#flushScheduled) {
+      this.#flushScheduled = true;
+      // ticks run when the microtasks of this turn are done: whatever they send is in the same write
+      queueMicrotask(this.#scheduleFlush);
+    }
+  }
+
+  /** For messages that nobody waits for: a peer that does not take them loses the connection. */
+  post(message: Message): void {
+    if (this.#end !== undefined) return;
+    try {
+      this.send(message);
+    } catch (error) {
+      this.abort(asError(error));
+    }
+  }
+
+  /** Writes what waits. */
+  flush(): void {
+    if (this.#end === undefined) this.#batch.drain(this.#write);
+  }
+
+  /** Says goodbye and ends in order: nothing that was sent before is lost. */
+  async close(reason = "closed"): Promise<void> {
+    if (this.#end === undefined) {
+      this.#batch.add([Kind.bye, reason], this.#limits.maxFrameBytes);
+      this.flush();
+      this.#finish({ reason: "closed" });
+    }
+    await this.link.close();
+  }
+
+  /** Ends at once. */
+  abort(error: Error): void {
+    log.info?.(`${this.link.remote}: closing: ${error.message}`);
+    this.#finish({ reason: "error", error });
+    this.link.abort(error);
+  }
+
+  /** Asks for a sign of life now, on a link where silence can mean a dead peer. */
+  checkPeer(): void {
+    if (this.link.mayFallSilent && this.isOpen) this.#ping();
+  }
+
+  onData(chunk: Uint8Array): void {
+    this.#unanswered = 0;
+    try {
+      this.#decoder.push(chunk, this.#onFrame);
+    } catch (error) {
+      if (!(error instanceof FrameError)) log.error?.(`${this.link.remote}: ${asError(error).stack}`);
+      this.abort(asError(error));
+    }
+  }
+
+  onEnd(end: LinkEnd): void {
+    if (end.kind === "failed") this.#finish({ reason: "peer-died", error: end.error });
+    else if (this.#decoder.end() === "clean") this.#finish({ reason: "peer-died" });
+    else this.#finish({ reason: "peer-died", error: new FrameError("input ended inside a frame") });
+  }
+
+  readonly #onFrame: FrameSink = (source, start, end) => {
+    const message = checkMessage(decode(source, start, end));
+    switch (message[0]) {
+      case Kind.bye:
+        this.#finish({ reason: "peer-closed" });
+        void this.link.close();
+        break;
+      case Kind.ping:
+        this.post([Kind.pong, message[1]]);
+        break;
+      case Kind.pong:
+        break;
+      default:
+        this.handler.onMessage(message);
+    }
+    return this.#end === undefined;
+  };
+
+  readonly #write = (bytes: Uint8Array, start: number, end: number, stable: boolean): void => {
+    this.link.write(bytes, start, end, stable);
+  };
+
+  readonly #scheduleFlush = (): void => {
+    process.nextTick(this.#flushNow);
+  };
+
+  readonly #flushNow = (): void => {
+    this.#flushScheduled = false;
+    this.flush();
+  };
+
+  #checkPending(): void {
+    const pending = this.link.pendingBytes + this.#batch.pendingBytes;
+    const { maxPendingSendBytes } = this.#limits;
+    if (pending > maxPendingSendBytes) {
+      throw new LimitError(
+        `${pending} B wait for ${this.link.remote}, which does not read them: maxPendingSendBytes is ${maxPendingSendBytes}`,
+      );
+    }
+  }
+
+  #ping(): void {
+    if (++this.#unanswered > pingsUnanswered) {
+      this.abort(
+        new TransportClosedError(`${this.link.remote} is silent for ${pingIntervalMs * pingsUnanswered} ms`),
+      );
+    } else {
+      this.post([Kind.ping, this.#unanswered]);
+    }
+  }
+
+  #finish(end: ChannelEnd): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    clearInterval(this.#pingTimer);
+    this.#batch.clear();
+    log.debug?.(`${this.link.remote}: ended: ${end.reason}${end.error ? `: ${end.error.message}` : ""}`);
+    this.handler.onEnd(end);
+  }
+}
+
+/** What pending work of an ended channel is rejected with. */
+export function closedError(end: ChannelEnd, remote: string): TransportClosedError {
+  if (end.error instanceof TransportClosedError) return end.error;
+  const how = {
+    closed: "was closed on this side",
+    "peer-closed": "was closed by the peer",
+    "peer-died": "was lost: the peer died",
+    error: "was closed on an error",
+  }[end.reason];
+  return new TransportClosedError(`connection to ${remote} ${how}`, { cause: end.error });
+}

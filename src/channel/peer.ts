@@ -1,0 +1,161 @@
+/**
+ * One connected peer: its identity, its channel, and how many here use it.
+ *
+ * When the last user lets go, the connection idles for a while and is then closed, but only if the other side agrees:
+ * `idle` offers, `idleAgreed` promises not to use it, and the offerer then says bye, or `resume` if it was needed after
+ * all. So no call is ever lost to an idle close.
+ */
+import { TransportClosedError } from "../errors.ts";
+import { type ActorId, describeActor } from "../identity.ts";
+import { logger } from "../log.ts";
+import type { Address } from "../transport/address.ts";
+import { Kind, type Message } from "../wire/messages.ts";
+import { type Channel, type ChannelEnd, closedError } from "./channel.ts";
+import type { Hello } from "./handshake.ts";
+
+const log = logger("channel");
+
+/** How long an unused connection stays open. */
+const idleMs = 2_000;
+
+/** The layer above, for one peer. */
+export interface PeerHandler {
+  /** Whether work is under way in either direction. */
+  readonly isBusy: boolean;
+  onMessage(message: Message): void;
+  onEnd(end: ChannelEnd): void;
+}
+
+export class Peer<H extends PeerHandler = PeerHandler> {
+  readonly id: ActorId;
+  readonly addrs: readonly Address[];
+  readonly isRegistrar: boolean;
+  readonly channel: Channel;
+  /** The address that was dialled, or the peer's first where it dialled us. */
+  readonly addr: Address;
+  readonly closed: Promise<ChannelEnd>;
+  readonly handler: H;
+  readonly #closed = Promise.withResolvers<ChannelEnd>();
+  #users = 0;
+  #idleTimer: Timer | undefined;
+  /** Set while the peer's offer to close is agreed to: the connection must not be used until it settles. */
+  #leaving: PromiseWithResolvers<void> | undefined;
+
+  readonly #forget: (peer: Peer<H>) => void;
+
+  constructor(
+    hello: Hello,
+    channel: Channel,
+    dialled: Address | undefined,
+    attach: (peer: Peer<H>) => H,
+    forget: (peer: Peer<H>) => void,
+  ) {
+    this.#forget = forget;
+    this.id = hello.id;
+    this.addrs = hello.addrs;
+    this.isRegistrar = hello.isRegistrar;
+    this.channel = channel;
+    this.addr = dialled ?? hello.addrs[0] ?? `unix://${hello.id.host}/unknown`;
+    this.closed = this.#closed.promise;
+    this.handler = attach(this);
+    channel.handler = { onMessage: (message) => this.#onMessage(message), onEnd: (end) => this.#onEnd(end) };
+    channel.establish();
+  }
+
+  get isOpen(): boolean {
+    return this.channel.isOpen;
+  }
+
+  /** Resolves when an agreed close has happened or was called off; undefined when there is none. */
+  get leaving(): Promise<void> | undefined {
+    return this.#leaving?.promise;
+  }
+
+  /** Keeps the connection until `release`. @throws {TransportClosedError} when it has ended */
+  acquire(): this {
+    const { end } = this.channel;
+    if (end !== undefined) throw closedError(end, describeActor(this.id));
+    this.#users++;
+    clearTimeout(this.#idleTimer);
+    return this;
+  }
+
+  release(): void {
+    if (--this.#users > 0 || !this.isOpen) return;
+    this.#startIdling();
+  }
+
+  async close(reason?: string): Promise<void> {
+    await this.channel.close(reason);
+  }
+
+  #startIdling(): void {
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = setTimeout(() => {
+      if (this.#inUse) this.#startIdling();
+      else this.channel.post([Kind.idle]);
+    }, idleMs);
+    this.#idleTimer.unref();
+  }
+
+  get #inUse(): boolean {
+    return this.#users > 0 || this.handler.isBusy;
+  }
+
+  #onMessage(message: Message): void {
+    switch (message[0]) {
+      case Kind.idle:
+        if (this.#inUse) return; // this side will offer when it is done
+        this.#leaving ??= Promise.withResolvers<void>();
+        this.channel.post([Kind.idleAgreed]);
+        return;
+      case Kind.idleAgreed:
+        if (this.#inUse) {
+          this.channel.post([Kind.resume]);
+        } else {
+          log.debug?.(`${describeActor(this.id)}: closing the idle connection`);
+          void this.channel.close("idle");
+        }
+        return;
+      case Kind.resume:
+        this.#settle();
+        return;
+      default:
+        this.handler.onMessage(message);
+    }
+  }
+
+  #onEnd(end: ChannelEnd): void {
+    clearTimeout(this.#idleTimer);
+    this.#forget(this);
+    this.#closed.resolve(end);
+    this.handler.onEnd(end);
+    this.#settle();
+  }
+
+  #settle(): void {
+    this.#leaving?.resolve();
+    this.#leaving = undefined;
+  }
+}
+
+/** No address of an actor led to it: each refused, or was somebody else's. */
+export class UnreachableError extends TransportClosedError {
+  readonly failures: readonly Error[];
+
+  constructor(id: { readonly name: string; readonly uuid: string }, failures: readonly Error[]) {
+    const why = failures.map((failure) => failure.message).join("; ");
+    super(
+      `${id.name}#${id.uuid.slice(0, 8)} cannot be reached: ${why || "no address of it can be dialled from here"}`,
+      {
+        cause:
+          failures.length === 1
+            ? failures[0]
+            : failures.length > 1
+              ? new AggregateError(failures, why)
+              : undefined,
+      },
+    );
+    this.failures = failures;
+  }
+}

@@ -1,0 +1,91 @@
+import { type Stage, TimeoutError } from "./errors.ts";
+
+/** setTimeout fires at once for anything longer. */
+const longestTimerMs = 0x7fff_ffff;
+
+/** The two ways in which a caller bounds an operation. */
+export interface Bounds {
+  /** Aborting rejects with the signal's own reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds for the whole operation, all its stages together. */
+  readonly timeout?: number | undefined;
+}
+
+/**
+ * One deadline and one signal for all the steps of an operation, so that a timeout can name the step that was under
+ * way.
+ */
+export class Deadline {
+  readonly signal: AbortSignal | undefined;
+  readonly #endsAt: number;
+  readonly #what: string;
+
+  /** @throws {RangeError} when `timeout` is not a number of milliseconds from 0 */
+  constructor(bounds: Bounds, what: string) {
+    const { signal, timeout } = bounds;
+    if (timeout !== undefined && !(timeout >= 0)) {
+      throw new RangeError(`timeout must be a number of milliseconds from 0, got ${String(timeout)}`);
+    }
+    this.signal = signal;
+    this.#endsAt = timeout === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeout;
+    this.#what = what;
+  }
+
+  /** Milliseconds left; never negative, Infinity without a timeout. */
+  get remainingMs(): number {
+    return Math.max(0, this.#endsAt - performance.now());
+  }
+
+  /** The error for running out of time in `stage`. */
+  expired(stage: Stage): TimeoutError {
+    return new TimeoutError(stage, `${this.#what}: deadline passed in stage "${stage}"`);
+  }
+
+  /** Throws when the signal is aborted or the time is up. */
+  check(stage: Stage): void {
+    this.signal?.throwIfAborted();
+    if (this.remainingMs === 0) throw this.expired(stage);
+  }
+
+  /**
+   * `work`, unless the signal or the deadline comes first. The loser keeps running; its rejection is swallowed, since
+   * nobody waits for it any more. Where the step changes under way, `stage` is asked at the end.
+   *
+   * @throws {TimeoutError} with `stage` when the time runs out
+   */
+  async race<T>(stage: Stage | (() => Stage), work: Promise<T>): Promise<T> {
+    const { signal } = this;
+    if (signal === undefined && this.#endsAt === Number.POSITIVE_INFINITY) return work;
+    work.catch(() => {});
+    const now = typeof stage === "function" ? stage : () => stage;
+    this.check(now());
+    const { promise, reject } = Promise.withResolvers<never>();
+    const timer =
+      this.#endsAt === Number.POSITIVE_INFINITY
+        ? undefined
+        : setTimeout(() => reject(this.expired(now())), Math.min(this.remainingMs, longestTimerMs));
+    const onAbort = (): void => reject(signal?.reason);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await Promise.race([work, promise]);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+}
+
+/** Resolves after `ms`, or rejects with the signal's reason. */
+export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  signal?.throwIfAborted();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  const onAbort = (): void => reject(signal?.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    await promise;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Who serves the registry addresses? Each is asked for its hello, with a bound, and what answers decides: join the
+ * registrar that is there, become it where all are absent, or refuse to boot over somebody else's socket.
+ */
+import type { Runtime } from "../actor/runtime.ts";
+import { Deadline } from "../deadline.ts";
+import { AddressError, asError, RegistryOccupiedError, systemCode, TimeoutError } from "../errors.ts";
+import { type ActorId, describeActor } from "../identity.ts";
+import { logger } from "../log.ts";
+import { outsideTasks } from "../rpc/task.ts";
+import type { Address } from "../transport/address.ts";
+import { isAbsent } from "../transport/dial.ts";
+
+const log = logger("discovery");
+
+const probeTries = 3;
+
+export type ProbeOutcome =
+  | { readonly kind: "registrar"; readonly addr: Address; readonly id: ActorId; readonly localHost: string }
+  | { readonly kind: "absent"; readonly addr: Address; readonly error: Error }
+  | { readonly kind: "occupied"; readonly addr: Address; readonly error: Error };
+
+/** Asks one registry address who is there. A silent one is asked three times, in `3 * probeTimeoutMs` in all. */
+export async function probeRegistry(
+  runtime: Runtime,
+  addr: Address,
+  signal?: AbortSignal,
+): Promise<ProbeOutcome> {
+  const { probeTimeoutMs } = runtime.limits;
+  let silent: Error | undefined;
+  for (let attempt = 1; attempt <= probeTries; attempt++) {
+    const deadline = new Deadline({ timeout: probeTimeoutMs, signal }, `probe of ${addr}`);
+    try {
+      const { hello, localHost } = await outsideTasks(() => runtime.peers.probe(addr, deadline));
+      const { id, isRegistrar } = hello;
+      if (isRegistrar) return { kind: "registrar", addr, id, localHost };
+      return {
+        kind: "occupied",
+        addr,
+        error: new Error(`${addr} is ${describeActor(id)}, which is no registrar`),
+      };
+    } catch (error) {
+      signal?.throwIfAborted();
+      log.debug?.(`probe ${attempt} of ${addr}: ${asError(error).message}`);
+      if (isAbsent(error)) return { kind: "absent", addr, error: asError(error) };
+      if (!(error instanceof TimeoutError)) return { kind: "occupied", addr, error: asError(error) };
+      silent = error;
+    }
+  }
+  const error = new Error(`${addr} accepts connections but says nothing (${probeTries} tries)`, {
+    cause: silent,
+  });
+  return { kind: "occupied", addr, error };
+}
+
+/** Asks all of them side by side. */
+export async function probeRegistries(
+  runtime: Runtime,
+  addrs: readonly Address[],
+  signal?: AbortSignal,
+): Promise<ProbeOutcome[]> {
+  return await Promise.all(addrs.map((addr) => probeRegistry(runtime, addr, signal)));
+}
+
+/** @throws {RegistryOccupiedError} when no registrar answered and something else did; `cause` says what */
+export function refuseOccupied(outcomes: readonly ProbeOutcome[]): void {
+  const occupied = outcomes.filter((outcome) => outcome.kind === "occupied");
+  if (occupied.length === 0) return;
+  const errors = occupied.map(({ error }) => error);
+  const where = occupied.map(({ addr }) => addr).join(", ");
+  throw new RegistryOccupiedError(
+    `registry address ${where} is occupied by something that does not answer as a registrar: ` +
+      `${errors.map(({ message }) => message).join("; ")}; free it, or choose another with registryAddrs`,
+    { cause: errors.length === 1 ? errors[0] : new AggregateError(errors) },
+  );
+}
+
+/**
+ * Binds every registry address: the kernel's bind is the election. All contenders bind in the same order, so who has
+ * the first has them all. Returns false, with nothing bound, when another was faster.
+ *
+ * @throws {AddressError} when an address cannot be bound at all
+ */
+export async function bindRegistry(runtime: Runtime, addrs: readonly Address[]): Promise<boolean> {
+  const bound: Address[] = [];
+  for (const addr of addrs.toSorted()) {
+    try {
+      await runtime.listen(addr);
+      bound.push(addr);
+    } catch (error) {
+      runtime.unlisten(bound);
+      if (error instanceof AddressError && systemCode(error.cause) === "EADDRINUSE") return false;
+      throw error;
+    }
+  }
+  return true;
+}

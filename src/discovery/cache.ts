@@ -1,0 +1,113 @@
+/**
+ * What this actor knows of one registrar's table: the names that it asked for, kept current by the registrar's pushes.
+ * Pure: no I/O, no clock. When the connection to the registrar ends, the whole cache is thrown away with it.
+ */
+import type { Registration } from "./registration.ts";
+
+/** A name that is kept current. An empty list is a known miss. */
+interface Known {
+  list: Registration[];
+  /** Used since the last sweep; spares it once. */
+  used: boolean;
+  /** Somebody waits for a change of it. */
+  waiters: Set<() => void> | undefined;
+}
+
+export class NameCache {
+  readonly #names = new Map<string, Known>();
+  readonly #limit: number;
+  readonly #onEvict: (name: string) => void;
+
+  /** `onEvict` gives the interest in a name back to the registrar. */
+  constructor(limit: number, onEvict: (name: string) => void) {
+    this.#limit = limit;
+    this.#onEvict = onEvict;
+  }
+
+  get size(): number {
+    return this.#names.size;
+  }
+
+  /** The instances of a name in the order of registration, or undefined when the cache does not know the name. */
+  get(name: string): readonly Registration[] | undefined {
+    const known = this.#names.get(name);
+    if (known === undefined) return undefined;
+    known.used = true;
+    return known.list;
+  }
+
+  /** The registrar's answer: from now on its pushes keep the name current. */
+  install(name: string, list: Registration[]): void {
+    const known = this.#names.get(name);
+    if (known !== undefined) {
+      known.list = list;
+      this.#wake(known);
+      return;
+    }
+    if (this.#names.size >= this.#limit) this.#evict();
+    this.#names.set(name, { list, used: true, waiters: undefined });
+  }
+
+  /** A pushed change: an actor registered, or changed its addresses. Returns whether the name is known. */
+  added(name: string, registration: Registration): boolean {
+    const known = this.#names.get(name);
+    if (known === undefined) return false;
+    const at = known.list.findIndex((one) => one.id.uuid === registration.id.uuid);
+    // lists are replaced, never changed: a lookup under way keeps the one that it has
+    known.list = at < 0 ? [...known.list, registration] : known.list.with(at, registration);
+    this.#wake(known);
+    return true;
+  }
+
+  /** A pushed change: an actor is gone. Returns whether the name is known. */
+  removed(name: string, uuid: string): boolean {
+    const known = this.#names.get(name);
+    if (known === undefined) return false;
+    known.list = known.list.filter((one) => one.id.uuid !== uuid);
+    this.#wake(known);
+    return true;
+  }
+
+  /**
+   * Has `onChange` called once, at the next change of a known name; it is not evicted meanwhile. Returns the function
+   * that takes it back.
+   */
+  watch(name: string, onChange: () => void): () => void {
+    const known = this.#names.get(name);
+    if (known === undefined) {
+      onChange();
+      return () => {};
+    }
+    (known.waiters ??= new Set()).add(onChange);
+    return () => known.waiters?.delete(onChange);
+  }
+
+  /** Ends it: everybody who waits is woken, and finds the cache replaced. */
+  clear(): void {
+    const all = Array.from(this.#names.values());
+    this.#names.clear();
+    for (const known of all) this.#wake(known);
+  }
+
+  #wake(known: Known): void {
+    const { waiters } = known;
+    known.waiters = undefined;
+    if (waiters !== undefined) for (const waiter of waiters) waiter();
+  }
+
+  /** Second chance: the oldest name that was not used since it was last passed over goes. */
+  #evict(): void {
+    for (let passes = 0; passes < 2; passes++) {
+      for (const [name, known] of this.#names) {
+        if (known.waiters !== undefined && known.waiters.size > 0) continue;
+        if (known.used) {
+          known.used = false;
+          continue;
+        }
+        this.#names.delete(name);
+        this.#onEvict(name);
+        return;
+      }
+    }
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * This actor's connection to one registrar: its registration there, and the cache of names that the registrar keeps
+ * current. All of it ends with the connection.
+ */
+import type { Runtime } from "../actor/runtime.ts";
+import type { Session } from "../rpc/session.ts";
+import { type Address, qualifyAddress } from "../transport/address.ts";
+import { Kind, type Message } from "../wire/messages.ts";
+import { NameCache } from "./cache.ts";
+import { decodeRegistration, type Registration } from "./registration.ts";
+
+/** Counted over all registrars; see `LookupStats`. */
+export interface LookupCounters {
+  requests: number;
+  hits: number;
+  pushes: number;
+}
+
+export class RegistrarLink {
+  readonly session: Session;
+  /** The registry addresses that lead to this registrar. */
+  readonly addrs: Set<Address> = new Set<Address>();
+  readonly cache: NameCache;
+  readonly #counters: LookupCounters;
+  readonly #underway = new Map<string, Promise<readonly Registration[]>>();
+
+  /** Takes over one `acquire` of the session's peer. */
+  constructor(session: Session, runtime: Runtime, counters: LookupCounters) {
+    this.session = session;
+    this.#counters = counters;
+    this.cache = new NameCache(runtime.limits.maxCachedNames, (name) =>
+      session.peer.channel.post([Kind.forget, name]),
+    );
+  }
+
+  get isOpen(): boolean {
+    return this.session.peer.isOpen;
+  }
+
+  /** Registers this actor with all its addresses, in one message; resolves when the registrar has acknowledged. */
+  async register(runtime: Runtime): Promise<void> {
+    const { id, addrs } = runtime;
+    await this.session.request(
+      Kind.register,
+      addrs.map((addr) => qualifyAddress(addr, id.host)),
+    );
+  }
+
+  async unregister(): Promise<void> {
+    await this.session.request(Kind.unregister);
+  }
+
+  /**
+   * The instances of a name in the order of registration: from memory when the name is known, else by one request that
+   * also asks for every later change. Synchronous in the first case.
+   */
+  lookup(name: string): readonly Registration[] | Promise<readonly Registration[]> {
+    const known = this.cache.get(name);
+    if (known !== undefined) {
+      this.#counters.hits++;
+      return known;
+    }
+    let request = this.#underway.get(name);
+    if (request === undefined) {
+      this.#counters.requests++;
+      request = this.session.ask([Kind.lookup, 0, name, true], (answer) => {
+        const list = readList(name, answer);
+        // in this very moment: a pushed change may be the next message in the same chunk
+        if (this.isOpen) this.cache.install(name, list);
+        return list;
+      });
+      const settled = (): void => void this.#underway.delete(name);
+      request.then(settled, settled);
+      this.#underway.set(name, request);
+    }
+    return request;
+  }
+
+  onAdded(message: Message): void {
+    this.#counters.pushes++;
+    const name = message[1] as string;
+    this.cache.added(name, decodeRegistration(name, message[2]));
+  }
+
+  onRemoved(message: Message): void {
+    this.#counters.pushes++;
+    this.cache.removed(message[1] as string, message[2] as string);
+  }
+
+  /** Tells the registrar that nobody answers at any address of `uuid`; it looks for itself. */
+  report(uuid: string): void {
+    this.session.peer.channel.post([Kind.report, uuid]);
+  }
+
+  /** What was cached through a connection that ended is void at that moment. */
+  onEnd(): void {
+    this.cache.clear();
+  }
+}
+
+/** One request to a registrar that is not kept: no interest, no cache. */
+export async function askOnce(
+  session: Session,
+  name: string,
+  counters: LookupCounters,
+): Promise<readonly Registration[]> {
+  counters.requests++;
+  return readList(name, await session.request(Kind.lookup, name, false));
+}
+
+function readList(name: string, answer: unknown): Registration[] {
+  return (Array.isArray(answer) ? (answer as unknown[]) : []).map((form) => decodeRegistration(name, form));
+}

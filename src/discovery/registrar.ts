@@ -1,0 +1,271 @@
+/**
+ * The table served to peers.
+ *
+ * Presence is a lease held by a connection: an entry goes in the moment its connection ends. Whoever looks a name up
+ * may take an interest in it; each change of that name is then pushed to them, before the change is acknowledged.
+ */
+import { ActorNameError, FrameError } from "../errors.ts";
+import { describeActor } from "../identity.ts";
+import { logger } from "../log.ts";
+import type { RegistrarStats } from "../actor/actor.ts";
+import type { Runtime } from "../actor/runtime.ts";
+import type { Session } from "../rpc/session.ts";
+import { currentTask } from "../rpc/task.ts";
+import { type Address, parseAddress, qualifyAddress } from "../transport/address.ts";
+import { removeDeadSocket } from "../transport/runtime-dir.ts";
+import { Kind, type Message } from "../wire/messages.ts";
+import {
+  encodeRegistration,
+  readRegisteredAddresses,
+  type Registration,
+  registrationOf,
+} from "./registration.ts";
+import { type Entry, RegistryTable } from "./table.ts";
+
+const log = logger("discovery");
+
+/** How long after taking over a registrar holds back an answer of "absent": those who were registered are coming. */
+const settleMs = 500;
+
+/** The holder of the registrar's own entry. */
+const self: unique symbol = Symbol("the registrar itself");
+type Holder = Session | typeof self;
+
+const served = [Kind.register, Kind.unregister, Kind.lookup, Kind.forget, Kind.report] as const;
+
+/** What the registrar keeps for each connection. */
+interface Client {
+  entry: Entry<Holder> | undefined;
+  interests: Set<string> | undefined;
+}
+
+export class RegistrarService {
+  readonly table: RegistryTable<Holder> = new RegistryTable<Holder>();
+  readonly #runtime: Runtime;
+  readonly #clients = new Map<Session, Client>();
+  /** Who wants to hear of a name's changes: peers by push, and this process by call. */
+  readonly #interested = new Map<string, Set<Session>>();
+  readonly #watchers = new Map<string, Set<() => void>>();
+  #ownEntry: Entry<Holder> | undefined;
+  #requests = 0;
+  #pushes = 0;
+  #settling: Promise<void> | undefined;
+  #settleTimer: Timer | undefined;
+  readonly #undo: (() => void)[];
+
+  /** Begins to serve. `takeover`: another registrar served before, so misses are held back for a moment. */
+  constructor(runtime: Runtime, takeover: boolean) {
+    this.#runtime = runtime;
+    runtime.serve(Kind.register, (session, message) => this.#onRegister(session, message));
+    runtime.serve(Kind.unregister, (session, message) => this.#onUnregister(session, message[1] as number));
+    runtime.serve(Kind.lookup, (session, message) => this.#onLookup(session, message));
+    runtime.serve(Kind.forget, (session, message) => this.#loseInterest(session, message[1] as string));
+    runtime.serve(Kind.report, (session, message) => this.#onReport(session, message[1] as string));
+    runtime.dispatcher.serve("registrar", {
+      findActor: (name) => this.#show(this.table.last(checkName(name))),
+      findActors: (name) => this.table.all(checkName(name)).map((entry) => this.#show(entry)),
+      listActors: () => Array.from(this.table.entries(), (entry) => this.#show(entry)),
+      waitForActor: (name) => this.#serveWait(checkName(name)),
+    });
+    this.#undo = [
+      runtime.watchSessions((session) => this.#onSessionEnd(session)),
+      runtime.atEnd("rest", async () => this.stop()),
+    ];
+    if (takeover) this.#settle();
+  }
+
+  /** Serves no more. Peers that took this for their registrar are let go. */
+  stop(): void {
+    for (const undo of this.#undo) undo();
+    for (const kind of served) this.#runtime.serve(kind, undefined);
+    this.#runtime.dispatcher.unserve("registrar");
+    clearTimeout(this.#settleTimer);
+    for (const name of Array.from(this.#watchers.keys())) this.#wake(name);
+    for (const session of this.#clients.keys()) void session.peer.close("no registrar any more");
+  }
+
+  /** Puts the registrar's own entry in, or its new addresses. */
+  registerSelf(): void {
+    const { id, addrs } = this.#runtime;
+    const qualified = addrs.map((addr) => qualifyAddress(addr, id.host));
+    this.#ownEntry = this.table.register(id, qualified, self, this.#ownEntry);
+    this.#announce(this.#ownEntry);
+  }
+
+  unregisterSelf(): void {
+    if (this.#ownEntry !== undefined) this.#remove(this.#ownEntry);
+    this.#ownEntry = undefined;
+  }
+
+  stats(): RegistrarStats {
+    const { size: actors, names, revision } = this.table;
+    return { actors, names, requests: this.#requests, pushes: this.#pushes, revision };
+  }
+
+  /** While it resolves, a name that is missing may still be on its way back; see `settleMs`. */
+  get settling(): Promise<void> | undefined {
+    return this.#settling;
+  }
+
+  /** Has `onChange` called once, at the next change of `name`; returns the function that takes it back. */
+  watch(name: string, onChange: () => void): () => void {
+    let watchers = this.#watchers.get(name);
+    if (watchers === undefined) this.#watchers.set(name, (watchers = new Set()));
+    watchers.add(onChange);
+    return () => {
+      watchers.delete(onChange);
+      if (watchers.size === 0 && this.#watchers.get(name) === watchers) this.#watchers.delete(name);
+    };
+  }
+
+  #client(session: Session): Client {
+    let client = this.#clients.get(session);
+    if (client === undefined)
+      this.#clients.set(session, (client = { entry: undefined, interests: undefined }));
+    return client;
+  }
+
+  #onRegister(session: Session, message: Message): void {
+    const client = this.#client(session);
+    // a peer registers what it is by its handshake, so no other can change the entry
+    const { id } = session.peer;
+    const addrs = readRegisteredAddresses(message[2], id.host);
+    client.entry = this.table.register(id, addrs, session, client.entry);
+    log.info?.(`registered ${describeActor(id)} at ${addrs.join(" ")}`);
+    this.#announce(client.entry);
+    session.reply(message[1] as number, client.entry.revision);
+  }
+
+  #onUnregister(session: Session, id: number): void {
+    const client = this.#client(session);
+    if (client.entry !== undefined) this.#remove(client.entry);
+    client.entry = undefined;
+    session.reply(id, this.table.revision);
+  }
+
+  #onLookup(session: Session, message: Message): void {
+    const [, id, name, interest] = message as unknown as [number, number, string, boolean];
+    this.#requests++;
+    if (interest) this.#takeInterest(session, name);
+    const settling = this.table.last(name) === undefined ? this.#settling : undefined;
+    const answer = (): void => session.reply(id, this.table.all(name).map(encodeRegistration));
+    if (settling === undefined) answer();
+    else void settling.then(answer);
+  }
+
+  #onReport(session: Session, uuid: string): void {
+    const reported = this.#runtime.peers.get(uuid);
+    log.info?.(`${describeActor(session.peer.id)} could not reach ${uuid}`);
+    // only the holder of an entry changes it; but whether the holder is still there can be looked at
+    reported?.channel.checkPeer();
+  }
+
+  #onSessionEnd(session: Session): void {
+    const client = this.#clients.get(session);
+    if (client === undefined) return;
+    this.#clients.delete(session);
+    for (const name of client.interests ?? []) this.#dropInterest(session, name);
+    const { entry } = client;
+    if (entry === undefined) return;
+    this.#remove(entry);
+    for (const addr of entry.addrs) this.#sweep(addr, entry);
+  }
+
+  /** A process that was killed leaves its socket file; who held its lease cleans it up. */
+  #sweep(addr: Address, entry: Entry<Holder>): void {
+    const parsed = parseAddress(addr);
+    if (parsed.transport === "unix" && entry.host === this.#runtime.id.host)
+      removeDeadSocket(parsed.path, entry.pid);
+  }
+
+  #takeInterest(session: Session, name: string): void {
+    const client = this.#client(session);
+    const interests = (client.interests ??= new Set());
+    const { maxCachedNames } = this.#runtime.limits;
+    // a peer bounds its cache itself; one that does not is not furrow
+    if (interests.size >= maxCachedNames * 2)
+      throw new FrameError(`interest in more than ${maxCachedNames * 2} names`);
+    interests.add(name);
+    let interested = this.#interested.get(name);
+    if (interested === undefined) this.#interested.set(name, (interested = new Set()));
+    interested.add(session);
+  }
+
+  #loseInterest(session: Session, name: string): void {
+    if (this.#clients.get(session)?.interests?.delete(name)) this.#dropInterest(session, name);
+  }
+
+  #dropInterest(session: Session, name: string): void {
+    const interested = this.#interested.get(name);
+    interested?.delete(session);
+    if (interested?.size === 0) this.#interested.delete(name);
+  }
+
+  #remove(entry: Entry<Holder>): void {
+    const revision = this.table.unregister(entry);
+    if (revision === 0) return;
+    log.info?.(`unregistered ${describeActor(entry.id)}`);
+    this.#push(entry.name, [Kind.removed, entry.name, entry.uuid, revision]);
+  }
+
+  #announce(entry: Entry<Holder>): void {
+    this.#push(entry.name, [Kind.added, entry.name, encodeRegistration(entry)]);
+  }
+
+  /** Tells everybody who is interested in the name. */
+  #push(name: string, message: Message): void {
+    const interested = this.#interested.get(name);
+    if (interested !== undefined) {
+      this.#pushes += interested.size;
+      for (const session of interested) session.peer.channel.post(message);
+    }
+    this.#wake(name);
+  }
+
+  #wake(name: string): void {
+    const watchers = this.#watchers.get(name);
+    if (watchers === undefined) return;
+    this.#watchers.delete(name);
+    for (const watcher of watchers) watcher();
+  }
+
+  #show(entry: Entry<Holder>): Registration;
+  #show(entry: Entry<Holder> | undefined): Registration | null;
+  #show(entry: Entry<Holder> | undefined): Registration | null {
+    return entry === undefined ? null : registrationOf(entry, currentTask().caller.host);
+  }
+
+  async #serveWait(name: string): Promise<Registration> {
+    const { signal } = currentTask();
+    for (;;) {
+      const entry = this.table.first(name);
+      if (entry !== undefined) return this.#show(entry);
+      signal.throwIfAborted();
+      const changed = Promise.withResolvers<void>();
+      const unwatch = this.watch(name, changed.resolve);
+      const onAbort = (): void => changed.reject(signal.reason);
+      signal.addEventListener("abort", onAbort, { once: true });
+      try {
+        await changed.promise;
+      } finally {
+        signal.removeEventListener("abort", onAbort);
+        unwatch();
+      }
+    }
+  }
+
+  #settle(): void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#settling = promise;
+    this.#settleTimer = setTimeout(() => {
+      this.#settling = undefined;
+      resolve();
+    }, settleMs);
+  }
+}
+
+function checkName(name: unknown): string {
+  if (typeof name !== "string")
+    throw new ActorNameError(`an actor name must be a string, got ${typeof name}`);
+  return name;
+}

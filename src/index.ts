@@ -1,0 +1,79 @@
+/**
+ * furrow: structured-concurrent actors for Bun, with discovery at its heart.
+ *
+ * The layers, each knowing only those before it:
+ *
+ *   errors, limits, log, deadline   what everything uses
+ *   wire/        frames, messages, and the values that cross
+ *   transport/   unix sockets and tcp; addresses
+ *   channel/     messages both ways; handshake; the connected peers
+ *   rpc/         calls, portals, remote errors
+ *   actor/       the actor of this process
+ *   discovery/   the table, the registrar, the cache, lookups
+ *   tree/        root, nursery, child processes
+ */
+export { currentActor } from "./actor/current.ts";
+export type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor/actor.ts";
+export {
+  findActor,
+  type FindOptions,
+  getPeerByName,
+  getRegistry,
+  queryActor,
+  type QueryResult,
+  waitForActor,
+  type WaitOptions,
+} from "./discovery/lookup.ts";
+export { Arbiter, Registrar } from "./discovery/registrar-kind.ts";
+export type { RegistrarApi, Registration } from "./discovery/registration.ts";
+export {
+  ActorDiedError,
+  ActorNameError,
+  ActorNotFoundError,
+  AddressError,
+  ContextCancelledError,
+  EncodeError,
+  FrameError,
+  FurrowError,
+  HandshakeError,
+  LaggedError,
+  LimitError,
+  NoRuntimeError,
+  NotExposedError,
+  RegistryExistsError,
+  RegistryOccupiedError,
+  RegistryUnavailableError,
+  RemoteActorError,
+  RuntimeExistsError,
+  SpawnError,
+  type Stage,
+  TimeoutError,
+  TransportClosedError,
+} from "./errors.ts";
+export type { ActorId } from "./identity.ts";
+export type { Limits } from "./limits.ts";
+export { LocalPortal } from "./rpc/portal.ts";
+export { currentTask } from "./rpc/task.ts";
+export type {
+  CallOptions,
+  PeerInfo as Peer,
+  Portal,
+  PortalClosed,
+  PortalGroup,
+  RunApi,
+} from "./rpc/types.ts";
+export {
+  type Address,
+  type AddressInput,
+  formatAddress,
+  parseAddress,
+  type ParsedAddress,
+  rankAddresses,
+  type TcpAddress,
+  toMultiaddr,
+  type Transport,
+  type UnixAddress,
+} from "./transport/address.ts";
+export { type Nursery, openNursery, type StartOptions } from "./tree/nursery.ts";
+export { getRoot, openRootActor, type RootOptions } from "./tree/root.ts";
+export { registerError } from "./wire/error-values.ts";

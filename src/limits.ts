@@ -1,0 +1,64 @@
+import { LimitError } from "./errors.ts";
+
+/** Every bound of the runtime. Times are milliseconds; sizes are bytes; children inherit them. */
+export interface Limits {
+  /** From an open connection to a finished handshake. Stops peers that connect and say nothing. */
+  readonly handshakeTimeoutMs: number;
+  /** From the start of a dial to an open connection, for each address. */
+  readonly dialTimeoutMs: number;
+  /** One try of asking a registry address who is there; a silent one gets three. */
+  readonly probeTimeoutMs: number;
+  /** How long a child may take to end after the cancel message, before SIGTERM. */
+  readonly stopGraceMs: number;
+  /** How long a child may take to end after SIGTERM, before SIGKILL. */
+  readonly stopTermMs: number;
+  /** The largest frame to accept. Stops a peer from making this process allocate without bound. */
+  readonly maxFrameBytes: number;
+  /** Bytes that may wait for a peer that does not read, for each connection. */
+  readonly maxPendingSendBytes: number;
+  /** Open connections. Stops a flood from using up the file descriptors. */
+  readonly maxConnections: number;
+  /** Calls that one peer may have in flight here. */
+  readonly maxCallsInFlight: number;
+  /** Messages that a stream or dialog may have under way, for each direction. */
+  readonly creditMessages: number;
+  /** Bytes that a stream or dialog may have under way, for each direction. */
+  readonly creditBytes: number;
+  /** Names that the lookup cache keeps current. */
+  readonly maxCachedNames: number;
+}
+
+export const defaultLimits: Limits = Object.freeze({
+  handshakeTimeoutMs: 5_000,
+  dialTimeoutMs: 5_000,
+  probeTimeoutMs: 1_000,
+  stopGraceMs: 1_000,
+  stopTermMs: 2_000,
+  maxFrameBytes: 67_108_864,
+  maxPendingSendBytes: 67_108_864,
+  maxConnections: 4_096,
+  maxCallsInFlight: 65_536,
+  creditMessages: 64,
+  creditBytes: 1_048_576,
+  maxCachedNames: 10_000,
+});
+
+/**
+ * The defaults with some of them changed.
+ *
+ * @throws {LimitError} when a name is no limit, or a value is no positive integer below 2^32
+ */
+export function resolveLimits(changes: Partial<Limits> = {}): Limits {
+  const limits: Record<string, number> = { ...defaultLimits };
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === undefined) continue;
+    if (!Object.hasOwn(defaultLimits, name)) {
+      throw new LimitError(`unknown limit "${name}"; known: ${Object.keys(defaultLimits).join(", ")}`);
+    }
+    if (!Number.isInteger(value) || value < 1 || value > 0xffff_ffff) {
+      throw new LimitError(`limit ${name} must be an integer from 1 to 4294967295, got ${String(value)}`);
+    }
+    limits[name] = value;
+  }
+  return Object.freeze(limits) as unknown as Limits;
+}

@@ -1,0 +1,88 @@
+/** The functions that peers may call: the own exports of the enabled modules, and nothing else. */
+import { NotExposedError, SpawnError } from "../errors.ts";
+import { type ActorId, describeActor } from "../identity.ts";
+import type { Task } from "./task.ts";
+
+type Callable = (...args: unknown[]) => unknown;
+
+/** Which verb a function answers to: a generator function streams, every other one is run (or opened). */
+interface Exposed {
+  readonly fn: Callable;
+  readonly streams: boolean;
+}
+
+const generatorPrototypes: ReadonlySet<unknown> = new Set([
+  Object.getPrototypeOf(function* () {}),
+  Object.getPrototypeOf(async function* () {}),
+]);
+
+export class Dispatcher {
+  readonly #self: ActorId;
+  readonly #exposed = new Map<string, Exposed>();
+  /** Functions of the runtime itself, on top of the user's; a user's function of the same name hides one. */
+  readonly #own = new Map<string, Exposed>();
+
+  constructor(self: ActorId) {
+    this.#self = self;
+  }
+
+  /**
+   * Lets peers call the functions that `namespace` exports under their own names: no `default`, no class.
+   *
+   * @throws {SpawnError} when a name is exposed already
+   */
+  expose(namespace: object, specifier: string): void {
+    for (const name of Object.keys(namespace)) {
+      const fn: unknown = (namespace as Record<string, unknown>)[name];
+      if (name === "default" || typeof fn !== "function" || isClass(fn)) continue;
+      if (this.#exposed.has(name)) {
+        throw new SpawnError(`function "${name}" is exported by ${specifier} and by another enabled module`);
+      }
+      this.#exposed.set(name, {
+        fn: fn as Callable,
+        streams: generatorPrototypes.has(Object.getPrototypeOf(fn)),
+      });
+    }
+  }
+
+  /** Lets peers call functions of the runtime, as `name` and as `<group>.<name>`, which no export can hide. */
+  serve(group: string, functions: Readonly<Record<string, Callable>>): void {
+    for (const [name, fn] of Object.entries(functions)) {
+      const exposed = { fn, streams: false };
+      this.#own.set(name, exposed).set(`${group}.${name}`, exposed);
+    }
+  }
+
+  unserve(group: string): void {
+    for (const name of Array.from(this.#own.keys())) {
+      if (name.startsWith(`${group}.`)) {
+        this.#own.delete(name);
+        this.#own.delete(name.slice(group.length + 1));
+      }
+    }
+  }
+
+  /**
+   * Runs the function as `task` and returns what it returns.
+   *
+   * @throws {NotExposedError} when there is no such function, or it is a generator
+   */
+  run(task: Task, name: string, args: unknown[]): unknown {
+    const exposed = this.#exposed.get(name) ?? this.#own.get(name);
+    if (exposed === undefined) {
+      throw new NotExposedError(
+        `"${name}" is no exported function of the modules enabled in ${describeActor(this.#self)}`,
+      );
+    }
+    if (exposed.streams) {
+      throw new NotExposedError(
+        `"${name}" of ${describeActor(this.#self)} is a generator: use portal.stream.${name}(...)`,
+      );
+    }
+    return task.run(exposed.fn, ...args);
+  }
+}
+
+function isClass(fn: object): boolean {
+  return /^class\b/.test(Function.prototype.toString.call(fn));
+}

@@ -1,0 +1,39 @@
+/** How a failure in one actor reaches the caller in another: `[relayPath, error]`, the path as identities, origin first. */
+import { ContextCancelledError, LimitError, NotExposedError, RemoteActorError } from "../errors.ts";
+import { type ActorId, readActorId } from "../identity.ts";
+import { decodeError, encodeError } from "../wire/error-values.ts";
+
+/** Relays a failure passes before its path is cut: a loop of actors must not grow it for ever. */
+const maxRelays = 64;
+
+/** The wire form of what a function of `self` threw. An error that came from elsewhere keeps its origin. */
+export function encodeFailure(thrown: unknown, self: ActorId): unknown[] {
+  const relayed = thrown instanceof RemoteActorError;
+  const path = relayed ? [...thrown.relayPath, self] : [self];
+  return [path.slice(0, maxRelays), encodeError(relayed ? thrown.cause : thrown)];
+}
+
+/** The error that a call rejects with; `from` is the peer that reported it. */
+export function decodeFailure(form: readonly unknown[], from: ActorId): Error {
+  const [path, error] = form;
+  const cause = decodeError(error);
+  if (
+    cause instanceof NotExposedError ||
+    cause instanceof LimitError ||
+    cause instanceof ContextCancelledError
+  )
+    return cause;
+  const relayPath = (Array.isArray(path) ? path.slice(0, maxRelays) : []).flatMap(
+    (id) => readActorId(id) ?? [],
+  );
+  return new RemoteActorError(
+    {
+      actor: relayPath[0] ?? from,
+      remoteName: cause.name,
+      remoteMessage: cause.message,
+      remoteStack: cause.stack ?? "",
+      relayPath: relayPath.length > 0 ? relayPath : [from],
+    },
+    { cause },
+  );
+}

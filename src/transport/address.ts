@@ -1,0 +1,165 @@
+/** Addresses: parsing in both spellings, formatting, and their ranking. */
+import { AddressError } from "../errors.ts";
+import { hostId, interfaceAddresses, ipVersion, isLoopback, isWildcard } from "./host.ts";
+
+export type Transport = "unix" | "tcp";
+/** `tcp://127.0.0.1:1616`, `tcp://[::1]:1616`, `tcp://db.example:1616`. */
+export type TcpAddress = `tcp://${string}`;
+/** `unix:///abs/path.sock`. The authority is a host id (see `ActorId.host`); empty means this host. */
+export type UnixAddress = `unix://${string}`;
+export type Address = TcpAddress | UnixAddress;
+/** What options take: an address or a multiaddr, `/ip4/127.0.0.1/tcp/1616`, `/ip6/::1/tcp/1616`, `/unix/run/x.sock`. */
+export type AddressInput = Address | `/${string}`;
+
+export type ParsedTcpAddress = { transport: "tcp"; host: string; port: number };
+export type ParsedUnixAddress = { transport: "unix"; path: string; host: string };
+/** `host` of a unix address is a host id; "" is this host. */
+export type ParsedAddress = ParsedTcpAddress | ParsedUnixAddress;
+
+/**
+ * Reads an address in either spelling.
+ *
+ * @throws {AddressError} when it is malformed, naming the part
+ */
+export function parseAddress(text: string): ParsedAddress {
+  if (typeof text !== "string") throw new AddressError(`an address must be a string, got ${typeof text}`);
+  // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+  if (/[\u0000-\u001f\u007f]/.test(text)) throw fault(text, "has a control character");
+  if (text.startsWith("tcp://")) return parseTcp(text, text.slice("tcp://".length));
+  if (text.startsWith("unix://")) return parseUnix(text, text.slice("unix://".length));
+  if (text.startsWith("/")) return parseMultiaddr(text);
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1];
+  throw fault(
+    text,
+    scheme ? `has the unknown transport "${scheme}" (known: tcp, unix)` : "is neither a URL nor a multiaddr",
+  );
+}
+
+function parseTcp(text: string, rest: string): ParsedTcpAddress {
+  const match = /^(?:\[([^\]]*)\]|([^:[\]]*)):([^:]*)$/.exec(rest);
+  if (match === null) throw fault(text, "must be tcp://host:port, with an ipv6 host in brackets");
+  const [, bracketed, plain = "", port = ""] = match;
+  if (bracketed !== undefined && ipVersion(bracketed) !== 6)
+    throw fault(text, `"${bracketed}" is no ipv6 address`);
+  const host = bracketed ?? plain;
+  if (bracketed === undefined) checkHost(text, host);
+  return { transport: "tcp", host, port: parsePort(text, port) };
+}
+
+function checkHost(text: string, host: string): void {
+  if (host === "") throw fault(text, "has no host");
+  if (/^[\d.]+$/.test(host) ? ipVersion(host) !== 4 : !/^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$/.test(host)) {
+    throw fault(text, `"${host}" is no host name or ipv4 address`);
+  }
+}
+
+function parsePort(text: string, port: string): number {
+  const number = /^\d{1,5}$/.test(port) ? Number(port) : -1;
+  if (number < 0 || number > 65_535) throw fault(text, `"${port}" is no port (0 to 65535)`);
+  return number;
+}
+
+function parseUnix(text: string, rest: string): ParsedUnixAddress {
+  const slash = rest.indexOf("/");
+  if (slash < 0) throw fault(text, "must be unix:///absolute/path, or unix://host-id/absolute/path");
+  const host = rest.slice(0, slash);
+  if (!/^[A-Za-z0-9]*$/.test(host)) throw fault(text, `"${host}" is no host id`);
+  return { transport: "unix", path: checkPath(text, rest.slice(slash)), host };
+}
+
+function checkPath(text: string, path: string): string {
+  if (path === "/" || path.endsWith("/")) throw fault(text, "names a directory, not a socket file");
+  return path;
+}
+
+function parseMultiaddr(text: string): ParsedAddress {
+  const [, protocol = "", value = "", inner = "", port = "", ...more] = text.split("/");
+  if (protocol === "unix") {
+    // everything behind the protocol is the path; it may or may not repeat its leading slash
+    const path = text.slice("/unix".length).replace(/^\/+/, "/");
+    if (path === "" || path === "/") throw fault(text, "has no path");
+    return { transport: "unix", path: checkPath(text, path), host: "" };
+  }
+  if (!["ip4", "ip6", "dns", "dns4", "dns6"].includes(protocol)) {
+    throw fault(text, `has the unknown protocol "${protocol}" (known: ip4, ip6, dns, dns4, dns6, unix)`);
+  }
+  if (inner !== "tcp") throw fault(text, `has the unknown transport "${inner}" (known: tcp)`);
+  if (more.length > 0) throw fault(text, `goes on behind the port: "/${more.join("/")}"`);
+  if (protocol === "ip4" ? ipVersion(value) !== 4 : protocol === "ip6" && ipVersion(value) !== 6) {
+    throw fault(text, `"${value}" is no ${protocol} address`);
+  }
+  if (protocol.startsWith("dns")) checkHost(text, value);
+  return { transport: "tcp", host: value, port: parsePort(text, port) };
+}
+
+function fault(text: string, what: string): AddressError {
+  return new AddressError(`address "${text}" ${what}`);
+}
+
+/** The address in URL spelling. */
+export function formatAddress(parsed: ParsedAddress): Address {
+  if (parsed.transport === "unix") return `unix://${parsed.host}${parsed.path}`;
+  return `tcp://${parsed.host.includes(":") ? `[${parsed.host}]` : parsed.host}:${parsed.port}`;
+}
+
+/** Any spelling as URL spelling. @throws {AddressError} when malformed */
+export function normalizeAddress(input: string): Address {
+  return formatAddress(parseAddress(input));
+}
+
+/**
+ * The address as a multiaddr.
+ *
+ * @throws {AddressError} when it is malformed, or a socket file of another host, which a multiaddr cannot say
+ */
+export function toMultiaddr(addr: Address): string {
+  const parsed = parseAddress(addr);
+  if (parsed.transport === "unix") {
+    if (!isThisHost(parsed)) throw fault(addr, "is of another host, and a multiaddr cannot say so");
+    return `/unix${parsed.path}`;
+  }
+  const family = ipVersion(parsed.host);
+  return `/${family === 0 ? "dns" : `ip${family}`}/${parsed.host}/tcp/${parsed.port}`;
+}
+
+function isThisHost(parsed: ParsedUnixAddress): boolean {
+  return parsed.host === "" || parsed.host === hostId();
+}
+
+/** With its host id, as it travels: another host must not take the path for one of its own. */
+export function qualifyAddress(addr: Address, host: string): Address {
+  return addr.startsWith("unix:///") ? `unix://${host}${addr.slice("unix://".length)}` : addr;
+}
+
+/** Without the host id where that is `host`: the short form that is shown on that host. */
+export function localizeAddress(addr: Address, host: string): Address {
+  return addr.startsWith(`unix://${host}/`) ? `unix://${addr.slice(`unix://${host}`.length)}` : addr;
+}
+
+/**
+ * The addresses that can be dialled from here, best first: unix on this host, tcp on this host (loopback, or an address
+ * of one of its interfaces), remote tcp. Inside a tier the last registered comes first. A unix address of another host
+ * is dropped.
+ *
+ * @throws {AddressError} when one is malformed
+ */
+export function rankAddresses(addrs: readonly Address[]): Address[] {
+  const tiers: [Address[], Address[], Address[]] = [[], [], []];
+  let own: Set<string> | undefined;
+  for (let at = addrs.length - 1; at >= 0; at--) {
+    const addr = addrs[at]!;
+    const parsed = parseAddress(addr);
+    if (parsed.transport === "unix") {
+      if (isThisHost(parsed)) tiers[0].push(addr);
+    } else if (
+      isLoopback(parsed.host) ||
+      isWildcard(parsed.host) ||
+      (own ??= interfaceAddresses()).has(parsed.host)
+    ) {
+      tiers[1].push(addr);
+    } else {
+      tiers[2].push(addr);
+    }
+  }
+  return tiers.flat();
+}

@@ -1,0 +1,66 @@
+/** The part of dialling that both transports share. */
+import { asError, systemCode, TransportClosedError } from "../errors.ts";
+import type { Deadline } from "../deadline.ts";
+import type { SocketLink } from "./socket.ts";
+import { socketHandlers } from "./socket.ts";
+
+type Target = { readonly unix: string } | { readonly hostname: string; readonly port: number };
+
+/** Codes that mean: nobody is there. Anything else may be a peer in trouble. */
+const absentCodes: ReadonlySet<string> = new Set([
+  "ECONNREFUSED",
+  "ENOENT",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EADDRNOTAVAIL",
+  "ENOTFOUND",
+]);
+
+/** Whether a failed dial means that nobody listens at the address, as against one that does not answer. */
+export function isAbsent(error: unknown): boolean {
+  return error instanceof TransportClosedError && absentCodes.has(systemCode(error.cause));
+}
+
+/**
+ * One attempt to connect. `Bun.connect` takes neither signal nor timeout: a link that comes too late is ended as it
+ * opens.
+ */
+export async function dial(link: SocketLink, target: Target, deadline: Deadline): Promise<SocketLink> {
+  const options = {
+    ...target,
+    allowHalfOpen: true,
+    data: link,
+    socket: {
+      ...socketHandlers,
+      open(socket) {
+        link.onOpen(socket);
+      },
+      connectError() {
+        // the promise rejects with the same error
+      },
+    } satisfies Bun.SocketHandler<SocketLink>,
+  };
+  const opened = Bun.connect<SocketLink>(options as Bun.UnixSocketOptions<SocketLink>);
+  try {
+    await deadline.race("dial", opened);
+  } catch (error) {
+    link.abort();
+    if (systemCode(error) === "") throw error;
+    throw new TransportClosedError(`cannot connect to ${link.remote}: ${asError(error).message}`, {
+      cause: error,
+    });
+  }
+  return link;
+}
+
+/** A listening error as the user should read it. */
+export function listenFault(where: string, error: unknown): string {
+  const code = systemCode(error);
+  const why: Record<string, string> = {
+    EADDRINUSE: "address already in use",
+    EADDRNOTAVAIL: "not an address of this host",
+    EACCES: "permission denied",
+    ENOENT: "no such directory or host",
+  };
+  return `cannot listen on ${where}: ${why[code] ?? asError(error).message}${code ? ` (${code})` : ""}`;
+}

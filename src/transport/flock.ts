@@ -1,0 +1,69 @@
+/**
+ * A lock on a path that ends with its process, however that ends: the kernel's `flock`. Node and Bun have no call for
+ * it; loading libc takes a fraction of a millisecond and happens only where a well-known path is bound.
+ */
+import { dlopen } from "bun:ffi";
+import { closeSync, fstatSync, openSync, rmSync, statSync } from "node:fs";
+
+import { logger } from "../log.ts";
+
+const log = logger("transport");
+const exclusiveNow = 2 | 4; // LOCK_EX | LOCK_NB
+
+export interface PathLock {
+  /** Removes the lock's file and lets go. */
+  release(): void;
+}
+
+type Flock = (fd: number, operation: number) => number;
+let flock: Flock | undefined;
+
+function loadFlock(): Flock {
+  const signature = { flock: { args: ["i32", "i32"], returns: "i32" } } as const;
+  const names =
+    process.platform === "darwin"
+      ? ["libSystem.B.dylib"]
+      : ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`, "libc.so"];
+  for (const name of names) {
+    try {
+      return dlopen(name, signature).symbols.flock;
+    } catch (error) {
+      log.debug?.(`${name} cannot be loaded: ${String(error)}`);
+    }
+  }
+  throw new Error(`no libc found for flock (tried ${names.join(", ")})`);
+}
+
+/**
+ * Takes the lock at `path`, creating its file, or returns undefined when a live process holds it.
+ *
+ * @throws the system's error when the file cannot be created
+ */
+export function lockPath(path: string): PathLock | undefined {
+  flock ??= loadFlock();
+  for (;;) {
+    const fd = openSync(path, "a", 0o600);
+    if (flock(fd, exclusiveNow) !== 0) {
+      closeSync(fd);
+      return undefined;
+    }
+    // the former holder may have removed the file between our open and our lock: then this lock guards nothing
+    if (isSameFile(fd, path)) {
+      return {
+        release() {
+          rmSync(path, { force: true });
+          closeSync(fd);
+        },
+      };
+    }
+    closeSync(fd);
+  }
+}
+
+function isSameFile(fd: number, path: string): boolean {
+  try {
+    return statSync(path).ino === fstatSync(fd).ino;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,165 @@
+/** The directory of socket files: found, made private, named in, and swept. */
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, isAbsolute, join, parse, sep } from "node:path";
+
+import { AddressError, asError, systemCode } from "../errors.ts";
+import { logger } from "../log.ts";
+
+const log = logger("transport");
+
+/** Bytes that a socket path may have: the kernel's field less its end mark. */
+export const maxSocketPathBytes: number = process.platform === "darwin" ? 103 : 107;
+
+/** The well-known file of a registry is `registry@<port>.sock`; the number is no pid. */
+const registryStem = "registry";
+
+/** The registry's socket file in `dir` that goes with tcp port `port`. */
+export function registrySocketPath(dir: string, port: number): string {
+  return join(dir, `${registryStem}@${port}.sock`);
+}
+
+/**
+ * The runtime directory: `$FURROW_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/furrow`, else `furrow-<uid>` under the system's
+ * temporary directory. Created with its parents when it is missing, and made 0700.
+ *
+ * @throws {AddressError} when it is a link or under one, no directory, somebody else's, or too long for a socket
+ */
+export function runtimeDir(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  const dir = chooseDir(env);
+  if (!isAbsolute(dir)) throw new AddressError(`runtime directory "${dir}" must be an absolute path`);
+  if (Buffer.byteLength(dir) + "/0123456789ab@1234567.sock".length > maxSocketPathBytes) {
+    throw new AddressError(
+      `runtime directory ${dir} is too long for socket files (${maxSocketPathBytes} B with the name): ` +
+        "set FURROW_RUNTIME_DIR to a shorter one",
+    );
+  }
+  return makePrivate(dir);
+}
+
+function chooseDir(env: Readonly<Record<string, string | undefined>>): string {
+  if (env["FURROW_RUNTIME_DIR"]) return env["FURROW_RUNTIME_DIR"];
+  if (env["XDG_RUNTIME_DIR"]) return join(env["XDG_RUNTIME_DIR"], "furrow");
+  // macOS has a long path per user here, which leaves no room for names
+  return join(process.platform === "darwin" ? "/tmp" : tmpdir(), `furrow-${process.getuid?.() ?? "user"}`);
+}
+
+function makePrivate(dir: string): string {
+  refuseLinks(dir);
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    if (systemCode(error) !== "EEXIST") {
+      throw new AddressError(`runtime directory ${dir} cannot be created: ${asError(error).message}`, {
+        cause: error,
+      });
+    }
+  }
+  const found = lstatSync(dir);
+  if (found.isSymbolicLink()) throw refusal(dir, "is a symbolic link");
+  if (!found.isDirectory()) throw refusal(dir, "is not a directory");
+  const uid = process.getuid?.();
+  if (uid !== undefined && found.uid !== uid)
+    throw refusal(dir, `belongs to uid ${found.uid}, not to ${uid}`);
+  if ((found.mode & 0o777) !== 0o700) chmodSync(dir, 0o700);
+  return dir;
+}
+
+/** A link that somebody put on the way could lead the sockets elsewhere; those of the system itself may stay. */
+function refuseLinks(dir: string): void {
+  for (let at = dir; at !== parse(at).root; at = dirname(at)) {
+    let link: boolean;
+    try {
+      link = lstatSync(at).isSymbolicLink();
+    } catch {
+      continue; // does not exist yet
+    }
+    const parent = dirname(at);
+    if (link && (at === dir || (parent !== parse(at).root && parent !== `${sep}var`))) {
+      throw refusal(dir, at === dir ? "is a symbolic link" : `leads through the symbolic link ${at}`);
+    }
+  }
+}
+
+function refusal(dir: string, why: string): AddressError {
+  return new AddressError(
+    `runtime directory ${dir} ${why}: set FURROW_RUNTIME_DIR to a directory of your own`,
+  );
+}
+
+/**
+ * The path of an actor's socket file in `dir`: `<name>@<pid>.sock`. A name that is long or not made of plain letters is
+ * replaced by a hash of it, so the path never leaves `dir`.
+ *
+ * @throws {AddressError} when even a short name does not fit
+ */
+export function socketPath(dir: string, name: string, pid: number): string {
+  const suffix = `@${pid}.sock`;
+  const plain = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,31}$/.test(name) && name !== registryStem;
+  const hashed = new Bun.CryptoHasher("sha256").update(name).digest("hex").slice(0, 12);
+  for (const stem of plain ? [name, hashed] : [hashed]) {
+    const path = join(dir, stem + suffix);
+    if (Buffer.byteLength(path) <= maxSocketPathBytes) return path;
+  }
+  throw new AddressError(
+    `directory ${dir} is too long: a socket path may have ${maxSocketPathBytes} B; set FURROW_RUNTIME_DIR to a shorter one`,
+  );
+}
+
+/** The pid that a socket file's name ends with, or undefined. */
+export function socketOwner(path: string): number | undefined {
+  const pid = /@(\d{1,10})\.sock$/.exec(path)?.[1];
+  return pid === undefined ? undefined : Number(pid);
+}
+
+/** Whether a process of that id exists. */
+export function isProcessAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return systemCode(error) === "EPERM";
+  }
+}
+
+/**
+ * Removes the socket files of dead processes from `dir`; returns their names. A registry's well-known file
+ * is left to whoever binds it next.
+ */
+export function sweepSockets(dir: string): string[] {
+  const swept: string[] = [];
+  for (const name of readdirSync(dir)) {
+    const pid = socketOwner(name);
+    if (pid === undefined || name.startsWith(`${registryStem}@`) || isProcessAlive(pid)) continue;
+    rmSync(join(dir, name), { force: true });
+    swept.push(name);
+  }
+  if (swept.length > 0) log.info?.(`swept ${swept.length} socket files of dead processes from ${dir}`);
+  return swept;
+}
+
+/**
+ * Removes the socket file of an actor whose connection ended without a goodbye, once its process is gone. A process that
+ * was killed closes its sockets a moment before it ends, so a live one gets a second look.
+ */
+export function removeDeadSocket(path: string, pid: number, triesLeft = 3): void {
+  if (socketOwner(path) !== pid || !existsSync(path)) return;
+  if (!isProcessAlive(pid)) {
+    rmSync(path, { force: true });
+    log.info?.(`removed ${path}, left by dead process ${pid}`);
+  } else if (triesLeft > 0) {
+    setTimeout(() => removeDeadSocket(path, pid, triesLeft - 1), 100).unref();
+  }
+}
+
+/** Whether `dir` exists, is a directory and is this user's own: a place for further sockets. */
+export function isOwnDirectory(dir: string): boolean {
+  try {
+    const found = lstatSync(dir);
+    return (
+      found.isDirectory() && found.uid === (process.getuid?.() ?? found.uid) && realpathSync(dir) === dir
+    );
+  } catch {
+    return false;
+  }
+}

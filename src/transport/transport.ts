@@ -1,0 +1,71 @@
+/**
+ * What a transport is: two functions, and the links that they make. No code, only the contract; `unix.ts` and `tcp.ts`
+ * keep it, and `test/conformance/` holds both to it.
+ */
+import type { Deadline } from "../deadline.ts";
+import type { ParsedAddress, Transport } from "./address.ts";
+
+/** How a link ended: by this side, by an end of the peer's bytes, or by a failure. */
+export type LinkEnd =
+  | { readonly kind: "closed" }
+  | { readonly kind: "ended" }
+  | { readonly kind: "failed"; readonly error: Error };
+
+/** Who hears of a link's input. Both are called from the event loop, never from within `write` or `close`. */
+export interface LinkReader {
+  /** Received bytes, in order. The chunk may be kept. */
+  onData(chunk: Uint8Array): void;
+  /** Called exactly once, after the last `onData`. */
+  onEnd(end: LinkEnd): void;
+}
+
+/** A connected, ordered stream of bytes with a peer. */
+export interface Link {
+  /** Who hears of the input; set it before the turn that opened the link is over. */
+  reader: LinkReader;
+  /** The other end, for messages: a path, or host and port. */
+  readonly remote: string;
+  /** The address of this end, for a tcp link; "" for a unix one. */
+  readonly localHost: string;
+  /** Whether silence can mean a dead peer: only a link that leaves this host. */
+  readonly mayFallSilent: boolean;
+  /** Bytes that the kernel has not taken yet. */
+  readonly pendingBytes: number;
+  /** Calls of the kernel's write so far. */
+  readonly writes: number;
+  /**
+   * Sends `bytes[start..end)`, all of them, as soon as the kernel takes them. Bytes that must wait are copied, unless
+   * `stable` says that they will not change. After the link ended it does nothing; `onEnd` has told.
+   */
+  write(bytes: Uint8Array, start: number, end: number, stable: boolean): void;
+  /** Resolves when nothing is pending, or the link has ended. */
+  drained(): Promise<void>;
+  /** Sends what is pending, then ends in order: nothing that was written is lost. Bounded; idempotent. */
+  close(): Promise<void>;
+  /** Ends at once; what is pending may be lost. `onEnd` tells with `error`, or as closed. */
+  abort(error?: Error): void;
+  /** Stops reading, so that the kernel holds the peer back; and goes on. */
+  pause(): void;
+  resume(): void;
+}
+
+/** An address on which links arrive. */
+export interface Listener {
+  /** What is bound: a port of 0 has become a real one. */
+  readonly address: ParsedAddress;
+  /** Stops accepting and removes the socket file. Links that are open stay open. Idempotent. */
+  close(): void;
+}
+
+export interface TransportDriver<A extends ParsedAddress = ParsedAddress> {
+  readonly transport: Transport;
+  /**
+   * @throws {AddressError} when the address is in use (cause: EADDRINUSE), not of this host, too long, not permitted
+   */
+  listen(address: A, onLink: (link: Link) => void): Promise<Listener>;
+  /**
+   * @throws {TransportClosedError} when nobody listens there; `cause` has the system's code
+   * @throws {TimeoutError} with stage "dial" when `deadline` passes
+   */
+  connect(address: A, deadline: Deadline): Promise<Link>;
+}

@@ -1,0 +1,167 @@
+/** Unix sockets. */
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+
+import { Deadline, sleep } from "../deadline.ts";
+import { AddressError, systemCode } from "../errors.ts";
+import { formatAddress, type ParsedUnixAddress } from "./address.ts";
+import { dial, isAbsent, listenFault } from "./dial.ts";
+import { hostId } from "./host.ts";
+import { lockPath, type PathLock } from "./flock.ts";
+import { isProcessAlive, maxSocketPathBytes, socketOwner } from "./runtime-dir.ts";
+import { SocketLink, socketHandlers } from "./socket.ts";
+import type { Link, Listener, TransportDriver } from "./transport.ts";
+
+/** Waits between attempts at a socket whose owner lives but refuses: its backlog is full. Then the deadline decides. */
+const busyBackoffMs = [2, 5, 10, 20, 40, 80] as const;
+
+export const unixTransport: TransportDriver<ParsedUnixAddress> = {
+  transport: "unix",
+
+  async listen(address, onLink) {
+    const { path } = address;
+    checkLength(path);
+    try {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw new AddressError(listenFault(path, error), { cause: error });
+    }
+    // a name that holds our pid is ours alone; any other may be wanted by several processes at once
+    if (socketOwner(path) === process.pid) {
+      rmSync(path, { force: true });
+      return listenAt(address, onLink, undefined);
+    }
+    const lock = takeLock(path);
+    try {
+      await evictStale(path);
+      return listenAt(address, onLink, lock);
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  },
+
+  async connect(address, deadline) {
+    checkLength(address.path);
+    const remote = formatAddress({ ...address, host: "" });
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await dial(new SocketLink(remote, false), { unix: address.path }, deadline);
+      } catch (error) {
+        if (!isAbsent(error) || !isBusy(address.path, attempt)) throw error;
+        await deadline.race("dial", sleep(busyBackoffMs[attempt] ?? 160));
+      }
+    }
+  },
+};
+
+function checkLength(path: string): void {
+  const bytes = Buffer.byteLength(path);
+  if (bytes > maxSocketPathBytes) {
+    throw new AddressError(`socket path of ${bytes} B exceeds the system's ${maxSocketPathBytes} B: ${path}`);
+  }
+}
+
+/** The lock of a well-known path names its owner, for dialers that are refused. */
+function lockFile(path: string): string {
+  return `${path}.lock`;
+}
+
+function takeLock(path: string): PathLock {
+  const file = lockFile(path);
+  let lock: PathLock | undefined;
+  try {
+    lock = lockPath(file);
+  } catch (error) {
+    throw new AddressError(listenFault(path, error), { cause: error });
+  }
+  if (lock === undefined) throw inUse(path);
+  writeFileSync(file, String(process.pid));
+  return lock;
+}
+
+function inUse(path: string): AddressError {
+  const cause = Object.assign(new Error(`${path} is held by another process`), { code: "EADDRINUSE" });
+  return new AddressError(listenFault(path, cause), { cause });
+}
+
+/** Under the lock: a file that nobody answers at is left from a dead process; one that answers is somebody else's. */
+async function evictStale(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  const link = new SocketLink(path, false);
+  try {
+    for (const wait of [0, ...busyBackoffMs.slice(0, 3)]) {
+      if (wait > 0) await sleep(wait);
+      try {
+        await dial(link, { unix: path }, new Deadline({ timeout: 1_000 }, `probe of ${path}`));
+        throw inUse(path);
+      } catch (error) {
+        // refused may also mean a full backlog, so ask a few times; anything but refused is a sign of life
+        if (error instanceof AddressError) throw error;
+        if (!isAbsent(error)) throw inUse(path);
+        if (systemCode((error as Error).cause) === "ENOENT") return;
+      }
+    }
+  } finally {
+    link.abort();
+  }
+  rmSync(path, { force: true });
+}
+
+function listenAt(
+  address: ParsedUnixAddress,
+  onLink: (link: Link) => void,
+  lock: PathLock | undefined,
+): Listener {
+  const { path } = address;
+  let listener: Bun.SocketListener<SocketLink>;
+  try {
+    listener = Bun.listen<SocketLink>({
+      unix: path,
+      allowHalfOpen: true,
+      socket: {
+        ...socketHandlers,
+        open(socket) {
+          const link = new SocketLink(`a peer on ${path}`, false);
+          socket.data = link; // the option of that name would be shared by all sockets
+          link.onOpen(socket);
+          onLink(link);
+        },
+      },
+    });
+  } catch (error) {
+    throw new AddressError(listenFault(path, error), { cause: error });
+  }
+  chmodSync(path, 0o600);
+  let open = true;
+  return {
+    address: { ...address, host: "" },
+    close() {
+      if (!open) return;
+      open = false;
+      listener.stop();
+      rmSync(path, { force: true });
+      lock?.release();
+    },
+  };
+}
+
+/** Whether a refusal is worth another attempt: the owner of the file is alive, so its backlog must be full. */
+function isBusy(path: string, attempt: number): boolean {
+  const owner = socketOwner(path) ?? lockOwner(path);
+  if (owner === undefined) return existsSync(path) && attempt < 3;
+  return isProcessAlive(owner) && existsSync(path);
+}
+
+function lockOwner(path: string): number | undefined {
+  try {
+    return Number(readFileSync(lockFile(path), "utf8")) || undefined;
+  } catch {
+    return undefined; // no lock: not a furrow socket, or its owner is gone
+  }
+}
+
+/** Whether this process can reach the path: a unix address of another host cannot be dialled. */
+export function isLocalUnix(address: ParsedUnixAddress): boolean {
+  return address.host === "" || address.host === hostId();
+}

@@ -1,0 +1,127 @@
+/** What a root and a child have in common when they start: options read, modules loaded, addresses bound. */
+import { dirname } from "node:path";
+
+import type { Runtime } from "../actor/runtime.ts";
+import { AddressError, SpawnError } from "../errors.ts";
+import {
+  type Address,
+  type AddressInput,
+  formatAddress,
+  normalizeAddress,
+  parseAddress,
+  type ParsedUnixAddress,
+  type Transport,
+} from "../transport/address.ts";
+import { isOwnDirectory, registrySocketPath, runtimeDir, socketPath } from "../transport/runtime-dir.ts";
+
+const defaultRegistryPort = 1616;
+export const allTransports: readonly Transport[] = ["unix", "tcp"];
+
+/**
+ * The transports to use, checked.
+ *
+ * @throws {AddressError} when there is none, or one is unknown
+ */
+export function readTransports(transports: readonly Transport[] = allTransports): readonly Transport[] {
+  if (transports.length === 0) throw new AddressError("enableTransports must name at least one of unix, tcp");
+  for (const transport of transports) {
+    if (!allTransports.includes(transport)) {
+      throw new AddressError(`enableTransports: unknown transport "${String(transport)}" (known: unix, tcp)`);
+    }
+  }
+  return Array.from(new Set(transports));
+}
+
+/**
+ * Addresses of an option, in URL spelling, each once.
+ *
+ * @throws {AddressError} when one is malformed, or of a transport that is not enabled
+ */
+export function readAddressOption(
+  option: string,
+  inputs: readonly AddressInput[],
+  transports: readonly Transport[],
+): readonly Address[] {
+  return Array.from(new Set(inputs.map(normalizeAddress)), (addr) => {
+    const { transport } = parseAddress(addr);
+    if (transports.includes(transport)) return addr;
+    throw new AddressError(
+      `${option} has ${addr}, but enableTransports is ${JSON.stringify(transports)}: enable ${transport}, or drop the address`,
+    );
+  });
+}
+
+/** The registry addresses: the option, else `$FURROW_REGISTRY_ADDRS`, else port 1616 on each enabled transport. */
+export function readRegistryAddrs(
+  option: readonly AddressInput[] | undefined,
+  transports: readonly Transport[],
+): readonly Address[] {
+  if (option !== undefined) {
+    if (option.length === 0)
+      throw new AddressError("registryAddrs must not be empty; leave it out for the defaults");
+    return readAddressOption("registryAddrs", option, transports);
+  }
+  const listed = (process.env["FURROW_REGISTRY_ADDRS"] ?? "").split(",").map((part) => part.trim());
+  const fromEnv = listed.filter((part) => part !== "") as AddressInput[];
+  if (fromEnv.length > 0) return readAddressOption("FURROW_REGISTRY_ADDRS", fromEnv, transports);
+  return transports.map((transport): Address =>
+    transport === "tcp"
+      ? `tcp://127.0.0.1:${defaultRegistryPort}`
+      : `unix://${registrySocketPath(runtimeDir(), defaultRegistryPort)}`,
+  );
+}
+
+/**
+ * Imports modules and lets peers call what they export.
+ *
+ * @throws {SpawnError} when one cannot be loaded (`cause`: its own error), or two export the same name
+ */
+export async function enableModules(runtime: Runtime, modules: readonly string[]): Promise<void> {
+  for (const specifier of new Set(modules)) {
+    let namespace: object;
+    try {
+      namespace = (await import(specifier)) as object;
+    } catch (error) {
+      throw new SpawnError(`module ${specifier} cannot be loaded: ${describeLoadError(error)}`, {
+        cause: error,
+      });
+    }
+    runtime.dispatcher.expose(namespace, specifier);
+  }
+}
+
+function describeLoadError(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+}
+
+/** A module of an option as something that any process can import. */
+export function moduleSpecifier(module: string | URL): string {
+  if (module instanceof URL) return module.href;
+  // a path would be taken relative to furrow's own files
+  if (/^\.{1,2}\//.test(module)) return Bun.pathToFileURL(module).href;
+  return module;
+}
+
+/**
+ * Binds where an actor that is no registrar listens: exactly `bindAddrs`, or one fresh address for each transport: a
+ * socket file beside the registry's, a port on `tcpHost`.
+ *
+ * @throws {AddressError} when one cannot be bound
+ */
+export async function bindFresh(
+  runtime: Runtime,
+  transports: readonly Transport[],
+  bindAddrs: readonly Address[],
+  tcpHost: string,
+): Promise<void> {
+  const fresh = (transport: Transport): Address =>
+    formatAddress(transport === "tcp" ? { transport, host: tcpHost, port: 0 } : freshSocket(runtime));
+  for (const addr of bindAddrs.length > 0 ? bindAddrs : transports.map(fresh)) await runtime.listen(addr);
+}
+
+function freshSocket(runtime: Runtime): ParsedUnixAddress {
+  const registry = runtime.registryAddrs.map(parseAddress).find((parsed) => parsed.transport === "unix");
+  const beside = registry === undefined ? undefined : dirname(registry.path);
+  const dir = beside !== undefined && isOwnDirectory(beside) ? beside : runtimeDir();
+  return { transport: "unix", host: "", path: socketPath(dir, runtime.name, process.pid) };
+}

@@ -1,0 +1,102 @@
+/**
+ * What a child process runs: it connects to its parent, loads its modules, listens, registers, and says that it is
+ * ready. It ends when its parent's connection does.
+ */
+import { setRuntime, reserveRuntime } from "../actor/current.ts";
+import { Runtime } from "../actor/runtime.ts";
+import { Deadline } from "../deadline.ts";
+import { asError, SpawnError } from "../errors.ts";
+import { logger } from "../log.ts";
+import { Registries } from "../discovery/registries.ts";
+import type { Peer } from "../channel/peer.ts";
+import { encodeFailure } from "../rpc/remote-error.ts";
+import type { Session } from "../rpc/session.ts";
+import { rankAddresses } from "../transport/address.ts";
+import { hostId } from "../transport/host.ts";
+import { Kind } from "../wire/messages.ts";
+import { bindFresh, enableModules } from "./boot.ts";
+import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
+import { setTreeSettings } from "./settings.ts";
+
+const log = logger("tree");
+
+/** A child that failed ends with this code. */
+const failedCode = 1;
+
+async function main(): Promise<void> {
+  const init = takeInit();
+  reserveRuntime();
+  const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false);
+  const registries = new Registries(runtime, init.registryAddrs);
+  setTreeSettings(runtime, init);
+  process.on("exit", () => runtime.abandon());
+  // Ctrl-C reaches the whole process group; the root decides, and cancels its children
+  process.on("SIGINT", () => {});
+  // listening comes first: the handshake carries the addresses
+  await bindFresh(runtime, init.transports, init.bindAddrs, init.tcpHost);
+  const parent = await connectToParent(runtime, init);
+  endOnUncaught(runtime, parent);
+  runtime.onEnded(() => process.exit(process.exitCode ?? 0));
+  setRuntime(runtime);
+  try {
+    const joined = registries.connectKnown(init.registrars);
+    await enableModules(runtime, init.modules);
+    await joined;
+    await registries.register();
+  } catch (error) {
+    await fail(runtime, parent, asError(error));
+    return;
+  }
+  parent.channel.post([Kind.ready]);
+}
+
+function takeInit(): ChildInit {
+  const text = process.env[initVariable];
+  delete process.env[initVariable];
+  delete process.env[orphanVariable];
+  if (text === undefined)
+    throw new SpawnError(`${import.meta.file} is started by furrow only: ${initVariable} is not set`);
+  return JSON.parse(text) as ChildInit;
+}
+
+async function connectToParent(runtime: Runtime, init: ChildInit): Promise<Peer<Session>> {
+  const { dialTimeoutMs, handshakeTimeoutMs } = runtime.limits;
+  const deadline = new Deadline({ timeout: dialTimeoutMs + handshakeTimeoutMs }, "connection to the parent");
+  const target = { ...init.parent, addrs: rankAddresses(init.parent.addrs) };
+  const parent = await runtime.peers.connect(target, deadline);
+  void parent.closed.then(({ reason }) => {
+    log.info?.(`the parent is gone (${reason})`);
+    // no code of the user can hold this up: a child does not outlive its parent
+    setTimeout(
+      () => process.exit(failedCode),
+      runtime.limits.stopGraceMs + runtime.limits.stopTermMs,
+    ).unref();
+    return runtime.cancel();
+  });
+  return parent;
+}
+
+function endOnUncaught(runtime: Runtime, parent: Peer<Session>): void {
+  let failing = false;
+  const onUncaught = (error: unknown): void => {
+    if (failing) return;
+    failing = true;
+    process.stderr.write(`${Bun.inspect(error)}\n`);
+    void fail(runtime, parent, error);
+  };
+  process.on("uncaughtException", onUncaught);
+  process.on("unhandledRejection", onUncaught);
+}
+
+/** Tells the parent why, and ends. */
+async function fail(runtime: Runtime, parent: Peer<Session>, error: unknown): Promise<void> {
+  process.exitCode = failedCode;
+  parent.channel.post([Kind.failed, encodeFailure(error, runtime.id)]);
+  parent.channel.flush();
+  await parent.channel.link.drained();
+  await parent.close("failed");
+  runtime.abandon();
+  process.exit(failedCode);
+}
+
+await main();

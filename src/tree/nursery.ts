@@ -1,0 +1,219 @@
+/** A nursery owns the processes that are started in it: none outlives its block. After trio's and tractor's. */
+import { currentRuntime, hasRuntime } from "../actor/current.ts";
+import type { Runtime } from "../actor/runtime.ts";
+import { asError, ContextCancelledError, SpawnError, TransportClosedError } from "../errors.ts";
+import { logger } from "../log.ts";
+import { Registries } from "../discovery/registries.ts";
+import { RemotePortal } from "../rpc/portal.ts";
+import type { Session } from "../rpc/session.ts";
+import { outsideTasks } from "../rpc/task.ts";
+import type { Portal } from "../rpc/types.ts";
+import type { AddressInput, Transport } from "../transport/address.ts";
+import { checkActorName } from "../wire/actor-name.ts";
+import { Kind, type Message } from "../wire/messages.ts";
+import { moduleSpecifier, readAddressOption, readTransports } from "./boot.ts";
+import { bootRoot, type RootOptions } from "./root.ts";
+import { treeSettings } from "./settings.ts";
+import { ChildProcess, type OutputMode } from "./spawn.ts";
+
+const log = logger("tree");
+
+/** How long a child may take to be registered when `timeout` does not say. */
+const startTimeoutMs = 10_000;
+
+export interface StartOptions {
+  /** The module whose exported functions the child offers; `import.meta.url` works. */
+  readonly module?: string | URL;
+  /** Further ones. The same export in two of them is a `SpawnError`. */
+  readonly modules?: readonly (string | URL)[];
+  /** Default: the tree's. */
+  readonly enableTransports?: readonly Transport[];
+  readonly bindAddrs?: readonly AddressInput[];
+  /** Merged over this process's environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** What happens to what it prints: passed on (default), passed on with its name before each line, or dropped. */
+  readonly output?: OutputMode;
+  /** Aborts the start. */
+  readonly signal?: AbortSignal;
+  /** Milliseconds for the start; default 10,000. */
+  readonly timeout?: number;
+}
+
+/** Owns child actors. Leaving its `await using` block cancels what still runs, and returns when all are reaped. */
+export interface Nursery extends AsyncDisposable {
+  /** Aborted when a child fails or the nursery is cancelled. */
+  readonly signal: AbortSignal;
+  /**
+   * Starts an actor in a process of its own; resolves with a portal once it is registered.
+   *
+   * @throws {SpawnError} when it cannot be started: `cause` is its own error, the message ends with its stderr
+   * @throws {ActorNameError | AddressError} when an argument is malformed
+   */
+  startActor<M = unknown>(name: string, options: StartOptions): Promise<Portal<M>>;
+  /**
+   * Waits until every child has ended by itself.
+   *
+   * @throws the failure, or an `AggregateError` of all of them, when children failed
+   */
+  join(): Promise<void>;
+  /** Stops every child: cancel message, SIGTERM, SIGKILL, each with its bound. Resolves when all are reaped. */
+  cancel(): Promise<void>;
+}
+
+/**
+ * Opens a nursery. Boots a root actor when this process has none, and ends it with the nursery.
+ *
+ * @throws as `openRootActor`; `RuntimeExistsError` when options are given and there is an actor already
+ */
+export async function openNursery(options?: RootOptions): Promise<Nursery> {
+  const boots = !hasRuntime() || options !== undefined;
+  const runtime = boots ? await bootRoot(options ?? {}) : currentRuntime();
+  return new ProcessNursery(runtime, boots);
+}
+
+class ProcessNursery implements Nursery {
+  readonly #runtime: Runtime;
+  readonly #ownsRuntime: boolean;
+  readonly #controller = new AbortController();
+  readonly #children = new Set<ChildProcess>();
+  /** Failures that nobody has been told of. */
+  #failures: Error[] = [];
+  #closed = false;
+  #changed = Promise.withResolvers<void>();
+  readonly #forget: () => void;
+
+  constructor(runtime: Runtime, ownsRuntime: boolean) {
+    this.#runtime = runtime;
+    this.#ownsRuntime = ownsRuntime;
+    this.#forget = runtime.atEnd("children", () => this.cancel());
+    nurseriesOf(runtime).add(this);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  async startActor<M>(name: string, options: StartOptions): Promise<Portal<M>> {
+    checkActorName(name);
+    options.signal?.throwIfAborted();
+    this.#checkOpen(name);
+    const child = outsideTasks(() => this.#spawn(name, options));
+    this.#children.add(child);
+    void this.#supervise(child);
+    try {
+      await child.started(options.timeout ?? startTimeoutMs, options.signal);
+    } catch (error) {
+      await child.stop();
+      throw error;
+    }
+    const peer = this.#runtime.peers.get(child.id.uuid);
+    if (peer === undefined) throw new TransportClosedError(`actor "${name}" ended as soon as it had started`);
+    return new RemotePortal<M>(peer.acquire().handler);
+  }
+
+  async join(): Promise<void> {
+    while (this.#children.size > 0) await this.#changed.promise;
+    this.#throwFailures();
+  }
+
+  async cancel(): Promise<void> {
+    this.#controller.abort(new ContextCancelledError(this.#runtime.id, "the nursery was cancelled"));
+    await Promise.all(Array.from(this.#children, (child) => child.stop()));
+    // stop() resolves with the process; what follows its end is done a moment later
+    while (this.#children.size > 0) await this.#changed.promise;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await this.cancel();
+    this.#forget();
+    nurseriesOf(this.#runtime).delete(this);
+    if (this.#ownsRuntime) await this.#runtime.cancel();
+    this.#throwFailures();
+  }
+
+  /** The child of that uuid, for its messages. */
+  child(uuid: string): ChildProcess | undefined {
+    for (const child of this.#children) if (child.id.uuid === uuid) return child;
+    return undefined;
+  }
+
+  #checkOpen(name: string): void {
+    if (this.#closed || this.signal.aborted || this.#runtime.signal.aborted) {
+      throw new SpawnError(`cannot start actor "${name}": the nursery is closed`, {
+        cause: this.signal.reason,
+      });
+    }
+  }
+
+  #spawn(name: string, options: StartOptions): ChildProcess {
+    const runtime = this.#runtime;
+    const tree = treeSettings(runtime);
+    const registries = Registries.of(runtime);
+    const transports =
+      options.enableTransports === undefined ? tree.transports : readTransports(options.enableTransports);
+    const modules = [...(options.module === undefined ? [] : [options.module]), ...(options.modules ?? [])];
+    const init = {
+      ...tree,
+      transports,
+      name,
+      uuid: crypto.randomUUID(),
+      parent: { name: runtime.name, uuid: runtime.uuid, addrs: runtime.addrs },
+      modules: modules.map(moduleSpecifier),
+      bindAddrs: readAddressOption("bindAddrs", options.bindAddrs ?? [], transports),
+      registryAddrs: registries.registryAddrs,
+      registrars: registries.known(),
+    };
+    return new ChildProcess(runtime, init, { env: options.env ?? {}, output: options.output ?? "inherit" });
+  }
+
+  /** Follows a child to its end. A failure cancels its siblings. */
+  async #supervise(child: ChildProcess): Promise<void> {
+    const failure = await child.ended;
+    this.#children.delete(child);
+    // a failed start is told by startActor
+    if (failure !== undefined && child.hasStarted) {
+      log.info?.(failure.message);
+      this.#failures.push(failure);
+      this.#controller.abort(failure);
+      for (const sibling of this.#children) void sibling.stop();
+    }
+    const { resolve } = this.#changed;
+    this.#changed = Promise.withResolvers<void>();
+    resolve();
+  }
+
+  #throwFailures(): void {
+    const failures = this.#failures;
+    this.#failures = [];
+    if (failures.length === 0) return;
+    if (failures.length === 1) throw asError(failures[0]);
+    throw new AggregateError(
+      failures,
+      `${failures.length} actors failed: ${failures.map(({ message }) => message).join("; ")}`,
+    );
+  }
+}
+
+const nurseries = new WeakMap<Runtime, Set<ProcessNursery>>();
+
+/** The nurseries of an actor; the first one makes it hear its children. */
+function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
+  let open = nurseries.get(runtime);
+  if (open === undefined) {
+    open = new Set();
+    nurseries.set(runtime, open);
+    const childOf = (session: Session): ChildProcess | undefined => {
+      for (const nursery of open ?? []) {
+        const child = nursery.child(session.peer.id.uuid);
+        if (child !== undefined) return child;
+      }
+      return undefined;
+    };
+    runtime.serve(Kind.ready, (session) => childOf(session)?.onReady());
+    runtime.serve(Kind.failed, (session, message: Message) =>
+      childOf(session)?.onFailed(message[1] as unknown[]),
+    );
+  }
+  return open;
+}

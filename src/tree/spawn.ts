@@ -1,0 +1,190 @@
+/** One child process: started, watched, and stopped by the ladder of cancel message, SIGTERM and SIGKILL. */
+import type { Runtime } from "../actor/runtime.ts";
+import { sleep } from "../deadline.ts";
+import { ActorDiedError, type ActorDeath, asError, SpawnError, TimeoutError } from "../errors.ts";
+import { type ActorId, describeActor } from "../identity.ts";
+import { logger } from "../log.ts";
+import { decodeFailure } from "../rpc/remote-error.ts";
+import { hostId } from "../transport/host.ts";
+import { Kind } from "../wire/messages.ts";
+import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
+import { OutputTail } from "./output.ts";
+
+const log = logger("tree");
+
+/** Variables that would make a child listen for the parent's debugger, or end before it starts. */
+const privateVariables = ["BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_NOTIFY", initVariable];
+/** How long the rest of a dead child's stderr may take; somebody else may hold the pipe open. */
+const stderrGraceMs = 200;
+
+/** What to do with what a child prints: pass it on, put its name before each line, or drop it. */
+export type OutputMode = "inherit" | "prefix" | "ignore";
+
+export interface SpawnOptions {
+  readonly env: Readonly<Record<string, string>>;
+  readonly output: OutputMode;
+}
+
+export class ChildProcess {
+  readonly id: ActorId;
+  readonly init: ChildInit;
+  /** Resolves when the process is reaped, with the failure if it is one. */
+  readonly ended: Promise<Error | undefined>;
+  readonly #runtime: Runtime;
+  readonly #process: Bun.Subprocess<"ignore", "inherit" | "pipe" | "ignore", "pipe">;
+  readonly #stderr: OutputTail;
+  readonly #ready = Promise.withResolvers<void>();
+  /** What the child said it failed with. */
+  #failure: Error | undefined;
+  #started = false;
+  #stopping: Promise<void> | undefined;
+  /** Signals that were sent on purpose. */
+  readonly #sent = new Set<string>();
+
+  /** @throws {SpawnError} when the process cannot be started */
+  constructor(runtime: Runtime, init: ChildInit, options: SpawnOptions) {
+    this.#runtime = runtime;
+    this.init = init;
+    const env: Record<string, string | undefined> = { ...process.env, ...options.env };
+    for (const name of privateVariables) delete env[name];
+    env[initVariable] = JSON.stringify(init);
+    env[orphanVariable] = "1";
+    const command = [process.execPath, Bun.fileURLToPath(import.meta.resolve("./child.ts")), init.name];
+    try {
+      this.#process = Bun.spawn(command, {
+        env,
+        stdin: "ignore",
+        stdout: options.output === "prefix" ? "pipe" : options.output,
+        stderr: "pipe",
+      });
+    } catch (error) {
+      throw new SpawnError(`cannot start a process for actor "${init.name}": ${asError(error).message}`, {
+        cause: error,
+      });
+    }
+    this.id = childId(init, this.#process.pid, hostId());
+    const prefix = options.output === "prefix" ? `${init.name}: ` : "";
+    const silent = options.output === "ignore";
+    this.#stderr = new OutputTail(this.#process.stderr, silent ? undefined : process.stderr, prefix);
+    const { stdout } = this.#process;
+    if (stdout instanceof ReadableStream) new OutputTail(stdout, process.stdout, prefix);
+    this.ended = this.#watch();
+    log.info?.(`spawned ${describeActor(this.id)} as pid ${this.id.pid}`);
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** Whether it has come up; what ends before that is a failed start, not a failed child. */
+  get hasStarted(): boolean {
+    return this.#started;
+  }
+
+  /** The child said that it is registered. */
+  onReady(): void {
+    this.#started = true;
+    this.#ready.resolve();
+  }
+
+  /** The child said why it ends. */
+  onFailed(form: readonly unknown[]): void {
+    const error = decodeFailure(form, this.id);
+    this.#failure = error.name === "RemoteActorError" && error.cause instanceof Error ? error.cause : error;
+  }
+
+  /**
+   * Waits until it has started.
+   *
+   * @throws {SpawnError} when it ends first (`cause`: its own error), or is not ready after `timeoutMs`
+   */
+  async started(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const { promise, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => reject(this.#hung(timeoutMs)), Math.min(timeoutMs, 0x7fff_ffff));
+    const onAbort = (): void => reject(signal?.reason);
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const died = this.ended.then((error) => {
+      throw this.#startFailure(error);
+    });
+    try {
+      await Promise.race([this.#ready.promise, died, promise]);
+    } finally {
+      died.catch(() => {});
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Ends it, gently first; resolves when it is reaped. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#climb();
+    return this.#stopping;
+  }
+
+  async #climb(): Promise<void> {
+    const { stopGraceMs, stopTermMs } = this.#runtime.limits;
+    const session = this.#runtime.peers.get(this.id.uuid)?.handler;
+    if (session !== undefined) {
+      // the answer, or the end of the connection: either way the process is to end
+      session.request(Kind.stop).catch(() => {});
+      if (await this.#endedWithin(stopGraceMs)) return;
+      log.warn?.(`${describeActor(this.id)} did not end in ${stopGraceMs} ms: sending SIGTERM`);
+    }
+    this.#signal("SIGTERM");
+    if (await this.#endedWithin(stopTermMs)) return;
+    log.warn?.(`${describeActor(this.id)} did not end ${stopTermMs} ms after SIGTERM: sending SIGKILL`);
+    this.#signal("SIGKILL");
+    await this.ended;
+  }
+
+  #signal(signal: "SIGTERM" | "SIGKILL"): void {
+    this.#sent.add(signal);
+    this.#process.kill(signal);
+  }
+
+  async #endedWithin(ms: number): Promise<boolean> {
+    const timeout = new AbortController();
+    try {
+      return await Promise.race([this.ended.then(() => true), sleep(ms, timeout.signal).then(() => false)]);
+    } catch {
+      return true; // the sleep was called off
+    } finally {
+      timeout.abort();
+    }
+  }
+
+  async #watch(): Promise<Error | undefined> {
+    await this.#process.exited;
+    const { exitCode, signalCode: raw } = this.#process;
+    const signalCode = raw === null ? null : String(raw);
+    log.info?.(`${describeActor(this.id)} ended: ${signalCode ?? `code ${exitCode}`}`);
+    await this.#stderr.closed(stderrGraceMs);
+    const wanted = signalCode !== null && this.#sent.has(signalCode);
+    if (this.#failure === undefined && (exitCode === 0 || wanted)) return undefined;
+    const death: ActorDeath = { exitCode, signal: signalCode, stderr: this.#stderr.text };
+    return new ActorDiedError(this.id, death, { cause: this.#failure });
+  }
+
+  #startFailure(error: Error | undefined): SpawnError {
+    const own = this.#failure;
+    if (own instanceof SpawnError)
+      return new SpawnError(`actor "${this.id.name}": ${own.message}${this.#quoted()}`, { cause: own.cause });
+    const why = own ? `${own.name}: ${own.message}` : (error?.message ?? "its process ended with code 0");
+    return new SpawnError(`actor "${this.id.name}" did not start: ${why}${this.#quoted()}`, {
+      cause: own ?? error,
+    });
+  }
+
+  #hung(timeoutMs: number): SpawnError {
+    const cause = new TimeoutError("wait", `not ready after ${timeoutMs} ms`);
+    return new SpawnError(`actor "${this.id.name}" did not start: ${cause.message}${this.#quoted()}`, {
+      cause,
+    });
+  }
+
+  #quoted(): string {
+    const text = this.#stderr.text.trimEnd();
+    return text === "" ? "" : `\n  its stderr ends with:\n${text.replace(/^/gm, "    ")}`;
+  }
+}

@@ -1,0 +1,28 @@
+import { ActorNameError } from "../errors.ts";
+
+const maxNameBytes = 255;
+// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+const control = /[\u0000-\u001f\u007f-\u009f]/;
+
+/** Why `name` is no actor name, or undefined when it is one. */
+export function actorNameFault(name: unknown): string | undefined {
+  if (typeof name !== "string") return `an actor name must be a string, got ${typeof name}`;
+  if (name === "") return "an actor name must not be empty";
+  if (control.test(name)) return `actor name ${JSON.stringify(name)} has a control character`;
+  if (!name.isWellFormed()) return `actor name ${JSON.stringify(name)} is not well-formed unicode`;
+  // a UTF-16 unit is at most 3 bytes of UTF-8: most names need no counting
+  const bytes = name.length * 3 <= maxNameBytes ? 0 : Buffer.byteLength(name);
+  if (bytes > maxNameBytes)
+    return `actor name of ${bytes} B exceeds ${maxNameBytes} B: ${name.slice(0, 32)}...`;
+  return undefined;
+}
+
+/**
+ * Checks a name that a user gave: 1 to 255 bytes of UTF-8 without control characters.
+ *
+ * @throws {ActorNameError} when it is not
+ */
+export function checkActorName(name: unknown): asserts name is string {
+  const fault = actorNameFault(name);
+  if (fault !== undefined) throw new ActorNameError(fault);
+}

@@ -1,0 +1,116 @@
+/**
+ * Frames out of received chunks: a 32-bit little-endian length, then that many bytes. Pure, no I/O.
+ *
+ * There are three ways for bytes to reach a frame, cheapest first: the frame lies in the chunk and is handed out in
+ * place; it spans chunks and is gathered in one allocation of its exact size; its header itself is split.
+ */
+import { FrameError } from "../errors.ts";
+
+/** Bytes of the length before each frame. */
+export const headerBytes = 4;
+
+/**
+ * Takes one frame, `source[start..end)`. The bytes are lent: whoever keeps them keeps the whole chunk alive.
+ * Returning false ends the delivery: the rest of the chunk is dropped.
+ */
+export type FrameSink = (source: Uint8Array, start: number, end: number) => boolean;
+
+/** How the input of a connection ended: between two frames, or inside one. */
+export type InputEnd = "clean" | "broken";
+
+/** Cuts the chunks of one connection into frames. Not enough bytes is a state; a bad length is an error. */
+export class FrameDecoder {
+  /** The largest frame to accept, in bytes. May grow after the handshake. */
+  maxFrameBytes: number;
+  readonly #header = new Uint8Array(headerBytes);
+  #headerFilled = 0;
+  #body: Uint8Array | undefined;
+  #bodyFilled = 0;
+
+  constructor(maxFrameBytes: number) {
+    this.maxFrameBytes = maxFrameBytes;
+  }
+
+  /**
+   * Feeds one chunk and hands each frame that is complete to `sink`, in order.
+   *
+   * @throws {FrameError} when a length is 0 or above `maxFrameBytes`; the connection cannot be used after it
+   */
+  push(chunk: Uint8Array, sink: FrameSink): void {
+    let at = 0;
+    if (this.#body !== undefined) {
+      at = this.#fillBody(chunk, 0, sink);
+      if (at < 0) return;
+    } else if (this.#headerFilled > 0) {
+      at = this.#fillHeader(chunk);
+      if (this.#headerFilled < headerBytes) return;
+      this.#headerFilled = 0;
+      this.#startBody(this.#checked(readLength(this.#header, 0)));
+      at = this.#fillBody(chunk, at, sink);
+      if (at < 0) return;
+    }
+    const { length } = chunk;
+    while (length - at >= headerBytes) {
+      const size = this.#checked(readLength(chunk, at));
+      at += headerBytes;
+      if (length - at < size) {
+        this.#startBody(size);
+        this.#fillBody(chunk, at, sink);
+        return;
+      }
+      if (!sink(chunk, at, at + size)) return;
+      at += size;
+    }
+    while (at < length) this.#header[this.#headerFilled++] = chunk[at++]!;
+  }
+
+  /** What it means when the input ends now. */
+  end(): InputEnd {
+    return this.#body === undefined && this.#headerFilled === 0 ? "clean" : "broken";
+  }
+
+  #checked(size: number): number {
+    if (size === 0) throw new FrameError("frame of 0 B: a frame holds one value");
+    if (size > this.maxFrameBytes) {
+      throw new FrameError(`frame of ${size} B exceeds maxFrameBytes ${this.maxFrameBytes}`);
+    }
+    return size;
+  }
+
+  #fillHeader(chunk: Uint8Array): number {
+    let at = 0;
+    while (this.#headerFilled < headerBytes && at < chunk.length)
+      this.#header[this.#headerFilled++] = chunk[at++]!;
+    return at;
+  }
+
+  #startBody(size: number): void {
+    // a Buffer would make every binary value inside a Buffer too; the slow allocator gives memory of its own
+    const memory = Buffer.allocUnsafeSlow(size);
+    this.#body = new Uint8Array(memory.buffer, memory.byteOffset, size);
+    this.#bodyFilled = 0;
+  }
+
+  /** Copies what the chunk has of the body; returns where the next frame starts, or -1 when there is nothing to do. */
+  #fillBody(chunk: Uint8Array, at: number, sink: FrameSink): number {
+    const body = this.#body!;
+    const take = Math.min(body.length - this.#bodyFilled, chunk.length - at);
+    body.set(take === chunk.length ? chunk : chunk.subarray(at, at + take), this.#bodyFilled);
+    this.#bodyFilled += take;
+    if (this.#bodyFilled < body.length) return -1;
+    this.#body = undefined;
+    return sink(body, 0, body.length) ? at + take : -1;
+  }
+}
+
+function readLength(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+}
+
+/** Writes a frame's length at `at`. */
+export function writeLength(bytes: Uint8Array, at: number, length: number): void {
+  bytes[at] = length;
+  bytes[at + 1] = length >> 8;
+  bytes[at + 2] = length >> 16;
+  bytes[at + 3] = length >> 24;
+}

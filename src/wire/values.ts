@@ -1,0 +1,196 @@
+/**
+ * What may cross a wire, and how the values that msgpack has no type for do.
+ *
+ * Most values cross as they are. One that holds a Map, a Set, an Error, a negative zero or a `__proto__` key crosses
+ * in *rich form*, and the message says so: there every array begins with a tag (`Tag`), so that tagged arrays can
+ * stand for those values. `docs/protocol.md` describes both forms.
+ */
+import { EncodeError, FrameError } from "../errors.ts";
+import { LargeBinary, largeBinaryBytes } from "./codec.ts";
+import { decodeError, encodeError } from "./error-values.ts";
+import { fitsInt64, isPlain, maxDepth } from "./plain.ts";
+
+/** The first element of every array in rich form. */
+const Tag = { array: 0, map: 1, set: 2, negativeZero: 3, error: 4, object: 5 } as const;
+
+/** A value that is ready for the codec. `rich` belongs into the message beside it. */
+export interface WireValue {
+  readonly value: unknown;
+  readonly rich: boolean;
+}
+
+/**
+ * The value as the codec takes it. Large binaries are not copied: their memory must not change until they are sent.
+ *
+ * @throws {EncodeError} with the path to the value that cannot cross
+ */
+export function toWire(value: unknown, what: string): WireValue {
+  if (isPlain(value)) return { value, rich: false };
+  const plain = new Copier(what, false);
+  const copied = plain.copy(value);
+  if (!plain.needsRich) return { value: copied, rich: false };
+  return { value: new Copier(what, true).copy(value), rich: true };
+}
+
+/** Copies a value for the wire, tracking where it is in it. */
+class Copier {
+  needsRich = false;
+  readonly #rich: boolean;
+  readonly #what: string;
+  readonly #path: (string | number)[] = [];
+  readonly #ancestors = new Set<object>();
+
+  constructor(what: string, rich: boolean) {
+    this.#what = what;
+    this.#rich = rich;
+  }
+
+  copy(value: unknown): unknown {
+    switch (typeof value) {
+      case "string":
+      case "boolean":
+      case "undefined":
+        return value;
+      case "number":
+        return value === 0 && 1 / value < 0 ? this.#tagged([Tag.negativeZero]) : value;
+      case "bigint":
+        if (!fitsInt64(value)) this.#fail("a bigint beyond 64 bits");
+        return value;
+      case "object":
+        return value === null ? null : this.#object(value);
+      default:
+        return this.#fail(`a ${typeof value}`);
+    }
+  }
+
+  #object(value: object): unknown {
+    if (value instanceof Uint8Array) return value.length >= largeBinaryBytes ? new LargeBinary(value) : value;
+    if (this.#ancestors.has(value)) this.#fail("a cycle");
+    if (this.#ancestors.size >= maxDepth) this.#fail(`nested more than ${maxDepth} deep`);
+    this.#ancestors.add(value);
+    const copied = this.#compound(value);
+    this.#ancestors.delete(value);
+    return copied;
+  }
+
+  #compound(value: object): unknown {
+    if (value instanceof Error) return this.#tagged([Tag.error, encodeError(value)]);
+    const prototype: unknown = Object.getPrototypeOf(value);
+    switch (prototype) {
+      case Array.prototype: {
+        const items = Array.from(value as unknown[], (item, index) => this.#at(index, item));
+        return this.#rich ? [Tag.array, ...items] : items;
+      }
+      case Map.prototype: {
+        const flat: unknown[] = [Tag.map];
+        for (const [key, item] of value as Map<unknown, unknown>) {
+          flat.push(this.#at("<key>", key), this.#at(typeof key === "string" ? key : "<value>", item));
+        }
+        return this.#tagged(flat);
+      }
+      case Set.prototype:
+        return this.#tagged([
+          Tag.set,
+          ...Array.from(value as Set<unknown>, (item) => this.#at("<item>", item)),
+        ]);
+      case Date.prototype:
+        return value;
+      case Object.prototype:
+      case null:
+        return this.#record(value as Record<string, unknown>);
+      default:
+        return this.#fail(`an instance of ${className(prototype)}`);
+    }
+  }
+
+  #record(value: Record<string, unknown>): unknown {
+    const keys = Object.keys(value);
+    if (keys.includes("__proto__")) {
+      return this.#tagged([Tag.object, ...keys.flatMap((key) => [key, this.#at(key, value[key])])]);
+    }
+    const copied: Record<string, unknown> = {};
+    for (const key of keys) copied[key] = this.#at(key, value[key]);
+    return copied;
+  }
+
+  #at(step: string | number, value: unknown): unknown {
+    this.#path.push(step);
+    const copied = this.copy(value);
+    this.#path.pop();
+    return copied;
+  }
+
+  #tagged(form: unknown[]): unknown {
+    this.needsRich = true;
+    return form;
+  }
+
+  #fail(found: string): never {
+    const steps = this.#path.map((step) => (typeof step === "number" ? `[${step}]` : `.${step}`)).join("");
+    throw new EncodeError(`${this.#what}${steps}: ${found} cannot cross a wire`);
+  }
+}
+
+function className(prototype: unknown): string {
+  const made = (prototype as { constructor?: { name?: unknown } }).constructor?.name;
+  return typeof made === "string" && made !== "" ? made : "a class";
+}
+
+/**
+ * The value that a message carries.
+ *
+ * @throws {FrameError} when the rich form is malformed
+ */
+export function fromWire(value: unknown, rich: boolean): unknown {
+  return rich ? revive(value) : value;
+}
+
+function revive(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return reviveTagged(value as unknown[]);
+  if (Object.getPrototypeOf(value) !== Object.prototype) return value;
+  const record = value as Record<string, unknown>;
+  for (const key of Object.keys(record)) record[key] = revive(record[key]);
+  return record;
+}
+
+function reviveTagged(form: unknown[]): unknown {
+  const items = (): unknown[] => form.slice(1).map(revive);
+  switch (form[0]) {
+    case Tag.array:
+      return items();
+    case Tag.map:
+      return new Map(pairs(items()));
+    case Tag.set:
+      return new Set(items());
+    case Tag.negativeZero:
+      return -0;
+    case Tag.error:
+      return decodeError(form[1]);
+    case Tag.object:
+      return reviveObject(items());
+    default:
+      throw new FrameError(`unknown tag ${String(form[0])} in a value in rich form`);
+  }
+}
+
+function reviveObject(flat: unknown[]): object {
+  const record = {};
+  for (const [key, value] of pairs(flat)) {
+    // plain assignment of "__proto__" would set the prototype
+    Object.defineProperty(record, String(key), {
+      value,
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
+  }
+  return record;
+}
+
+function pairs(flat: unknown[]): [unknown, unknown][] {
+  if (flat.length % 2 !== 0) throw new FrameError("a key without a value in a value in rich form");
+  const out: [unknown, unknown][] = [];
+  for (let at = 0; at < flat.length; at += 2) out.push([flat[at], flat[at + 1]]);
+  return out;
+}

@@ -1,0 +1,80 @@
+/**
+ * Gives every test file a runtime folder and a time limit, and fails it if it leaves anything behind. Bun
+ * calls a preload's own `afterAll` once per run, not per file: hence the loader plugin at the end.
+ */
+import { afterAll, setDefaultTimeout } from "bun:test";
+import { heapStats } from "bun:jsc";
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+
+const testTimeoutMs = 15_000;
+/** How long resources may take to go after a file's last hook: a killed process ends a moment later. */
+const graceMs = 2_000;
+/** What Bun holds on to ("protected" objects) exactly as long as it is armed, open or running. */
+const handleKinds = ["Timeout", "Subprocess", "Listener", "TCPSocket", "TLSSocket", "UDPSocket", "Worker"];
+/** Event loops that threads of Bun's own open on first use and keep. */
+const ownDescriptor = /^anon_inode:\[(eventpoll|eventfd|timerfd)\]$/;
+const runtimeDir = join(tmpdir(), `furrow-test-${process.pid}`);
+const hasProc = existsSync("/proc/self/stat");
+
+process.env["FURROW_RUNTIME_DIR"] = runtimeDir;
+if (!hasProc) console.warn("leak check: no /proc here, processes and descriptors are not looked at");
+
+/** The text, or "" for what went away between the listing and the look. */
+function attempt(read: (path: string, encoding: "utf8") => string, path: string): string {
+  try {
+    return read(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function everything(): string[] {
+  Bun.gc(true);
+  const found = existsSync(runtimeDir) ? readdirSync(runtimeDir, { recursive: true }) : [];
+  const items = found.map((name) => `entry ${String(name)} in the runtime folder`);
+  const counts = heapStats().protectedObjectTypeCounts;
+  for (const kind of handleKinds) for (let i = 1; i <= (counts[kind] ?? 0); i++) items.push(`${kind} ${i}`);
+  if (!hasProc) return items;
+  for (const fd of readdirSync("/proc/self/fd")) {
+    const target = attempt(readlinkSync, `/proc/self/fd/${fd}`);
+    if (target && !ownDescriptor.test(target)) items.push(`descriptor ${fd} (${target})`);
+  }
+  for (const pid of readdirSync("/proc").filter((name) => Number(name) > 0 && Number(name) !== process.pid)) {
+    const stat = attempt(readFileSync, `/proc/${pid}/stat`);
+    const parent = Number(stat.slice(stat.lastIndexOf(")")).split(" ")[2]);
+    // A grandchild whose parent has died is no child of ours any more, but still has our environment.
+    const mine =
+      parent === process.pid || attempt(readFileSync, `/proc/${pid}/environ`).includes(`${runtimeDir}\0`);
+    const command = mine ? attempt(readFileSync, `/proc/${pid}/cmdline`).replaceAll("\0", " ").trim() : "";
+    if (mine) items.push(`process ${pid} (${command})`);
+  }
+  return items;
+}
+
+function begin(path: string): () => void {
+  setDefaultTimeout(testTimeoutMs);
+  mkdirSync(runtimeDir, { recursive: true, mode: 0o700 });
+  const before = new Set(everything());
+  const left = (): string[] => everything().filter((item) => !before.has(item));
+  return () =>
+    afterAll(async () => {
+      const deadline = performance.now() + graceMs;
+      while (left().length > 0 && performance.now() < deadline) await Bun.sleep(20);
+      const leaks = left().map((item) => `\n  ${item}`);
+      rmSync(runtimeDir, { recursive: true, force: true });
+      if (leaks.length > 0) throw new Error(`${relative(process.cwd(), path)} left behind:${leaks.join("")}`);
+    });
+}
+
+Object.assign(globalThis, { beginTestFile: begin });
+Bun.plugin({
+  name: "leak check",
+  setup(build) {
+    build.onLoad({ filter: /\.test\.ts$/ }, ({ path }) => {
+      const start = `const endTestFile = beginTestFile(${JSON.stringify(path)});`;
+      return { contents: `${start}${readFileSync(path, "utf8")}\nendTestFile();`, loader: "ts" };
+    });
+  },
+});
