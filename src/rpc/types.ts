@@ -25,12 +25,15 @@ type WireArgs<A extends readonly unknown[]> = { [K in keyof A]: Wire<A[K]> };
 /** An exported function that streams: a generator. */
 type Generator_ = AsyncGenerator<unknown, unknown, unknown> | Generator<unknown, unknown, unknown>;
 
+/** Whether a function that returns `R` is a generator; one that never returns is none. */
+type Streams<R> = [R] extends [never] ? false : [R] extends [Generator_] ? true : false;
+
 /** The names in `M` of functions that are run: not generators, no default export. */
 type RunNames<M> = {
   [K in keyof M]: K extends "default"
     ? never
     : M[K] extends (...args: never[]) => infer R
-      ? R extends Generator_
+      ? Streams<R> extends true
         ? never
         : K
       : never;

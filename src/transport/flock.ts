@@ -8,6 +8,7 @@ import { closeSync, fstatSync, openSync, rmSync, statSync } from "node:fs";
 import { logger } from "../log.ts";
 
 const log = logger("transport");
+const sharedNow = 1 | 4; // LOCK_SH | LOCK_NB
 const exclusiveNow = 2 | 4; // LOCK_EX | LOCK_NB
 
 export interface PathLock {
@@ -56,6 +57,22 @@ export function lockPath(path: string): PathLock | undefined {
         },
       };
     }
+    closeSync(fd);
+  }
+}
+
+/** Whether a live process holds the lock at `path`. Creates nothing. */
+export function isLocked(path: string): boolean {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch {
+    return false; // no file, no lock
+  }
+  try {
+    flock ??= loadFlock();
+    return flock(fd, sharedNow) !== 0;
+  } finally {
     closeSync(fd);
   }
 }

@@ -1,5 +1,14 @@
 /** The directory of socket files: found, made private, named in, and swept. */
-import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, isAbsolute, join, parse, sep } from "node:path";
 
@@ -106,19 +115,26 @@ export function socketPath(dir: string, name: string, pid: number): string {
   );
 }
 
-/** The pid that a socket file's name ends with, or undefined. */
+/** The pid that an actor's socket file is named after, or undefined for any other path. */
 export function socketOwner(path: string): number | undefined {
-  const pid = /@(\d{1,10})\.sock$/.exec(path)?.[1];
-  return pid === undefined ? undefined : Number(pid);
+  const [, stem, pid] = /([^/]*)@(\d{1,10})\.sock$/.exec(path) ?? [];
+  return pid === undefined || stem === registryStem ? undefined : Number(pid);
 }
 
-/** Whether a process of that id exists. */
+/** Whether a process of that id runs. One that has ended and waits to be reaped does not. */
 export function isProcessAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
     return systemCode(error) === "EPERM";
+  }
+  if (process.platform !== "linux") return true;
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // "pid (command) state ...", and the command may hold anything
+    return !/^ [ZX]/.test(stat.slice(stat.lastIndexOf(")") + 1));
+  } catch {
+    return false;
   }
 }
 
@@ -130,7 +146,7 @@ export function sweepSockets(dir: string): string[] {
   const swept: string[] = [];
   for (const name of readdirSync(dir)) {
     const pid = socketOwner(name);
-    if (pid === undefined || name.startsWith(`${registryStem}@`) || isProcessAlive(pid)) continue;
+    if (pid === undefined || isProcessAlive(pid)) continue;
     rmSync(join(dir, name), { force: true });
     swept.push(name);
   }

@@ -1,13 +1,12 @@
 /** Unix sockets. */
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 
 import { Deadline, sleep } from "../deadline.ts";
 import { AddressError, systemCode } from "../errors.ts";
 import { formatAddress, type ParsedUnixAddress } from "./address.ts";
 import { dial, isAbsent, listenFault } from "./dial.ts";
-import { hostId } from "./host.ts";
-import { lockPath, type PathLock } from "./flock.ts";
+import { isLocked, lockPath, type PathLock } from "./flock.ts";
 import { isProcessAlive, maxSocketPathBytes, socketOwner } from "./runtime-dir.ts";
 import { SocketLink, socketHandlers } from "./socket.ts";
 import type { Link, Listener, TransportDriver } from "./transport.ts";
@@ -62,7 +61,7 @@ function checkLength(path: string): void {
   }
 }
 
-/** The lock of a well-known path names its owner, for dialers that are refused. */
+/** The lock of a well-known path is held as long as its socket is served. */
 function lockFile(path: string): string {
   return `${path}.lock`;
 }
@@ -76,7 +75,6 @@ function takeLock(path: string): PathLock {
     throw new AddressError(listenFault(path, error), { cause: error });
   }
   if (lock === undefined) throw inUse(path);
-  writeFileSync(file, String(process.pid));
   return lock;
 }
 
@@ -148,20 +146,9 @@ function listenAt(
 
 /** Whether a refusal is worth another attempt: the owner of the file is alive, so its backlog must be full. */
 function isBusy(path: string, attempt: number): boolean {
-  const owner = socketOwner(path) ?? lockOwner(path);
-  if (owner === undefined) return existsSync(path) && attempt < 3;
-  return isProcessAlive(owner) && existsSync(path);
-}
-
-function lockOwner(path: string): number | undefined {
-  try {
-    return Number(readFileSync(lockFile(path), "utf8")) || undefined;
-  } catch {
-    return undefined; // no lock: not a furrow socket, or its owner is gone
-  }
-}
-
-/** Whether this process can reach the path: a unix address of another host cannot be dialled. */
-export function isLocalUnix(address: ParsedUnixAddress): boolean {
-  return address.host === "" || address.host === hostId();
+  if (!existsSync(path)) return false;
+  const owner = socketOwner(path);
+  if (owner !== undefined) return isProcessAlive(owner);
+  // somebody else's socket says nothing of its owner: a few attempts, then it counts as dead
+  return isLocked(lockFile(path)) || (attempt < 3 && !existsSync(lockFile(path)));
 }

@@ -1,0 +1,143 @@
+/** A discovery space of its own for a test: runtime folder, registry addresses, and programs that live in it. */
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
+import type { Address } from "../../src/index.ts";
+import type { Scope } from "../fixtures/program.ts";
+
+let worlds = 0;
+
+/** A port that was free a moment ago. */
+export function freePort(): number {
+  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  const { port } = listener;
+  listener.stop();
+  return port;
+}
+
+export class World implements AsyncDisposable {
+  readonly dir: string;
+  readonly unix: Address;
+  readonly tcp: Address;
+  readonly registryAddrs: Address[];
+  readonly #programs: Program[] = [];
+
+  constructor() {
+    this.dir = join(process.env["FURROW_RUNTIME_DIR"]!, `w${++worlds}`);
+    mkdirSync(this.dir, { recursive: true, mode: 0o700 });
+    this.unix = `unix://${this.dir}/registry@1.sock`;
+    this.tcp = `tcp://127.0.0.1:${freePort()}`;
+    this.registryAddrs = [this.unix, this.tcp];
+  }
+
+  /** For `openRootActor` and `openNursery` in the test's own process. */
+  get options(): { registryAddrs: Address[] } {
+    return { registryAddrs: this.registryAddrs };
+  }
+
+  get env(): Record<string, string> {
+    return { FURROW_RUNTIME_DIR: this.dir, FURROW_REGISTRY_ADDRS: this.registryAddrs.join(",") };
+  }
+
+  /** Starts a program without an actor. */
+  async program(env: Record<string, string> = {}): Promise<Program> {
+    const program = new Program({ ...this.env, ...env });
+    this.#programs.push(program);
+    await program.up;
+    return program;
+  }
+
+  /** Starts a program whose root actor has that name. */
+  async actor(name: string, options: Record<string, unknown> = {}): Promise<Program> {
+    const program = await this.program();
+    await program.run(
+      async ({ furrow, keep, args }) => {
+        keep["actor"] = await furrow.openRootActor(args[0] as object);
+      },
+      { name, ...options },
+    );
+    return program;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#programs.map((program) => program.kill()));
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+interface Answer {
+  readonly id: number;
+  readonly value?: unknown;
+  readonly error?: { name: string; message: string; code?: string; stage?: string };
+}
+
+/** A process that runs functions for the test. They are sent as source: they see only their parameter. */
+export class Program {
+  readonly process: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly up: Promise<unknown>;
+  /** All that it printed, once it has ended. */
+  readonly stdout: Promise<string>;
+  readonly stderr: Promise<string>;
+  readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
+  #lastId = 0;
+
+  constructor(env: Record<string, string>) {
+    const up = Promise.withResolvers<unknown>();
+    this.#waiting.set(0, up);
+    this.up = up.promise;
+    this.process = Bun.spawn([process.execPath, join(import.meta.dir, "../fixtures/program.ts")], {
+      env: { ...process.env, ...env },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      serialization: "json",
+      ipc: (message: Answer) => this.#settle(message),
+    });
+    this.stdout = new Response(this.process.stdout).text();
+    this.stderr = new Response(this.process.stderr).text();
+    void this.process.exited.then(async () => {
+      const stderr = await this.stderr;
+      for (const one of this.#waiting.values()) one.reject(new Error(`the program ended: ${stderr}`));
+      this.#waiting.clear();
+    });
+  }
+
+  get pid(): number {
+    return this.process.pid;
+  }
+
+  /** Runs `fn` in the program. An error that it throws arrives with its name, message and code. */
+  async run<T>(fn: (scope: Scope) => T | Promise<T>, ...args: unknown[]): Promise<Awaited<T>> {
+    const id = ++this.#lastId;
+    const waiting = Promise.withResolvers<unknown>();
+    this.#waiting.set(id, waiting);
+    this.process.send({ id, source: fn.toString(), args });
+    return (await waiting.promise) as Awaited<T>;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.process.kill(signal);
+  }
+
+  /** Kills it and waits for its end. */
+  async kill(): Promise<void> {
+    this.process.kill("SIGKILL");
+    await this.process.exited;
+  }
+
+  #settle({ id, value, error }: Answer): void {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if (error === undefined) waiting?.resolve(value);
+    else waiting?.reject(Object.assign(new Error(error.message), error));
+  }
+}
+
+/** Polls until `condition` holds; for what other processes do in their own time. */
+export async function until(condition: () => boolean | Promise<boolean>, withinMs = 5_000): Promise<void> {
+  const end = performance.now() + withinMs;
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`not within ${withinMs} ms: ${condition.toString()}`);
+    await Bun.sleep(5);
+  }
+}
