@@ -1,5 +1,5 @@
 /** Unix sockets. */
-import { chmodSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 
 import { Deadline, sleep } from "../deadline.ts";
@@ -86,6 +86,7 @@ function inUse(path: string): AddressError {
 /** Under the lock: a file that nobody answers at is left from a dead process; one that answers is somebody else's. */
 async function evictStale(path: string): Promise<void> {
   if (!existsSync(path)) return;
+  if (!lstatSync(path).isSocket()) throw new AddressError(`cannot listen on ${path}: it is there, and is no socket`);
   const link = new SocketLink(path, false);
   try {
     for (const wait of [0, ...busyBackoffMs.slice(0, 3)]) {

@@ -1,5 +1,8 @@
 /** A child's output: passed on as it comes, its last part kept for the error that may follow. */
 
+/** Where it goes; asked for only when there is output, since Bun opens a descriptor for each standard stream. */
+type Sink = () => NodeJS.WriteStream;
+
 /** How much is kept, in characters. */
 const tailChars = 8_192;
 
@@ -8,7 +11,7 @@ export class OutputTail {
   readonly #done: Promise<void>;
 
   /** Reads `source` to its end. Each line gets `prefix`; without a `sink` the output is only kept. */
-  constructor(source: ReadableStream<Uint8Array>, sink: NodeJS.WriteStream | undefined, prefix: string) {
+  constructor(source: ReadableStream<Uint8Array>, sink: Sink | undefined, prefix: string) {
     this.#done = this.#pump(source, sink, prefix);
   }
 
@@ -25,11 +28,7 @@ export class OutputTail {
     clearTimeout(timer);
   }
 
-  async #pump(
-    source: ReadableStream<Uint8Array>,
-    sink: NodeJS.WriteStream | undefined,
-    prefix: string,
-  ): Promise<void> {
+  async #pump(source: ReadableStream<Uint8Array>, sink: Sink | undefined, prefix: string): Promise<void> {
     const decoder = new TextDecoder();
     let line = "";
     for await (const chunk of source) {
@@ -37,14 +36,14 @@ export class OutputTail {
       this.#tail = (this.#tail + text).slice(-tailChars);
       if (sink === undefined) continue;
       if (prefix === "") {
-        sink.write(chunk);
+        sink().write(chunk);
         continue;
       }
       // whole lines only: the lines of several children must not run into each other
       const lines = (line + text).split("\n");
       line = lines.pop() ?? "";
-      for (const whole of lines) sink.write(`${prefix}${whole}\n`);
+      for (const whole of lines) sink().write(`${prefix}${whole}\n`);
     }
-    if (line !== "") sink?.write(`${prefix}${line}\n`);
+    if (line !== "") sink?.().write(`${prefix}${line}\n`);
   }
 }

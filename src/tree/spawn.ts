@@ -65,9 +65,9 @@ export class ChildProcess {
     this.id = childId(init, this.#process.pid, hostId());
     const prefix = options.output === "prefix" ? `${init.name}: ` : "";
     const silent = options.output === "ignore";
-    this.#stderr = new OutputTail(this.#process.stderr, silent ? undefined : process.stderr, prefix);
+    this.#stderr = new OutputTail(this.#process.stderr, silent ? undefined : () => process.stderr, prefix);
     const { stdout } = this.#process;
-    if (stdout instanceof ReadableStream) new OutputTail(stdout, process.stdout, prefix);
+    if (stdout instanceof ReadableStream) new OutputTail(stdout, () => process.stdout, prefix);
     this.ended = this.#watch();
     log.info?.(`spawned ${describeActor(this.id)} as pid ${this.id.pid}`);
   }

@@ -1,0 +1,166 @@
+import { describe, expect, test } from "bun:test";
+
+import { currentActor, openNursery, openRootActor } from "../../src/index.ts";
+import { NameCache } from "../../src/discovery/cache.ts";
+import type { Registration } from "../../src/discovery/registration.ts";
+import { until, World } from "../support/world.ts";
+
+const service = new URL("../fixtures/service.ts", import.meta.url);
+type Service = typeof import("../fixtures/service.ts");
+
+describe("lookup cache", () => {
+  test("a million lookups of a present name by one peer cost the registrar one request", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const target = await nursery.startActor("target", { module: service });
+    const asker = await nursery.startActor<Service>("asker", { module: service });
+    const before = currentActor().stats().registrar!.requests;
+    expect(await asker.run.query("target", 1_000_000)).toEqual({ [target.id.uuid]: 1_000_000 });
+    expect(currentActor().stats().registrar!.requests - before).toBe(1);
+    const { lookups } = (await asker.run.stats()) as { lookups: { requests: number; hits: number } };
+    expect(lookups).toMatchObject({ requests: 1, hits: 999_999 });
+  }, 60_000);
+
+  test("an actor that starts, ends or is killed meanwhile is seen within a message's travel", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const asker = await nursery.startActor<Service>("asker", { module: service });
+    const one = (): Promise<Record<string, number>> => asker.run.query("coming", 1);
+    expect(await one()).toEqual({ none: 1 });
+    const { requests } = currentActor().stats().registrar!;
+    // each change is acknowledged to us before we ask, and the push left before the acknowledgement
+    const first = await world.actor("coming");
+    const uuid = await first.run(({ furrow }) => furrow.currentActor().uuid);
+    expect(await one()).toEqual({ [uuid]: 1 });
+    await first.run(async ({ furrow }) => furrow.currentActor().cancel());
+    expect(await one()).toEqual({ none: 1 });
+    const second = await world.actor("coming");
+    const { actors } = currentActor().stats().registrar!;
+    await second.kill();
+    await until(() => currentActor().stats().registrar!.actors === actors - 1);
+    expect(await one()).toEqual({ none: 1 });
+    // and all of that without another request by this peer
+    const { lookups } = (await asker.run.stats()) as { lookups: { requests: number; pushes: number } };
+    expect(lookups).toMatchObject({ requests: 1, pushes: 4 });
+    expect(currentActor().stats().registrar!.requests).toBe(requests);
+  });
+
+  test("a miss is cached as a miss, and counts as a hit from then on", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const asker = await nursery.startActor<Service>("asker", { module: service });
+    expect(await asker.run.query("nobody", 100)).toEqual({ none: 100 });
+    const { lookups } = (await asker.run.stats()) as { lookups: object };
+    expect(lookups).toEqual({ requests: 1, hits: 99, pushes: 0 });
+  });
+
+  test("findActor and waitForActor of a present name are answered from memory too", async () => {
+    await using world = new World();
+    await world.actor("hub");
+    await world.actor("target");
+    const asker = await world.actor("asker");
+    const stats = await asker.run(async ({ furrow }) => {
+      for (let at = 0; at < 10; at++) {
+        await using found = await furrow.findActor("target", { raiseOnNone: true });
+        await using waited = await furrow.waitForActor("target");
+        if (found.id.uuid !== waited.id.uuid) throw new Error("another actor");
+      }
+      return furrow.currentActor().stats().lookups;
+    });
+    expect(stats.requests).toBe(1);
+  });
+
+  test("is bounded: an evicted name gives its interest back, and is asked for again", async () => {
+    await using world = new World();
+    await using nursery = await openNursery({ ...world.options, limits: { maxCachedNames: 10 } });
+    const asker = await nursery.startActor<Service>("asker", { module: service });
+    for (let at = 0; at < 30; at++) await asker.run.query(`name${at}`, 1);
+    const before = currentActor().stats().registrar!.pushes;
+    // of 30 names the registrar pushes only those that are still cached
+    for (let at = 0; at < 30; at++)
+      await nursery
+        .startActor(`name${at % 2 === 0 ? 0 : 29}-other`, { module: service })
+        .then((portal) => portal.cancelActor());
+    expect(currentActor().stats().registrar!.pushes - before).toBe(0);
+    await using early = await nursery.startActor("name0", { module: service });
+    await using late = await nursery.startActor("name29", { module: service });
+    expect(currentActor().stats().registrar!.pushes - before).toBe(1);
+    expect(await asker.run.query("name0", 1)).toEqual({ [early.id.uuid]: 1 });
+    expect(await asker.run.query("name29", 1)).toEqual({ [late.id.uuid]: 1 });
+  });
+
+  test("is void the moment its registrar's connection ends", async () => {
+    await using world = new World();
+    const hub = await world.actor("hub");
+    await using actor = await openRootActor({ ...world.options, name: "asker" });
+    const target = await world.actor("target");
+    const { queryActor } = await import("../../src/index.ts");
+    expect((await queryActor("target")).id?.name).toBe("target");
+    expect((await queryActor("target")).registry).toBeNull();
+    await Promise.all([hub.kill(), target.kill()]);
+    await until(() => actor.stats().peers === 0);
+    // the name is gone with the table that knew it; whoever takes over is asked anew
+    expect((await queryActor("target", { timeout: 5_000 })).id).toBeNull();
+  });
+});
+
+describe("NameCache", () => {
+  const registration = (uuid: string): Registration => ({
+    id: { name: "n", uuid, pid: 1, host: "h" },
+    addrs: [],
+    revision: 1,
+  });
+  const uuids = (cache: NameCache, name = "n"): string[] | undefined =>
+    cache.get(name)?.map(({ id }) => id.uuid);
+
+  test("applies changes in order and keeps the order of registration", () => {
+    const cache = new NameCache(10, () => {});
+    expect(cache.added("n", registration("early"))).toBeFalse();
+    expect(uuids(cache)).toBeUndefined();
+    cache.install("n", [registration("a"), registration("b")]);
+    cache.added("n", registration("c"));
+    cache.removed("n", "b");
+    cache.added("n", registration("a"));
+    expect(uuids(cache)).toEqual(["a", "c"]);
+    cache.removed("n", "a");
+    cache.removed("n", "c");
+    expect(uuids(cache)).toEqual([]);
+    cache.clear();
+    expect(uuids(cache)).toBeUndefined();
+  });
+
+  test("never changes a list that a lookup holds", () => {
+    const cache = new NameCache(10, () => {});
+    cache.install("n", [registration("a")]);
+    const held = cache.get("n");
+    cache.added("n", registration("b"));
+    cache.removed("n", "a");
+    expect(held?.map(({ id }) => id.uuid)).toEqual(["a"]);
+  });
+
+  test("evicts what was not used for longest, never a name that somebody waits for", () => {
+    const evicted: string[] = [];
+    const cache = new NameCache(3, (name) => evicted.push(name));
+    for (const name of ["a", "b", "c"]) cache.install(name, []);
+    cache.watch("a", () => {});
+    cache.install("d", []); // all were used: each loses its chance, and the oldest goes
+    cache.install("e", []); // c was not used since
+    expect(evicted).toEqual(["b", "c"]);
+    expect(cache.size).toBe(3);
+  });
+
+  test("wakes each watcher once, at the next change or at the end", () => {
+    const cache = new NameCache(3, () => {});
+    const woken: string[] = [];
+    cache.install("n", []);
+    cache.watch("n", () => woken.push("first"));
+    const stop = cache.watch("n", () => woken.push("stopped"));
+    stop();
+    cache.added("n", registration("a"));
+    cache.added("n", registration("b"));
+    cache.watch("n", () => woken.push("end"));
+    cache.clear();
+    cache.watch("n", () => woken.push("unknown name"));
+    expect(woken).toEqual(["first", "end", "unknown name"]);
+  });
+});

@@ -1,0 +1,68 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+
+import { type Entry, RegistryTable } from "../../src/discovery/table.ts";
+import type { ActorId } from "../../src/index.ts";
+
+const id = (name: string, uuid: string): ActorId => ({ name, uuid, pid: 1, host: "h" });
+
+describe("RegistryTable", () => {
+  test("keeps the order of registration per name, and numbers each change", () => {
+    const table = new RegistryTable<string>();
+    const a = table.register(id("n", "a"), ["tcp://h:1"], "holder a");
+    const b = table.register(id("n", "b"), [], "holder b");
+    const other = table.register(id("m", "c"), [], "holder c");
+    expect([a.revision, b.revision, other.revision]).toEqual([1, 2, 3]);
+    expect([table.first("n"), table.last("n")]).toEqual([a, b]);
+    expect(table.all("n")).toEqual([a, b]);
+    expect({ size: table.size, names: table.names }).toEqual({ size: 3, names: 2 });
+    expect(table.unregister(a)).toBe(4);
+    expect(table.unregister(a)).toBe(0);
+    expect([table.first("n"), table.last("n")]).toEqual([b, b]);
+    expect(table.unregister(b)).toBe(5);
+    expect([table.first("n"), table.last("n"), ...table.all("n")]).toEqual([undefined, undefined]);
+    expect({ size: table.size, names: table.names, revision: table.revision }).toEqual({
+      size: 1,
+      names: 1,
+      revision: 5,
+    });
+  });
+
+  test("keeps an entry's place when its holder registers again", () => {
+    const table = new RegistryTable<null>();
+    const a = table.register(id("n", "a"), [], null);
+    const b = table.register(id("n", "b"), [], null);
+    const moved = table.register(id("n", "a"), ["tcp://h:2"], null, a);
+    expect(table.all("n")).toEqual([moved, b]);
+    expect(moved.revision).toBe(3);
+    expect(table.size).toBe(2);
+    const alone = table.register(id("m", "x"), [], null);
+    expect(table.register(id("m", "x"), [], null, alone)).toBe(table.last("m")!);
+  });
+
+  test("does what a plain list does, whatever the changes", () => {
+    const change = fc.record({ name: fc.constantFrom("x", "y", "z"), add: fc.boolean(), pick: fc.nat() });
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 60 }), (changes) => {
+        const table = new RegistryTable<null>();
+        const model: Entry<null>[] = [];
+        let uuid = 0;
+        for (const { name, add, pick } of changes) {
+          const named = model.filter((entry) => entry.name === name);
+          if (add) model.push(table.register(id(name, `u${++uuid}`), [], null));
+          else if (named.length > 0) {
+            const gone = named[pick % named.length]!;
+            table.unregister(gone);
+            model.splice(model.indexOf(gone), 1);
+          }
+          const left = model.filter((entry) => entry.name === name);
+          expect(table.all(name)).toEqual(left);
+          expect([table.first(name), table.last(name)]).toEqual([left[0], left[left.length - 1]]);
+        }
+        expect(table.size).toBe(model.length);
+        expect(new Set(table.entries())).toEqual(new Set(model));
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
