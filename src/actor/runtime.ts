@@ -192,11 +192,15 @@ export class Runtime implements Actor {
 
   async #onStop(session: Session, id: number): Promise<void> {
     const reason = new ContextCancelledError(session.peer.id, "cancelActor");
-    if (this.#ending === undefined) {
-      this.#ending = this.#end(reason, () => session.reply(id, true));
-    } else {
-      await this.#ending;
-    }
+    // a sign of life for whoever counts the time: it takes as long as the children below take
+    const beat = setInterval(() => session.peer.channel.post([Kind.stopping]), this.limits.stopGraceMs / 3);
+    const acknowledge = (): void => {
+      clearInterval(beat);
+      session.reply(id, true);
+    };
+    if (this.#ending === undefined) this.#ending = this.#end(reason, acknowledge);
+    await this.#ending;
+    clearInterval(beat);
   }
 
   /** Each phase is done, whatever fails in it; failures are logged, since there is nobody left to take them. */

@@ -86,7 +86,8 @@ function inUse(path: string): AddressError {
 /** Under the lock: a file that nobody answers at is left from a dead process; one that answers is somebody else's. */
 async function evictStale(path: string): Promise<void> {
   if (!existsSync(path)) return;
-  if (!lstatSync(path).isSocket()) throw new AddressError(`cannot listen on ${path}: it is there, and is no socket`);
+  if (!lstatSync(path).isSocket())
+    throw new AddressError(`cannot listen on ${path}: it is there, and is no socket`);
   const link = new SocketLink(path, false);
   try {
     for (const wait of [0, ...busyBackoffMs.slice(0, 3)]) {

@@ -211,6 +211,7 @@ function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
       return undefined;
     };
     runtime.serve(Kind.ready, (session) => childOf(session)?.onReady());
+    runtime.serve(Kind.stopping, (session) => childOf(session)?.onStopping());
     runtime.serve(Kind.failed, (session, message: Message) =>
       childOf(session)?.onFailed(message[1] as unknown[]),
     );

@@ -17,6 +17,9 @@ const privateVariables = ["BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_
 /** How long the rest of a dead child's stderr may take; somebody else may hold the pipe open. */
 const stderrGraceMs = 200;
 
+/** For how many levels of children below it a child may ask for more time to stop. */
+const maxStopLevels = 8;
+
 /** What to do with what a child prints: pass it on, put its name before each line, or drop it. */
 export type OutputMode = "inherit" | "prefix" | "ignore";
 
@@ -37,6 +40,7 @@ export class ChildProcess {
   /** What the child said it failed with. */
   #failure: Error | undefined;
   #started = false;
+  #stillStopping = false;
   #stopping: Promise<void> | undefined;
   /** Signals that were sent on purpose. */
   readonly #sent = new Set<string>();
@@ -87,6 +91,11 @@ export class ChildProcess {
     this.#ready.resolve();
   }
 
+  /** The child said that it is stopping its own children. */
+  onStopping(): void {
+    this.#stillStopping = true;
+  }
+
   /** The child said why it ends. */
   onFailed(form: readonly unknown[]): void {
     const error = decodeFailure(form, this.id);
@@ -128,7 +137,7 @@ export class ChildProcess {
     if (session !== undefined) {
       // the answer, or the end of the connection: either way the process is to end
       session.request(Kind.stop).catch(() => {});
-      if (await this.#endedWithin(stopGraceMs)) return;
+      if (await this.#endedGently(stopGraceMs)) return;
       log.warn?.(`${describeActor(this.id)} did not end in ${stopGraceMs} ms: sending SIGTERM`);
     }
     this.#signal("SIGTERM");
@@ -136,6 +145,20 @@ export class ChildProcess {
     log.warn?.(`${describeActor(this.id)} did not end ${stopTermMs} ms after SIGTERM: sending SIGKILL`);
     this.#signal("SIGKILL");
     await this.ended;
+  }
+
+  /**
+   * Gives it `graceMs`, and again as long as it says that it is stopping its own children: it must not be killed before
+   * it is through with them. That takes each level below a ladder at most; more than that nobody gets.
+   */
+  async #endedGently(graceMs: number): Promise<boolean> {
+    const { stopTermMs } = this.#runtime.limits;
+    const latest = performance.now() + maxStopLevels * (graceMs + stopTermMs);
+    do {
+      this.#stillStopping = false;
+      if (await this.#endedWithin(graceMs)) return true;
+    } while (this.#stillStopping && performance.now() < latest);
+    return false;
   }
 
   #signal(signal: "SIGTERM" | "SIGKILL"): void {

@@ -34,6 +34,7 @@ export const Kind = {
   stop: 48,
   ready: 49,
   failed: 50,
+  stopping: 51,
 } as const;
 
 export type Kind = (typeof Kind)[keyof typeof Kind];
@@ -69,6 +70,7 @@ const shapes: readonly (string | undefined)[] = (() => {
   table[Kind.report] = "s"; // uuid
   table[Kind.stop] = "n"; // id
   table[Kind.ready] = ""; // a child has started
+  table[Kind.stopping] = ""; // asked to stop, and still stopping its own children
   table[Kind.failed] = "a"; // a child could not start, or ends on this uncaught error
   return table;
 })();

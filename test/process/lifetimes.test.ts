@@ -1,0 +1,193 @@
+/** No process outlives the scope that started it, whatever dies first. */
+import { describe, expect, test } from "bun:test";
+import { existsSync, readdirSync } from "node:fs";
+
+import { ActorDiedError, findActor, openNursery, openRootActor } from "../../src/index.ts";
+import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
+import { type Program, until, World } from "../support/world.ts";
+
+const service = new URL("../fixtures/service.ts", import.meta.url);
+type Service = typeof import("../fixtures/service.ts");
+
+/** Starts a child and a grandchild below the program's root; returns their pids. */
+async function grow(program: Program, busy = false): Promise<number[]> {
+  return await program.run(
+    async ({ furrow, keep, args }) => {
+      const nursery = await furrow.openNursery();
+      keep["nursery"] = nursery;
+      const child = await nursery.startActor<Service>("child", { module: args[0] as string });
+      const grandchild = await child.run.startChild("grandchild");
+      if (args[1] === true) {
+        const portal = await furrow.findActor<Service>("grandchild", { raiseOnNone: true });
+        portal.run.spin().catch(() => {});
+      }
+      return [child.id.pid, grandchild];
+    },
+    service.href,
+    busy,
+  );
+}
+
+function socketFiles(world: World): string[] {
+  return readdirSync(world.dir).filter((name) => name.endsWith(".sock"));
+}
+
+describe("the root's end", () => {
+  for (const signal of ["SIGKILL", "SIGABRT", "SIGSEGV", "SIGHUP"] as const) {
+    test(`by ${signal} takes the whole tree with it, and the next boot sweeps`, async () => {
+      await using world = new World();
+      const root = await world.actor("root");
+      const pids = await grow(root);
+      root.signal(signal);
+      await root.process.exited;
+      await until(() => !pids.some(isProcessAlive), 2_000);
+      await using actor = await openRootActor(world.options);
+      expect(actor.isRegistrar).toBeTrue();
+      expect(socketFiles(world)).toEqual(["registry@1.sock"]);
+    });
+  }
+
+  test("by SIGKILL takes a process with it that keeps its event loop busy", async () => {
+    await using world = new World();
+    const root = await world.actor("root");
+    const pids = await grow(root, true);
+    await root.kill();
+    await until(() => !pids.some(isProcessAlive), 2_000);
+  });
+
+  for (const [signal, code] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const) {
+    test(`by ${signal} cancels the tree, exits with ${code}, says so, and leaves no file`, async () => {
+      await using world = new World();
+      const root = await world.actor("root");
+      const pids = await grow(root);
+      root.signal(signal);
+      expect(await root.process.exited).toBe(code);
+      expect(await root.stderr).toContain(`furrow: ${signal}`);
+      expect(pids.some(isProcessAlive)).toBeFalse();
+      expect(readdirSync(world.dir)).toEqual([]);
+    });
+  }
+
+  test("by Ctrl-C, which reaches every process of the group, is just as orderly", async () => {
+    await using world = new World();
+    const root = await world.actor("root");
+    const pids = await grow(root);
+    // what a terminal does: the signal goes to each of the group
+    for (const pid of [...pids, root.pid]) process.kill(pid, "SIGINT");
+    expect(await root.process.exited).toBe(130);
+    expect(pids.some(isProcessAlive)).toBeFalse();
+    expect(readdirSync(world.dir)).toEqual([]);
+    expect(await root.stderr).not.toContain("ActorDiedError");
+  });
+
+  test("by a second SIGINT comes at once, and still takes the tree with it", async () => {
+    await using world = new World();
+    const root = await world.actor("root", { limits: { stopGraceMs: 60_000 } });
+    const pids = await grow(root, true);
+    root.signal("SIGINT");
+    await until(async () => (await Promise.race([root.process.exited, Bun.sleep(50)])) === undefined);
+    root.signal("SIGINT");
+    expect(await root.process.exited).toBe(130);
+    await until(() => !pids.some(isProcessAlive), 2_000);
+  });
+
+  test("by an exit without a goodbye, or by an uncaught exception, leaves no process and no file of its own", async () => {
+    await using world = new World();
+    for (const end of [
+      () => void setTimeout(() => process.exit(0), 0),
+      () =>
+        void setTimeout(() => {
+          throw new Error("uncaught in the root");
+        }, 0),
+    ]) {
+      const root = await world.actor("root");
+      const pids = await grow(root);
+      await root.run(end);
+      await root.process.exited;
+      await until(() => !pids.some(isProcessAlive), 2_000);
+      expect(existsSync(world.unix.slice("unix://".length))).toBeFalse();
+    }
+  });
+});
+
+describe("a middle actor's end", () => {
+  test("by SIGKILL takes its subtree with it; the root hears of it, and no file is left", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    const nursery = await openNursery();
+    const child = await nursery.startActor<Service>("child", { module: service });
+    const grandchild = await child.run.startChild("grandchild");
+    process.kill(child.id.pid, "SIGKILL");
+    const error = await nursery.join().catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(ActorDiedError);
+    await until(() => !isProcessAlive(grandchild), 2_000);
+    await until(() => socketFiles(world).length === 1, 2_000);
+    expect(await findActor("grandchild")).toBeNull();
+    await nursery[Symbol.asyncDispose]();
+  });
+
+  test("waits for its own children to be killed, however busy they are, within the grace periods", async () => {
+    await using world = new World();
+    const limits = { stopGraceMs: 200, stopTermMs: 200 };
+    let busy = 0;
+    await using _actor = await openRootActor({ ...world.options, limits });
+    {
+      await using nursery = await openNursery();
+      const child = await nursery.startActor<Service>("child", { module: service });
+      busy = await child.run.startChild("grandchild");
+      await using portal = await findActor<Service>("grandchild", { raiseOnNone: true });
+      void portal.run.spin().catch(() => {});
+    }
+    expect(isProcessAlive(busy)).toBeFalse();
+    await until(() => socketFiles(world).length === 1, 2_000);
+  });
+});
+
+describe("cancelActor", () => {
+  test("ends a spawned actor with its process and its children, and is true", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const child = await nursery.startActor<Service>("child", { module: service });
+    const grandchild = await child.run.startChild("grandchild");
+    expect(await child.cancelActor()).toBeTrue();
+    // acknowledged when it has left the registry and its children are reaped
+    expect(await findActor("child")).toBeNull();
+    expect(isProcessAlive(grandchild)).toBeFalse();
+    await nursery.join();
+    expect(isProcessAlive(child.id.pid)).toBeFalse();
+    expect((await child.closed).reason).toBe("peer-closed");
+  });
+
+  test("ends the runtime of a program that was not spawned, and leaves its process", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    const other = await world.actor("other");
+    await using portal = await findActor("other", { raiseOnNone: true });
+    expect(await portal.cancelActor()).toBeTrue();
+    expect(await findActor("other")).toBeNull();
+    expect(
+      await other.run(({ furrow }) => {
+        try {
+          return furrow.currentActor().name;
+        } catch (error) {
+          return (error as { code: string }).code;
+        }
+      }),
+    ).toBe("ERR_NO_RUNTIME");
+  });
+
+  test("is false when the actor is gone, or does not answer in time", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    const frozen = await world.actor("frozen");
+    await using portal = await findActor("frozen", { raiseOnNone: true });
+    frozen.signal("SIGSTOP");
+    expect(await portal.cancelActor({ timeout: 50 })).toBeFalse();
+    await frozen.kill();
+    expect(await portal.cancelActor()).toBeFalse();
+    expect((await portal.closed).reason).toBe("peer-died");
+  });
+});
