@@ -102,41 +102,49 @@ export function readAddresses(list: readonly unknown[]): Address[] {
 }
 
 /**
- * The dialler's side: says `hello` and returns the acceptor's. The caller takes over the channel's handler before the
- * turn is over, and closes it when this throws.
+ * The dialler's side: says `hello`, and gives the acceptor's to `take`, whose result it returns. `take` is called in the
+ * moment of the answer and must take over the channel's handler: a first call may lie behind the hello in the same
+ * chunk. The caller closes the channel when this throws.
  *
  * @throws {HandshakeError} when the other end is not furrow, refuses, or is not the target
  * @throws {TimeoutError} with stage "handshake" when it is silent
  */
-export async function greet(channel: Channel, hello: Hello, deadline: Deadline): Promise<Hello> {
-  const answer = Promise.withResolvers<Message>();
+export async function greet<T>(
+  channel: Channel,
+  hello: Hello,
+  deadline: Deadline,
+  take: (theirs: Hello) => T,
+): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
   channel.handler = {
-    onMessage: (message) => answer.resolve(message),
+    onMessage: (message) => {
+      try {
+        resolve(take(readAnswer(message, hello.target, channel.link.remote)));
+      } catch (error) {
+        reject(error);
+      }
+    },
     onEnd: (end) =>
-      answer.reject(
+      reject(
         new HandshakeError(
           `${channel.link.remote} ended the connection before its hello: not a furrow actor?`,
-          {
-            cause: end.error,
-          },
+          { cause: end.error },
         ),
       ),
   };
   channel.send(helloMessage(hello));
   channel.flush();
-  const message = await deadline.race("handshake", answer.promise);
+  return await deadline.race("handshake", promise);
+}
+
+function readAnswer(message: Message, target: string | null, remote: string): Hello {
   if (message[0] === Kind.refuse) {
-    throw new RefusedError(
-      message[1] as string,
-      message[2] as string,
-      typeof message[3] === "string" ? message[3] : undefined,
-    );
+    const [, refusal, text, uuid] = message;
+    throw new RefusedError(refusal as string, text as string, typeof uuid === "string" ? uuid : undefined);
   }
   const theirs = readHello(message);
-  if (hello.target !== null && theirs.id.uuid !== hello.target) {
-    throw new HandshakeError(
-      `${channel.link.remote} is ${describeActor(theirs.id)}, not the actor that was looked up`,
-    );
+  if (target !== null && theirs.id.uuid !== target) {
+    throw new HandshakeError(`${remote} is ${describeActor(theirs.id)}, not the actor that was looked up`);
   }
   return theirs;
 }

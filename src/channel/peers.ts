@@ -173,10 +173,8 @@ export class Peers<H extends PeerHandler = PeerHandler> {
     const channel = await this.#openChannel(addr, deadline);
     const { localHost } = channel.link;
     try {
-      return {
-        hello: await greet(channel, { ...this.#self(), purpose: "probe", target: null }, deadline),
-        localHost,
-      };
+      const own: Hello = { ...this.#self(), purpose: "probe", target: null };
+      return { hello: await greet(channel, own, deadline, (theirs) => theirs), localHost };
     } finally {
       this.#strangers.delete(channel);
       void channel.close("probe");
@@ -258,13 +256,11 @@ export class Peers<H extends PeerHandler = PeerHandler> {
     const channel = await this.#openChannel(addr, outer);
     onStage("handshake");
     try {
-      const theirs = await greet(
-        channel,
-        { ...this.#self(), purpose: "peer", target: uuid },
-        this.#step("handshake", addr, outer),
-      );
-      this.#strangers.delete(channel);
-      return this.#establish(theirs, channel, addr);
+      const own: Hello = { ...this.#self(), purpose: "peer", target: uuid };
+      return await greet(channel, own, this.#step("handshake", addr, outer), (theirs) => {
+        this.#strangers.delete(channel);
+        return this.#establish(theirs, channel, addr);
+      });
     } catch (error) {
       this.#strangers.delete(channel);
       if (channel.isOpen) channel.abort(asError(error));

@@ -98,7 +98,7 @@ describe("openRootActor", () => {
 
   test("fails with RegistryOccupiedError over an http server, which still answers", async () => {
     await using world = new World();
-    await using server = Bun.serve({
+    using server = Bun.serve({
       hostname: "127.0.0.1",
       port: 0,
       fetch: () => new Response("still here"),
@@ -148,7 +148,7 @@ describe("openRootActor", () => {
   test("joins the registrar at one address although another is occupied", async () => {
     await using world = new World();
     await world.actor("hub");
-    await using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("x") });
+    using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("x") });
     await using actor = await openRootActor({
       registryAddrs: [`tcp://127.0.0.1:${server.port}`, world.unix],
     });

@@ -1,0 +1,320 @@
+import { describe, expect, test } from "bun:test";
+import { rmSync } from "node:fs";
+
+import {
+  ActorNameError,
+  ActorNotFoundError,
+  AddressError,
+  type Address,
+  findActor,
+  getPeerByName,
+  getRegistry,
+  LocalPortal,
+  openNursery,
+  openRootActor,
+  queryActor,
+  RegistryUnavailableError,
+  TimeoutError,
+  waitForActor,
+} from "../../src/index.ts";
+import { freePort, until, World } from "../support/world.ts";
+
+const service = new URL("../fixtures/service.ts", import.meta.url);
+type Service = typeof import("../fixtures/service.ts");
+
+async function failure(failing: PromiseLike<unknown>): Promise<Error> {
+  try {
+    await failing;
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("it did not fail");
+}
+
+describe("findActor", () => {
+  test("is null for a name that nobody has, or ActorNotFoundError with raiseOnNone", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    expect(await findActor("nobody")).toBeNull();
+    const error = await failure(findActor("nobody", { raiseOnNone: true }));
+    expect(error).toBeInstanceOf(ActorNotFoundError);
+    expect(error.message).toContain('"nobody"');
+    expect(await failure(findActor("nobody", { onlyFirst: false, raiseOnNone: true }))).toBeInstanceOf(
+      ActorNotFoundError,
+    );
+  });
+
+  test("checks its arguments at once", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    expect(await failure(findActor(""))).toBeInstanceOf(ActorNameError);
+    expect(await failure(findActor("x", { registryAddrs: ["http://x" as Address] }))).toBeInstanceOf(
+      AddressError,
+    );
+    expect((await failure(findActor("x", { signal: AbortSignal.abort(new Error("early")) }))).message).toBe(
+      "early",
+    );
+    expect(await failure(findActor("x", { timeout: -1 }))).toBeInstanceOf(RangeError);
+  });
+
+  test("gives the next instance when the last one refuses at all its addresses", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    const good = await world.actor("pair", { enableTransports: ["unix"], registryAddrs: [world.unix] });
+    const bad = await world.actor("pair", { enableTransports: ["unix"], registryAddrs: [world.unix] });
+    const [addr] = await bad.run(({ furrow }) => furrow.currentActor().addrs);
+    rmSync(addr!.slice("unix://".length));
+    const asker = await world.actor("asker");
+    const expected = await good.run(({ furrow }) => furrow.currentActor().uuid);
+    const result = await asker.run(async ({ furrow }) => {
+      await using portal = await furrow.findActor("pair");
+      return portal?.id.uuid ?? null;
+    });
+    expect(result).toBe(expected);
+    // and when none is left the answer is null, or an error with each failure
+    const [other] = await good.run(({ furrow }) => furrow.currentActor().addrs);
+    rmSync(other!.slice("unix://".length));
+    const last = await world.actor("last");
+    const none = await last.run(async ({ furrow }) => {
+      const found = await furrow.findActor("pair");
+      const error = (await furrow
+        .findActor("pair", { raiseOnNone: true })
+        .catch((thrown: unknown) => thrown)) as Error;
+      return { found, name: error.name, failures: (error.cause as AggregateError).errors.length };
+    });
+    expect(none).toEqual({ found: null, name: "ActorNotFoundError", failures: 2 });
+  });
+
+  test("dials only the transports that it is told", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    await world.actor("target");
+    for (const transport of ["tcp", "unix"] as const) {
+      const asker = await world.actor(`by-${transport}`);
+      const addr = await asker.run(async ({ furrow, args }) => {
+        await using portal = await furrow.findActor("target", { enableTransports: [args[0] as "tcp"] });
+        return portal?.addr ?? null;
+      }, transport);
+      expect(addr).toStartWith(`${transport}://`);
+    }
+  });
+
+  test("shares one connection between portals; a portal that is disposed leaves the others alone", async () => {
+    await using world = new World();
+    await using actor = await openRootActor(world.options);
+    await world.actor("target", { enableModules: [service.href] });
+    const one = await findActor<Service>("target", { raiseOnNone: true });
+    await using two = await findActor<Service>("target", { raiseOnNone: true });
+    expect(actor.stats().peers).toBe(1);
+    await one[Symbol.asyncDispose]();
+    expect((await one.closed).reason).toBe("closed");
+    expect(await two.run.add(1, 2)).toBe(3);
+  });
+
+  test("closes a connection that nobody uses any more, in order, and opens it again when needed", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    await world.actor("target", { enableModules: [service.href] });
+    const asker = await world.actor("asker");
+    const call = async (): Promise<number> =>
+      await asker.run(async ({ furrow }) => {
+        await using portal = await furrow.findActor<Service>("target", { raiseOnNone: true });
+        return await portal.run.add(1, 2);
+      });
+    expect(await call()).toBe(3);
+    const peers = async (): Promise<number> =>
+      await asker.run(({ furrow }) => furrow.currentActor().stats().peers);
+    expect(await peers()).toBe(2);
+    await until(async () => (await peers()) === 1, 8_000);
+    expect(await call()).toBe(3);
+  });
+
+  test("finds with several registrars what only one of them knows, and takes a silent one for no answer", async () => {
+    await using one = new World();
+    await using two = new World();
+    const silent = await one.actor("silent-hub");
+    await two.actor("hub");
+    await two.actor("target");
+    await using _actor = await openRootActor({
+      registryAddrs: [one.unix, two.unix],
+      limits: { probeTimeoutMs: 100 },
+    });
+    silent.signal("SIGSTOP");
+    try {
+      await using found = await findActor("target");
+      expect(found?.id.name).toBe("target");
+      expect(await findActor("unknown")).toBeNull();
+    } finally {
+      silent.signal("SIGCONT");
+    }
+  });
+
+  test("two actors that look each other up at once end with one connection, and every call answered", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    for (let round = 0; round < 5; round++) {
+      const names = [`x${round}`, `y${round}`] as const;
+      const both = await Promise.all(
+        names.map((name) => world.actor(name, { enableModules: [service.href] })),
+      );
+      const results = await Promise.all(
+        both.map((program, at) =>
+          program.run(
+            async ({ furrow, keep, args }) => {
+              const portal = await furrow.findActor<Service>(args[0] as string, { raiseOnNone: true });
+              keep["portal"] = portal;
+              return await portal.run.add(20, 3);
+            },
+            names[1 - at]!,
+          ),
+        ),
+      );
+      expect(results).toEqual([23, 23]);
+      const peers = await Promise.all(
+        both.map((program) => program.run(({ furrow }) => furrow.currentActor().stats().peers)),
+      );
+      expect(peers).toEqual([2, 2]);
+      await Promise.all(both.map((program) => program.kill()));
+    }
+  });
+});
+
+describe("waitForActor", () => {
+  test("waits for the name, and gives the first to register", async () => {
+    await using world = new World();
+    const hub = await world.actor("hub");
+    await using _actor = await openRootActor({ ...world.options, name: "asker" });
+    const waiting = waitForActor("late");
+    const first = await world.actor("late");
+    await using portal = await waiting;
+    expect(portal.id.uuid).toBe(await first.run(({ furrow }) => furrow.currentActor().uuid));
+    void hub;
+  });
+
+  test("waits in another registry, over a connection of its own or the one that is there", async () => {
+    await using world = new World();
+    await using other = new World();
+    await other.actor("other-hub");
+    await using _actor = await openRootActor(world.options);
+    const waiting = waitForActor("elsewhere", { registryAddr: other.tcp });
+    await other.actor("elsewhere");
+    await using portal = await waiting;
+    expect(portal.id.name).toBe("elsewhere");
+    await using again = await waitForActor("elsewhere", { registryAddr: other.unix });
+    expect(again.id).toEqual(portal.id);
+  });
+
+  test("ends with its deadline in stage wait, or its signal, and leaves no waiter", async () => {
+    await using world = new World();
+    await using actor = await openRootActor(world.options);
+    const error = await failure(waitForActor("never", { timeout: 30 }));
+    expect(error).toBeInstanceOf(TimeoutError);
+    expect((error as TimeoutError).stage).toBe("wait");
+    expect(actor.stats()).toMatchObject({ callsInFlight: 0, peers: 0 });
+  });
+
+  test("goes on through the loss of the registrar", async () => {
+    await using world = new World();
+    const hub = await world.actor("hub");
+    const asker = await world.actor("asker");
+    const waiting = asker.run(async ({ furrow }) => (await furrow.waitForActor("late")).id.name);
+    await asker.run(() => null);
+    await hub.kill();
+    await until(async () => await asker.run(({ furrow }) => furrow.currentActor().isRegistrar));
+    await world.actor("late");
+    expect(await waiting).toBe("late");
+  });
+});
+
+describe("queryActor", () => {
+  test("says where an actor is without connecting to it, and hands out the registrar that it asked", async () => {
+    await using world = new World();
+    await world.actor("hub");
+    const target = await world.actor("target");
+    await using actor = await openRootActor({ ...world.options, name: "asker" });
+    const addrs = await target.run(({ furrow }) => [...furrow.currentActor().addrs]);
+    {
+      await using asked = await queryActor("target");
+      expect({ addr: asked.addr, name: asked.id?.name, registry: asked.registry?.id.name }).toEqual({
+        addr: addrs[0]!,
+        name: "target",
+        registry: "hub",
+      });
+    }
+    await using known = await queryActor("target");
+    expect(known).toMatchObject({ addr: addrs[0]!, registry: null });
+    await using none = await queryActor("nobody");
+    expect({ addr: none.addr, id: none.id }).toEqual({ addr: null, id: null });
+    expect(actor.stats().peers).toBe(1);
+  });
+
+  test("asks the own table in a registrar, and shows its local portal", async () => {
+    await using world = new World();
+    await using actor = await openRootActor(world.options);
+    await using own = await queryActor("root");
+    expect(own.id).toEqual(actor.id);
+    expect(own.registry).toBeInstanceOf(LocalPortal);
+  });
+
+  test("fails with RegistryUnavailableError when the registrar is down, naming its address", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    const nobody: Address = `tcp://127.0.0.1:${freePort()}`;
+    const error = await failure(queryActor("x", { registryAddr: nobody }));
+    expect(error).toBeInstanceOf(RegistryUnavailableError);
+    expect(error.message).toContain(nobody);
+  });
+});
+
+describe("getPeerByName", () => {
+  test("scans live connections, and is null when there is none of that name", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    expect(getPeerByName("child")).toBeNull();
+    const child = await nursery.startActor<Service>("child", { module: service });
+    const { addrs } = await child.run.identity();
+    expect(getPeerByName("child")).toEqual([{ id: child.id, addrs: addrs as Address[] }]);
+    expect(await child.run.peerNames("root")).toHaveLength(1);
+    await child.cancelActor();
+    await nursery.join();
+    expect(getPeerByName("child")).toBeNull();
+  });
+});
+
+describe("RegistrarApi", () => {
+  test("offers the table on portal.run of a registrar, to itself and to peers alike", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    const one = await world.actor("twin");
+    const two = await world.actor("twin");
+    const uuids = await Promise.all(
+      [one, two].map((program) => program.run(({ furrow }) => furrow.currentActor().uuid)),
+    );
+    const local = await getRegistry();
+    expect((await local.run.findActors("twin")).map(({ id }) => id.uuid)).toEqual(uuids);
+    const remote = await one.run(async ({ furrow }) => {
+      await using registry = await furrow.getRegistry();
+      const api = registry.run;
+      return {
+        last: (await api.findActor("twin"))?.id.uuid ?? null,
+        first: (await api.waitForActor("twin")).id.uuid,
+        none: await api.findActor("nobody"),
+        names: (await api.listActors()).map(({ id, addrs }) => `${id.name} ${addrs.length}`),
+      };
+    });
+    expect(remote).toEqual({
+      last: uuids[1]!,
+      first: uuids[0]!,
+      none: null,
+      names: ["root 2", "twin 2", "twin 2"],
+    });
+  });
+
+  test("is not offered by an actor that is no registrar", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const child = await nursery.startActor("child", { module: service });
+    const error = await failure((child.run as Record<string, () => Promise<unknown>>)["listActors"]!());
+    expect(error.name).toBe("NotExposedError");
+  });
+});

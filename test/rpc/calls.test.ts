@@ -1,0 +1,287 @@
+import { describe, expect, test } from "bun:test";
+
+import {
+  EncodeError,
+  findActor,
+  LimitError,
+  LocalPortal,
+  NotExposedError,
+  openNursery,
+  openRootActor,
+  type Portal,
+  registerError,
+  RemoteActorError,
+  TimeoutError,
+  TransportClosedError,
+} from "../../src/index.ts";
+import { KnownError } from "../fixtures/exports.ts";
+import { until, World } from "../support/world.ts";
+
+const module = new URL("../fixtures/exports.ts", import.meta.url);
+type Exports = typeof import("../fixtures/exports.ts");
+
+async function failure(failing: PromiseLike<unknown>): Promise<Error> {
+  try {
+    await failing;
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("it did not fail");
+}
+
+/** Any name, as somebody without types would call it. */
+function untyped(portal: Portal<Exports>): Record<string, (...args: unknown[]) => Promise<unknown>> {
+  return portal.run as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>;
+}
+
+describe("Portal.run", () => {
+  test("calls own exported functions only: no default, no class, nothing inherited, no value", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    expect(await portal.run.add(1, 2)).toBe(3);
+    expect(await portal.run.arrow(2)).toBe(4);
+    const run = untyped(portal);
+    for (const name of [
+      "default",
+      "Klass",
+      "constant",
+      "toString",
+      "constructor",
+      "__proto__",
+      "hasOwnProperty",
+      "missing",
+      "",
+    ]) {
+      const error = await failure(run[name]!());
+      expect(error).toBeInstanceOf(NotExposedError);
+      expect(error.message).toContain(`"${name}"`);
+    }
+    const generator = await failure(run["ticks"]!());
+    expect(generator).toBeInstanceOf(NotExposedError);
+    expect(generator.message).toContain("portal.stream.ticks");
+    expect(run["then"]).toBeUndefined();
+  });
+
+  test("carries every value of the contract both ways", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    const values = [
+      undefined,
+      null,
+      true,
+      false,
+      0,
+      -0,
+      1.5,
+      Number.NaN,
+      Infinity,
+      -Infinity,
+      2 ** 53,
+      -(2 ** 40),
+      2n ** 63n,
+      -(2n ** 63n),
+      2n ** 64n - 1n,
+      0n,
+      "",
+      "text ✓ 🙂",
+      new Uint8Array([1, 2, 3]),
+      new Uint8Array(0),
+      new Date(0),
+      new Date(-1),
+      new Date("2026-11-22T10:20:30.456Z"),
+      [],
+      {},
+      [undefined, [null]],
+      { a: { b: [1] } },
+      new Map<unknown, unknown>([
+        ["k", 1],
+        [{ o: 1 }, new Set([1])],
+      ]),
+      new Set(["a", -0]),
+      new Uint8Array(100_000).fill(7),
+      { mixed: [new Map([["x", new Uint8Array(50_000).fill(3)]])] },
+    ];
+    for (const value of values) expect(await portal.run.echo(value)).toEqual(value);
+    expect(Object.is(await portal.run.echo(-0), -0)).toBeTrue();
+    const error = (await portal.run.echo(new TypeError("e", { cause: new RangeError("c") }))) as Error;
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error.cause).toBeInstanceOf(RangeError);
+    expect(await portal.run.echo(values)).toEqual(values);
+  });
+
+  test("refuses what cannot cross at the sender, with the path to it; nothing is sent", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    const cycle: { self?: unknown } = {};
+    cycle.self = cycle;
+    const bad: [unknown, string][] = [
+      [() => {}, "arguments of echo[0]: a function"],
+      [{ a: [1, Symbol("s")] }, "arguments of echo[0].a[1]: a symbol"],
+      [cycle, "arguments of echo[0].self: a cycle"],
+      [2n ** 64n, "a bigint beyond 64 bits"],
+      [new URL("http://x/"), "an instance of URL"],
+      [new Float32Array(2), "an instance of Float32Array"],
+      [new (class Custom {})(), "an instance of Custom"],
+      [new Map([["k", () => {}]]), ".k: a function"],
+    ];
+    for (const [value, text] of bad) {
+      const error = await failure(untyped(portal)["echo"]!(value));
+      expect(error).toBeInstanceOf(EncodeError);
+      expect(error.message).toContain(text);
+    }
+    // and in a result: there the callee is the sender
+    const result = (await failure(portal.run.returnsFunction())) as RemoteActorError;
+    expect(result).toBeInstanceOf(RemoteActorError);
+    expect(result.cause).toBeInstanceOf(EncodeError);
+    expect(await portal.run.add(1, 1)).toBe(2);
+  });
+
+  test("rejects with RemoteActorError: name, stack, cause chain, members, and where it arose", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    const error = (await failure(portal.run.failDeep())) as RemoteActorError;
+    expect(error).toBeInstanceOf(RemoteActorError);
+    expect(error).toMatchObject({
+      code: "ERR_REMOTE_ACTOR",
+      remoteName: "TypeError",
+      actor: portal.id,
+      relayPath: [portal.id],
+    });
+    expect(error.remoteStack).toContain("exports.ts");
+    expect(error.cause).toBeInstanceOf(TypeError);
+    expect((error.cause as Error).cause).toBeInstanceOf(RangeError);
+    const both = (await failure(portal.run.failTwice())) as RemoteActorError;
+    expect((both.cause as AggregateError).errors.map(({ message }: Error) => message)).toEqual([
+      "one",
+      "two",
+    ]);
+    const text = (await failure(portal.run.throwText())) as RemoteActorError;
+    expect(text.message).toContain("only text");
+  });
+
+  test("rebuilds registered error classes as themselves, others as plain errors of their name", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    const known = (await failure(portal.run.failKnown("well"))) as RemoteActorError;
+    expect(known.cause).toBeInstanceOf(KnownError);
+    expect((known.cause as KnownError).detail).toBe("well");
+    const other = (await failure(portal.run.failUnknown())) as RemoteActorError;
+    expect(Object.getPrototypeOf(other.cause)).toBe(Error.prototype);
+    expect((other.cause as Error).name).toBe("UnknownError");
+    expect(() => registerError(Object as never)).toThrow(TypeError);
+  });
+
+  test("relays an error through actors without boxing it again", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    await nursery.startActor<Exports>("origin", { module });
+    const middle = await nursery.startActor<Exports>("middle", { module });
+    const error = (await failure(middle.run.relay("origin"))) as RemoteActorError;
+    expect(error.actor.name).toBe("origin");
+    expect(error.relayPath.map(({ name }) => name)).toEqual(["origin", "middle"]);
+    expect(error.cause).toBeInstanceOf(TypeError);
+  });
+
+  test("aborts the callee's task when the caller aborts or times out, with the signal's own reason", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    const reason = { any: "value" };
+    const abort = new AbortController();
+    const call = portal.with({ signal: abort.signal }).run.hang("a");
+    abort.abort(reason);
+    expect(await call.catch((thrown: unknown) => thrown)).toBe(reason);
+    const timeout = await failure(portal.with({ timeout: 20 }).run.hang("b"));
+    expect(timeout).toBeInstanceOf(TimeoutError);
+    expect((timeout as TimeoutError).stage).toBe("call");
+    expect(await portal.run.ended()).toEqual({
+      a: "ContextCancelledError: cancelled by root#: aborted by the caller",
+      b: "ContextCancelledError: cancelled by root#: timed out at the caller",
+    });
+    const early = await failure(portal.with({ signal: AbortSignal.abort(new Error("early")) }).run.add(1, 1));
+    expect(early.message).toBe("early");
+  });
+
+  test("runs many calls at once over one connection, answered as they finish", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    const { currentActor } = await import("../../src/index.ts");
+    const sums = await Promise.all(Array.from({ length: 5_000 }, (_, at) => portal.run.add(at, at)));
+    expect(sums).toEqual(Array.from({ length: 5_000 }, (_, at) => at * 2));
+    expect(currentActor().stats().peers).toBe(1);
+    // a call that waits holds nobody up
+    const waiting = portal.run.hang("c").catch(() => {});
+    expect(await portal.run.add(1, 2)).toBe(3);
+    await portal[Symbol.asyncDispose]();
+    expect(await failure(portal.run.add(1, 2))).toBeInstanceOf(TransportClosedError);
+    void waiting;
+  });
+
+  test("rejects pending calls at once when the peer dies, and refuses later ones", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    const other = await world.actor("other", { enableModules: [module.href] });
+    await using portal = await findActor<Exports>("other", { raiseOnNone: true });
+    const pending = Promise.all([1, 2, 3].map((at) => failure(portal.run.hang(`p${at}`))));
+    await portal.run.add(1, 1);
+    await other.kill();
+    for (const error of await pending) expect(error).toBeInstanceOf(TransportClosedError);
+    expect(await failure(portal.run.add(1, 1))).toBeInstanceOf(TransportClosedError);
+    expect((await portal.closed).reason).toBe("peer-died");
+  });
+
+  test("bounds the calls that a peer may have in flight", async () => {
+    await using world = new World();
+    await using nursery = await openNursery({ ...world.options, limits: { maxCallsInFlight: 3 } });
+    const portal = await nursery.startActor<Exports>("target", { module });
+    const hanging = Array.from({ length: 3 }, (_, at) =>
+      portal
+        .with({ timeout: 200 })
+        .run.hang(`f${at}`)
+        .catch(() => {}),
+    );
+    const error = await failure(portal.run.add(1, 1));
+    expect(error).toBeInstanceOf(LimitError);
+    expect(error.message).toContain("maxCallsInFlight is 3");
+    await Promise.all(hanging);
+    await until(async () => (await portal.run.add(1, 1).catch(() => 0)) === 2);
+  });
+
+  test("does not see its caller's later changes of an argument", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    const list = [1, 2];
+    const call = portal.run.echo(list);
+    list.push(3);
+    expect(await call).toEqual([1, 2]);
+  });
+});
+
+describe("LocalPortal", () => {
+  test("has the same verbs, checks, copies and errors as a remote one, and no socket", async () => {
+    await using world = new World();
+    await using actor = await openRootActor({ ...world.options, enableModules: [module.href] });
+    await using portal = (await findActor<Exports>("root"))!;
+    expect(portal).toBeInstanceOf(LocalPortal);
+    expect(portal.id).toEqual(actor.id);
+    expect(await portal.run.add(1, 2)).toBe(3);
+    const sent = { list: [1] };
+    const received = (await portal.run.echo(sent)) as typeof sent;
+    expect(received).toEqual(sent);
+    expect(received).not.toBe(sent);
+    expect(await failure(untyped(portal)["echo"]!(() => {}))).toBeInstanceOf(EncodeError);
+    expect(await failure(untyped(portal)["nothing"]!())).toBeInstanceOf(NotExposedError);
+    const error = (await failure(portal.run.failDeep())) as RemoteActorError;
+    expect(error).toBeInstanceOf(RemoteActorError);
+    expect(error.cause).toBeInstanceOf(TypeError);
+    expect(await failure(portal.with({ timeout: 20 }).run.hang("local"))).toBeInstanceOf(TimeoutError);
+    expect(actor.stats().peers).toBe(0);
+  });
+});
