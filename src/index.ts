@@ -56,11 +56,16 @@ export { LocalPortal } from "./rpc/portal.ts";
 export { currentTask } from "./rpc/task.ts";
 export type {
   CallOptions,
+  Context,
+  ContextTypes,
+  Dialog,
+  OpenApi,
   PeerInfo as Peer,
   Portal,
   PortalClosed,
   PortalGroup,
   RunApi,
+  StreamApi,
 } from "./rpc/types.ts";
 export {
   type Address,

@@ -3,7 +3,8 @@
  * it ends. Discovery and the process tree attach themselves to it; it does not know them.
  */
 import { Peers } from "../channel/peers.ts";
-import type { Peer } from "../channel/peer.ts";
+import { Channel } from "../channel/channel.ts";
+import { Peer } from "../channel/peer.ts";
 import { asError, ContextCancelledError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
@@ -13,6 +14,7 @@ import { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import { type Address, formatAddress, parseAddress } from "../transport/address.ts";
 import { interfaceAddresses, ipVersion, isWildcard } from "../transport/host.ts";
+import { memoryLinks } from "../transport/memory.ts";
 import { tcpTransport } from "../transport/tcp.ts";
 import type { Listener } from "../transport/transport.ts";
 import { unixTransport } from "../transport/unix.ts";
@@ -54,6 +56,7 @@ export class Runtime implements Actor {
     rest: new Set(),
   };
   readonly #ended = new Set<() => void>();
+  #local: { readonly near: Peer<Session>; readonly far: Peer<Session> } | undefined;
   #ending: Promise<void> | undefined;
 
   constructor(id: ActorId, limits: Limits, isRoot: boolean) {
@@ -180,6 +183,27 @@ export class Runtime implements Actor {
     await this.cancel();
   }
 
+  /** The session of this actor with itself, made when it is first needed. */
+  get localSession(): Session {
+    return (this.#local ??= this.#connectToSelf()).near.handler;
+  }
+
+  #connectToSelf(): { readonly near: Peer<Session>; readonly far: Peer<Session> } {
+    const { id, addrs, isRegistrar, limits } = this;
+    const hello = { id, addrs, isRegistrar, purpose: "peer", target: null } as const;
+    const [near, far] = memoryLinks().map((link) => {
+      const channel = new Channel(link, limits);
+      return new Peer<Session>(
+        hello,
+        channel,
+        addrs[0],
+        (peer) => new Session(peer, this),
+        () => {},
+      );
+    }) as [Peer<Session>, Peer<Session>];
+    return { near, far };
+  }
+
   /** Has `listener` called when the actor has ended. */
   onEnded(listener: () => void): void {
     this.#ended.add(listener);
@@ -208,12 +232,13 @@ export class Runtime implements Actor {
     log.info?.(`ending: ${reason.message}`);
     this.#controller.abort(reason);
     for (const peer of this.peers) peer.handler.abortTasks(reason);
+    this.#local?.far.handler.abortTasks(reason);
     await this.#runEndings("children");
     await this.#runEndings("registration");
     acknowledge?.();
     await this.#runEndings("rest");
     this.unlisten();
-    await this.peers.close("cancelled");
+    await Promise.all([this.peers.close("cancelled"), this.#local?.near.close("cancelled")]);
     log.info?.(`${describeActor(this.id)} ended`);
     for (const listener of this.#ended) listener();
   }

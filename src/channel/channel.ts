@@ -27,8 +27,11 @@ export interface ChannelEnd {
 }
 
 export interface ChannelHandler {
-  /** A message of any kind but those of the channel itself (bye, ping, pong). A throw closes the channel. */
-  onMessage(message: Message): void;
+  /**
+   * A message of any kind but those of the channel itself (bye, ping, pong), and the size of its frame. A throw closes
+   * the channel.
+   */
+  onMessage(message: Message, bytes: number): void;
   /** Called exactly once, after the last message. */
   onEnd(end: ChannelEnd): void;
 }
@@ -70,22 +73,23 @@ export class Channel implements LinkReader {
   }
 
   /**
-   * Queues a message for the end of this turn.
+   * Queues a message for the end of this turn; returns the size of its frame in bytes.
    *
    * @throws {TransportClosedError} when the channel has ended
    * @throws {LimitError} when `maxPendingSendBytes` wait already, or the frame is too large; nothing was queued
    * @throws {EncodeError} when it cannot be encoded; nothing was queued
    */
-  send(message: Message): void {
+  send(message: Message): number {
     if (this.#end !== undefined) throw closedError(this.#end, this.link.remote);
     if (this.link.pendingBytes > 0) this.#checkPending();
-    this.#batch.add(message, this.#limits.maxFrameBytes);
+    const bytes = this.#batch.add(message, this.#limits.maxFrameBytes);
     if (this.#batch.full) this.flush();
     else if (!this.#flushScheduled) {
       this.#flushScheduled = true;
       // ticks run when the microtasks of this turn are done: whatever they send is in the same write
       queueMicrotask(this.#scheduleFlush);
     }
+    return bytes;
   }
 
   /** For messages that nobody waits for: a peer that does not take them loses the connection. */
@@ -154,7 +158,7 @@ export class Channel implements LinkReader {
       case Kind.pong:
         break;
       default:
-        this.handler.onMessage(message);
+        this.handler.onMessage(message, end - start);
     }
     return this.#end === undefined;
   };

@@ -22,7 +22,7 @@ const idleMs = 2_000;
 export interface PeerHandler {
   /** Whether work is under way in either direction. */
   readonly isBusy: boolean;
-  onMessage(message: Message): void;
+  onMessage(message: Message, bytes: number): void;
   onEnd(end: ChannelEnd): void;
 }
 
@@ -58,7 +58,10 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     this.addr = dialled ?? hello.addrs[0] ?? `unix://${hello.id.host}/unknown`;
     this.closed = this.#closed.promise;
     this.handler = attach(this);
-    channel.handler = { onMessage: (message) => this.#onMessage(message), onEnd: (end) => this.#onEnd(end) };
+    channel.handler = {
+      onMessage: (message, bytes) => this.#onMessage(message, bytes),
+      onEnd: (end) => this.#onEnd(end),
+    };
     channel.establish();
   }
 
@@ -102,7 +105,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     return this.#users > 0 || this.handler.isBusy;
   }
 
-  #onMessage(message: Message): void {
+  #onMessage(message: Message, bytes: number): void {
     switch (message[0]) {
       case Kind.idle:
         if (this.#inUse) return; // this side will offer when it is done
@@ -121,7 +124,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
         this.#settle();
         return;
       default:
-        this.handler.onMessage(message);
+        this.handler.onMessage(message, bytes);
     }
   }
 

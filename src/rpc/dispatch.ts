@@ -1,12 +1,11 @@
 /** The functions that peers may call: the own exports of the enabled modules, and nothing else. */
 import { NotExposedError, SpawnError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
-import type { Task } from "./task.ts";
 
 type Callable = (...args: unknown[]) => unknown;
 
 /** Which verb a function answers to: a generator function streams, every other one is run (or opened). */
-interface Exposed {
+export interface Exposed {
   readonly fn: Callable;
   readonly streams: boolean;
 }
@@ -63,23 +62,24 @@ export class Dispatcher {
   }
 
   /**
-   * Runs the function as `task` and returns what it returns.
+   * The function of that name, for that verb.
    *
-   * @throws {NotExposedError} when there is no such function, or it is a generator
+   * @throws {NotExposedError} when there is none, or it is for another verb
    */
-  run(task: Task, name: string, args: unknown[]): unknown {
+  find(name: string, verb: "run" | "stream" | "open"): Exposed {
     const exposed = this.#exposed.get(name) ?? this.#own.get(name);
+    const who = describeActor(this.#self);
     if (exposed === undefined) {
+      throw new NotExposedError(`"${name}" is no exported function of the modules enabled in ${who}`);
+    }
+    if (exposed.streams !== (verb === "stream")) {
       throw new NotExposedError(
-        `"${name}" is no exported function of the modules enabled in ${describeActor(this.#self)}`,
+        exposed.streams
+          ? `"${name}" of ${who} is a generator: use portal.stream.${name}(...)`
+          : `"${name}" of ${who} is no generator: use portal.run.${name}(...), or open where it takes a context`,
       );
     }
-    if (exposed.streams) {
-      throw new NotExposedError(
-        `"${name}" of ${describeActor(this.#self)} is a generator: use portal.stream.${name}(...)`,
-      );
-    }
-    return task.run(exposed.fn, ...args);
+    return exposed;
   }
 }
 

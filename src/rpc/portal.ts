@@ -1,24 +1,19 @@
 /** Portals: the user's end of a session with another actor, or of calls to oneself. */
-import { type Bounds, Deadline } from "../deadline.ts";
-import { asError, TransportClosedError } from "../errors.ts";
+import type { Bounds } from "../deadline.ts";
+import { TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
-import { copyOverWire } from "../wire/copy.ts";
 import { Kind } from "../wire/messages.ts";
-import type { Dispatcher } from "./dispatch.ts";
-import { decodeFailure, encodeFailure } from "./remote-error.ts";
+import { type OpenDialog, openDialog } from "./dialog.ts";
 import type { Session } from "./session.ts";
-import { Task } from "./task.ts";
-import type { CallOptions, Portal, PortalClosed, PortalGroup, RunApi } from "./types.ts";
+import { StreamReader } from "./stream.ts";
+import type { CallOptions, OpenApi, Portal, PortalClosed, PortalGroup, RunApi, StreamApi } from "./types.ts";
 
 const defaultStopMs = 5_000;
 
-/** Calls a function by name: what the two kinds of portals differ in. */
-type Call = (name: string, args: unknown[]) => Promise<unknown>;
-
 /** An object whose every string property is a function that calls it; made once for each name. */
-function runApi<M>(call: Call): RunApi<M> {
-  const made = new Map<string, (...args: unknown[]) => Promise<unknown>>();
+function verb<Api>(call: (name: string, args: unknown[]) => unknown): Api {
+  const made = new Map<string, (...args: unknown[]) => unknown>();
   const handler: ProxyHandler<object> = {
     get(_, name) {
       // "then" would make `await portal.run` a call
@@ -28,46 +23,41 @@ function runApi<M>(call: Call): RunApi<M> {
       return fn;
     },
   };
-  return new Proxy(Object.freeze(Object.create(null) as object), handler) as RunApi<M>;
+  return new Proxy(Object.freeze(Object.create(null) as object), handler) as Api;
 }
 
 function boundsOf(options: CallOptions): Bounds | undefined {
   return options.signal === undefined && options.timeout === undefined ? undefined : options;
 }
 
-/** A portal to another actor. Holds its connection open until it is disposed. */
-export class RemotePortal<M = unknown> implements Portal<M> {
+/** What both kinds of portals have: the verbs, over a session. */
+abstract class SessionPortal<M> {
   readonly id: ActorId;
-  readonly addr: Address;
+  abstract readonly addr: Address;
+  abstract readonly closed: Promise<PortalClosed>;
   readonly run: RunApi<M>;
-  readonly closed: Promise<PortalClosed>;
+  readonly stream: StreamApi<M>;
+  readonly open: OpenApi<M>;
   readonly #session: Session;
   readonly #prefix: string;
-  readonly #own: { disposed: boolean; readonly closed: PromiseWithResolvers<PortalClosed> };
+  readonly #bounds: Bounds | undefined;
 
-  /** Takes over one `acquire` of the session's peer. `prefix` goes before every function's name. */
-  constructor(session: Session, prefix = "", options: CallOptions = {}, parent?: RemotePortal<M>) {
-    const { peer } = session;
-    this.id = peer.id;
-    this.addr = peer.addr;
+  /** `prefix` goes before every function's name. */
+  constructor(session: Session, prefix: string, options: CallOptions) {
+    this.id = session.peer.id;
     this.#session = session;
     this.#prefix = prefix;
-    // a portal made by `with` is the same one with other options
-    this.#own =
-      parent === undefined ? { disposed: false, closed: Promise.withResolvers<PortalClosed>() } : parent.#own;
-    this.closed = this.#own.closed.promise;
-    if (parent === undefined) void peer.closed.then((end) => this.#own.closed.resolve(end));
-    const bounds = boundsOf(options);
-    this.run = runApi<M>((name, args) =>
-      this.#own.disposed
-        ? Promise.reject(new TransportClosedError(`the portal to ${describeActor(this.id)} is closed`))
-        : session.call(prefix + name, args, bounds),
-    );
+    this.#bounds = boundsOf(options);
+    this.run = verb<RunApi<M>>((name, args) => this.#run(name, args));
+    this.stream = verb<StreamApi<M>>((name, args) => this.#stream(name, args));
+    this.open = verb<OpenApi<M>>((name, args) => this.#open(name, args));
   }
 
-  with(options: CallOptions): Portal<M> {
-    return new RemotePortal<M>(this.#session, this.#prefix, options, this);
-  }
+  abstract with(options: CallOptions): Portal<M>;
+  abstract [Symbol.asyncDispose](): Promise<void>;
+
+  /** Why the portal cannot be used, or undefined. */
+  protected abstract get fault(): Error | undefined;
 
   async cancelActor(options: { readonly timeout?: number } = {}): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
@@ -83,89 +73,105 @@ export class RemotePortal<M = unknown> implements Portal<M> {
     }
   }
 
+  #run(name: string, args: unknown[]): Promise<unknown> {
+    const { fault } = this;
+    return fault === undefined
+      ? this.#session.call(this.#prefix + name, args, this.#bounds)
+      : Promise.reject(fault);
+  }
+
+  #stream(name: string, args: unknown[]): StreamReader {
+    return new StreamReader(() => {
+      const { fault } = this;
+      if (fault !== undefined) throw fault;
+      return this.#session.exchange(Kind.stream, this.#prefix + name, args, this.#bounds);
+    }, this.#bounds);
+  }
+
+  async #open(name: string, args: unknown[]): Promise<OpenDialog> {
+    const { fault } = this;
+    if (fault !== undefined) throw fault;
+    return await openDialog(
+      this.#session.exchange(Kind.open, this.#prefix + name, args, this.#bounds),
+      this.#bounds,
+    );
+  }
+}
+
+/** A portal to another actor. Holds its connection open until it is disposed. */
+export class RemotePortal<M = unknown> extends SessionPortal<M> implements Portal<M> {
+  readonly addr: Address;
+  readonly closed: Promise<PortalClosed>;
+  readonly #session: Session;
+  readonly #prefix: string;
+  readonly #own: { disposed: boolean; readonly closed: PromiseWithResolvers<PortalClosed> };
+
+  /** Takes over one `acquire` of the session's peer. */
+  constructor(session: Session, prefix = "", options: CallOptions = {}, parent?: RemotePortal<M>) {
+    super(session, prefix, options);
+    const { peer } = session;
+    this.addr = peer.addr;
+    this.#session = session;
+    this.#prefix = prefix;
+    // a portal made by `with` is the same one with other options
+    this.#own =
+      parent === undefined ? { disposed: false, closed: Promise.withResolvers<PortalClosed>() } : parent.#own;
+    this.closed = this.#own.closed.promise;
+    if (parent === undefined) void peer.closed.then((end) => this.#own.closed.resolve(end));
+  }
+
+  with(options: CallOptions): Portal<M> {
+    return new RemotePortal<M>(this.#session, this.#prefix, options, this);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#own.disposed) return;
     this.#own.disposed = true;
     this.#own.closed.resolve({ reason: "closed" });
     this.#session.peer.release();
   }
+
+  protected get fault(): Error | undefined {
+    if (!this.#own.disposed) return undefined;
+    return new TransportClosedError(`the portal to ${describeActor(this.id)} is closed`);
+  }
 }
 
 /** What a `LocalPortal` needs of its actor. */
 export interface LocalHost {
-  readonly id: ActorId;
   readonly addrs: readonly Address[];
-  readonly dispatcher: Dispatcher;
+  /** A session of the actor with itself. */
+  readonly localSession: Session;
   readonly signal: AbortSignal;
-  cancel(): Promise<void>;
 }
 
 /**
- * A portal of an actor to itself: the same shape and verbs, the same checks of values and the same errors, and no
- * socket involved.
+ * A portal of an actor to itself: the same shape and verbs, the same checks and copies of values and the same errors,
+ * and no socket involved.
  */
-export class LocalPortal<M = unknown> implements Portal<M> {
-  readonly id: ActorId;
+export class LocalPortal<M = unknown> extends SessionPortal<M> implements Portal<M> {
   readonly addr: Address;
-  readonly run: RunApi<M>;
   readonly closed: Promise<PortalClosed>;
   readonly #host: LocalHost;
   readonly #prefix: string;
 
   constructor(host: LocalHost, prefix = "", options: CallOptions = {}) {
-    this.id = host.id;
-    this.addr = host.addrs[0] ?? `unix://${host.id.host}/unbound`;
+    super(host.localSession, prefix, options);
+    this.addr = host.addrs[0] ?? `unix://${host.localSession.peer.id.host}/unbound`;
+    this.closed = host.localSession.peer.closed;
     this.#host = host;
     this.#prefix = prefix;
-    this.closed = endOf(host.signal);
-    const bounds = boundsOf(options);
-    this.run = runApi<M>((name, args) => callLocally(host, prefix + name, args, bounds));
   }
 
   with(options: CallOptions): Portal<M> {
     return new LocalPortal<M>(this.#host, this.#prefix, options);
   }
 
-  async cancelActor(): Promise<boolean> {
-    await this.#host.cancel();
-    return true;
-  }
-
   /** Does nothing: an actor is never out of its own reach, and all share this portal. */
   async [Symbol.asyncDispose](): Promise<void> {}
-}
 
-function endOf(signal: AbortSignal): Promise<PortalClosed> {
-  const { promise, resolve } = Promise.withResolvers<PortalClosed>();
-  if (signal.aborted) resolve({ reason: "closed" });
-  else signal.addEventListener("abort", () => resolve({ reason: "closed" }), { once: true });
-  return promise;
-}
-
-async function callLocally(
-  host: LocalHost,
-  name: string,
-  args: unknown[],
-  bounds: Bounds | undefined,
-): Promise<unknown> {
-  const task = new Task(host.id);
-  const copied = copyOverWire(args, `arguments of ${name}`) as unknown[];
-  const run = async (): Promise<unknown> => {
-    try {
-      return copyOverWire(await host.dispatcher.run(task, name, copied), `result of ${name}`);
-    } catch (error) {
-      throw decodeFailure(encodeFailure(error, host.id), host.id);
-    }
-  };
-  const onEnd = (): void => task.abort(asError(host.signal.reason));
-  host.signal.addEventListener("abort", onEnd, { once: true });
-  try {
-    return await new Deadline(bounds ?? {}, `call of ${name}`).race("call", run());
-  } catch (error) {
-    task.abort(asError(error));
-    throw error;
-  } finally {
-    host.signal.removeEventListener("abort", onEnd);
+  protected get fault(): undefined {
+    return undefined;
   }
 }
 

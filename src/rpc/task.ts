@@ -1,4 +1,7 @@
-/** What runs on behalf of a caller: the ambient task of a called function. */
+/**
+ * What runs on behalf of somebody: a called function, or a task of a group. Tasks form a tree; aborting one aborts all
+ * that was started in it: the tasks below, and the calls, streams and dialogs that they have under way.
+ */
 import { AsyncLocalStorage } from "node:async_hooks";
 
 import { NoRuntimeError } from "../errors.ts";
@@ -6,11 +9,14 @@ import type { ActorId } from "../identity.ts";
 
 const ambient = new AsyncLocalStorage<Task | undefined>();
 
-/** One call under way in this actor. Its abort controller is made when somebody asks for the signal. */
 export class Task {
+  /** On whose behalf it runs. */
   readonly caller: ActorId;
+  /** Made when somebody asks for the signal. */
   #controller: AbortController | undefined;
-  #reason: Error | undefined;
+  #reason: unknown;
+  #aborted = false;
+  #listeners: Set<(reason: unknown) => void> | undefined;
 
   constructor(caller: ActorId) {
     this.caller = caller;
@@ -20,16 +26,39 @@ export class Task {
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
-      if (this.#reason !== undefined) this.#controller.abort(this.#reason);
+      if (this.#aborted) this.#controller.abort(this.#reason);
     }
     return this.#controller.signal;
   }
 
-  abort(reason: Error): void {
-    if (this.#reason !== undefined) return;
+  get aborted(): boolean {
+    return this.#aborted;
+  }
+
+  get reason(): unknown {
+    return this.#reason;
+  }
+
+  abort(reason: unknown): void {
+    if (this.#aborted) return;
+    this.#aborted = true;
     this.#reason = reason;
-    // listeners belong to the task, though the abort comes from elsewhere
+    const listeners = this.#listeners;
+    this.#listeners = undefined;
+    if (listeners !== undefined) for (const listener of listeners) listener(reason);
+    // the user's listeners belong to the task, though the abort comes from elsewhere
     if (this.#controller !== undefined) ambient.run(this, () => this.#controller?.abort(reason));
+  }
+
+  /** Hears of the abort before the signal does; at once when it has happened. Returns how to stop listening. */
+  onAbort(listener: (reason: unknown) => void): () => void {
+    if (this.#aborted) {
+      listener(this.#reason);
+      return () => {};
+    }
+    const listeners = (this.#listeners ??= new Set());
+    listeners.add(listener);
+    return () => listeners.delete(listener);
   }
 
   /** Runs `fn` as this task: `currentTask()` finds it in everything that `fn` awaits. */
@@ -45,9 +74,15 @@ export class Task {
  */
 export function currentTask(): { readonly signal: AbortSignal; readonly caller: ActorId } {
   const task = ambient.getStore();
-  if (task === undefined)
+  if (task === undefined) {
     throw new NoRuntimeError("currentTask() works inside a function that was called through a portal");
+  }
   return task;
+}
+
+/** The task that the running code belongs to, if any. */
+export function ambientTask(): Task | undefined {
+  return ambient.getStore();
 }
 
 /** Runs `fn` outside any task: what it opens (sockets, timers) belongs to the actor, not to whoever called. */

@@ -61,7 +61,7 @@ export class SocketLink implements Link {
       // negative: the peer is gone, and the close handler will say so; the queue is dropped there
       if (taken > 0) from += taken;
     }
-    this.#queue.push(stable ? bytes.subarray(from, end) : bytes.slice(from, end));
+    this.#queue.push(stable ? bytes.subarray(from, end) : copyOf(bytes, from, end));
     this.#queuedBytes += end - from;
   }
 
@@ -183,6 +183,13 @@ export class SocketLink implements Link {
         error: new TransportClosedError(`${this.remote}: ${error.message}`, { cause: error }),
       });
   }
+}
+
+/** A real copy: the `slice` of a Buffer is a view of the same memory. */
+export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  const copy = new Uint8Array(end - start);
+  copy.set(bytes.subarray(start, end));
+  return copy;
 }
 
 /** The handlers of every furrow socket, whichever side opened it; its `data` is the link. */

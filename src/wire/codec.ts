@@ -102,12 +102,12 @@ export class Batch {
   }
 
   /**
-   * Adds one frame. When it throws, nothing was added.
+   * Adds one frame and returns its size in bytes, without the length. When it throws, nothing was added.
    *
    * @throws {LimitError} when the frame would exceed `maxFrameBytes`
    * @throws {EncodeError} when msgpackr cannot encode the message
    */
-  add(message: readonly unknown[], maxFrameBytes: number): void {
+  add(message: readonly unknown[], maxFrameBytes: number): number {
     if (this.#end > bufferBytes - reserveBytes) this.#seal();
     const buffer = (this.#buffer ??= pool.pop() ?? newBuffer());
     // msgpackr starts at multiples of 8: start before our end, and reserve the gap and the length
@@ -136,6 +136,7 @@ export class Batch {
     }
     this.#end = end;
     if (moved) this.#seal();
+    return size;
   }
 
   /** Hands all parts to `sink`, in order, and gives the buffer back. */

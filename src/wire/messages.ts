@@ -22,6 +22,16 @@ export const Kind = {
   result: 9,
   error: 10,
   cancel: 11,
+  // streams and dialogs: what the caller sends, then what the callee sends
+  stream: 12,
+  open: 13,
+  put: 14,
+  putEnd: 15,
+  allowItems: 16,
+  started: 17,
+  item: 18,
+  itemEnd: 19,
+  allowPuts: 20,
   // discovery
   register: 32,
   unregister: 33,
@@ -61,6 +71,15 @@ const shapes: readonly (string | undefined)[] = (() => {
   table[Kind.result] = "nVB"; // id, value, rich
   table[Kind.error] = "na"; // id, error
   table[Kind.cancel] = "nS"; // id, reason
+  table[Kind.stream] = "nsaBnn"; // id, function, args, rich, messages and bytes that the callee may send
+  table[Kind.open] = "nsaBnn"; // the same
+  table[Kind.put] = "nVB"; // id, value, rich: to the callee of a dialog
+  table[Kind.putEnd] = "n"; // id: no more of them
+  table[Kind.allowItems] = "nnn"; // id, messages, bytes: the callee may send so much more
+  table[Kind.started] = "nVB"; // id, value, rich
+  table[Kind.item] = "nVB"; // id, value, rich: to the caller
+  table[Kind.itemEnd] = "n"; // id: no more of them; the result is still to come
+  table[Kind.allowPuts] = "nnn"; // id, messages, bytes: the caller may send so much more
   table[Kind.register] = "na"; // id, addrs
   table[Kind.unregister] = "n"; // id
   table[Kind.lookup] = "nsb"; // id, name, interest

@@ -1,0 +1,106 @@
+/** Dialogs, the caller's end. */
+import type { Bounds } from "../deadline.ts";
+import { asError, ContextCancelledError, TransportClosedError } from "../errors.ts";
+import { logger } from "../log.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Dialog } from "./types.ts";
+
+const log = logger("rpc");
+
+/**
+ * Waits for the callee's `started`.
+ *
+ * @throws what the callee throws or cancels with before it; then nothing of it runs any more
+ */
+export async function openDialog(exchange: Exchange, bounds: Bounds | undefined): Promise<OpenDialog> {
+  try {
+    const started = await exchange.bounded(exchange.started, bounds, "the start");
+    return new OpenDialog(exchange, started, bounds);
+  } catch (error) {
+    try {
+      await exchange.stop(error);
+    } catch (unstoppable) {
+      log.warn?.(asError(unstoppable).message);
+    }
+    throw error;
+  }
+}
+
+export class OpenDialog implements Dialog<unknown, unknown, unknown, unknown> {
+  readonly started: unknown;
+  readonly #exchange: Exchange;
+  readonly #bounds: Bounds | undefined;
+  readonly #result: Promise<unknown>;
+  /** Whether somebody asked for the result, and so hears of an error by it. */
+  #resultRead = false;
+  #ended = false;
+
+  constructor(exchange: Exchange, started: unknown, bounds: Bounds | undefined) {
+    this.#exchange = exchange;
+    this.started = started;
+    this.#bounds = bounds;
+    this.#result = this.#awaitResult();
+    this.#result.catch(() => {}); // told by `result`, or at the end of the block
+  }
+
+  get result(): Promise<unknown> {
+    this.#resultRead = true;
+    return this.#result;
+  }
+
+  async send(value: unknown): Promise<void> {
+    this.#checkSending("send");
+    await this.#exchange.bounded(this.#exchange.outbox.send(value), this.#bounds, "a send");
+  }
+
+  trySend(value: unknown): boolean {
+    this.#checkSending("trySend");
+    return this.#exchange.outbox.trySend(value);
+  }
+
+  async end(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#exchange.sendEnd();
+  }
+
+  cancel(reason?: string): void {
+    this.#exchange.cancel(this.#exchange.ownCancel(reason));
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<unknown, undefined> {
+    return {
+      next: async () => {
+        const step = await this.#exchange.bounded(
+          this.#exchange.inbox.next(),
+          this.#bounds,
+          "the next message",
+        );
+        // the result is told by `result`
+        return step.done ? { done: true, value: undefined } : step;
+      },
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const exchange = this.#exchange;
+    const over = exchange.outcome !== undefined;
+    const outcome = await exchange.stop(exchange.ownCancel("the dialog's block was left"));
+    if (!("error" in outcome)) return;
+    const { error } = outcome;
+    // a cancel that this side asked for is absorbed; so is what the result has told, or will
+    if (exchange.wasCancelled && error instanceof ContextCancelledError) return;
+    if (this.#resultRead && over) return;
+    throw error;
+  }
+
+  async #awaitResult(): Promise<unknown> {
+    const outcome = await this.#exchange.ended;
+    if ("error" in outcome) throw outcome.error;
+    return outcome.value;
+  }
+
+  #checkSending(verb: string): void {
+    if (this.#ended) throw new TransportClosedError(`${this.#exchange.name}: ${verb}() after end()`);
+  }
+}

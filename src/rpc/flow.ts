@@ -1,0 +1,239 @@
+/**
+ * The two ends of a one-way flow of messages under credit: a writer may have so many messages and bytes under way, and
+ * gets more as the reader takes them. So a slow reader slows its writer, and nothing else on the connection.
+ */
+import { FrameError } from "../errors.ts";
+import { largeBinaryBytes } from "../wire/codec.ts";
+
+/** How many messages, and bytes, may be under way. */
+export interface Credit {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+/** A link with more than this unsent makes writers wait, whatever their credit. */
+const crowdedBytes = 1_048_576;
+
+/** What a writer needs of its channel. */
+export interface FlowChannel {
+  flush(): void;
+  readonly link: { readonly pendingBytes: number; drained(): Promise<void> };
+}
+
+interface Waiting {
+  readonly value: unknown;
+  resolve(bytes: number): void;
+  reject(reason: unknown): void;
+}
+
+/** The sending end. Begins without credit. */
+export class Outbox {
+  readonly #channel: FlowChannel;
+  /** Sends one value; returns the bytes of its frame. */
+  readonly #transmit: (value: unknown) => number;
+  #messages = 0;
+  #bytes = 0;
+  /** Values that wait for credit, in the order of sending. */
+  readonly #queue: Waiting[] = [];
+  #closed: { readonly reason: unknown } | undefined;
+  #awaitsDrain = false;
+
+  constructor(channel: FlowChannel, transmit: (value: unknown) => number) {
+    this.#channel = channel;
+    this.#transmit = transmit;
+  }
+
+  /** The reader has taken so much. */
+  allow(messages: number, bytes: number): void {
+    this.#messages += messages;
+    this.#bytes += bytes;
+    if (this.#queue.length > 0) this.#pump();
+  }
+
+  /**
+   * Sends a value as soon as there is credit; values leave in the order of the calls. Until it resolves, the value must
+   * not change; then its memory may be reused.
+   *
+   * @throws what the flow was closed with; {EncodeError | LimitError} of the value itself
+   */
+  async send(value: unknown): Promise<void> {
+    const bytes = this.#isOpen ? this.#push(value) : await this.#enqueue(value);
+    if (bytes < largeBinaryBytes) return;
+    // its memory is not copied: hold the writer until the kernel has it
+    this.#channel.flush();
+    if (this.#channel.link.pendingBytes > 0) await this.#channel.link.drained();
+  }
+
+  /** Sends a value if that needs no waiting; returns whether it did. @throws as `send` */
+  trySend(value: unknown): boolean {
+    if (this.#closed !== undefined) throw this.#closed.reason;
+    if (!this.#isOpen) return false;
+    this.#push(value);
+    return true;
+  }
+
+  /** Rejects everybody who waits, and every later send. The first reason stays. */
+  close(reason: unknown): void {
+    if (this.#closed !== undefined) return;
+    this.#closed = { reason };
+    for (const waiting of this.#queue.splice(0)) waiting.reject(reason);
+  }
+
+  /** Whether a value can leave now. */
+  get #isOpen(): boolean {
+    return this.#closed === undefined && this.#queue.length === 0 && this.#hasCredit && !this.#isCrowded;
+  }
+
+  get #hasCredit(): boolean {
+    return this.#messages > 0 && this.#bytes > 0;
+  }
+
+  get #isCrowded(): boolean {
+    return this.#channel.link.pendingBytes >= crowdedBytes;
+  }
+
+  #enqueue(value: unknown): Promise<number> {
+    if (this.#closed !== undefined) return Promise.reject(this.#closed.reason);
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    this.#queue.push({ value, resolve, reject });
+    this.#pump();
+    return promise;
+  }
+
+  #pump(): void {
+    while (this.#queue.length > 0 && this.#hasCredit) {
+      if (this.#isCrowded) {
+        this.#pumpWhenDrained();
+        return;
+      }
+      const waiting = this.#queue.shift()!;
+      try {
+        waiting.resolve(this.#push(waiting.value));
+      } catch (error) {
+        waiting.reject(error);
+      }
+    }
+  }
+
+  #pumpWhenDrained(): void {
+    if (this.#awaitsDrain) return;
+    this.#awaitsDrain = true;
+    void this.#channel.link.drained().then(() => {
+      this.#awaitsDrain = false;
+      this.#pump();
+    });
+  }
+
+  #push(value: unknown): number {
+    const bytes = this.#transmit(value);
+    this.#messages--;
+    this.#bytes -= bytes;
+    return bytes;
+  }
+}
+
+interface Item {
+  readonly value: unknown;
+  readonly bytes: number;
+}
+
+/** The receiving end: what has arrived and not been read. */
+export class Inbox {
+  readonly #credit: Credit;
+  /** Gives the writer more. */
+  readonly #grant: (messages: number, bytes: number) => void;
+  #items: Item[] = [];
+  #head = 0;
+  #unreadBytes = 0;
+  /** Read, but not granted again yet: grants go out by the half credit. */
+  #readMessages = 0;
+  #readBytes = 0;
+  readonly #readers: PromiseWithResolvers<IteratorResult<unknown, unknown>>[] = [];
+  #end: { readonly value: unknown } | { readonly error: unknown } | undefined;
+
+  constructor(credit: Credit, grant: (messages: number, bytes: number) => void) {
+    this.#credit = credit;
+    this.#grant = grant;
+  }
+
+  /** @throws {FrameError} when the peer sends more than it was granted */
+  push(value: unknown, bytes: number): void {
+    if (this.#end !== undefined) return;
+    const reader = this.#readers.shift();
+    if (reader !== undefined) {
+      reader.resolve({ done: false, value });
+      this.#taken(bytes);
+      return;
+    }
+    const unread = this.#items.length - this.#head;
+    const { messages, bytes: most } = this.#credit;
+    // the last message may be larger than what was left of the bytes
+    if (unread >= messages || this.#unreadBytes >= most) {
+      throw new FrameError(`a peer sends without credit: ${unread} messages, ${this.#unreadBytes} B unread`);
+    }
+    this.#items.push({ value, bytes });
+    this.#unreadBytes += bytes;
+  }
+
+  /** No more will come; readers get what is unread, then the end with `value`. */
+  finish(value: unknown): void {
+    this.#conclude({ value });
+  }
+
+  /** As `finish`, but the end is an error, which one reader gets; later reads are done. */
+  fail(error: unknown): void {
+    this.#conclude({ error });
+  }
+
+  /** Drops what is unread, and grants no more. */
+  drop(): void {
+    this.#items = [];
+    this.#head = 0;
+    this.#unreadBytes = 0;
+  }
+
+  get hasEnded(): boolean {
+    return this.#end !== undefined;
+  }
+
+  next(): Promise<IteratorResult<unknown, unknown>> {
+    if (this.#head < this.#items.length) {
+      const { value, bytes } = this.#items[this.#head++]!;
+      if (this.#head === this.#items.length) {
+        this.#items = [];
+        this.#head = 0;
+      }
+      this.#unreadBytes -= bytes;
+      this.#taken(bytes);
+      return Promise.resolve({ done: false, value });
+    }
+    if (this.#end !== undefined) return this.#atEnd();
+    const reader = Promise.withResolvers<IteratorResult<unknown, unknown>>();
+    this.#readers.push(reader);
+    return reader.promise;
+  }
+
+  #conclude(end: { readonly value: unknown } | { readonly error: unknown }): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    for (const reader of this.#readers.splice(0)) this.#atEnd().then(reader.resolve, reader.reject);
+  }
+
+  #atEnd(): Promise<IteratorResult<unknown, unknown>> {
+    const end = this.#end;
+    // as with a generator, the error or the return value is seen once
+    this.#end = { value: undefined };
+    if (end === undefined) return Promise.resolve({ done: true, value: undefined });
+    return "error" in end ? Promise.reject(end.error) : Promise.resolve({ done: true, value: end.value });
+  }
+
+  #taken(bytes: number): void {
+    this.#readMessages++;
+    this.#readBytes += bytes;
+    const { messages, bytes: most } = this.#credit;
+    if (this.#end !== undefined) return;
+    if (this.#readMessages * 2 < messages && this.#readBytes * 2 < most) return;
+    this.#grant(this.#readMessages, this.#readBytes);
+    this.#readMessages = this.#readBytes = 0;
+  }
+}

@@ -1,0 +1,121 @@
+/** Streams: an exported generator, read from afar with `for await`. */
+import type { Bounds } from "../deadline.ts";
+import { asError, ContextCancelledError, TransportClosedError } from "../errors.ts";
+import { logger } from "../log.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Outbox } from "./flow.ts";
+import type { Task } from "./task.ts";
+
+const log = logger("rpc");
+
+/**
+ * The reader's end. Nothing is sent before the first `next`. Leaving the loop early, in any way, ends the generator on
+ * the far side, its `finally` included, before the loop is left.
+ */
+export class StreamReader implements AsyncGenerator<unknown, unknown, undefined> {
+  readonly #open: () => Exchange;
+  readonly #bounds: Bounds | undefined;
+  #exchange: Exchange | undefined;
+  #done = false;
+
+  constructor(open: () => Exchange, bounds: Bounds | undefined) {
+    this.#open = open;
+    this.#bounds = bounds;
+  }
+
+  async next(): Promise<IteratorResult<unknown, unknown>> {
+    if (this.#done) return { done: true, value: undefined };
+    try {
+      const exchange = (this.#exchange ??= this.#open());
+      const step = await exchange.bounded(exchange.inbox.next(), this.#bounds, "the next value");
+      if (step.done) this.#done = true;
+      return step;
+    } catch (error) {
+      this.#done = true;
+      // aborted or timed out here: the generator has ended there before this is told
+      if (this.#exchange?.wasCancelled) await this.#stopQuietly(this.#exchange, error);
+      throw error;
+    }
+  }
+
+  async return(value?: unknown): Promise<IteratorResult<unknown, unknown>> {
+    await this.#stop();
+    return { done: true, value: await value };
+  }
+
+  async throw(error: unknown): Promise<IteratorResult<unknown, unknown>> {
+    await this.#stop();
+    throw error;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stop();
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async #stop(): Promise<void> {
+    if (this.#done) return;
+    this.#done = true;
+    const exchange = this.#exchange;
+    if (exchange === undefined || exchange.outcome !== undefined) return;
+    const reason = exchange.ownCancel("the reader left");
+    const outcome = await exchange.stop(reason);
+    if (!("error" in outcome)) return;
+    // the cancel was our own, and with a dead peer the generator is over too; an error of its clean-up is told
+    const { error } = outcome;
+    if (!(error instanceof ContextCancelledError || error instanceof TransportClosedError)) throw error;
+  }
+
+  /** Waits for the far end after an abort here; the reason of the abort is what the reader hears of. */
+  async #stopQuietly(exchange: Exchange, reason: unknown): Promise<void> {
+    try {
+      await exchange.stop(reason);
+    } catch (error) {
+      log.warn?.(asError(error).message);
+    }
+  }
+}
+
+/**
+ * The generator's end: sends what it yields as credit allows, and returns what it returns. When the task is aborted the
+ * generator is ended with `return`, so its `finally` runs; it is waited for, then the reason is thrown.
+ */
+export async function pump(
+  task: Task,
+  generator: AsyncGenerator | Generator,
+  outbox: Outbox,
+): Promise<unknown> {
+  let ending: Promise<unknown> | undefined;
+  const end = (): Promise<unknown> => {
+    // behind the `next` that is under way, if one is
+    ending ??= Promise.resolve(generator.return(undefined));
+    ending.catch(() => {}); // awaited below
+    return ending;
+  };
+  const stopListening = task.onAbort((reason) => {
+    outbox.close(reason);
+    void end();
+  });
+  try {
+    for (;;) {
+      const step = await generator.next();
+      if (task.aborted) break;
+      if (step.done) return step.value;
+      if (!outbox.trySend(step.value)) await outbox.send(step.value);
+    }
+  } catch (error) {
+    if (!task.aborted) {
+      // a value that cannot be sent, say: the generator ends before the caller hears of it
+      await end();
+      throw error;
+    }
+    if (error !== task.reason) throw error;
+  } finally {
+    stopListening();
+  }
+  await end();
+  throw task.reason;
+}

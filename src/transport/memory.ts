@@ -1,0 +1,59 @@
+/** Two ends of a link inside one process: for an actor that talks to itself, with no socket involved. */
+import { copyOf } from "./socket.ts";
+import type { Link, LinkEnd, LinkReader } from "./transport.ts";
+
+const nobody: LinkReader = { onData() {}, onEnd() {} };
+
+class MemoryLink implements Link {
+  reader: LinkReader = nobody;
+  readonly remote = "this actor";
+  readonly localHost = "";
+  readonly mayFallSilent = false;
+  readonly pendingBytes = 0;
+  writes = 0;
+  other: MemoryLink | undefined;
+  #ended = false;
+
+  /** The other end reads in a microtask, as if it came from the event loop; what it reads is a copy. */
+  write(bytes: Uint8Array, start: number, end: number): void {
+    const { other } = this;
+    if (this.#ended || other === undefined) return;
+    this.writes++;
+    const chunk = copyOf(bytes, start, end);
+    queueMicrotask(() => {
+      if (!other.#ended) other.reader.onData(chunk);
+    });
+  }
+
+  async drained(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.#end({ kind: "closed" });
+  }
+
+  abort(error?: Error): void {
+    this.#end(error === undefined ? { kind: "closed" } : { kind: "failed", error });
+  }
+
+  pause(): void {}
+
+  resume(): void {}
+
+  #end(end: LinkEnd): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const { other } = this;
+    this.other = undefined;
+    queueMicrotask(() => this.reader.onEnd(end));
+    // behind what was written before
+    if (other !== undefined) queueMicrotask(() => other.#end({ kind: "ended" }));
+  }
+}
+
+export function memoryLinks(): [Link, Link] {
+  const one = new MemoryLink();
+  const two = new MemoryLink();
+  one.other = two;
+  two.other = one;
+  return [one, two];
+}
