@@ -57,19 +57,34 @@ export class Outbox {
    * @throws what the flow was closed with; {EncodeError | LimitError} of the value itself
    */
   async send(value: unknown): Promise<void> {
-    const bytes = this.#isOpen ? this.#push(value) : await this.#enqueue(value);
-    if (bytes < largeBinaryBytes) return;
-    // its memory is not copied: hold the writer until the kernel has it
-    this.#channel.flush();
-    if (this.#channel.link.pendingBytes > 0) await this.#channel.link.drained();
+    await this.offer(value);
   }
 
-  /** Sends a value if that needs no waiting; returns whether it did. @throws as `send` */
+  /** As `send`, but without a promise where there is nothing to wait for. @throws as `send`, at once */
+  offer(value: unknown): Promise<void> | undefined {
+    if (!this.#isOpen) return this.#enqueue(value).then((bytes) => this.#held(bytes));
+    return this.#held(this.#push(value));
+  }
+
+  /**
+   * Sends a value if that needs no waiting; returns whether it did. The memory of a large binary in it must not change
+   * afterwards: nothing tells when it has left.
+   *
+   * @throws as `send`
+   */
   trySend(value: unknown): boolean {
     if (this.#closed !== undefined) throw this.#closed.reason;
     if (!this.#isOpen) return false;
     this.#push(value);
     return true;
+  }
+
+  /** The memory of a large binary is not copied: holds the writer until the kernel has it. */
+  #held(bytes: number): Promise<void> | undefined {
+    if (bytes < largeBinaryBytes) return undefined;
+    const { link } = this.#channel;
+    this.#channel.flush();
+    return link.pendingBytes > 0 ? link.drained() : undefined;
   }
 
   /** Rejects everybody who waits, and every later send. The first reason stays. */

@@ -104,7 +104,8 @@ export async function pump(
       const step = await generator.next();
       if (task.aborted) break;
       if (step.done) return step.value;
-      if (!outbox.trySend(step.value)) await outbox.send(step.value);
+      const waiting = outbox.offer(step.value);
+      if (waiting !== undefined) await waiting;
     }
   } catch (error) {
     if (!task.aborted) {

@@ -1,0 +1,373 @@
+/** The rows of docs/semantics.md on dialogs, one test each, and what follows from them. */
+import { describe, expect, test } from "bun:test";
+
+import {
+  ContextCancelledError,
+  currentActor,
+  EncodeError,
+  findActor,
+  openNursery,
+  openRootActor,
+  type Portal,
+  RemoteActorError,
+  TimeoutError,
+  TransportClosedError,
+} from "../../src/index.ts";
+import { until, World } from "../support/world.ts";
+
+const module = new URL("../fixtures/flows.ts", import.meta.url);
+type Flows = typeof import("../fixtures/flows.ts");
+
+async function failure(failing: PromiseLike<unknown>): Promise<Error> {
+  try {
+    await failing;
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("it did not fail");
+}
+
+async function drain<T>(source: AsyncIterable<T>): Promise<{ values: T[]; error?: Error }> {
+  const values: T[] = [];
+  try {
+    for await (const value of source) values.push(value);
+    return { values };
+  } catch (error) {
+    return { values, error: error as Error };
+  }
+}
+
+/** A world with one child that has the functions, for as long as the test's block. */
+async function far(world: World, limits: object = {}): Promise<{ portal: Portal<Flows> } & AsyncDisposable> {
+  const nursery = await openNursery({ ...world.options, limits });
+  const portal = await nursery.startActor<Flows>("far", { module });
+  return { portal, [Symbol.asyncDispose]: async () => await nursery[Symbol.asyncDispose]() };
+}
+
+describe("open", () => {
+  test("normal end: started value, messages both ways in order, end from the caller, result", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    await using dialog = await tree.portal.open.upper("hello");
+    expect(dialog.started).toBe("hello");
+    const answers: string[] = [];
+    for (const text of ["a", "b", "c"]) await dialog.send(text);
+    await dialog.end();
+    for await (const answer of dialog) answers.push(answer);
+    expect(answers).toEqual(["A", "B", "C"]);
+    expect(await dialog.result).toBe(3);
+    expect(await tree.portal.run.events()).toEqual(["upper done", "upper finally"]);
+    expect(currentActor().stats().callsInFlight).toBe(0);
+  });
+
+  test("callee ends its messages and returns later", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    await using dialog = await tree.portal.open.endsEarly();
+    expect(dialog.started).toBeUndefined();
+    expect((await drain(dialog)).values).toEqual([1]);
+    expect(await dialog.result).toBe("later");
+  });
+
+  test("callee throws before started: open rejects with it; cancels: with its ContextCancelledError; returns: started is undefined", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    const thrown = await failure(tree.portal.open.neverStarts("throw"));
+    expect(thrown).toBeInstanceOf(RemoteActorError);
+    expect(thrown.cause).toBeInstanceOf(RangeError);
+    const cancelled = (await failure(tree.portal.open.neverStarts("cancel"))) as ContextCancelledError;
+    expect(cancelled).toBeInstanceOf(ContextCancelledError);
+    expect(cancelled.canceller).toEqual(tree.portal.id);
+    expect(cancelled.message).toContain("not for you");
+    await using returned = await tree.portal.open.neverStarts("return");
+    expect(returned.started).toBeUndefined();
+    expect(await returned.result).toBe("returned");
+  });
+
+  test("callee throws: its messages first, then the error, at the reader and in the result", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    const dialog = await tree.portal.open.failsAfter(5);
+    const { values, error } = await drain(dialog);
+    expect(values).toEqual([0, 1, 2, 3, 4]);
+    expect(error).toBeInstanceOf(RemoteActorError);
+    const result = await failure(dialog.result);
+    expect(result).toBe(error!);
+    expect(result.cause).toBeInstanceOf(RangeError);
+    // the result has told
+    await dialog[Symbol.asyncDispose]();
+  });
+
+  test("callee throws and nobody reads the result: the end of the block throws it", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    const dialog = await tree.portal.open.failsAfter(0);
+    await until(() => currentActor().stats().callsInFlight === 0);
+    const error = await failure(dialog[Symbol.asyncDispose]());
+    expect(error).toBeInstanceOf(RemoteActorError);
+  });
+
+  test("caller throws: the callee is cancelled and has ended before the block is left, and the caller's error is thrown", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    const error = await failure(
+      (async () => {
+        await using dialog = await tree.portal.open.upper("x");
+        await dialog.send("a");
+        throw new Error("mine");
+      })(),
+    );
+    expect(error.message).toBe("mine");
+    expect(await tree.portal.run.events()).toEqual(["upper ContextCancelledError", "upper finally"]);
+  });
+
+  test("caller leaves the block without the result: the same, and nothing is thrown", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    {
+      await using _dialog = await tree.portal.open.upper("x");
+    }
+    expect(await tree.portal.run.events()).toEqual(["upper ContextCancelledError", "upper finally"]);
+    expect(currentActor().stats().callsInFlight).toBe(0);
+  });
+
+  test("caller breaks the loop: the dialog goes on", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    await using dialog = await tree.portal.open.upper("x");
+    for (const text of ["a", "b"]) {
+      await dialog.send(text);
+      for await (const answer of dialog) {
+        expect(answer).toBe(text.toUpperCase());
+        break;
+      }
+    }
+    await dialog.end();
+    expect(await dialog.result).toBe(2);
+  });
+
+  test("caller cancels: result rejects with a ContextCancelledError that names oneself, and the block absorbs it", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    {
+      await using dialog = await tree.portal.open.upper("x");
+      dialog.cancel("no longer needed");
+      const error = (await failure(dialog.result)) as ContextCancelledError;
+      expect(error).toBeInstanceOf(ContextCancelledError);
+      expect(error.canceller).toEqual(currentActor().id);
+      expect(error.message).toContain("no longer needed");
+      expect(await failure(dialog.send("late"))).toBeInstanceOf(ContextCancelledError);
+      expect((await drain(dialog)).error).toBeInstanceOf(ContextCancelledError);
+    }
+    expect(await tree.portal.run.events()).toEqual(["upper ContextCancelledError", "upper finally"]);
+    expect(await tree.portal.run.ping()).toBe("pong");
+  });
+
+  test("caller cancels what has returned already: its result is delivered, and no error", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    await using dialog = await tree.portal.open.neverStarts("return");
+    await until(() => currentActor().stats().callsInFlight === 0);
+    dialog.cancel();
+    expect(await dialog.result).toBe("returned");
+  });
+
+  test("callee cancels: its messages first, then a ContextCancelledError that names it, which the block raises", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    const dialog = await tree.portal.open.cancelsItself();
+    const { values, error } = await drain(dialog);
+    expect(values).toEqual([1]);
+    expect(error).toBeInstanceOf(ContextCancelledError);
+    expect((error as ContextCancelledError).canceller).toEqual(tree.portal.id);
+    expect(await failure(dialog[Symbol.asyncDispose]())).toBeInstanceOf(ContextCancelledError);
+  });
+
+  test("both cancel at once: both ends are over, and the block absorbs it", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    for (let round = 0; round < 20; round++) {
+      await using dialog = await tree.portal.open.cancelsItself();
+      dialog.cancel();
+      const error = (await failure(dialog.result)) as ContextCancelledError;
+      expect(error).toBeInstanceOf(ContextCancelledError);
+      expect([currentActor().uuid, tree.portal.id.uuid]).toContain(error.canceller.uuid);
+    }
+    expect(currentActor().stats().callsInFlight).toBe(0);
+  });
+
+  test("an error of the callee's clean-up is not masked by the cancel that led to it", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    const dialog = await tree.portal.open.failsWhenCancelled();
+    const error = await failure(dialog[Symbol.asyncDispose]());
+    expect(error).toBeInstanceOf(RemoteActorError);
+    expect((error.cause as Error).message).toBe("clean-up failed");
+  });
+
+  test("callee is killed -9: what arrived, then TransportClosedError at the reader, the writer, the result and the block", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    const program = await world.actor("far", { enableModules: [module.href] });
+    await using portal = await findActor<Flows>("far", { raiseOnNone: true });
+    const dialog = await portal.open.upper("x");
+    const read = drain(dialog);
+    await program.kill();
+    expect((await read).error).toBeInstanceOf(TransportClosedError);
+    expect(await failure(dialog.result)).toBeInstanceOf(TransportClosedError);
+    expect(await failure(dialog.send("a"))).toBeInstanceOf(TransportClosedError);
+    await dialog[Symbol.asyncDispose]();
+    const untold = await failure(portal.open.upper("y"));
+    expect(untold).toBeInstanceOf(TransportClosedError);
+  });
+
+  test("caller is killed -9: the callee's signal fires, what it waits for rejects, nobody else notices", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    const caller = await world.actor("caller");
+    await caller.run(async ({ furrow, keep }) => {
+      const portal = await furrow.findActor<Flows>("far", { raiseOnNone: true });
+      keep["dialog"] = await portal.open.upper("x");
+    });
+    await using own = await tree.portal.open.upper("mine");
+    await caller.kill();
+    const seen: string[] = [];
+    await until(async () => (seen.push(...(await tree.portal.run.events())), seen.length === 2));
+    expect(seen).toEqual(["upper TransportClosedError", "upper finally"]);
+    await own.send("a");
+    expect((await own[Symbol.asyncIterator]().next()).value).toBe("A");
+  });
+
+  test("actor is frozen past the deadline: TimeoutError of stage call; leaving is bounded", async () => {
+    await using world = new World();
+    await using actor = await openRootActor({
+      ...world.options,
+      limits: { stopGraceMs: 50, stopTermMs: 50 },
+    });
+    const program = await world.actor("far", { enableModules: [module.href] });
+    await using portal = await findActor<Flows>("far", { raiseOnNone: true });
+    const dialog = await portal.with({ timeout: 100 }).open.upper("x");
+    program.signal("SIGSTOP");
+    const error = await failure(dialog[Symbol.asyncIterator]().next());
+    expect(error).toBeInstanceOf(TimeoutError);
+    expect((error as TimeoutError).stage).toBe("call");
+    const left = await failure(dialog[Symbol.asyncDispose]());
+    expect((left as TimeoutError).stage).toBe("stop");
+    const opening = await failure(portal.with({ timeout: 50 }).open.upper("x"));
+    expect((opening as TimeoutError).stage).toBe("call");
+    expect(actor.stats().callsInFlight).toBe(0);
+    program.signal("SIGCONT");
+  });
+
+  test("a callee that ignores its cancel: leaving is bounded, and the error says so", async () => {
+    await using world = new World();
+    await using tree = await far(world, { stopGraceMs: 50, stopTermMs: 50 });
+    const dialog = await tree.portal.open.deafDialog();
+    const error = await failure(dialog[Symbol.asyncDispose]());
+    expect(error).toBeInstanceOf(TimeoutError);
+    expect(error.message).toContain("ignored its cancel");
+    // it is ended with its process, when the nursery ends
+  });
+
+  test("a message that cannot be encoded: the sender's send rejects, the dialog goes on", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    await using dialog = await tree.portal.open.upper("x");
+    const error = await failure(dialog.send((() => {}) as unknown as string));
+    expect(error).toBeInstanceOf(EncodeError);
+    expect(error.message).toContain("message to upper");
+    await dialog.send("still");
+    expect((await dialog[Symbol.asyncIterator]().next()).value).toBe("STILL");
+    const callee = await tree.portal.open.misuses("send a function");
+    expect((await failure(callee.result)).cause).toBeInstanceOf(EncodeError);
+    await callee[Symbol.asyncDispose]();
+  });
+
+  test("a message after the end: the send rejects on both sides, at once", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    await using dialog = await tree.portal.open.upper("x");
+    await dialog.end();
+    const error = await failure(dialog.send("late"));
+    expect(error).toBeInstanceOf(TransportClosedError);
+    expect(error.message).toContain("after end()");
+    expect(() => dialog.trySend("late")).toThrow(TransportClosedError);
+    expect(await dialog.result).toBe(0);
+    const callee = await tree.portal.open.misuses("send after end");
+    expect((await failure(callee.result)).cause).toBeInstanceOf(TransportClosedError);
+    await callee[Symbol.asyncDispose]();
+    // and after the function has returned
+    await using kept = await tree.portal.open.keepsContext();
+    await kept.result;
+    expect(await tree.portal.run.usesKept()).toBe("TransportClosedError");
+  });
+
+  test("misuse is an error at the caller: started twice, send before started", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    const before = await failure(tree.portal.open.misuses("send before started"));
+    expect(before.message).toContain("before started()");
+    const twice = await tree.portal.open.misuses("started twice");
+    expect((await failure(twice.result)).message).toContain("twice");
+    await twice[Symbol.asyncDispose]();
+  });
+
+  test("trySend sends while there is credit and drops the rest", async () => {
+    await using world = new World();
+    await using tree = await far(world, { creditMessages: 10 });
+    await using dialog = await tree.portal.open.floods();
+    const { values } = await drain(dialog);
+    const { sent, dropped } = await dialog.result;
+    expect(sent).toBe(10);
+    expect(sent + dropped).toBe(1_000);
+    expect(values).toHaveLength(sent);
+  });
+
+  test("a slow callee slows its caller, and nothing else on the connection", async () => {
+    await using world = new World();
+    await using tree = await far(world, { creditMessages: 4 });
+    await using dialog = await tree.portal.open.slowReader(1_000, 5);
+    let sent = 0;
+    const sending = (async () => {
+      for (;;) {
+        await dialog.send("x".repeat(100));
+        sent++;
+      }
+    })();
+    sending.catch(() => {}); // ends with the dialog
+    await Bun.sleep(60);
+    expect(sent).toBeLessThan(40);
+    expect(await tree.portal.run.ping()).toBe("pong");
+    dialog.cancel();
+    expect(await failure(sending)).toBeInstanceOf(ContextCancelledError);
+  });
+
+  test("an abort of the caller's signal cancels the callee, and rejects what waits with its reason", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    const abort = new AbortController();
+    const dialog = await tree.portal.with({ signal: abort.signal }).open.upper("x");
+    const next = failure(dialog[Symbol.asyncIterator]().next());
+    abort.abort(new Error("enough"));
+    expect((await next).message).toBe("enough");
+    expect(await failure(dialog.result)).toBeInstanceOf(ContextCancelledError);
+    await dialog[Symbol.asyncDispose]();
+    expect(await tree.portal.run.events()).toEqual(["upper ContextCancelledError", "upper finally"]);
+    const opening = new AbortController();
+    const hanging = failure(tree.portal.with({ signal: opening.signal }).open.neverStarts("hang"));
+    setTimeout(() => opening.abort(new Error("not any more")), 20);
+    expect((await hanging).message).toBe("not any more");
+  });
+
+  test("works on a local portal too", async () => {
+    await using world = new World();
+    await using actor = await openRootActor({ ...world.options, enableModules: [module.href] });
+    await using portal = await findActor<Flows>("root", { raiseOnNone: true });
+    await using dialog = await portal.open.upper("self");
+    await dialog.send("a");
+    await dialog.end();
+    expect((await drain(dialog)).values).toEqual(["A"]);
+    expect(await dialog.result).toBe(1);
+    expect(actor.stats().peers).toBe(0);
+  });
+});

@@ -1,0 +1,345 @@
+/** The rows of docs/semantics.md on streams, one test each, and what follows from them. */
+import { describe, expect, test } from "bun:test";
+
+import {
+  EncodeError,
+  findActor,
+  NotExposedError,
+  openNursery,
+  openRootActor,
+  type Portal,
+  RemoteActorError,
+  TimeoutError,
+  TransportClosedError,
+} from "../../src/index.ts";
+import { type Program, until, World } from "../support/world.ts";
+
+const module = new URL("../fixtures/flows.ts", import.meta.url);
+type Flows = typeof import("../fixtures/flows.ts");
+
+async function failure(failing: PromiseLike<unknown>): Promise<Error> {
+  try {
+    await failing;
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("it did not fail");
+}
+
+/** Reads a stream to its end; what it gave, and how it ended. */
+async function drain<T>(stream: AsyncIterable<T>): Promise<{ values: T[]; error?: Error }> {
+  const values: T[] = [];
+  try {
+    for await (const value of stream) values.push(value);
+    return { values };
+  } catch (error) {
+    return { values, error: error as Error };
+  }
+}
+
+async function remote(world: World): Promise<{ program: Program; portal: Portal<Flows> }> {
+  const program = await world.actor("far", { enableModules: [module.href] });
+  return { program, portal: await findActor<Flows>("far", { raiseOnNone: true }) };
+}
+
+describe("stream", () => {
+  test("normal end: every value in order, then the return value", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Flows>("far", { module });
+    expect((await drain(portal.stream.count(1_000))).values).toEqual(
+      Array.from({ length: 1_000 }, (_, n) => n),
+    );
+    const stream = portal.stream.count(2);
+    expect([await stream.next(), await stream.next(), await stream.next(), await stream.next()]).toEqual([
+      { done: false, value: 0 },
+      { done: false, value: 1 },
+      { done: true, value: 2 },
+      { done: true, value: undefined as unknown as number },
+    ]);
+    expect(await portal.run.events()).toEqual([
+      "count returned",
+      "count finally",
+      "count returned",
+      "count finally",
+    ]);
+  });
+
+  test("callee throws: the error arrives after the values before it, and once", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Flows>("far", { module });
+    const stream = portal.stream.count(100, 70);
+    const { values, error } = await drain(stream);
+    expect(values).toHaveLength(70);
+    expect(error).toBeInstanceOf(RemoteActorError);
+    expect(error?.cause).toBeInstanceOf(RangeError);
+    expect(await stream.next()).toEqual({ done: true, value: undefined as unknown as number });
+    expect(await portal.run.events()).toEqual(["count finally"]);
+  });
+
+  for (const [how, leave] of [
+    [
+      "breaks",
+      async (stream) => {
+        for await (const _ of stream) break;
+      },
+    ],
+    [
+      "throws",
+      async (stream) => {
+        for await (const _ of stream) throw new Error("mine");
+      },
+    ],
+    [
+      "returns the iterator",
+      async (stream) => {
+        await stream.next();
+        await stream.return(0);
+      },
+    ],
+    [
+      "disposes it",
+      async (stream) => {
+        await using held = stream;
+        await held.next();
+      },
+    ],
+  ] satisfies [string, (stream: AsyncGenerator<unknown, unknown, undefined>) => Promise<void>][]) {
+    test(`caller ${how}: the generator has ended there, finally included, before the loop is left`, async () => {
+      await using world = new World();
+      await using nursery = await openNursery(world.options);
+      const portal = await nursery.startActor<Flows>("far", { module });
+      for (const stream of [
+        portal.stream.endless(),
+        portal.stream.count(1_000_000),
+        portal.stream.waiting(),
+      ]) {
+        const error = await leave(stream).catch((thrown: unknown) => thrown);
+        expect(error instanceof Error ? error.message : undefined).toBe(
+          how === "throws" ? "mine" : undefined,
+        );
+      }
+      // the generator runs ahead of its reader, so the last one is met while it waits
+      const ends = ["count finally", "waiting ContextCancelledError", "waiting finally"];
+      expect(await portal.run.events()).toEqual(ends);
+      const { currentActor } = await import("../../src/index.ts");
+      expect(currentActor().stats().callsInFlight).toBe(0);
+    });
+  }
+
+  test("caller aborts: the generator ends there, and the reader gets the signal's own reason", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Flows>("far", { module });
+    const abort = new AbortController();
+    const { values, error } = await (async () => {
+      const reading = drain(portal.with({ signal: abort.signal }).stream.waiting());
+      await until(async () => (await portal.run.ping()) === "pong");
+      setTimeout(() => abort.abort(new Error("enough")), 10);
+      return await reading;
+    })();
+    expect(values).toEqual(["first"]);
+    expect(error?.message).toBe("enough");
+    expect(await portal.run.events()).toEqual(["waiting ContextCancelledError", "waiting finally"]);
+    const early = portal.with({ signal: AbortSignal.abort(new Error("early")) }).stream.count(3);
+    expect((await failure(early.next())).message).toBe("early");
+    expect(await portal.run.events()).toEqual([]);
+  });
+
+  test("callee is killed -9: the values that arrived, then TransportClosedError", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    const { program, portal } = await remote(world);
+    const stream = portal.stream.waiting();
+    expect((await stream.next()).value).toBe("first");
+    const next = failure(stream.next());
+    await program.kill();
+    expect(await next).toBeInstanceOf(TransportClosedError);
+    expect((await stream.next()).done).toBeTrue();
+    await portal[Symbol.asyncDispose]();
+  });
+
+  test("caller is killed -9: the generator ends there, nobody else notices", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Flows>("far", { module });
+    const reader = await world.actor("reader");
+    await reader.run(async ({ furrow, keep }) => {
+      const far = await furrow.findActor<Flows>("far", { raiseOnNone: true });
+      const stream = far.stream.waiting();
+      await stream.next();
+      keep["reading"] = stream.next().catch(() => {});
+    });
+    const other = portal.stream.count(1_000);
+    await other.next();
+    await reader.kill();
+    const seen: string[] = [];
+    await until(async () => (seen.push(...(await portal.run.events())), seen.length === 2));
+    expect(seen).toEqual(["waiting TransportClosedError", "waiting finally"]);
+    expect((await drain(other)).values).toHaveLength(999);
+  });
+
+  test("actor is frozen past the deadline: TimeoutError of stage call, and nothing is left here", async () => {
+    await using world = new World();
+    await using actor = await openRootActor({
+      ...world.options,
+      limits: { stopGraceMs: 50, stopTermMs: 50 },
+    });
+    const { program, portal } = await remote(world);
+    const stream = portal.with({ timeout: 100 }).stream.waiting();
+    await stream.next();
+    program.signal("SIGSTOP");
+    const error = await failure(stream.next());
+    expect(error).toBeInstanceOf(TimeoutError);
+    expect((error as TimeoutError).stage).toBe("call");
+    expect(actor.stats().callsInFlight).toBe(0);
+    program.signal("SIGCONT");
+    await until(async () => (await portal.run.events()).includes("waiting finally"));
+    await portal[Symbol.asyncDispose]();
+  });
+
+  test("a generator that ignores its end: leaving is bounded, and says so", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor({
+      ...world.options,
+      limits: { stopGraceMs: 50, stopTermMs: 50 },
+    });
+    const { portal } = await remote(world);
+    const stream = portal.stream.deaf();
+    await stream.next();
+    const reading = stream.next().catch(() => {});
+    const error = await failure(stream.return());
+    expect(error).toBeInstanceOf(TimeoutError);
+    expect((error as TimeoutError).stage).toBe("stop");
+    await reading;
+    await portal[Symbol.asyncDispose]();
+  });
+
+  test("a value that cannot be encoded: the values before it, then the EncodeError; the generator has ended", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Flows>("far", { module });
+    const { values, error } = await drain(portal.stream.yieldsFunction());
+    expect(values).toEqual([1]);
+    expect(error?.cause).toBeInstanceOf(EncodeError);
+    expect(String(error?.cause)).toContain("yieldsFunction");
+    expect(await portal.run.events()).toEqual(["yieldsFunction finally"]);
+    const arguments_ = portal.stream.count((() => {}) as unknown as number);
+    expect(await failure(arguments_.next())).toBeInstanceOf(EncodeError);
+  });
+
+  test("an error of the generator's clean-up reaches the caller that left the loop", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Flows>("far", { module });
+    const error = await failure(
+      (async () => {
+        for await (const _ of portal.stream.failsInFinally()) break;
+      })(),
+    );
+    expect(error).toBeInstanceOf(RemoteActorError);
+    expect((error.cause as Error).message).toBe("clean-up failed");
+  });
+
+  test("is for generators only, and they for it only", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Flows>("far", { module });
+    const any = portal as unknown as Portal;
+    expect(await failure(any.stream["ping"]!().next())).toBeInstanceOf(NotExposedError);
+    expect(await failure(any.run["count"]!(1))).toBeInstanceOf(NotExposedError);
+    expect(await failure(any.open["count"]!(1))).toBeInstanceOf(NotExposedError);
+  });
+
+  test("nothing is sent before the first read", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Flows>("far", { module });
+    const stream = portal.stream.count(3);
+    await stream.return(0);
+    expect((await stream.next()).done).toBeTrue();
+    expect(await portal.run.events()).toEqual([]);
+  });
+
+  test("a slow reader slows its writer: no more is produced than the credit allows", async () => {
+    await using world = new World();
+    await using nursery = await openNursery({ ...world.options, limits: { creditMessages: 10 } });
+    const portal = await nursery.startActor<Flows>("far", { module });
+    const stream = portal.stream.endless();
+    for (let read = 1; read <= 100; read++) {
+      await stream.next();
+      // what was read, the credit, and the one in the generator's hands
+      expect(await portal.run.producedSoFar()).toBeLessThanOrEqual(read + 10);
+    }
+    await stream.return();
+  });
+
+  test("bytes count too: large values are under way within the byte credit", async () => {
+    await using world = new World();
+    await using nursery = await openNursery({ ...world.options, limits: { creditBytes: 100_000 } });
+    const portal = await nursery.startActor<Flows>("far", { module });
+    const stream = portal.stream.endless(40_000);
+    await stream.next();
+    await portal.run.ping();
+    expect(await portal.run.producedSoFar()).toBeLessThanOrEqual(5);
+    await stream.return();
+  });
+
+  test("a buffer that the generator reuses arrives as it was when it was yielded", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Flows>("far", { module });
+    let n = 0;
+    for await (const block of portal.stream.blocks(300_000, 20)) {
+      expect({ length: block.length, first: block[0], last: block[block.length - 1] }).toEqual({
+        length: 300_000,
+        first: n,
+        last: n,
+      });
+      n++;
+    }
+    expect(n).toBe(20);
+  });
+
+  test("many at once on one connection do not mix", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Flows>("far", { module });
+    const all = await Promise.all(Array.from({ length: 50 }, (_, at) => drain(portal.stream.count(at * 10))));
+    expect(all.map(({ values }) => values.length)).toEqual(Array.from({ length: 50 }, (_, at) => at * 10));
+    const { currentActor } = await import("../../src/index.ts");
+    expect(currentActor().stats().callsInFlight).toBe(0);
+  });
+
+  test("ends through every actor that it is relayed by", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const origin = await nursery.startActor<Flows>("origin", { module });
+    const middle = await nursery.startActor<Flows>("middle", { module });
+    for await (const n of middle.stream.relayed("origin")) if (n === 10) break;
+    expect(await middle.run.events()).toEqual(["relayed finally"]);
+    expect(await origin.run.events()).toEqual(["count finally"]);
+  });
+
+  test("works on a local portal too", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor({ ...world.options, enableModules: [module.href] });
+    await using portal = await findActor<Flows>("root", { raiseOnNone: true });
+    expect((await drain(portal.stream.count(5))).values).toEqual([0, 1, 2, 3, 4]);
+    for await (const n of portal.stream.count(1_000)) if (n === 200) break;
+    expect(await portal.run.events()).toEqual(["count returned", "count finally", "count finally"]);
+  });
+});
+
+describe("a task", () => {
+  test("takes the calls, streams and dialogs that it has under way with it when it is aborted", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const origin = await nursery.startActor<Flows>("origin", { module });
+    const middle = await nursery.startActor<Flows>("middle", { module });
+    const error = await failure(middle.with({ timeout: 100 }).run.callsHang("origin"));
+    expect(error).toBeInstanceOf(TimeoutError);
+    await until(async () => (await origin.run.events()).includes("hang finally"));
+  });
+});
