@@ -1,0 +1,133 @@
+/** Each example does what its head says, ends by itself, and leaves nothing, whatever ends it. */
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { until, World } from "./support/world.ts";
+
+const folder = join(import.meta.dir, "..", "examples");
+const examples = readdirSync(folder).filter((name) => name.endsWith(".ts"));
+const demo = "service-daemon-discovery.ts";
+const maxRunMs = 2_000;
+const hasProc = process.platform === "linux";
+
+type Run = Bun.Subprocess<"ignore", "pipe", "pipe">;
+
+function start(world: World, example: string, ...args: string[]): Run {
+  return Bun.spawn([process.execPath, join(folder, example), ...args], {
+    env: { ...process.env, ...world.env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+}
+
+async function outcome(run: Run): Promise<{ exitCode: number; stdout: string; stderr: string }> {
+  const [exitCode, stdout, stderr] = await Promise.all([run.exited, run.stdout.text(), run.stderr.text()]);
+  return { exitCode, stdout: normalise(stdout), stderr };
+}
+
+/** Without what differs from run to run: ports, process ids, folders. */
+function normalise(text: string): string {
+  return text
+    .replaceAll(/unix:\/\/\S*\//g, "unix:///<folder>/")
+    .replaceAll(/@\d+\.sock/g, "@<pid>.sock")
+    .replaceAll(/127\.0\.0\.1:\d+/g, "127.0.0.1:<port>");
+}
+
+/** The output that the head comment of an example promises: its first indented block. */
+function promised(example: string): string {
+  const head = /\/\*\*([\s\S]*?)\*\//.exec(readFileSync(join(folder, example), "utf8"))?.[1] ?? "";
+  const block = /\n \* Prints[^\n]*\n \*\n((?: \* {5}[^\n]*\n)+)/.exec(head)?.[1] ?? "";
+  return normalise(block.replaceAll(/^ \* {5}/gm, ""));
+}
+
+/** The processes that have the world's folder in their environment: those of its programs, orphans included. */
+function processesOf(world: World): string[] {
+  return readdirSync("/proc").filter((pid) => {
+    if (!(Number(pid) > 0)) return false;
+    try {
+      return readFileSync(`/proc/${pid}/environ`, "utf8").includes(`${world.dir}\0`);
+    } catch {
+      return false; // ended meanwhile, or somebody else's
+    }
+  });
+}
+
+/** The demo, with its daemon up and its client not yet. */
+async function startDemoHalfway(world: World): Promise<Run> {
+  const run = start(world, demo);
+  await until(() => readdirSync(world.dir).some((name) => name.startsWith("market-")));
+  return run;
+}
+
+describe("examples", () => {
+  for (const example of examples) {
+    test(`${example} prints what its head says, ends by itself, and leaves nothing`, async () => {
+      await using world = new World();
+      const begin = performance.now();
+      const { exitCode, stdout, stderr } = await outcome(start(world, example));
+      expect(stderr).toBe("");
+      expect(stdout).toBe(promised(example));
+      expect(exitCode).toBe(0);
+      expect(performance.now() - begin).toBeLessThan(maxRunMs);
+      expect(readdirSync(world.dir)).toEqual([]);
+      if (hasProc) expect(processesOf(world)).toEqual([]);
+    });
+
+    test(`${example} is 20 to 80 lines long`, () => {
+      const lines = readFileSync(join(folder, example), "utf8").trimEnd().split("\n").length;
+      expect(lines).toBeGreaterThanOrEqual(20);
+      expect(lines).toBeLessThanOrEqual(80);
+    });
+  }
+
+  test("run side by side in one discovery space, the demo three times", async () => {
+    await using world = new World();
+    const all = [...examples, demo, demo];
+    const outcomes = await Promise.all(all.map((example) => outcome(start(world, example))));
+    expect(outcomes).toEqual(all.map((example) => ({ exitCode: 0, stdout: promised(example), stderr: "" })));
+    expect(readdirSync(world.dir)).toEqual([]);
+  });
+
+  test("join-from-outside.ts works in two terminals, the visitor first, and Ctrl-C ends the server", async () => {
+    await using world = new World();
+    const visitor = start(world, "join-from-outside.ts", "visit", "greeter");
+    await until(() => readdirSync(world.dir).includes("registry@1.sock"));
+    const server = start(world, "join-from-outside.ts", "serve", "greeter");
+    expect(await outcome(visitor)).toEqual({
+      exitCode: 0,
+      stdout: "visitor: hello visitor, this is the greeter\n",
+      stderr: "",
+    });
+    server.kill("SIGINT");
+    expect(await server.exited).toBe(130);
+    expect(readdirSync(world.dir)).toEqual([]);
+  });
+});
+
+describe("the demo", () => {
+  test("ended by Ctrl-C halfway exits with 130 and leaves nothing", async () => {
+    await using world = new World();
+    const run = await startDemoHalfway(world);
+    run.kill("SIGINT");
+    const { exitCode, stderr } = await outcome(run);
+    expect(stderr).toMatch(/^furrow: SIGINT: cancelling actor "root" \(pid \d+\)\n$/);
+    expect(exitCode).toBe(130);
+    expect(readdirSync(world.dir)).toEqual([]);
+    if (hasProc) expect(processesOf(world)).toEqual([]);
+  });
+
+  test.skipIf(!hasProc)(
+    "with its root killed halfway is gone within a second, and the next run is clean",
+    async () => {
+      await using world = new World();
+      const run = await startDemoHalfway(world);
+      run.kill("SIGKILL");
+      await run.exited;
+      await until(() => processesOf(world).length === 0, 1_000);
+      expect(await outcome(start(world, demo))).toEqual({ exitCode: 0, stdout: promised(demo), stderr: "" });
+      expect(readdirSync(world.dir)).toEqual([]);
+    },
+  );
+});
