@@ -1,0 +1,139 @@
+/** What the documents say is so: bytes, tables, programs, and the names of tests. */
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import * as furrow from "../src/index.ts";
+import { defaultLimits } from "../src/limits.ts";
+import { Batch, decode } from "../src/wire/codec.ts";
+import { FrameDecoder, headerBytes } from "../src/wire/frame.ts";
+import { checkMessage, Kind } from "../src/wire/messages.ts";
+import { until, World } from "./support/world.ts";
+
+const root = join(import.meta.dir, "..");
+const read = (path: string): string => readFileSync(join(root, path), "utf8");
+
+/** The fenced blocks of a document, in order. */
+function blocks(document: string): { readonly language: string; readonly text: string }[] {
+  return Array.from(document.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm), ([, language = "", text = ""]) => ({
+    language,
+    text,
+  }));
+}
+
+/** The cells of each row of a document's tables whose first cell matches. */
+function rows(document: string, first: RegExp): string[][] {
+  return document
+    .split("\n")
+    .filter((line) => line.startsWith("|"))
+    .map((line) =>
+      line
+        .split("|")
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    )
+    .filter(([cell = ""]) => first.test(cell));
+}
+
+describe("docs/protocol.md", () => {
+  const document = read("docs/protocol.md");
+  const frames = blocks(document).flatMap(({ language, text }, at, all) => {
+    if (language !== "hex") return [];
+    const bytes = Uint8Array.fromHex(text.replaceAll(/#.*$/gm, "").replaceAll(/\s/g, ""));
+    const source = all[at + 1]!.text.trim();
+    // oxlint-disable-next-line typescript/no-implied-eval -- the document's own literal
+    return [{ bytes, message: new Function(`return (${source})`)() as unknown[], source }];
+  });
+
+  test("has bytes that decode to the message below them, and the other way round", () => {
+    expect(frames.length).toBeGreaterThan(8);
+    for (const { bytes, message, source } of frames) {
+      const decoded: unknown[] = [];
+      new FrameDecoder(defaultLimits.maxFrameBytes).push(bytes, (chunk, start, end) => {
+        decoded.push(checkMessage(decode(chunk, start, end)));
+        return true;
+      });
+      expect(decoded, source).toEqual([message]);
+      expect(encode(message).toHex(), source).toBe(bytes.toHex());
+    }
+  });
+
+  test("has a session that a running actor answers as written", async () => {
+    await using world = new World();
+    await using actor = await furrow.openRootActor({
+      registryAddrs: [world.tcp],
+      enableModules: [new URL("../examples/service-daemon-discovery.ts", import.meta.url)],
+    });
+    const { port } = furrow.parseAddress(actor.registryAddrs[0]!) as { port: number };
+    const [hello, call, result, bye] = frames.map(({ bytes }) => bytes);
+    const received: unknown[] = [];
+    let ended = false;
+    const decoder = new FrameDecoder(defaultLimits.maxFrameBytes);
+    using socket = await Bun.connect({
+      hostname: "127.0.0.1",
+      port,
+      socket: {
+        data: (_, chunk) => {
+          decoder.push(chunk, (source, start, end) => {
+            received.push(decode(source, start, end));
+            return true;
+          });
+        },
+        end: () => {
+          ended = true;
+        },
+      },
+    });
+    socket.write(hello!);
+    socket.write(call!);
+    await until(() => received.length === 2);
+    expect((received[0] as unknown[]).slice(0, 7)).toEqual([
+      Kind.hello,
+      1,
+      actor.uuid,
+      "root",
+      actor.id.host,
+      process.pid,
+      "peer",
+    ]);
+    expect(received[1]).toEqual(decode(result!, headerBytes, result!.length));
+    socket.write(bye!);
+    await until(() => ended && actor.stats().peers === 0);
+  });
+
+  test("lists every kind of message with its number", () => {
+    const listed = rows(document, /^\d+$/).map(([kind, name]) => [name, Number(kind)]);
+    expect(Object.fromEntries(listed)).toEqual(Kind);
+  });
+});
+
+function encode(message: readonly unknown[]): Uint8Array {
+  const batch = new Batch();
+  batch.add(message, defaultLimits.maxFrameBytes);
+  const parts: Uint8Array[] = [];
+  batch.drain((bytes, start, end) => parts.push(bytes.slice(start, end)));
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+describe("docs/errors.md", () => {
+  test("lists every error class with its code, and no others", () => {
+    const exported = Object.entries(furrow).flatMap(([name, value]) => {
+      const prototype: unknown = typeof value === "function" ? value.prototype : undefined;
+      if (!(prototype instanceof furrow.FurrowError)) return [];
+      const words = name.replace(/Error$/, "").replaceAll(/(?<=[a-z])(?=[A-Z])/g, "_");
+      return [[`\`${name}\``, `\`ERR_${words.toUpperCase()}\``]];
+    });
+    const listed = rows(read("docs/errors.md"), /^`\w+Error`$/).map(([name, code]) => [name, code]);
+    expect(listed).toHaveLength(exported.length);
+    expect(Object.fromEntries(listed)).toEqual(Object.fromEntries(exported));
+  });
+
+  test("has the codes that the classes have", () => {
+    const source = read("src/errors.ts");
+    for (const [name = "", code = ""] of rows(read("docs/errors.md"), /^`\w+Error`$/)) {
+      const plain = name.replaceAll("`", "");
+      const body = source.slice(source.indexOf(`class ${plain} extends`));
+      expect(/readonly code = "(\w+)"/.exec(body)?.[1], plain).toBe(code.replaceAll("`", ""));
+    }
+  });
+});
