@@ -1,6 +1,6 @@
 /** What the documents say is so: bytes, tables, programs, and the names of tests. */
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import * as furrow from "../src/index.ts";
@@ -134,6 +134,70 @@ describe("docs/errors.md", () => {
       const plain = name.replaceAll("`", "");
       const body = source.slice(source.indexOf(`class ${plain} extends`));
       expect(/readonly code = "(\w+)"/.exec(body)?.[1], plain).toBe(code.replaceAll("`", ""));
+    }
+  });
+});
+
+describe("README.md", () => {
+  const document = read("README.md");
+
+  test("has an example that prints what it shows", async () => {
+    await using world = new World();
+    const [program, output] = blocks(document).filter(
+      ({ language }) => language === "ts" || language === "text",
+    );
+    mkdirSync(join(root, "build"), { recursive: true });
+    const folder = mkdtempSync(join(root, "build", "readme-"));
+    try {
+      await Bun.write(join(folder, "market.ts"), program!.text);
+      const run = Bun.spawn([process.execPath, "market.ts"], {
+        cwd: folder,
+        env: { ...process.env, ...world.env },
+        stdout: "pipe",
+        stderr: "pipe",
+      });
+      const anonymous = (text: string): string => text.replaceAll(/#[0-9a-f]{8}/g, "#<uuid>");
+      expect(await run.stderr.text()).toBe("");
+      expect(anonymous(await run.stdout.text())).toBe(anonymous(output!.text));
+      expect(await run.exited).toBe(0);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test("begins with the two commands", () => {
+    const [first] = blocks(document);
+    expect(first!.text.split("\n")).toEqual([
+      "bun install --frozen-lockfile && bun run demo",
+      "bun install --frozen-lockfile && bun test",
+      "",
+    ]);
+  });
+
+  test("names tests that exist", () => {
+    const named = Array.from(document.matchAll(/\| `(test\/\S+\.ts)`: (.+) \|$/gm));
+    expect(named.length).toBeGreaterThan(20);
+    const missing = named.filter(([, file = "", title = ""]) => {
+      return !existsSync(join(root, file)) || !read(file).includes(title);
+    });
+    expect(missing.map(([row]) => row)).toEqual([]);
+  });
+
+  test("has the limits with their defaults", () => {
+    const listed = rows(document, /^`\w+`(, `\w+`)*$/).flatMap(([names = "", values = ""]) =>
+      names
+        .split(", ")
+        .map((name, at) => [name.replaceAll("`", ""), Number(values.split(", ")[at])] as const),
+    );
+    const limits = listed.filter(([name]) => Object.hasOwn(defaultLimits, name));
+    expect(Object.fromEntries(limits)).toEqual({ ...defaultLimits });
+  });
+
+  test("links to files that exist", () => {
+    for (const file of ["README.md", "docs/discovery.md", "docs/protocol.md", "docs/errors.md"]) {
+      const links = Array.from(read(file).matchAll(/\]\((?!http|#)([^)#]+)/g), ([, path = ""]) => path);
+      const missing = links.filter((path) => !existsSync(join(root, file, "..", path)));
+      expect(missing, file).toEqual([]);
     }
   });
 });
