@@ -53,7 +53,9 @@ export {
 export type { ActorId } from "./identity.ts";
 export type { Limits } from "./limits.ts";
 export { LocalPortal } from "./rpc/portal.ts";
+export { broadcast, type Broadcast } from "./rpc/broadcast.ts";
 export { currentTask } from "./rpc/task.ts";
+export { openTaskGroup, shield, type TaskGroup } from "./rpc/task-group.ts";
 export type {
   CallOptions,
   Context,
@@ -79,6 +81,8 @@ export {
   type Transport,
   type UnixAddress,
 } from "./transport/address.ts";
+export { type ActorCluster, openActorCluster } from "./tree/cluster.ts";
 export { type Nursery, openNursery, type StartOptions } from "./tree/nursery.ts";
+export type { RestartOption } from "./tree/restart.ts";
 export { getRoot, openRootActor, type RootOptions } from "./tree/root.ts";
 export { registerError } from "./wire/error-values.ts";

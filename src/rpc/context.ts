@@ -22,12 +22,12 @@ export class ServedContext implements Context<Required<ContextTypes>> {
   #started = false;
   #ended = false;
 
-  constructor(host: ContextHost, task: Task, inbox: Inbox, outbox: Outbox) {
+  constructor(host: ContextHost, task: Task, caller: ActorId, inbox: Inbox, outbox: Outbox) {
     this.#host = host;
     this.#task = task;
     this.#inbox = inbox;
     this.#outbox = outbox;
-    this.caller = task.caller;
+    this.caller = caller;
     task.onAbort((reason) => {
       outbox.close(reason);
       inbox.drop();

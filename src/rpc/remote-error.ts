@@ -1,5 +1,11 @@
 /** How a failure in one actor reaches the caller in another: `[relayPath, error]`, the path as identities, origin first. */
-import { ContextCancelledError, LimitError, NotExposedError, RemoteActorError } from "../errors.ts";
+import {
+  ActorDiedError,
+  ContextCancelledError,
+  LimitError,
+  NotExposedError,
+  RemoteActorError,
+} from "../errors.ts";
 import { type ActorId, readActorId } from "../identity.ts";
 import { decodeError, encodeError } from "../wire/error-values.ts";
 
@@ -9,7 +15,9 @@ const maxRelays = 64;
 /** The wire form of what a function of `self` threw. An error that came from elsewhere keeps its origin. */
 export function encodeFailure(thrown: unknown, self: ActorId): unknown[] {
   const relayed = thrown instanceof RemoteActorError;
-  const path = relayed ? [...thrown.relayPath, self] : [self];
+  // the death of a child arose there, and has come here
+  const died = thrown instanceof ActorDiedError ? [thrown.actor] : [];
+  const path = relayed ? [...thrown.relayPath, self] : [...died, self];
   return [path.slice(0, maxRelays), encodeError(relayed ? thrown.cause : thrown)];
 }
 

@@ -374,6 +374,7 @@ export class Session implements PeerHandler {
         sendEnd: () => channel.post([Kind.itemEnd, id]),
       },
       task,
+      this.peer.id,
       inbox,
       outbox,
     );

@@ -10,15 +10,15 @@ import type { ActorId } from "../identity.ts";
 const ambient = new AsyncLocalStorage<Task | undefined>();
 
 export class Task {
-  /** On whose behalf it runs. */
-  readonly caller: ActorId;
+  /** On whose behalf it runs; undefined for a group outside any call. */
+  readonly caller: ActorId | undefined;
   /** Made when somebody asks for the signal. */
   #controller: AbortController | undefined;
   #reason: unknown;
   #aborted = false;
   #listeners: Set<(reason: unknown) => void> | undefined;
 
-  constructor(caller: ActorId) {
+  constructor(caller: ActorId | undefined) {
     this.caller = caller;
   }
 
@@ -74,10 +74,16 @@ export class Task {
  */
 export function currentTask(): { readonly signal: AbortSignal; readonly caller: ActorId } {
   const task = ambient.getStore();
-  if (task === undefined) {
+  const caller = task?.caller;
+  if (task === undefined || caller === undefined) {
     throw new NoRuntimeError("currentTask() works inside a function that was called through a portal");
   }
-  return task;
+  return {
+    caller,
+    get signal() {
+      return task.signal;
+    },
+  };
 }
 
 /** The task that the running code belongs to, if any. */

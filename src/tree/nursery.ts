@@ -1,17 +1,19 @@
 /** A nursery owns the processes that are started in it: none outlives its block. After trio's and tractor's. */
 import { currentRuntime, hasRuntime } from "../actor/current.ts";
 import type { Runtime } from "../actor/runtime.ts";
+import { sleep } from "../deadline.ts";
 import { asError, ContextCancelledError, SpawnError, TransportClosedError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { Registries } from "../discovery/registries.ts";
 import { RemotePortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
-import { outsideTasks } from "../rpc/task.ts";
+import { ambientTask, outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
 import type { AddressInput, Transport } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { Kind, type Message } from "../wire/messages.ts";
 import { moduleSpecifier, readAddressOption, readTransports } from "./boot.ts";
+import { RestartBudget, type RestartOption, readRestart } from "./restart.ts";
 import { bootRoot, type RootOptions } from "./root.ts";
 import { treeSettings } from "./settings.ts";
 import { ChildProcess, type OutputMode } from "./spawn.ts";
@@ -31,6 +33,8 @@ export interface StartOptions {
   readonly bindAddrs?: readonly AddressInput[];
   /** Merged over this process's environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Whether it is started again when it ends; default "never". The name goes on, under a new uuid. */
+  readonly restart?: RestartOption;
   /** What happens to what it prints: passed on (default), passed on with its name before each line, or dropped. */
   readonly output?: OutputMode;
   /** Aborts the start. */
@@ -75,17 +79,22 @@ class ProcessNursery implements Nursery {
   readonly #runtime: Runtime;
   readonly #ownsRuntime: boolean;
   readonly #controller = new AbortController();
+  /** The processes that run; a child that waits for its restart has none. */
   readonly #children = new Set<ChildProcess>();
+  #supervised = 0;
   /** Failures that nobody has been told of. */
   #failures: Error[] = [];
   #closed = false;
   #changed = Promise.withResolvers<void>();
-  readonly #forget: () => void;
+  readonly #undo: (() => void)[];
 
   constructor(runtime: Runtime, ownsRuntime: boolean) {
     this.#runtime = runtime;
     this.#ownsRuntime = ownsRuntime;
-    this.#forget = runtime.atEnd("children", () => this.cancel());
+    this.#undo = [runtime.atEnd("children", () => this.cancel())];
+    // a nursery that is opened in a called function ends with it when that is cancelled
+    const task = ambientTask();
+    if (task !== undefined) this.#undo.push(task.onAbort(() => void this.cancel()));
     nurseriesOf(runtime).add(this);
   }
 
@@ -95,11 +104,12 @@ class ProcessNursery implements Nursery {
 
   async startActor<M>(name: string, options: StartOptions): Promise<Portal<M>> {
     checkActorName(name);
+    const budget = new RestartBudget(readRestart(options.restart));
     options.signal?.throwIfAborted();
     this.#checkOpen(name);
-    const child = outsideTasks(() => this.#spawn(name, options));
-    this.#children.add(child);
-    void this.#supervise(child);
+    const child = this.#spawn(name, options);
+    this.#supervised++;
+    void this.#supervise(child, name, options, budget);
     try {
       await child.started(options.timeout ?? startTimeoutMs, options.signal);
     } catch (error) {
@@ -112,7 +122,7 @@ class ProcessNursery implements Nursery {
   }
 
   async join(): Promise<void> {
-    while (this.#children.size > 0) await this.#changed.promise;
+    while (this.#supervised > 0) await this.#changed.promise;
     this.#throwFailures();
   }
 
@@ -120,13 +130,13 @@ class ProcessNursery implements Nursery {
     this.#controller.abort(new ContextCancelledError(this.#runtime.id, "the nursery was cancelled"));
     await Promise.all(Array.from(this.#children, (child) => child.stop()));
     // stop() resolves with the process; what follows its end is done a moment later
-    while (this.#children.size > 0) await this.#changed.promise;
+    while (this.#supervised > 0) await this.#changed.promise;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     await this.cancel();
-    this.#forget();
+    for (const undo of this.#undo.splice(0)) undo();
     nurseriesOf(this.#runtime).delete(this);
     if (this.#ownsRuntime) await this.#runtime.cancel();
     this.#throwFailures();
@@ -164,23 +174,69 @@ class ProcessNursery implements Nursery {
       registryAddrs: registries.registryAddrs,
       registrars: registries.known(),
     };
-    return new ChildProcess(runtime, init, { env: options.env ?? {}, output: options.output ?? "inherit" });
+    const output = options.output ?? "inherit";
+    const child = outsideTasks(() => new ChildProcess(runtime, init, { env: options.env ?? {}, output }));
+    this.#children.add(child);
+    return child;
   }
 
-  /** Follows a child to its end. A failure cancels its siblings. */
-  async #supervise(child: ChildProcess): Promise<void> {
-    const failure = await child.ended;
-    this.#children.delete(child);
-    // a failed start is told by startActor
-    if (failure !== undefined && child.hasStarted) {
-      log.info?.(failure.message);
-      this.#failures.push(failure);
-      this.#controller.abort(failure);
-      for (const sibling of this.#children) void sibling.stop();
+  /** Follows a child, and those that take its place, to the last end. A failure cancels its siblings. */
+  async #supervise(
+    first: ChildProcess,
+    name: string,
+    options: StartOptions,
+    budget: RestartBudget,
+  ): Promise<void> {
+    let child: ChildProcess | undefined = first;
+    while (child !== undefined) {
+      const failure = await child.ended;
+      this.#children.delete(child);
+      // a first start that failed is told by startActor
+      if (!first.hasStarted) break;
+      child = await this.#replace(name, options, budget, failure);
     }
+    this.#supervised--;
     const { resolve } = this.#changed;
     this.#changed = Promise.withResolvers<void>();
     resolve();
+  }
+
+  /** The process that takes the place of one that has ended, by its restart policy; undefined when that was the end. */
+  async #replace(
+    name: string,
+    options: StartOptions,
+    budget: RestartBudget,
+    ended: Error | undefined,
+  ): Promise<ChildProcess | undefined> {
+    let failure = ended;
+    while (!this.signal.aborted) {
+      const wait = budget.next(failure !== undefined, performance.now());
+      if (wait === undefined) break;
+      log.info?.(`restarting "${name}" in ${wait} ms${failure ? `: ${failure.message}` : ""}`);
+      try {
+        await sleep(wait, this.signal);
+        const child = this.#spawn(name, options);
+        await child.started(options.timeout ?? startTimeoutMs, this.signal).catch(async (error: unknown) => {
+          await child.stop();
+          this.#children.delete(child);
+          throw error;
+        });
+        return child;
+      } catch (error) {
+        // called off by the nursery, or a start that failed and counts as one more end
+        failure = asError(error);
+      }
+    }
+    if (failure !== undefined && !(this.signal.aborted && failure === this.signal.reason))
+      this.#fail(failure);
+    return undefined;
+  }
+
+  #fail(failure: Error): void {
+    log.info?.(failure.message);
+    this.#failures.push(failure);
+    this.#controller.abort(failure);
+    for (const sibling of this.#children) void sibling.stop();
   }
 
   #throwFailures(): void {

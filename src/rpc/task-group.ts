@@ -1,0 +1,108 @@
+/** Scopes for local tasks: a group that joins what it started, and a shield for clean-up. After trio. */
+import { TimeoutError } from "../errors.ts";
+import { ambientTask, Task } from "./task.ts";
+
+/** A scope for local tasks. Leaving its `await using` block joins all of them; the first error cancels the rest. */
+export interface TaskGroup extends AsyncDisposable {
+  /** Aborted when a task fails, or the scope around the group is cancelled. */
+  readonly signal: AbortSignal;
+  /**
+   * Runs `fn` in the group. What it calls through portals is cancelled with the group. The promise may be ignored: an
+   * error is thrown at the end of the block in any case.
+   */
+  start<T>(fn: (signal: AbortSignal) => Promise<T>): Promise<T>;
+}
+
+/**
+ * Opens a group. It is cancelled with the task that it is opened in, and with `signal`.
+ *
+ * At the end of its block it throws what failed: one error as itself, several as an `AggregateError` in the order of
+ * failing. Tasks that only passed the cancel on do not count.
+ */
+export function openTaskGroup(options: { readonly signal?: AbortSignal } = {}): TaskGroup {
+  return new Group(options.signal);
+}
+
+class Group implements TaskGroup {
+  readonly #task: Task;
+  readonly #running = new Set<Promise<unknown>>();
+  readonly #errors: unknown[] = [];
+  readonly #undo: (() => void)[] = [];
+
+  constructor(signal: AbortSignal | undefined) {
+    const outer = ambientTask();
+    this.#task = new Task(outer?.caller);
+    if (outer !== undefined) this.#undo.push(outer.onAbort((reason) => this.#task.abort(reason)));
+    if (signal === undefined) return;
+    const onAbort = (): void => this.#task.abort(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.#undo.push(() => signal.removeEventListener("abort", onAbort));
+    if (signal.aborted) onAbort();
+  }
+
+  get signal(): AbortSignal {
+    return this.#task.signal;
+  }
+
+  start<T>(fn: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const run = async (): Promise<T> => {
+      this.signal.throwIfAborted();
+      return await fn(this.signal);
+    };
+    const running = this.#task.run(run);
+    const watched = running.then(
+      () => {},
+      (error: unknown) => this.#onError(error),
+    );
+    this.#running.add(watched);
+    void watched.then(() => this.#running.delete(watched));
+    return running;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // a task may start others while it is waited for
+    while (this.#running.size > 0) await Promise.all(this.#running);
+    for (const undo of this.#undo.splice(0)) undo();
+    const errors = this.#errors.splice(0);
+    if (errors.length === 1) throw errors[0];
+    if (errors.length > 1) throw new AggregateError(errors, `${errors.length} tasks of a group failed`);
+  }
+
+  #onError(error: unknown): void {
+    if (this.#task.aborted && error === this.#task.reason) {
+      // the cancel that came from outside is told once; the one that a failure caused is told as the failure
+      if (!this.#errors.includes(error)) this.#errors.push(error);
+      return;
+    }
+    this.#errors.push(error);
+    this.#task.abort(error);
+  }
+}
+
+/**
+ * Runs clean-up that must not be cut short: no cancel from around it reaches `fn`, only the end of `timeout` (ms) does.
+ *
+ * @throws {TimeoutError} with stage "stop" when `fn` takes longer; its signal has fired then
+ */
+export async function shield<T>(
+  fn: (signal: AbortSignal) => Promise<T>,
+  options: { readonly timeout: number },
+): Promise<T> {
+  const task = new Task(ambientTask()?.caller);
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => {
+      const error = new TimeoutError("stop", `shielded work took longer than ${options.timeout} ms`);
+      task.abort(error);
+      reject(error);
+    },
+    Math.min(options.timeout, 0x7fff_ffff),
+  );
+  const work = task.run(async () => await fn(task.signal));
+  work.catch(() => {}); // after a timeout nobody waits for it
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

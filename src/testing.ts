@@ -1,0 +1,218 @@
+/**
+ * What users need to test their own actors: a tree of its own for each test, faults to inject, and a check for what is
+ * left. Import it from `furrow/testing`.
+ */
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import type { Actor } from "./actor/actor.ts";
+import { currentRuntime } from "./actor/current.ts";
+import type { Runtime } from "./actor/runtime.ts";
+import { sleep } from "./deadline.ts";
+import { Registries } from "./discovery/registries.ts";
+import { ActorNotFoundError } from "./errors.ts";
+import type { ActorId } from "./identity.ts";
+import { parseAddress } from "./transport/address.ts";
+import { isProcessAlive } from "./transport/runtime-dir.ts";
+import { type Nursery, openNursery } from "./tree/nursery.ts";
+import type { RootOptions } from "./tree/root.ts";
+
+/** How long faults may take to be seen, and ends to be complete, before that counts as a leak. */
+const settleMs = 5_000;
+/** More connections than any listener's backlog takes. */
+const backlogConnections = 1_024;
+
+/** A tree for one test. Disposing it ends the tree, and throws when something is left. */
+export interface TestTree extends AsyncDisposable {
+  readonly actor: Actor;
+  /** Start the actors under test in it. */
+  readonly nursery: Nursery;
+  /** The runtime directory; nothing else uses it. */
+  readonly dir: string;
+  /** What another program needs in its environment to join. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Stops every process of that name with SIGSTOP: it accepts, and says nothing. */
+  freeze(name: string): void;
+  /** Lets frozen processes of that name go on. */
+  thaw(name: string): void;
+  /** Ends every process of that name by a signal, default SIGKILL; resolves when the registry has seen it. */
+  kill(name: string, signal?: NodeJS.Signals): Promise<void>;
+  /** Cuts the connection between this process and the actors of that name, without a goodbye. */
+  cut(name: string): void;
+  /** Reads nothing that actors of that name send to this process, for so many milliseconds. */
+  stall(name: string, ms: number): Promise<void>;
+  /** Freezes the actors of that name with their backlog full: dials are refused until the result is disposed. */
+  fillBacklog(name: string): Promise<AsyncDisposable>;
+  /** What is left: processes that should have ended, socket files without an owner. Empty when all is well. */
+  leaks(): Promise<string[]>;
+}
+
+/**
+ * Opens a tree with a runtime directory and a registry of its own, so that tests can run side by side with each other
+ * and with anything else on the machine. This process becomes its root.
+ *
+ * @throws as `openRootActor`
+ */
+export async function testTree(options: RootOptions = {}): Promise<TestTree> {
+  const dir = mkdtempSync(join(tmpdir(), "furrow-"));
+  const before = process.env["FURROW_RUNTIME_DIR"];
+  process.env["FURROW_RUNTIME_DIR"] = dir;
+  const restore = (): void => {
+    if (before === undefined) delete process.env["FURROW_RUNTIME_DIR"];
+    else process.env["FURROW_RUNTIME_DIR"] = before;
+    rmSync(dir, { recursive: true, force: true });
+  };
+  try {
+    const registryAddrs = [`unix://${dir}/registry@0.sock`, "tcp://127.0.0.1:0"] as const;
+    const nursery = await openNursery({ handleSignals: false, registryAddrs, ...options });
+    return new Tree(currentRuntime(), nursery, dir, restore);
+  } catch (error) {
+    restore();
+    throw error;
+  }
+}
+
+class Tree implements TestTree {
+  readonly nursery: Nursery;
+  readonly dir: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly #runtime: Runtime;
+  readonly #restore: () => void;
+  /** Every process that was ever seen in the tree, by pid. */
+  readonly #seen = new Map<number, ActorId>();
+  readonly #frozen = new Set<number>();
+
+  constructor(runtime: Runtime, nursery: Nursery, dir: string, restore: () => void) {
+    this.#runtime = runtime;
+    this.nursery = nursery;
+    this.dir = dir;
+    this.#restore = restore;
+    this.env = { FURROW_RUNTIME_DIR: dir, FURROW_REGISTRY_ADDRS: runtime.registryAddrs.join(",") };
+  }
+
+  get actor(): Actor {
+    return this.#runtime;
+  }
+
+  freeze(name: string): void {
+    for (const { pid } of this.#named(name)) this.#signal(pid, "SIGSTOP");
+  }
+
+  thaw(name: string): void {
+    for (const { pid } of this.#named(name)) this.#signal(pid, "SIGCONT");
+  }
+
+  async kill(name: string, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    const victims = this.#named(name);
+    for (const { pid } of victims) {
+      this.#signal(pid, signal);
+      // a stopped process takes no other signal than SIGKILL
+      if (this.#frozen.has(pid)) this.#signal(pid, "SIGCONT");
+    }
+    const uuids = new Set(victims.map(({ uuid }) => uuid));
+    await this.#until(() => !this.#registered().some(({ uuid }) => uuids.has(uuid)));
+  }
+
+  cut(name: string): void {
+    for (const { uuid } of this.#named(name)) this.#runtime.peers.get(uuid)?.channel.link.abort();
+  }
+
+  async stall(name: string, ms: number): Promise<void> {
+    const links = this.#named(name).flatMap(({ uuid }) => this.#runtime.peers.get(uuid)?.channel.link ?? []);
+    for (const link of links) link.pause();
+    await sleep(ms);
+    for (const link of links) link.resume();
+  }
+
+  async fillBacklog(name: string): Promise<AsyncDisposable> {
+    this.freeze(name);
+    const sockets: Bun.Socket[] = [];
+    for (const addr of this.#entries(name).flatMap((entry) => entry.addrs)) {
+      const parsed = parseAddress(addr);
+      if (parsed.transport === "unix") await fill(parsed.path, sockets);
+    }
+    return {
+      [Symbol.asyncDispose]: async () => {
+        for (const socket of sockets) socket.terminate();
+        this.thaw(name);
+      },
+    };
+  }
+
+  async leaks(): Promise<string[]> {
+    this.#look();
+    const registered = new Set(this.#registered().map(({ pid }) => pid));
+    await this.#until(() => this.#strays(registered).length === 0);
+    return this.#strays(registered);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#look();
+    for (const pid of this.#frozen) this.#signal(pid, "SIGCONT");
+    try {
+      await this.nursery[Symbol.asyncDispose]();
+      await this.#until(() => this.#strays(new Set()).length === 0);
+      const left = this.#strays(new Set());
+      if (left.length > 0) throw new Error(`the tree left behind: ${left.join(", ")}`);
+    } finally {
+      this.#restore();
+    }
+  }
+
+  /** Processes that are not registered any more and still run, and socket files of processes that do not. */
+  #strays(registered: ReadonlySet<number>): string[] {
+    const processes = Array.from(this.#seen.values())
+      .filter(({ pid }) => pid !== process.pid && !registered.has(pid) && isProcessAlive(pid))
+      .map(({ name, pid }) => `process ${pid} ("${name}")`);
+    const files = readdirSync(this.dir).filter((file) => {
+      const pid = Number(/@(\d+)\.sock$/.exec(file)?.[1] ?? 0);
+      return pid > 0 && !registered.has(pid);
+    });
+    return [...processes, ...files.map((file) => `file ${file}`)];
+  }
+
+  #entries(name?: string): { readonly id: ActorId; readonly addrs: readonly string[] }[] {
+    const { service } = Registries.of(this.#runtime);
+    if (service === undefined) return [];
+    return Array.from(name === undefined ? service.table.entries() : service.table.all(name));
+  }
+
+  #registered(): ActorId[] {
+    return this.#entries().map(({ id }) => id);
+  }
+
+  #look(): void {
+    for (const id of this.#registered()) this.#seen.set(id.pid, id);
+  }
+
+  #named(name: string): ActorId[] {
+    this.#look();
+    const found = this.#entries(name).map(({ id }) => id);
+    if (found.length === 0) throw new ActorNotFoundError(`no actor named "${name}" in this tree`);
+    return found;
+  }
+
+  #signal(pid: number, signal: NodeJS.Signals): void {
+    if (pid === process.pid)
+      throw new Error("this process is the root of the tree: it cannot be its own victim");
+    if (signal === "SIGSTOP") this.#frozen.add(pid);
+    if (signal === "SIGCONT") this.#frozen.delete(pid);
+    if (isProcessAlive(pid)) process.kill(pid, signal);
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    for (const end = performance.now() + settleMs; !condition() && performance.now() < end;) await sleep(5);
+  }
+}
+
+/** Connects until the kernel refuses; the listener accepts none of it. */
+async function fill(path: string, sockets: Bun.Socket[]): Promise<void> {
+  for (let at = 0; at < backlogConnections; at++) {
+    try {
+      sockets.push(await Bun.connect({ unix: path, socket: { data() {} } }));
+    } catch {
+      return; // full
+    }
+  }
+}
