@@ -3,8 +3,16 @@
  * registrar that is there, become it where all are absent, or refuse to boot over somebody else's socket.
  */
 import type { Runtime } from "../actor/runtime.ts";
-import { Deadline } from "../deadline.ts";
-import { AddressError, asError, RegistryOccupiedError, systemCode, TimeoutError } from "../errors.ts";
+import { Deadline, sleep } from "../deadline.ts";
+import {
+  AddressError,
+  asError,
+  FrameError,
+  RegistryOccupiedError,
+  systemCode,
+  TimeoutError,
+} from "../errors.ts";
+import { RefusedError } from "../channel/handshake.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import { outsideTasks } from "../rpc/task.ts";
@@ -14,6 +22,8 @@ import { isAbsent } from "../transport/dial.ts";
 const log = logger("discovery");
 
 const probeTries = 3;
+/** Waits between tries when a connection ends without an answer: a registrar may be ending there just now. */
+const endedBackoffMs = [10, 20, 40, 80, 160, 320] as const;
 
 export type ProbeOutcome =
   | { readonly kind: "registrar"; readonly addr: Address; readonly id: ActorId; readonly localHost: string }
@@ -27,30 +37,32 @@ export async function probeRegistry(
   signal?: AbortSignal,
 ): Promise<ProbeOutcome> {
   const { probeTimeoutMs } = runtime.limits;
-  let silent: Error | undefined;
-  for (let attempt = 1; attempt <= probeTries; attempt++) {
+  let silent = 0;
+  for (let ended = 0; ;) {
     const deadline = new Deadline({ timeout: probeTimeoutMs, signal }, `probe of ${addr}`);
     try {
       const { hello, localHost } = await outsideTasks(() => runtime.peers.probe(addr, deadline));
       const { id, isRegistrar } = hello;
       if (isRegistrar) return { kind: "registrar", addr, id, localHost };
-      return {
-        kind: "occupied",
-        addr,
-        error: new Error(`${addr} is ${describeActor(id)}, which is no registrar`),
-      };
-    } catch (error) {
+      const who = new Error(`${addr} is ${describeActor(id)}, which is no registrar`);
+      return { kind: "occupied", addr, error: who };
+    } catch (thrown) {
       signal?.throwIfAborted();
-      log.debug?.(`probe ${attempt} of ${addr}: ${asError(error).message}`);
-      if (isAbsent(error)) return { kind: "absent", addr, error: asError(error) };
-      if (!(error instanceof TimeoutError)) return { kind: "occupied", addr, error: asError(error) };
-      silent = error;
+      const error = asError(thrown);
+      log.debug?.(`probe of ${addr}: ${error.message}`);
+      if (isAbsent(error)) return { kind: "absent", addr, error };
+      if (error instanceof TimeoutError) {
+        if (++silent < probeTries) continue;
+        const text = `${addr} accepts connections but says nothing (${probeTries} tries)`;
+        return { kind: "occupied", addr, error: new Error(text, { cause: error }) };
+      }
+      const wait = endedBackoffMs[ended++];
+      // an answer that is no hello is an answer
+      if (wait === undefined || error instanceof RefusedError || error.cause instanceof FrameError)
+        return { kind: "occupied", addr, error };
+      await sleep(wait, signal);
     }
   }
-  const error = new Error(`${addr} accepts connections but says nothing (${probeTries} tries)`, {
-    cause: silent,
-  });
-  return { kind: "occupied", addr, error };
 }
 
 /** Asks all of them side by side. */

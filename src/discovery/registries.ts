@@ -30,6 +30,9 @@ export interface KnownRegistrar {
   readonly addrs: readonly Address[];
 }
 
+/** Times `probeTimeoutMs`: how long a registration waits for another registrar to take over. */
+const takeoverTries = 3;
+
 export class Registries implements DiscoveryPart {
   readonly runtime: Runtime;
   readonly counters: LookupCounters = { requests: 0, hits: 0, pushes: 0 };
@@ -152,9 +155,20 @@ export class Registries implements DiscoveryPart {
    */
   async register(): Promise<void> {
     this.#registered = true;
-    const results = await Promise.allSettled(this.links.map((link) => this.#registerAt(link)));
-    this.#maintain();
-    if (!results.some(({ status }) => status === "fulfilled")) throw this.unavailable(this.faults);
+    const timeout = takeoverTries * this.runtime.limits.probeTimeoutMs;
+    const deadline = new Deadline({ timeout, signal: this.#stop.signal }, "registration");
+    for (;;) {
+      const { changed } = this;
+      const results = await Promise.allSettled(this.links.map((link) => this.#registerAt(link)));
+      this.#maintain();
+      if (this.isRegistrar || results.some(({ status }) => status === "fulfilled")) return;
+      try {
+        // the registrar ended under it: whoever takes over is found by the maintenance, and gets the registration
+        await deadline.race("lookup", changed);
+      } catch {
+        throw this.unavailable(this.faults);
+      }
+    }
   }
 
   /** Resolves at the next change of the set of links, or of who is the registrar. */

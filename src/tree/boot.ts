@@ -9,7 +9,6 @@ import {
   formatAddress,
   normalizeAddress,
   parseAddress,
-  type ParsedUnixAddress,
   type Transport,
 } from "../transport/address.ts";
 import { isOwnDirectory, registrySocketPath, runtimeDir, socketPath } from "../transport/runtime-dir.ts";
@@ -115,13 +114,18 @@ export async function bindFresh(
   tcpHost: string,
 ): Promise<void> {
   const fresh = (transport: Transport): Address =>
-    formatAddress(transport === "tcp" ? { transport, host: tcpHost, port: 0 } : freshSocket(runtime));
+    formatAddress(
+      transport === "tcp"
+        ? { transport, host: tcpHost, port: 0 }
+        : { transport, host: "", path: freshSocketPath(runtime.registryAddrs, runtime.name, process.pid) },
+    );
   for (const addr of bindAddrs.length > 0 ? bindAddrs : transports.map(fresh)) await runtime.listen(addr);
 }
 
-function freshSocket(runtime: Runtime): ParsedUnixAddress {
-  const registry = runtime.registryAddrs.map(parseAddress).find((parsed) => parsed.transport === "unix");
+/** Where an actor listens that is told nothing: beside the registry's socket file if that is in a directory of ours. */
+export function freshSocketPath(registryAddrs: readonly Address[], name: string, pid: number): string {
+  const registry = registryAddrs.map(parseAddress).find((parsed) => parsed.transport === "unix");
   const beside = registry === undefined ? undefined : dirname(registry.path);
   const dir = beside !== undefined && isOwnDirectory(beside) ? beside : runtimeDir();
-  return { transport: "unix", host: "", path: socketPath(dir, runtime.name, process.pid) };
+  return socketPath(dir, name, pid);
 }

@@ -1,4 +1,6 @@
 /** One child process: started, watched, and stopped by the ladder of cancel message, SIGTERM and SIGKILL. */
+import { rmSync } from "node:fs";
+
 import type { Runtime } from "../actor/runtime.ts";
 import { sleep } from "../deadline.ts";
 import { ActorDiedError, type ActorDeath, asError, SpawnError, TimeoutError } from "../errors.ts";
@@ -7,6 +9,7 @@ import { logger } from "../log.ts";
 import { decodeFailure } from "../rpc/remote-error.ts";
 import { hostId } from "../transport/host.ts";
 import { Kind } from "../wire/messages.ts";
+import { freshSocketPath } from "./boot.ts";
 import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
 import { OutputTail } from "./output.ts";
 
@@ -179,6 +182,7 @@ export class ChildProcess {
 
   async #watch(): Promise<Error | undefined> {
     await this.#process.exited;
+    this.#removeSocket();
     const { exitCode, signalCode: raw } = this.#process;
     const signalCode = raw === null ? null : String(raw);
     log.info?.(`${describeActor(this.id)} ended: ${signalCode ?? `code ${exitCode}`}`);
@@ -187,6 +191,16 @@ export class ChildProcess {
     if (this.#failure === undefined && (exitCode === 0 || wanted)) return undefined;
     const death: ActorDeath = { exitCode, signal: signalCode, stderr: this.#stderr.text };
     return new ActorDiedError(this.id, death, { cause: this.#failure });
+  }
+
+  /** A child that was ended by a signal, or before it could answer one, leaves its socket file. */
+  #removeSocket(): void {
+    if (!this.init.transports.includes("unix") || this.init.bindAddrs.length > 0) return;
+    try {
+      rmSync(freshSocketPath(this.init.registryAddrs, this.init.name, this.pid), { force: true });
+    } catch (error) {
+      log.warn?.(`socket file of ${describeActor(this.id)}: ${asError(error).message}`);
+    }
   }
 
   #startFailure(error: Error | undefined): SpawnError {
