@@ -3,6 +3,18 @@ import { type Stage, TimeoutError } from "./errors.ts";
 /** setTimeout fires at once for anything longer. */
 const longestTimerMs = 0x7fff_ffff;
 
+/** @throws {RangeError} when `timeout` is given and is no number of milliseconds from 0 */
+export function checkTimeout(timeout: number | undefined): void {
+  if (timeout === undefined || timeout >= 0) return;
+  throw new RangeError(`timeout must be a number of milliseconds from 0, got ${String(timeout)}`);
+}
+
+/** Calls `onTimeout` after `timeout` ms; with none, or Infinity, never. Give the result to `clearTimeout`. */
+export function startTimer(timeout: number | undefined, onTimeout: () => void): Timer | undefined {
+  if (timeout === undefined || timeout === Number.POSITIVE_INFINITY) return undefined;
+  return setTimeout(onTimeout, Math.min(timeout, longestTimerMs));
+}
+
 /** The two ways in which a caller bounds an operation. */
 export interface Bounds {
   /** Aborting rejects with the signal's own reason. */
@@ -23,9 +35,7 @@ export class Deadline {
   /** @throws {RangeError} when `timeout` is not a number of milliseconds from 0 */
   constructor(bounds: Bounds, what: string) {
     const { signal, timeout } = bounds;
-    if (timeout !== undefined && !(timeout >= 0)) {
-      throw new RangeError(`timeout must be a number of milliseconds from 0, got ${String(timeout)}`);
-    }
+    checkTimeout(timeout);
     this.signal = signal;
     this.#endsAt = timeout === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeout;
     this.#what = what;
@@ -60,10 +70,7 @@ export class Deadline {
     const now = typeof stage === "function" ? stage : () => stage;
     this.check(now());
     const { promise, reject } = Promise.withResolvers<never>();
-    const timer =
-      this.#endsAt === Number.POSITIVE_INFINITY
-        ? undefined
-        : setTimeout(() => reject(this.expired(now())), Math.min(this.remainingMs, longestTimerMs));
+    const timer = startTimer(this.remainingMs, () => reject(this.expired(now())));
     const onAbort = (): void => reject(signal?.reason);
     signal?.addEventListener("abort", onAbort, { once: true });
     try {

@@ -4,6 +4,7 @@ import type { ActorId } from "../identity.ts";
 import type { Inbox, Outbox } from "./flow.ts";
 import type { Task } from "./task.ts";
 import type { Context, ContextTypes } from "./types.ts";
+import { check, type Schemas } from "./validated.ts";
 
 /** What a context needs of its session. */
 export interface ContextHost {
@@ -19,6 +20,7 @@ export class ServedContext implements Context<Required<ContextTypes>> {
   readonly #task: Task;
   readonly #inbox: Inbox;
   readonly #outbox: Outbox;
+  #schemas: Schemas | undefined;
   #started = false;
   #ended = false;
 
@@ -35,6 +37,11 @@ export class ServedContext implements Context<Required<ContextTypes>> {
     });
   }
 
+  /** Has what crosses from now on checked. */
+  useSchemas(schemas: Schemas | undefined): void {
+    this.#schemas = schemas;
+  }
+
   get signal(): AbortSignal {
     return this.#task.signal;
   }
@@ -42,15 +49,20 @@ export class ServedContext implements Context<Required<ContextTypes>> {
   async started(value?: unknown): Promise<void> {
     this.#check("started");
     if (this.#started) throw new TypeError(`${this.#host.name}: started() was called twice`);
-    this.#host.sendStarted(value);
     this.#started = true;
+    const { name } = this.#host;
+    this.#host.sendStarted(await check(this.#schemas?.started, value, `started value of ${name}`));
   }
 
   async send(value: unknown): Promise<void> {
     this.#checkSending("send");
-    await this.#outbox.send(value);
+    const schema = this.#schemas?.send;
+    const checked =
+      schema === undefined ? value : await check(schema, value, `message of ${this.#host.name}`);
+    await this.#outbox.send(checked);
   }
 
+  /** Not checked by a schema: that may have to wait. */
   trySend(value: unknown): boolean {
     this.#checkSending("trySend");
     return this.#outbox.trySend(value);
@@ -67,7 +79,15 @@ export class ServedContext implements Context<Required<ContextTypes>> {
   }
 
   [Symbol.asyncIterator](): AsyncIterator<unknown, undefined> {
-    return { next: () => this.#inbox.next() as Promise<IteratorResult<unknown, undefined>> };
+    return { next: () => this.#next() as Promise<IteratorResult<unknown, undefined>> };
+  }
+
+  /** A message that does not fit ends the dialog: it is its sender's, the caller's, error. */
+  async #next(): Promise<IteratorResult<unknown, unknown>> {
+    const step = await this.#inbox.next();
+    const schema = this.#schemas?.receive;
+    if (step.done || schema === undefined) return step;
+    return { done: false, value: await check(schema, step.value, `message to ${this.#host.name}`) };
   }
 
   #checkSending(verb: string): void {

@@ -1,12 +1,14 @@
 /** The functions that peers may call: the own exports of the enabled modules, and nothing else. */
 import { NotExposedError, SpawnError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
+import { type Schemas, schemasOf } from "./validated.ts";
 
 type Callable = (...args: unknown[]) => unknown;
 
 /** Which verb a function answers to: a generator function streams, every other one is run (or opened). */
 export interface Exposed {
   readonly fn: Callable;
+  readonly schemas: Schemas | undefined;
   readonly streams: boolean;
 }
 
@@ -39,6 +41,7 @@ export class Dispatcher {
       }
       this.#exposed.set(name, {
         fn: fn as Callable,
+        schemas: schemasOf(fn),
         streams: generatorPrototypes.has(Object.getPrototypeOf(fn)),
       });
     }
@@ -47,7 +50,7 @@ export class Dispatcher {
   /** Lets peers call functions of the runtime, as `name` and as `<group>.<name>`, which no export can hide. */
   serve(group: string, functions: Readonly<Record<string, Callable>>): void {
     for (const [name, fn] of Object.entries(functions)) {
-      const exposed = { fn, streams: false };
+      const exposed = { fn, schemas: undefined, streams: false };
       this.#own.set(name, exposed).set(`${group}.${name}`, exposed);
     }
   }

@@ -2,7 +2,7 @@
  * The caller's end of a stream or dialog: what has arrived, what may be sent, and how it ended. The verbs that users see
  * (`stream.ts`, `dialog.ts`) stand on it.
  */
-import type { Bounds } from "../deadline.ts";
+import { type Bounds, startTimer } from "../deadline.ts";
 import { ContextCancelledError, TimeoutError, TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import { type Credit, Inbox, Outbox } from "./flow.ts";
@@ -143,13 +143,13 @@ export class Exchange {
   /** `work`, unless it takes longer than the bounds' timeout: then the exchange is cancelled. */
   async bounded<T>(work: Promise<T>, bounds: Bounds | undefined, what: string): Promise<T> {
     const timeout = bounds?.timeout;
-    if (timeout === undefined || timeout === Number.POSITIVE_INFINITY) return await work;
-    const timer = setTimeout(() => {
+    if (timeout === undefined) return await work;
+    const timer = startTimer(timeout, () => {
       const who = describeActor(this.#session.peer.id);
       this.cancel(
         new TimeoutError("call", `${what} of ${this.name} on ${who} took longer than ${timeout} ms`),
       );
-    }, timeout);
+    });
     try {
       return await work;
     } finally {

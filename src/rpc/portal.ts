@@ -1,5 +1,5 @@
 /** Portals: the user's end of a session with another actor, or of calls to oneself. */
-import type { Bounds } from "../deadline.ts";
+import { type Bounds, checkTimeout } from "../deadline.ts";
 import { TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
@@ -27,6 +27,7 @@ function verb<Api>(call: (name: string, args: unknown[]) => unknown): Api {
 }
 
 function boundsOf(options: CallOptions): Bounds | undefined {
+  checkTimeout(options.timeout);
   return options.signal === undefined && options.timeout === undefined ? undefined : options;
 }
 
@@ -41,6 +42,8 @@ abstract class SessionPortal<M> {
   readonly #session: Session;
   readonly #prefix: string;
   readonly #bounds: Bounds | undefined;
+  /** The options of its calls; those of a further `with` are merged over them. */
+  protected readonly options: CallOptions;
 
   /** `prefix` goes before every function's name. */
   constructor(session: Session, prefix: string, options: CallOptions) {
@@ -48,6 +51,7 @@ abstract class SessionPortal<M> {
     this.#session = session;
     this.#prefix = prefix;
     this.#bounds = boundsOf(options);
+    this.options = options;
     this.run = verb<RunApi<M>>((name, args) => this.#run(name, args));
     this.stream = verb<StreamApi<M>>((name, args) => this.#stream(name, args));
     this.open = verb<OpenApi<M>>((name, args) => this.#open(name, args));
@@ -121,7 +125,7 @@ export class RemotePortal<M = unknown> extends SessionPortal<M> implements Porta
   }
 
   with(options: CallOptions): Portal<M> {
-    return new RemotePortal<M>(this.#session, this.#prefix, options, this);
+    return new RemotePortal<M>(this.#session, this.#prefix, { ...this.options, ...options }, this);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -164,7 +168,7 @@ export class LocalPortal<M = unknown> extends SessionPortal<M> implements Portal
   }
 
   with(options: CallOptions): Portal<M> {
-    return new LocalPortal<M>(this.#host, this.#prefix, options);
+    return new LocalPortal<M>(this.#host, this.#prefix, { ...this.options, ...options });
   }
 
   /** Does nothing: an actor is never out of its own reach, and all share this portal. */

@@ -2,7 +2,7 @@
  * Calls, streams and dialogs in both directions over one connection: what this side asked and waits for, and what it
  * runs for the peer. When the connection ends, the first are rejected and the second aborted, in that same moment.
  */
-import type { Bounds } from "../deadline.ts";
+import { type Bounds, startTimer } from "../deadline.ts";
 import {
   asError,
   ContextCancelledError,
@@ -19,12 +19,13 @@ import type { Limits } from "../limits.ts";
 import { Kind, type Message } from "../wire/messages.ts";
 import { fromWire, toWire } from "../wire/values.ts";
 import { ServedContext } from "./context.ts";
-import type { Dispatcher, Exposed } from "./dispatch.ts";
+import type { Dispatcher } from "./dispatch.ts";
 import { Exchange } from "./exchange.ts";
 import { Inbox, Outbox } from "./flow.ts";
 import { decodeFailure, encodeFailure } from "./remote-error.ts";
 import { pump } from "./stream.ts";
 import { ambientTask, Task } from "./task.ts";
+import { check, checkArguments, checkedCall, valueCheck } from "./validated.ts";
 
 const log = logger("rpc");
 
@@ -282,13 +283,10 @@ export class Session implements PeerHandler {
     const calledOff = "the calling task was aborted";
     const stopFollowing = task?.aborted ? undefined : task?.onAbort((reason) => giveUp(reason, calledOff));
     const onAbort = (): void => giveUp(signal?.reason, "aborted by the caller");
-    const timer =
-      timeout === undefined || timeout === Number.POSITIVE_INFINITY
-        ? undefined
-        : setTimeout(() => {
-            const text = `call of ${name} on ${describeActor(this.peer.id)} took longer than ${timeout} ms`;
-            giveUp(new TimeoutError("call", text), "timed out at the caller");
-          }, timeout);
+    const timer = startTimer(timeout, () => {
+      const text = `call of ${name} on ${describeActor(this.peer.id)} took longer than ${timeout} ms`;
+      giveUp(new TimeoutError("call", text), "timed out at the caller");
+    });
     this.#pending.set(id, {
       resolve: (value) => {
         settle();
@@ -319,8 +317,9 @@ export class Session implements PeerHandler {
     const args = readArguments(message);
     let result: unknown;
     try {
-      const { fn } = this.#host.dispatcher.find(name, "run");
-      result = task.run(fn, ...args);
+      const { fn, schemas } = this.#host.dispatcher.find(name, "run");
+      result =
+        schemas === undefined ? task.run(fn, ...args) : task.run(() => checkedCall(fn, schemas, name, args));
     } catch (error) {
       this.#fail(id, task, error);
       return;
@@ -344,8 +343,16 @@ export class Session implements PeerHandler {
     if (task === undefined) return;
     const args = readArguments(message);
     void this.#conclude(id, name, task, async () => {
-      const { fn } = this.#host.dispatcher.find(name, "stream");
-      return await task.run(() => pump(task, fn(...args) as AsyncGenerator, outbox));
+      const { fn, schemas } = this.#host.dispatcher.find(name, "stream");
+      return await task.run(async () => {
+        const checked = await checkArguments(schemas, name, args);
+        return await pump(
+          task,
+          fn(...checked) as AsyncGenerator,
+          outbox,
+          valueCheck(schemas?.send, `value of ${name}`),
+        );
+      });
     });
   }
 
@@ -379,10 +386,14 @@ export class Session implements PeerHandler {
       outbox,
     );
     void this.#conclude(id, name, task, async () => {
-      const exposed: Exposed = this.#host.dispatcher.find(name, "open");
-      const result = await task.run(exposed.fn, context, ...args);
-      if (task.aborted) throw task.reason;
-      return result;
+      const { fn, schemas } = this.#host.dispatcher.find(name, "open");
+      context.useSchemas(schemas);
+      return await task.run(async () => {
+        const checked = await checkArguments(schemas, name, args);
+        const result = await check(schemas?.result, await fn(context, ...checked), `result of ${name}`);
+        if (task.aborted) throw task.reason;
+        return result;
+      });
     });
   }
 

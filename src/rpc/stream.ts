@@ -87,6 +87,7 @@ export async function pump(
   task: Task,
   generator: AsyncGenerator | Generator,
   outbox: Outbox,
+  check?: (value: unknown) => Promise<unknown>,
 ): Promise<unknown> {
   let ending: Promise<unknown> | undefined;
   const end = (): Promise<unknown> => {
@@ -104,7 +105,7 @@ export async function pump(
       const step = await generator.next();
       if (task.aborted) break;
       if (step.done) return step.value;
-      const waiting = outbox.offer(step.value);
+      const waiting = outbox.offer(check === undefined ? step.value : await check(step.value));
       if (waiting !== undefined) await waiting;
     }
   } catch (error) {

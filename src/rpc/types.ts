@@ -195,7 +195,7 @@ export interface Portal<M = unknown> extends AsyncDisposable {
    * rejects with what it throws or cancels with before that.
    */
   readonly open: OpenApi<M>;
-  /** The same connection with other options for each call. */
+  /** The same connection with other options for each call, merged over those of this portal. */
   with(options: CallOptions): Portal<M>;
   /**
    * Ends that actor: it leaves the registry, aborts its tasks, ends its children, and acknowledges; a spawned one ends

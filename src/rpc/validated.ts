@@ -68,6 +68,36 @@ export async function check(schema: Schema | undefined, value: unknown, what: st
   throw new EncodeError(issues.join("; "));
 }
 
+/** The arguments of a call as the schema makes them. @throws {EncodeError} when they do not fit */
+export async function checkArguments(
+  schemas: Schemas | undefined,
+  name: string,
+  args: unknown[],
+): Promise<unknown[]> {
+  if (schemas?.args === undefined) return args;
+  const checked = await check(schemas.args, args, `arguments of ${name}`);
+  return Array.isArray(checked) ? (checked as unknown[]) : args;
+}
+
+/** A call with its arguments and its result checked. */
+export async function checkedCall(
+  fn: (...args: unknown[]) => unknown,
+  schemas: Schemas,
+  name: string,
+  args: unknown[],
+): Promise<unknown> {
+  const checked = await checkArguments(schemas, name, args);
+  return await check(schemas.result, await fn(...checked), `result of ${name}`);
+}
+
+/** The check of one kind of value, or undefined where there is none to make. */
+export function valueCheck(
+  schema: Schema | undefined,
+  what: string,
+): ((value: unknown) => Promise<unknown>) | undefined {
+  return schema && ((value) => check(schema, value, what));
+}
+
 function at(value: unknown, keys: readonly PropertyKey[]): unknown {
   let found = value;
   for (const key of keys) found = (found as Record<PropertyKey, unknown> | null | undefined)?.[key];

@@ -16,6 +16,14 @@ const absentCodes: ReadonlySet<string> = new Set([
   "ENOTFOUND",
 ]);
 
+const refusals: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "nobody listens there",
+  ENOENT: "no such socket",
+  ENOTFOUND: "no such host",
+  EACCES: "permission denied",
+  EMFILE: "too many open files in this process",
+};
+
 /** Whether a failed dial means that nobody listens at the address, as against one that does not answer. */
 export function isAbsent(error: unknown): boolean {
   return error instanceof TransportClosedError && absentCodes.has(systemCode(error.cause));
@@ -45,10 +53,10 @@ export async function dial(link: SocketLink, target: Target, deadline: Deadline)
     await deadline.race("dial", opened);
   } catch (error) {
     link.abort();
-    if (systemCode(error) === "") throw error;
-    throw new TransportClosedError(`cannot connect to ${link.remote}: ${asError(error).message}`, {
-      cause: error,
-    });
+    const code = systemCode(error);
+    if (code === "") throw error;
+    const why = refusals[code] ?? asError(error).message;
+    throw new TransportClosedError(`cannot connect to ${link.remote}: ${why} (${code})`, { cause: error });
   }
   return link;
 }

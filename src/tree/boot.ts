@@ -2,7 +2,8 @@
 import { dirname } from "node:path";
 
 import type { Runtime } from "../actor/runtime.ts";
-import { AddressError, SpawnError } from "../errors.ts";
+import { Deadline } from "../deadline.ts";
+import { AddressError, SpawnError, TimeoutError } from "../errors.ts";
 import {
   type Address,
   type AddressInput,
@@ -75,17 +76,42 @@ export function readRegistryAddrs(
  *
  * @throws {SpawnError} when one cannot be loaded (`cause`: its own error), or two export the same name
  */
-export async function enableModules(runtime: Runtime, modules: readonly string[]): Promise<void> {
+export async function enableModules(
+  runtime: Runtime,
+  modules: readonly string[],
+  signal?: AbortSignal,
+): Promise<void> {
   for (const specifier of new Set(modules)) {
     let namespace: object;
     try {
-      namespace = (await import(specifier)) as object;
+      namespace = await load(specifier, signal);
     } catch (error) {
+      signal?.throwIfAborted();
       throw new SpawnError(`module ${specifier} cannot be loaded: ${describeLoadError(error)}`, {
         cause: error,
       });
     }
     runtime.dispatcher.expose(namespace, specifier);
+  }
+}
+
+/** A main module that awaits its own import would wait for ever. */
+const ownImportMs = 250;
+
+async function load(specifier: string, signal: AbortSignal | undefined): Promise<object> {
+  const loading = import(specifier) as Promise<object>;
+  const isMain = specifier === Bun.main || specifier === Bun.pathToFileURL(Bun.main).href;
+  const deadline = new Deadline(
+    { signal, timeout: isMain ? ownImportMs : undefined },
+    `import of ${specifier}`,
+  );
+  try {
+    return await deadline.race("wait", loading);
+  } catch (error) {
+    if (!(error instanceof TimeoutError)) throw error;
+    throw new Error(
+      "it is this program's main module, which waits for itself: move the functions to a module of their own",
+    );
   }
 }
 

@@ -24,7 +24,10 @@ const log = logger("tree");
 const startTimeoutMs = 10_000;
 
 export interface StartOptions {
-  /** The module whose exported functions the child offers; `import.meta.url` works. */
+  /**
+   * The module whose exported functions the child offers: a URL (`import.meta.url` works), an absolute path, a package,
+   * or a path relative to the working directory.
+   */
   readonly module?: string | URL;
   /** Further ones. The same export in two of them is a `SpawnError`. */
   readonly modules?: readonly (string | URL)[];

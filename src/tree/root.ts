@@ -100,7 +100,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   process.on("exit", onExit);
   try {
     sweepRuntimeDir(transports, registryAddrs);
-    await enableModules(runtime, (options.enableModules ?? []).map(moduleSpecifier));
+    await enableModules(runtime, (options.enableModules ?? []).map(moduleSpecifier), signal);
     const tcpHost = await settleRegistry(registries, options, transports, bindAddrs);
     setTreeSettings(runtime, {
       root: { name, uuid: id.uuid, addrs: runtime.addrs },
