@@ -23,6 +23,7 @@ const builtIn: readonly ErrorClass[] = [
   TypeError,
   URIError,
   AggregateError,
+  SuppressedError,
 ];
 const classes = new Map<string, ErrorClass>(builtIn.map((known) => [known.name, known]));
 for (const known of Object.values(errors)) {
@@ -102,7 +103,7 @@ export function decodeError(form: unknown): Error {
   );
   if (Array.isArray(cause))
     hidden(made, "cause", isErrorForm(cause) ? decodeError(cause) : (cause as unknown[])[0]);
-  if (Array.isArray(members)) hidden(made, "errors", members.map(decodeError));
+  if (Array.isArray(members)) putMembers(made, members.map(decodeError));
   if (typeof fields === "object" && fields !== null) {
     for (const [field, value] of Object.entries(fields)) {
       if (!reserved.has(field))
@@ -123,7 +124,18 @@ const reserved: ReadonlySet<string> = new Set([
 
 function nativeError(known: ErrorClass | undefined): Error {
   if (known === AggregateError) return new AggregateError([]);
+  if (known === SuppressedError) return new SuppressedError(undefined, undefined);
   return new ((known ?? Error) as new () => Error)();
+}
+
+/** What `membersOf` took, put back. */
+function putMembers(error: Error, members: Error[]): void {
+  if (!(error instanceof SuppressedError)) {
+    hidden(error, "errors", members);
+    return;
+  }
+  hidden(error, "error", members[0]);
+  hidden(error, "suppressed", members[1]);
 }
 
 function hidden(error: Error, key: string, value: unknown): void {
@@ -143,8 +155,7 @@ function nameOf(error: Error): string {
 
 function membersOf(error: Error): unknown[] | undefined {
   if (error instanceof AggregateError) return error.errors;
-  if (typeof SuppressedError === "function" && error instanceof SuppressedError)
-    return [error.error, error.suppressed];
+  if (error instanceof SuppressedError) return [error.error, error.suppressed];
   return undefined;
 }
 
