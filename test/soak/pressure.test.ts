@@ -15,18 +15,27 @@ const messageBytes = 16_384;
 /** What the heap of an end may have grown by. Without credit a writer of such messages makes more in a blink. */
 const heapBound = 4 * 2 ** 20;
 
-/** One call in so many is kept: all of a minute's would be a growth of their own. */
-const sampleEvery = 16;
+/** The last so many: room for all of a minute's would be a growth of their own. */
+const keptSamples = 65_536;
 
-/** Milliseconds of calls one after the other, for as long as `going`. */
-async function latencies(far: Portal<Far>, going: () => boolean): Promise<number[]> {
-  const taken: number[] = [];
-  for (let calls = 1; going(); calls++) {
-    const start = performance.now();
-    await far.run.ping();
-    if (calls % sampleEvery === 0) taken.push(performance.now() - start);
+/** How long calls took, in milliseconds; of fixed size. */
+class Latencies {
+  readonly #samples = new Float64Array(keptSamples);
+  count = 0;
+
+  /** Makes calls one after the other for as long as `going`. */
+  async take(far: Portal<Far>, going: () => boolean): Promise<this> {
+    while (going()) {
+      const start = performance.now();
+      await far.run.ping();
+      this.#samples[this.count++ % keptSamples] = performance.now() - start;
+    }
+    return this;
   }
-  return taken;
+
+  get medianMs(): number {
+    return median(Array.from(this.#samples.subarray(0, Math.min(this.count, keptSamples))));
+  }
 }
 
 async function measure(far: Portal<Far>): Promise<{ near: Holdings; far: Holdings }> {
@@ -41,9 +50,9 @@ describe("a writer without pause and a reader of one message per 10 ms", () => {
     await using nursery = await openNursery(world.options);
     const far = await nursery.startActor<Far>("far", { modules });
     let calls = 0;
-    await latencies(far, () => ++calls < 10_000); // until the code is compiled
+    await new Latencies().take(far, () => ++calls < 10_000); // until the code is compiled
     calls = 0;
-    const idle = await latencies(far, () => ++calls < 20_000);
+    const idle = await new Latencies().take(far, () => ++calls < 20_000);
 
     let over = false;
     let received = 0;
@@ -63,9 +72,9 @@ describe("a writer without pause and a reader of one message per 10 ms", () => {
     })();
     const end = performance.now() + runMs;
     const warm = performance.now() + runMs / 10;
-    const during = await latencies(far, () => performance.now() < warm);
+    const during = await new Latencies().take(far, () => performance.now() < warm);
     const before = await measure(far);
-    during.push(...(await latencies(far, () => performance.now() < end)));
+    await during.take(far, () => performance.now() < end);
     const after = await measure(far);
     over = true;
     await Promise.all([reading, writing]);
@@ -77,10 +86,10 @@ describe("a writer without pause and a reader of one message per 10 ms", () => {
         `${mebibytes(after[side][key])} (${mebibytes(after[side][key] - before[side][key])} more)`;
       console.log(`soak:   ${side}: heap ${grown("heap")}, rss ${grown("rss")}`);
     }
-    const ratio = median(during) / median(idle);
+    const ratio = during.medianMs / idle.medianMs;
     console.log(
-      `soak:   ${received} messages read, ${sent} sent; calls beside them: ${during.length * sampleEvery}, median ` +
-        `${(median(during) * 1_000).toFixed(0)} us, idle ${(median(idle) * 1_000).toFixed(0)} us, ratio ${ratio.toFixed(2)}`,
+      `soak:   ${received} messages read, ${sent} sent; calls beside them: ${during.count}, median ` +
+        `${(during.medianMs * 1_000).toFixed(0)} us, idle ${(idle.medianMs * 1_000).toFixed(0)} us, ratio ${ratio.toFixed(2)}`,
     );
     for (const side of ["near", "far"] as const) {
       expect(after[side].heap - before[side].heap).toBeLessThan(heapBound);
