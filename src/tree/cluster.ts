@@ -4,12 +4,11 @@ import { availableParallelism } from "node:os";
 import type { RunApi, Portal } from "../rpc/types.ts";
 import { openNursery } from "./nursery.ts";
 
-/** The name and the argument of a function of `M` that takes one. */
-type Fn<M, K extends keyof RunApi<M>> = RunApi<M>[K] extends (
-  item: infer A,
-  ...rest: never[]
-) => Promise<infer R>
-  ? { readonly item: A; readonly result: R }
+/** The argument and the result of a function of `M` that can do with one argument. */
+type Fn<M, K extends keyof RunApi<M>> = RunApi<M>[K] extends (...args: infer A) => Promise<infer R>
+  ? RunApi<M>[K] extends (item: A[0]) => unknown
+    ? { readonly item: A[0]; readonly result: R }
+    : never
   : never;
 
 /** Actors `name-1` to `name-<count>`. Leaving its `await using` block ends all of them. */
