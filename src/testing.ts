@@ -42,7 +42,10 @@ export interface TestTree extends AsyncDisposable {
   cut(name: string): void;
   /** Reads nothing that actors of that name send to this process, for so many milliseconds. */
   stall(name: string, ms: number): Promise<void>;
-  /** Freezes the actors of that name with their backlog full: dials are refused until the result is disposed. */
+  /**
+   * Freezes the actors of that name with their backlog full: dials are refused until the result is disposed. Disposing
+   * resolves when they are taken again.
+   */
   fillBacklog(name: string): Promise<AsyncDisposable>;
   /** What is left: processes that should have ended, socket files without an owner. Empty when all is well. */
   leaks(): Promise<string[]>;
@@ -128,14 +131,19 @@ class Tree implements TestTree {
   async fillBacklog(name: string): Promise<AsyncDisposable> {
     this.freeze(name);
     const sockets: Bun.Socket[] = [];
+    const paths: string[] = [];
     for (const addr of this.#entries(name).flatMap((entry) => entry.addrs)) {
       const parsed = parseAddress(addr);
-      if (parsed.transport === "unix") await fill(parsed.path, sockets);
+      if (parsed.transport !== "unix") continue;
+      paths.push(parsed.path);
+      await fill(parsed.path, sockets);
     }
     return {
       [Symbol.asyncDispose]: async () => {
         for (const socket of sockets) socket.terminate();
         this.thaw(name);
+        // the dead connections stay in the backlog until the actor has taken them out
+        for (const path of paths) await this.#until(async () => await accepts(path));
       },
     };
   }
@@ -201,8 +209,9 @@ class Tree implements TestTree {
     if (isProcessAlive(pid)) process.kill(pid, signal);
   }
 
-  async #until(condition: () => boolean): Promise<void> {
-    for (const end = performance.now() + settleMs; !condition() && performance.now() < end;) await sleep(5);
+  async #until(condition: () => boolean | Promise<boolean>): Promise<void> {
+    for (const end = performance.now() + settleMs; !(await condition()) && performance.now() < end;)
+      await sleep(5);
   }
 }
 
@@ -214,5 +223,15 @@ async function fill(path: string, sockets: Bun.Socket[]): Promise<void> {
     } catch {
       return; // full
     }
+  }
+}
+
+async function accepts(path: string): Promise<boolean> {
+  try {
+    const socket = await Bun.connect({ unix: path, socket: { data() {} } });
+    socket.terminate();
+    return true;
+  } catch {
+    return false;
   }
 }
