@@ -342,4 +342,12 @@ describe("a task", () => {
     expect(error).toBeInstanceOf(TimeoutError);
     await until(async () => (await origin.run.events()).includes("hang finally"));
   });
+
+  test("takes a lookup that it waits for with it too", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Flows>("far", { module });
+    expect(await failure(portal.with({ timeout: 50 }).run.waitsFor("nobody"))).toBeInstanceOf(TimeoutError);
+    await until(async () => (await portal.run.events()).includes("waitsFor finally"));
+  });
 });
