@@ -81,18 +81,22 @@ export class Program {
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
   #lastId = 0;
 
-  constructor(env: Record<string, string>) {
+  /** `wrapper` goes before the command, to start it somewhere else. */
+  constructor(env: Record<string, string>, wrapper: string[] = []) {
     const up = Promise.withResolvers<unknown>();
     this.#waiting.set(0, up);
     this.up = up.promise;
-    this.process = Bun.spawn([process.execPath, join(import.meta.dir, "../fixtures/program.ts")], {
-      env: { ...process.env, ...env },
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-      serialization: "json",
-      ipc: (message: Answer) => this.#settle(message),
-    });
+    this.process = Bun.spawn(
+      [...wrapper, process.execPath, join(import.meta.dir, "../fixtures/program.ts")],
+      {
+        env: { ...process.env, ...env },
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: "pipe",
+        serialization: "json",
+        ipc: (message: Answer) => this.#settle(message),
+      },
+    );
     this.stdout = new Response(this.process.stdout).text();
     this.stderr = new Response(this.process.stderr).text();
     void this.process.exited.then(async () => {
