@@ -8,7 +8,8 @@ import { asError, FrameError, LimitError, TransportClosedError } from "../errors
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import type { Link, LinkEnd, LinkReader } from "../transport/transport.ts";
-import { Batch, decode } from "../wire/codec.ts";
+import { Batch } from "../wire/codec.ts";
+import { decode } from "../wire/decode.ts";
 import { FrameDecoder, type FrameSink } from "../wire/frame.ts";
 import { checkMessage, Kind, type Message } from "../wire/messages.ts";
 
