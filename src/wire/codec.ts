@@ -62,6 +62,8 @@ addExtension({
 } as never);
 
 const pool: Uint8Array[] = [];
+/** What msgpackr is left with after each message: a buffer of its usual size that is full. */
+const spent = Buffer.allocUnsafeSlow(8_192);
 
 function newBuffer(): Uint8Array {
   return Buffer.allocUnsafeSlow(bufferBytes);
@@ -203,7 +205,9 @@ function pack(
     }
     throw new EncodeError(`message cannot be encoded: ${reason}`, { cause: error });
   } finally {
-    // msgpackr's state is shared by the process: at the end of a buffer, its next user gets one of its own
-    cursor.position = buffer.length;
+    // msgpackr's state is shared by the process: at the end of a buffer, its next user gets one of its own. Not of
+    // the buffer it was filling just now: that may be a large one, with room behind the message
+    packer.useBuffer(spent);
+    cursor.position = spent.length;
   }
 }
