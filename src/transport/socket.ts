@@ -59,8 +59,9 @@ export class SocketLink implements Link {
       this.writes++;
       const taken = socket.write(bytes, start, end - start);
       if (taken >= end - start) return;
-      // negative: the peer is gone, and the close handler will say so; the queue is dropped there
-      if (taken > 0) from += taken;
+      // the peer takes nothing any more; the close handler says so when all that it sent before has been read
+      if (taken < 0) return;
+      from += taken;
     }
     this.#queue.push(stable ? bytes.subarray(from, end) : copyOf(bytes, from, end));
     this.#queuedBytes += end - from;
@@ -157,7 +158,12 @@ export class SocketLink implements Link {
       const next = this.#queue[0]!;
       this.writes++;
       const taken = socket.write(next);
-      if (taken <= 0) return;
+      if (taken === 0) return;
+      if (taken < 0) {
+        this.#queue = [];
+        this.#queuedBytes = 0;
+        break;
+      }
       this.#queuedBytes -= taken;
       if (this.#closing !== undefined) this.#boundClosing();
       if (taken < next.length) {

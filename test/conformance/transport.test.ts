@@ -391,6 +391,30 @@ describe.each(kinds.map((kind) => [kind.driver.transport, kind] as const))(
         expect(tap.ends).toHaveLength(1);
       });
 
+      test("drops what waits for a peer that is gone even while paused, and tells of the end when it reads on", async () => {
+        await using both = await wire();
+        both.near.pause();
+        send(both.near, patterned(16 * mebibyte));
+        const draining = both.near.drained();
+        both.far.abort();
+        await draining;
+        expect(both.near.pendingBytes).toBe(0);
+        both.near.resume();
+        await both.nearTap.ended;
+        expect(both.nearTap.ends).toHaveLength(1);
+      });
+
+      test("hands over all that the peer sent before it left, though nothing can be sent to it", async () => {
+        await using both = await wire();
+        both.near.pause();
+        send(both.far, patterned(100_000));
+        const closing = both.far.close();
+        send(both.near, patterned(10));
+        both.near.resume();
+        await both.nearTap.receives(100_000);
+        await Promise.all([closing, both.nearTap.ended]);
+      });
+
       test("ends when its reader throws", async () => {
         await using both = await wire();
         const fault = new Error("a fault of the reader");
