@@ -176,14 +176,21 @@ function readMap(length: number): Record<string, unknown> {
   enter(length, 2);
   const record: Record<string, unknown> = {};
   for (let index = 0; index < length; index++) {
-    const key = read();
-    if (typeof key !== "string") fail(`a ${typeof key} as a key`);
+    const key = readKey();
     const value = read();
     if (key === "__proto__") setOwn(record, key, value);
     else record[key] = value;
   }
   nesting--;
   return record;
+}
+
+/** Other languages have maps with other keys than text. */
+function readKey(): string {
+  const key = read();
+  if (typeof key === "string") return key;
+  if (typeof key === "object" && key !== null) fail("a key that is no text, number or boolean");
+  return String(key);
 }
 
 /** Plain assignment of "__proto__" would set the prototype. */

@@ -64,6 +64,10 @@ describe("decode", () => {
     expect(portrait(decoded(hex))).toBe(portrait(expected));
   });
 
+  test("makes text of keys that are none", () => {
+    expect(decoded("840101c302c003cf000000000000000504")).toEqual({ 1: 1, true: 2, null: 3, 5: 4 });
+  });
+
   test("makes a __proto__ key a field like any other", () => {
     const value = decoded("81a95f5f70726f746f5f5f81a16101") as object;
     expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
@@ -86,8 +90,8 @@ describe("decode", () => {
     ["c703 74000102", "extension 116 may not cross"],
     ["c703 ff000102", "a timestamp of 3 B"],
     ["d50000 00", "0xd5 begins no value that may cross"],
-    ["81 0102", "a number as a key"],
-    ["81 c0 02", "a object as a key"],
+    ["81 9001", "a key that is no text, number or boolean"],
+    ["81 c40001", "a key that is no text, number or boolean"],
     ["0102", "1 B behind the value"],
     ["92 01", "it is cut short"],
     ["c4ff00", "it is cut short"],

@@ -3,7 +3,6 @@ import fc from "fast-check";
 
 import { EncodeError, FrameError } from "../../src/errors.ts";
 import { LargeBinary, largeBinaryBytes } from "../../src/wire/codec.ts";
-import { copyOverWire } from "../../src/wire/copy.ts";
 import { fromWire, toWire } from "../../src/wire/values.ts";
 import { crossed, frameOf, messageOf, portrait } from "./crossing.ts";
 
@@ -221,30 +220,6 @@ function withPlainPrototypes(value: unknown): unknown {
   }
   return plain;
 }
-
-describe("copyOverWire", () => {
-  test("gives what a peer would receive, and shares nothing with the value", () => {
-    const inner = { bytes: new Uint8Array([1]), large: new Uint8Array(20_000).fill(1) };
-    const value = { inner, map: new Map([[1, -0]]), nothing: undefined };
-    const copied = copyOverWire(value, "value") as typeof value;
-    inner.bytes[0] = 2;
-    inner.large.fill(2);
-    expect(copied.inner.bytes).toEqual(new Uint8Array([1]));
-    expect(copied.inner.large).toEqual(new Uint8Array(20_000).fill(1));
-    expect(portrait(copied.map)).toBe(portrait(value.map));
-    expect(Object.hasOwn(copied, "nothing")).toBe(true);
-  });
-
-  test.each([1, "text", true, null, undefined, 5n, -0, 0])("gives %p as itself", (value) => {
-    expect(Object.is(copyOverWire(value, "value"), value)).toBe(true);
-  });
-
-  test("refuses what cannot cross", () => {
-    expect(() => copyOverWire(() => {}, "value")).toThrow(EncodeError);
-    expect(() => copyOverWire(2n ** 70n, "value")).toThrow(EncodeError);
-    expect(() => copyOverWire(Symbol("s"), "value")).toThrow(EncodeError);
-  });
-});
 
 describe("frames of values", () => {
   test("hold a key that is a number as text", () => {
