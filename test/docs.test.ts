@@ -5,7 +5,8 @@ import { join } from "node:path";
 
 import * as furrow from "../src/index.ts";
 import { defaultLimits } from "../src/limits.ts";
-import { Batch, decode } from "../src/wire/codec.ts";
+import { Batch } from "../src/wire/codec.ts";
+import { decode } from "../src/wire/decode.ts";
 import { FrameDecoder, headerBytes } from "../src/wire/frame.ts";
 import { checkMessage, Kind } from "../src/wire/messages.ts";
 import { until, World } from "./support/world.ts";

@@ -8,7 +8,8 @@ import { asError, FrameError, LimitError, TransportClosedError } from "../errors
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import type { Link, LinkEnd, LinkReader } from "../transport/transport.ts";
-import { Batch, decode } from "../wire/codec.ts";
+import { Batch } from "../wire/codec.ts";
+import { decode } from "../wire/decode.ts";
 import { FrameDecoder, type FrameSink } from "../wire/frame.ts";
 import { checkMessage, Kind, type Message } from "../wire/messages.ts";
 
@@ -130,6 +131,8 @@ export class Channel implements LinkReader {
   }
 
   onData(chunk: Uint8Array): void {
+    // what comes while the link is still closing is for nobody: the handler has been told of the end
+    if (this.#end !== undefined) return;
     this.#unanswered = 0;
     try {
       this.#decoder.push(chunk, this.#onFrame);
@@ -208,7 +211,8 @@ export class Channel implements LinkReader {
 
 /** What pending work of an ended channel is rejected with. */
 export function closedError(end: ChannelEnd, remote: string): TransportClosedError {
-  if (end.error instanceof TransportClosedError) return end.error;
+  // closed here because of it: it says all there is to say
+  if (end.reason === "error" && end.error instanceof TransportClosedError) return end.error;
   const how = {
     closed: "was closed on this side",
     "peer-closed": "was closed by the peer",

@@ -2,7 +2,9 @@
  * The live connections of this actor, by uuid and by name: one for each peer.
  *
  * All who want the same peer share one dial. When two actors dial each other at once, the acceptor with the smaller
- * uuid refuses the other's dial as crossed, so exactly one of the two connections comes to be.
+ * uuid refuses the other's dial as crossed, so exactly one of the two connections comes to be. Where it cannot know,
+ * because it dialled an address and not an actor, both may come to be: then both sides keep the one that the smaller
+ * uuid dialled, and the other closes when nobody uses it.
  */
 import { Deadline, sleep } from "../deadline.ts";
 import {
@@ -20,7 +22,7 @@ import { type Address, parseAddress } from "../transport/address.ts";
 import { tcpTransport } from "../transport/tcp.ts";
 import type { Link } from "../transport/transport.ts";
 import { unixTransport } from "../transport/unix.ts";
-import { Kind, type Message } from "../wire/messages.ts";
+import { Kind, type Message, protocolVersion } from "../wire/messages.ts";
 import { Channel } from "./channel.ts";
 import {
   greet,
@@ -62,12 +64,21 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   readonly #dials = new Map<string, Dial<H>>();
   /** Links that have not finished their handshake, with their channels. */
   readonly #strangers = new Set<Channel>();
+  /** Connections to peers that have another one, until nobody uses them. */
+  readonly #surplus = new Set<Peer<H>>();
+  readonly #idleMs: number | undefined;
   #closed = false;
 
-  constructor(self: () => Self, limits: Limits, attach: (peer: Peer<H>) => H) {
+  constructor(
+    self: () => Self,
+    limits: Limits,
+    attach: (peer: Peer<H>) => H,
+    options: { readonly idleMs?: number } = {},
+  ) {
     this.#self = self;
     this.#limits = limits;
     this.#attach = attach;
+    this.#idleMs = options.idleMs;
   }
 
   get size(): number {
@@ -90,31 +101,29 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   /** Takes a link that arrived: awaits its hello, and answers. */
   accept(link: Link): void {
     const channel = new Channel(link, this.#limits);
-    const known = this.#byUuid.size + this.#strangers.size;
-    if (this.#closed || known >= this.#limits.maxConnections) {
+    if (this.#closed || this.#connections >= this.#limits.maxConnections) {
       this.#refuse(channel, "limit", `maxConnections is ${this.#limits.maxConnections}`);
       return;
     }
     this.#strangers.add(channel);
+    const { handshakeTimeoutMs } = this.#limits;
     const timer = setTimeout(() => {
-      channel.abort(
-        new TimeoutError(
-          "handshake",
-          `no hello from ${link.remote} in ${this.#limits.handshakeTimeoutMs} ms`,
-        ),
-      );
-    }, this.#limits.handshakeTimeoutMs);
-    channel.handler = {
-      onMessage: (message) => {
-        clearTimeout(timer);
-        this.#strangers.delete(channel);
-        this.#answer(channel, message);
-      },
-      onEnd: () => {
-        clearTimeout(timer);
-        this.#strangers.delete(channel);
-      },
+      const text = `no handshake with ${link.remote} in ${handshakeTimeoutMs} ms`;
+      channel.abort(new TimeoutError("handshake", text));
+    }, handshakeTimeoutMs);
+    // a stranger counts, and its time runs, until it is a peer or gone; a probe never becomes a peer
+    const settle = (): void => {
+      clearTimeout(timer);
+      this.#strangers.delete(channel);
     };
+    channel.handler = {
+      onMessage: (message) => this.#answer(channel, message, settle),
+      onEnd: settle,
+    };
+  }
+
+  get #connections(): number {
+    return this.#byUuid.size + this.#surplus.size + this.#strangers.size;
   }
 
   /**
@@ -185,7 +194,8 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   async close(reason: string): Promise<void> {
     this.#closed = true;
     for (const channel of this.#strangers) channel.abort(new TransportClosedError("this actor is ending"));
-    await Promise.all(Array.from(this.#byUuid.values(), (peer) => peer.close(reason)));
+    const peers = [...this.#byUuid.values(), ...this.#surplus];
+    await Promise.all(peers.map((peer) => peer.close(reason)));
   }
 
   #startDial(target: DialTarget): Dial<H> {
@@ -254,6 +264,13 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   ): Promise<Peer<H>> {
     onStage("dial");
     const channel = await this.#openChannel(addr, outer);
+    const live = uuid === null ? undefined : this.#byUuid.get(uuid);
+    if (live?.isOpen && live.leaving === undefined) {
+      // it dialled here while the link was opening
+      this.#strangers.delete(channel);
+      void channel.link.close();
+      return live;
+    }
     onStage("handshake");
     try {
       const own: Hello = { ...this.#self(), purpose: "peer", target: uuid };
@@ -270,7 +287,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
 
   async #openChannel(addr: Address, outer: Deadline | undefined): Promise<Channel> {
     if (this.#closed) throw new TransportClosedError("this actor is ending");
-    if (this.#byUuid.size + this.#strangers.size >= this.#limits.maxConnections) {
+    if (this.#connections >= this.#limits.maxConnections) {
       throw new LimitError(`maxConnections ${this.#limits.maxConnections} reached: cannot dial ${addr}`);
     }
     const parsed = parseAddress(addr);
@@ -279,6 +296,10 @@ export class Peers<H extends PeerHandler = PeerHandler> {
       parsed.transport === "unix"
         ? await unixTransport.connect(parsed, deadline)
         : await tcpTransport.connect(parsed, deadline);
+    if (this.#closed) {
+      link.abort();
+      throw new TransportClosedError("this actor is ending");
+    }
     const channel = new Channel(link, this.#limits);
     this.#strangers.add(channel);
     return channel;
@@ -292,15 +313,15 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   }
 
   /** The acceptor's side of the handshake. */
-  #answer(channel: Channel, message: Message): void {
+  #answer(channel: Channel, message: Message, settle: () => void): void {
     const self = this.#self();
     let theirs: Hello;
     try {
       theirs = readHello(message);
     } catch (error) {
       log.info?.(`${channel.link.remote}: ${asError(error).message}`);
-      const version = message[0] === Kind.hello && asError(error).message.includes("version");
-      this.#refuse(channel, version ? "version" : "malformed", asError(error).message);
+      const foreign = message[0] === Kind.hello && message[1] !== protocolVersion;
+      this.#refuse(channel, foreign ? "version" : "malformed", asError(error).message);
       return;
     }
     const { uuid } = self.id;
@@ -308,7 +329,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
       channel.post(helloMessage({ ...self, purpose: "probe", target: null }));
       channel.handler = {
         onMessage: () => channel.abort(new HandshakeError("a probe sent a further message")),
-        onEnd() {},
+        onEnd: settle,
       };
       return;
     }
@@ -321,41 +342,68 @@ export class Peers<H extends PeerHandler = PeerHandler> {
       );
     }
     if (this.#byUuid.has(theirs.id.uuid)) return this.#refuse(channel, "duplicate", "already connected");
-    if (this.#dials.has(theirs.id.uuid) && uuid < theirs.id.uuid) {
+    if (this.#dials.get(theirs.id.uuid)?.stage === "handshake" && uuid < theirs.id.uuid) {
       return this.#refuse(channel, "crossed", "dialling the other way just now");
     }
+    settle();
     channel.post(helloMessage({ ...self, purpose: "peer", target: theirs.id.uuid }));
     this.#establish(theirs, channel, undefined);
   }
 
   #refuse(channel: Channel, refusal: Refusal, text: string): void {
     log.info?.(`${channel.link.remote}: refused (${refusal}): ${text}`);
-    channel.handler = { onMessage() {}, onEnd() {} };
     channel.post(refuseMessage(refusal, text, this.#self().id.uuid));
     void channel.close(refusal);
   }
 
   #establish(hello: Hello, channel: Channel, dialled: Address | undefined): Peer<H> {
-    const peer = new Peer<H>(hello, channel, dialled, this.#attach, this.#forget);
+    const peer = new Peer<H>(hello, channel, dialled, this.#attach, this.#forget, this.#idleMs);
+    const { uuid } = peer.id;
+    const how = dialled === undefined ? "accepted" : "dialled";
+    log.debug?.(`${how} ${describeActor(peer.id)} on ${channel.link.remote}`);
+    const other = this.#byUuid.get(uuid);
+    if (other === undefined) {
+      this.#enter(peer);
+      return peer;
+    }
+    const smallerDialled = peer.dialledHere === this.#self().id.uuid < uuid;
+    // of two that were dialled by the same side, the other side has closed the former
+    const isNewer = peer.dialledHere === other.dialledHere || smallerDialled;
+    const [kept, surplus] = isNewer ? [peer, other] : [other, peer];
+    log.debug?.(`${describeActor(peer.id)}: a second connection, keeping ${kept.channel.link.remote}`);
+    this.#leaveOut(other);
+    this.#enter(kept);
+    this.#surplus.add(surplus);
+    surplus.retire();
+    return kept;
+  }
+
+  #enter(peer: Peer<H>): void {
     const { uuid, name } = peer.id;
     this.#byUuid.set(uuid, peer);
     const named = this.#byName.get(name);
     if (named === undefined) this.#byName.set(name, [peer]);
     else named.push(peer);
-    log.debug?.(
-      `${dialled === undefined ? "accepted" : "dialled"} ${describeActor(peer.id)} on ${channel.link.remote}`,
-    );
-    return peer;
   }
 
-  /** Called from the peer's end, so that no lookup sees it after that moment. */
-  readonly #forget = (peer: Peer<H>): void => {
+  #leaveOut(peer: Peer<H>): void {
     const { uuid, name } = peer.id;
-    if (this.#byUuid.get(uuid) !== peer) return;
     this.#byUuid.delete(uuid);
     const named = this.#byName.get(name)!;
     if (named.length === 1) this.#byName.delete(name);
     else named.splice(named.indexOf(peer), 1);
+  }
+
+  /** Called from the peer's end, so that no lookup sees it after that moment. */
+  readonly #forget = (peer: Peer<H>): void => {
+    this.#surplus.delete(peer);
+    if (this.#byUuid.get(peer.id.uuid) !== peer) return;
+    this.#leaveOut(peer);
+    // the peer may count on the other one: it had closed this one already when it took that
+    const next = this.#surplus.values().find((one) => one.id.uuid === peer.id.uuid && one.isOpen);
+    if (next === undefined) return;
+    this.#surplus.delete(next);
+    this.#enter(next);
   };
 }
 
