@@ -1,10 +1,10 @@
 /** Finding an actor and connecting to it. */
 import { currentRuntime } from "../src/actor/current.ts";
-import { findActor, queryActor } from "../src/index.ts";
+import { Registries } from "../src/discovery/registries.ts";
+import { findActor } from "../src/index.ts";
 import { contestWithEcho, stackedContest } from "./client.ts";
-import { EchoClient } from "./echo.ts";
+import { EchoClient, openEcho } from "./echo.ts";
 import type { Operation } from "./harness.ts";
-import { nameOf } from "./lookup.ts";
 import type { RaceRow, RawTarget } from "./row.ts";
 
 /** Calls in each sample of `find.warm`. */
@@ -29,15 +29,17 @@ function connectOperation(target: RawTarget): Operation & AsyncDisposable {
   };
 }
 
-/** Lookup, connection, handshake, portal: before each, the name leaves the cache and the connection is closed. */
-function coldFind(): Operation {
+/** Lookup, connection, handshake, portal: before each, the connection is closed and the cache empty. */
+function coldFind(echo: EchoClient): Operation {
+  const runtime = currentRuntime();
+  const link = Registries.of(runtime).onlyLink;
   return {
     async before() {
-      for (const peer of currentRuntime().peers.byName("target") ?? [])
-        await peer.close("again from the start");
-      // the cache has room for one name
-      const other = await queryActor(nameOf(0));
-      await other[Symbol.asyncDispose]();
+      for (const peer of runtime.peers.byName("target") ?? []) await peer.close("from the start");
+      // not by eviction, which would have the registrar told in the midst of the next sample
+      link?.cache.clear();
+      // time for the others to be done with that close
+      await echo.ping();
     },
     run: () => findAndDispose("target"),
   };
@@ -49,14 +51,13 @@ const cold: RaceRow = {
   transport: "unix",
   what: "await findActor and dispose, with nothing known and no connection: lookup, connect, handshake, portal",
   baseline: "a raw connect and one echo",
-  server: { target: true, names: 1 },
+  server: { target: true },
   open: (scene) =>
     stackedContest(async (stack) => {
-      const { subject, baseline } = stack.use(
-        await contestWithEcho(scene, async () => coldFind(), { maxCachedNames: 1 }),
-      );
       if (scene.server === undefined) throw new Error("this row needs a server");
+      const echo = stack.use(await openEcho(scene));
       const connect = stack.use(connectOperation(scene.server.echo));
+      const { subject, baseline } = stack.use(await contestWithEcho(scene, async () => coldFind(echo)));
       return { subject, baseline: connect, others: { "echo.unix": baseline } };
     }),
 };
