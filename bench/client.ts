@@ -9,7 +9,8 @@ interface JoinOptions {
   readonly maxCachedNames?: number;
 }
 
-async function join(scene: Scene, { maxCachedNames }: JoinOptions): Promise<Actor> {
+/** Boots this process's actor, which the server process's registrar then knows. */
+export async function join(scene: Scene, { maxCachedNames }: JoinOptions = {}): Promise<Actor> {
   return await openRootActor({
     name: "client",
     registryAddrs: scene.server?.registryAddrs ?? [],

@@ -65,6 +65,8 @@ export interface ServerPlaces {
   readonly registryAddrs: readonly Address[];
   /** Its raw socket, which sends back what it gets. */
   readonly echo: RawTarget;
+  /** Its raw socket that sends what it is asked for: see `serveFlood`. */
+  readonly flood: RawTarget;
 }
 
 /** As `Bun.connect` takes it. */

@@ -8,11 +8,13 @@ import { registerRows } from "./register.ts";
 import type { Row } from "./row.ts";
 import { rpcRows } from "./rpc.ts";
 import { spawnRows } from "./spawn.ts";
+import { streamRows } from "./stream.ts";
 import { memoryRow, tableRows } from "./table.ts";
 
 export const rows: readonly Row[] = [
   ...echoRows,
   ...rpcRows,
+  ...streamRows,
   ...lookupRows,
   ...findRows,
   ...registerRows,
