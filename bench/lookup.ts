@@ -62,7 +62,7 @@ const requestsInFlight: RaceRow = {
   transport: "unix",
   what: `the same request with ${lanes} in flight`,
   baseline: redisServer
-    ? `Redis GET over a unix socket with ${lanes} in flight, the faster of pipelined and not`
+    ? `Redis GET over a unix socket with ${lanes} in flight, automatic pipelining off`
     : `echo.unix with ${lanes} in flight (no redis-server on this machine)`,
   ratioOf: "throughput",
   server: { names: manyNames },

@@ -8,7 +8,7 @@ interface Redis extends AsyncDisposable {
   readonly get: () => Promise<unknown>;
 }
 
-/** Starts a server on a socket in `folder` alone, and a client without pipelining: with many in flight the faster. */
+/** Starts a server on a socket in `folder` alone, and a client without automatic pipelining, which is the faster way with many in flight. */
 export async function openRedis(program: string, folder: string): Promise<Redis> {
   const socket = join(folder, "redis.sock");
   const options = [
