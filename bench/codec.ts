@@ -1,7 +1,8 @@
 /** Messages to bytes and back, beside msgpackr alone. */
 import { Packr, REUSE_BUFFER_MODE, Unpackr } from "msgpackr/pack";
 
-import { Batch, decode } from "../src/wire/codec.ts";
+import { Batch } from "../src/wire/codec.ts";
+import { decode } from "../src/wire/decode.ts";
 import { headerBytes } from "../src/wire/frame.ts";
 import { Kind } from "../src/wire/messages.ts";
 import { stackedContest } from "./client.ts";
