@@ -12,7 +12,7 @@ const sharedNow = 1 | 4; // LOCK_SH | LOCK_NB
 const exclusiveNow = 2 | 4; // LOCK_EX | LOCK_NB
 const unlock = 8; // LOCK_UN
 /** How often to try a lock that only lookers hold, with 1 ms between: each has it for microseconds, if it runs. */
-const triesPastLookers = 50;
+const triesPastLookers = 200;
 
 export interface PathLock {
   /** Removes the lock's file and lets go. */
