@@ -6,7 +6,7 @@ import { join } from "node:path";
 import * as furrow from "../src/index.ts";
 import { defaultLimits } from "../src/limits.ts";
 import { Batch, decode } from "../src/wire/codec.ts";
-import { FrameDecoder, headerBytes } from "../src/wire/frame.ts";
+import { FrameDecoder } from "../src/wire/frame.ts";
 import { checkMessage, Kind } from "../src/wire/messages.ts";
 import { until, World } from "./support/world.ts";
 
@@ -35,15 +35,65 @@ function rows(document: string, first: RegExp): string[][] {
     .filter(([cell = ""]) => first.test(cell));
 }
 
-describe("docs/protocol.md", () => {
-  const document = read("docs/protocol.md");
-  const frames = blocks(document).flatMap(({ language, text }, at, all) => {
+interface Frame {
+  readonly bytes: Uint8Array;
+  readonly message: readonly unknown[];
+  readonly source: string;
+}
+
+/** The frames of a text: a block of bytes, and the message below it. */
+function framesOf(document: string): Frame[] {
+  return blocks(document).flatMap(({ language, text }, at, all) => {
     if (language !== "hex") return [];
     const bytes = Uint8Array.fromHex(text.replaceAll(/#.*$/gm, "").replaceAll(/\s/g, ""));
     const source = all[at + 1]!.text.trim();
     // oxlint-disable-next-line typescript/no-implied-eval -- the document's own literal
     return [{ bytes, message: new Function(`return (${source})`)() as unknown[], source }];
   });
+}
+
+/** A peer that sends the document's bytes to an actor. */
+interface RawPeer extends AsyncDisposable {
+  readonly received: unknown[];
+  readonly ended: boolean;
+  send(frame: Frame): void;
+}
+
+async function rawPeer(actor: furrow.Actor): Promise<RawPeer> {
+  const { port } = furrow.parseAddress(actor.registryAddrs[0]!) as { port: number };
+  const received: unknown[] = [];
+  let ended = false;
+  const decoder = new FrameDecoder(defaultLimits.maxFrameBytes);
+  const socket = await Bun.connect({
+    hostname: "127.0.0.1",
+    port,
+    socket: {
+      data: (_, chunk) => {
+        decoder.push(chunk, (source, start, end) => {
+          received.push(decode(source, start, end));
+          return true;
+        });
+      },
+      end: () => {
+        ended = true;
+      },
+    },
+  });
+  return {
+    received,
+    get ended() {
+      return ended;
+    },
+    send: (frame) => void socket.write(frame.bytes),
+    [Symbol.asyncDispose]: async () => {
+      socket.terminate();
+    },
+  };
+}
+
+describe("docs/protocol.md", () => {
+  const document = read("docs/protocol.md");
+  const frames = framesOf(document);
 
   test("has bytes that decode to the message below them, and the other way round", () => {
     expect(frames.length).toBeGreaterThan(8);
@@ -64,30 +114,12 @@ describe("docs/protocol.md", () => {
       registryAddrs: [world.tcp],
       enableModules: [new URL("../examples/service-daemon-discovery.ts", import.meta.url)],
     });
-    const { port } = furrow.parseAddress(actor.registryAddrs[0]!) as { port: number };
-    const [hello, call, result, bye] = frames.map(({ bytes }) => bytes);
-    const received: unknown[] = [];
-    let ended = false;
-    const decoder = new FrameDecoder(defaultLimits.maxFrameBytes);
-    using socket = await Bun.connect({
-      hostname: "127.0.0.1",
-      port,
-      socket: {
-        data: (_, chunk) => {
-          decoder.push(chunk, (source, start, end) => {
-            received.push(decode(source, start, end));
-            return true;
-          });
-        },
-        end: () => {
-          ended = true;
-        },
-      },
-    });
-    socket.write(hello!);
-    socket.write(call!);
-    await until(() => received.length === 2);
-    expect((received[0] as unknown[]).slice(0, 7)).toEqual([
+    const [hello, call, result, bye] = frames;
+    await using peer = await rawPeer(actor);
+    peer.send(hello!);
+    peer.send(call!);
+    await until(() => peer.received.length === 2);
+    expect((peer.received[0] as unknown[]).slice(0, 7)).toEqual([
       Kind.hello,
       1,
       actor.uuid,
@@ -96,9 +128,38 @@ describe("docs/protocol.md", () => {
       process.pid,
       "peer",
     ]);
-    expect(received[1]).toEqual(decode(result!, headerBytes, result!.length));
-    socket.write(bye!);
-    await until(() => ended && actor.stats().peers === 0);
+    expect(peer.received[1]).toEqual(result!.message);
+    peer.send(bye!);
+    await until(() => peer.ended && actor.stats().peers === 0);
+  });
+
+  test("has a stream that a running actor sends as written, within the credit that it is given", async () => {
+    await using world = new World();
+    await using actor = await furrow.openRootActor({
+      registryAddrs: [world.tcp],
+      enableModules: [new URL("./fixtures/flows.ts", import.meta.url)],
+    });
+    await using root = await furrow.getRoot<typeof import("./fixtures/flows.ts")>();
+    const [stream, first, second, allow, third, result, other, only, cancel] = framesOf(
+      document.split("\n## A stream in bytes\n")[1]!,
+    );
+    await using peer = await rawPeer(actor);
+    peer.send(frames[0]!); // hello
+    peer.send(stream!);
+    await until(() => peer.received.length === 3);
+    await root.run.ping();
+    expect(peer.received.splice(0).slice(1)).toEqual([first!.message, second!.message]);
+    peer.send(allow!);
+    await until(() => peer.received.length === 2);
+    expect(peer.received.splice(0)).toEqual([third!.message, result!.message]);
+    peer.send(other!);
+    await until(() => peer.received.length === 1);
+    expect(peer.received.splice(0)).toEqual([only!.message]);
+    peer.send(cancel!);
+    await until(() => peer.received.length === 1);
+    const [kind, id, [path, error]] = peer.received[0] as [number, number, [object[], unknown[]]];
+    expect([kind, id, path.length, error[0]]).toEqual([Kind.error, 3, 1, "ContextCancelledError"]);
+    expect(await root.run.events()).toEqual(["count returned", "count finally", "count finally"]);
   });
 
   test("lists every kind of message with its number", () => {
