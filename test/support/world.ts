@@ -40,7 +40,7 @@ export class World implements AsyncDisposable {
   }
 
   /** Starts a program without an actor. */
-  async program(env: Record<string, string> = {}): Promise<Program> {
+  async program(env: Readonly<Record<string, string>> = {}): Promise<Program> {
     const program = new Program({ ...this.env, ...env });
     this.#programs.push(program);
     await program.up;
@@ -48,8 +48,12 @@ export class World implements AsyncDisposable {
   }
 
   /** Starts a program whose root actor has that name. */
-  async actor(name: string, options: Record<string, unknown> = {}): Promise<Program> {
-    const program = await this.program();
+  async actor(
+    name: string,
+    options: Record<string, unknown> = {},
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Program> {
+    const program = await this.program(env);
     await program.run(
       async ({ furrow, keep, args }) => {
         keep["actor"] = await furrow.openRootActor(args[0] as object);
