@@ -45,13 +45,18 @@ export class RawPeer implements AsyncDisposable {
   /** Connects and says hello, if there is an identity to say. */
   static async connect(addr: Address, identity?: RawIdentity): Promise<RawPeer> {
     const peer = new RawPeer();
-    const parsed = parseAddress(addr);
-    const socket = { ...rawHandlers, open: (opened: Bun.Socket<RawPeer>) => peer.attach(opened) };
-    await (parsed.transport === "unix"
-      ? Bun.connect<RawPeer>({ unix: parsed.path, data: peer, socket })
-      : Bun.connect<RawPeer>({ hostname: parsed.host, port: parsed.port, data: peer, socket }));
-    if (identity !== undefined) peer.send(rawHello(identity));
+    await peer.dial(addr, identity);
     return peer;
+  }
+
+  /** As `connect`, for a peer that is there already. */
+  async dial(addr: Address, identity?: RawIdentity): Promise<void> {
+    const parsed = parseAddress(addr);
+    const socket = { ...rawHandlers, open: (opened: Bun.Socket<RawPeer>) => this.attach(opened) };
+    await (parsed.transport === "unix"
+      ? Bun.connect<RawPeer>({ unix: parsed.path, data: this, socket })
+      : Bun.connect<RawPeer>({ hostname: parsed.host, port: parsed.port, data: this, socket }));
+    if (identity !== undefined) this.send(rawHello(identity));
   }
 
   attach(socket: Bun.Socket<RawPeer>): void {
@@ -111,6 +116,7 @@ export class RawPeer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#socket === undefined) return;
     this.cut();
     await this.ended;
   }
