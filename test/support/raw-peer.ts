@@ -179,7 +179,12 @@ export class RawRegistrar implements AsyncDisposable {
     return this.#listener.addr;
   }
 
-  /** Connections so far, probes among them. */
+  /** The connections that came, in order, probes among them. */
+  get peers(): readonly RawPeer[] {
+    return this.#listener.peers;
+  }
+
+  /** How many came so far. */
   get connections(): number {
     return this.#listener.peers.length;
   }
