@@ -125,9 +125,12 @@ export class Channel implements LinkReader {
     this.link.abort(error);
   }
 
-  /** Asks for a sign of life now, on a link where silence can mean a dead peer. */
+  /**
+   * Asks for a sign of life now, on a link where silence can mean a dead peer. Once: however often somebody wants to
+   * know, the peer has its time to answer.
+   */
   checkPeer(): void {
-    if (this.link.mayFallSilent && this.isOpen) this.#ping();
+    if (this.link.mayFallSilent && this.isOpen && this.#unanswered === 0) this.#ping();
   }
 
   onData(chunk: Uint8Array): void {

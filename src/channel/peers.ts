@@ -62,6 +62,8 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   readonly #byUuid = new Map<string, Peer<H>>();
   readonly #byName = new Map<string, Peer<H>[]>();
   readonly #dials = new Map<string, Dial<H>>();
+  /** Who answered at an address that was dialled without knowing who is there. */
+  readonly #servers = new Map<Address, Peer<H>>();
   /** Links that have not finished their handshake, with their channels. */
   readonly #strangers = new Set<Channel>();
   /** Connections to peers that have another one, until nobody uses them. */
@@ -137,9 +139,11 @@ export class Peers<H extends PeerHandler = PeerHandler> {
     for (;;) {
       const live = this.#byUuid.get(target.uuid);
       if (live === undefined) {
-        const dial = this.#dials.get(target.uuid) ?? this.#startDial(target);
+        const dial =
+          this.#dials.get(target.uuid) ??
+          this.#startDial(target.uuid, (onStage) => this.#dialTarget(target, onStage));
         const peer = await deadline.race(() => dial.stage, dial.done);
-        if (peer.isOpen && peer.leaving === undefined) return peer.acquire();
+        if (isUsable(peer)) return peer.acquire();
       } else if (live.leaving === undefined) {
         return live.acquire();
       } else {
@@ -158,14 +162,18 @@ export class Peers<H extends PeerHandler = PeerHandler> {
    */
   async connectTo(addr: Address, deadline: Deadline): Promise<Peer<H>> {
     for (;;) {
-      try {
-        return (await this.#dialAddress(addr, null, deadline, () => {})).acquire();
-      } catch (error) {
-        if (!(error instanceof RefusedError) || !isRetried(error)) throw error;
-        const live = this.#byUuid.get(error.uuid ?? "");
-        if (live?.isOpen && live.leaving === undefined) return live.acquire();
-        await deadline.race("handshake", sleep(crossedRetryMs));
-      }
+      const live = this.#servers.get(addr);
+      if (isUsable(live)) return live.acquire();
+      const dial =
+        this.#dials.get(addr) ??
+        this.#startDial(addr, async (onStage) => {
+          const peer = await this.#dialUntilSettled(null, addr, onStage);
+          if (peer.isOpen) this.#servers.set(addr, peer);
+          return peer;
+        });
+      const peer = await deadline.race(() => dial.stage, dial.done);
+      if (isUsable(peer)) return peer.acquire();
+      deadline.check("dial");
     }
   }
 
@@ -198,22 +206,23 @@ export class Peers<H extends PeerHandler = PeerHandler> {
     await Promise.all(peers.map((peer) => peer.close(reason)));
   }
 
-  #startDial(target: DialTarget): Dial<H> {
+  /** `key` is what is dialled: a uuid, or an address without knowing who is there. */
+  #startDial(key: string, work: (onStage: (stage: Stage) => void) => Promise<Peer<H>>): Dial<H> {
     const dial: { done?: Promise<Peer<H>>; stage: Stage } = { stage: "dial" };
     const run = async (): Promise<Peer<H>> => {
       try {
-        const peer = await this.#dialTarget(target, (stage) => (dial.stage = stage));
+        const peer = await work((stage) => (dial.stage = stage));
         // hold it for those who wait for this dial and acquire in the microtasks after it
         peer.acquire();
         setTimeout(() => peer.release(), 0);
         return peer;
       } finally {
-        this.#dials.delete(target.uuid);
+        this.#dials.delete(key);
       }
     };
     dial.done = run();
     dial.done.catch(() => {}); // each waiter has it too; there may be none left
-    this.#dials.set(target.uuid, dial as Dial<H>);
+    this.#dials.set(key, dial as Dial<H>);
     return dial as Dial<H>;
   }
 
@@ -239,33 +248,33 @@ export class Peers<H extends PeerHandler = PeerHandler> {
     throw silent ?? new UnreachableError(target, failures);
   }
 
-  /** One address of a known actor, again for as long as a crossing connection may turn up instead. */
-  async #dialUntilSettled(uuid: string, addr: Address, onStage: (stage: Stage) => void): Promise<Peer<H>> {
+  /** One address, of a known actor or not, again for as long as a crossing connection may turn up instead. */
+  async #dialUntilSettled(
+    uuid: string | null,
+    addr: Address,
+    onStage: (stage: Stage) => void,
+  ): Promise<Peer<H>> {
     const deadline = new Deadline({ timeout: this.#limits.handshakeTimeoutMs }, `dial of ${addr}`);
     for (;;) {
       try {
-        return await this.#dialAddress(addr, uuid, undefined, onStage);
+        return await this.#dialAddress(addr, uuid, onStage);
       } catch (error) {
         if (!(error instanceof RefusedError) || !isRetried(error)) throw error;
-        const live = this.#byUuid.get(uuid);
-        if (live?.isOpen && live.leaving === undefined) return live;
+        const known = uuid ?? error.uuid ?? "";
+        const live = this.#byUuid.get(known);
+        if (isUsable(live)) return live;
         await deadline.race("handshake", sleep(crossedRetryMs));
-        const late = this.#byUuid.get(uuid);
-        if (late?.isOpen && late.leaving === undefined) return late;
+        const late = this.#byUuid.get(known);
+        if (isUsable(late)) return late;
       }
     }
   }
 
-  async #dialAddress(
-    addr: Address,
-    uuid: string | null,
-    outer: Deadline | undefined,
-    onStage: (stage: Stage) => void,
-  ): Promise<Peer<H>> {
+  async #dialAddress(addr: Address, uuid: string | null, onStage: (stage: Stage) => void): Promise<Peer<H>> {
     onStage("dial");
-    const channel = await this.#openChannel(addr, outer);
+    const channel = await this.#openChannel(addr, undefined);
     const live = uuid === null ? undefined : this.#byUuid.get(uuid);
-    if (live?.isOpen && live.leaving === undefined) {
+    if (isUsable(live)) {
       // it dialled here while the link was opening
       this.#strangers.delete(channel);
       void channel.link.close();
@@ -274,7 +283,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
     onStage("handshake");
     try {
       const own: Hello = { ...this.#self(), purpose: "peer", target: uuid };
-      return await greet(channel, own, this.#step("handshake", addr, outer), (theirs) => {
+      return await greet(channel, own, this.#step("handshake", addr, undefined), (theirs) => {
         this.#strangers.delete(channel);
         return this.#establish(theirs, channel, addr);
       });
@@ -389,6 +398,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   #leaveOut(peer: Peer<H>): void {
     const { uuid, name } = peer.id;
     this.#byUuid.delete(uuid);
+    for (const [addr, one] of this.#servers) if (one === peer) this.#servers.delete(addr);
     const named = this.#byName.get(name)!;
     if (named.length === 1) this.#byName.delete(name);
     else named.splice(named.indexOf(peer), 1);
@@ -410,4 +420,9 @@ export class Peers<H extends PeerHandler = PeerHandler> {
 /** Refusals that a connection the other way, or an end under way, explains. */
 function isRetried(error: RefusedError): boolean {
   return error.refusal === "crossed" || error.refusal === "duplicate";
+}
+
+/** Whether a connection is there and stays: one that is about to be closed by agreement must not be begun with. */
+function isUsable<H extends PeerHandler>(peer: Peer<H> | undefined): peer is Peer<H> {
+  return peer !== undefined && peer.isOpen && peer.leaving === undefined;
 }

@@ -420,7 +420,11 @@ class Lookup {
     }
     for (;;) {
       const links = await connectedLinks(this.#registries, deadline);
-      if (links.length === 0) return await this.#askOwnTable();
+      if (links.length === 0) {
+        const found = await this.#askOwnTable();
+        if (found !== undefined) return found;
+        continue;
+      }
       try {
         const only = links.length === 1 ? links[0] : undefined;
         if (only !== undefined)
@@ -438,13 +442,16 @@ class Lookup {
     }
   }
 
-  /** In a registrar; one that has just taken over may still be waiting for those who were registered before. */
-  async #askOwnTable(): Promise<Instances> {
+  /**
+   * In a registrar; one that has just taken over may still be waiting for those who were registered before. Undefined
+   * when it is none after all: another was faster at binding the addresses.
+   */
+  async #askOwnTable(): Promise<Instances | undefined> {
     const known = this.#known();
     if (known !== undefined) return known;
     const settling = this.#registries.service?.settling;
     if (settling !== undefined) await this.#deadline.race("lookup", settling);
-    return this.#known() ?? [];
+    return this.#registries.isRegistrar ? (this.#known() ?? []) : undefined;
   }
 
   async #askAddress(addr: Address, deadline: Deadline): Promise<Instances> {
