@@ -1,5 +1,6 @@
 /** One stream, many local readers. */
 import { LaggedError } from "../errors.ts";
+import { ambientTask, inTask, type Task } from "./task.ts";
 
 const defaultCapacity = 64;
 
@@ -14,7 +15,8 @@ export interface Broadcast<T> extends AsyncDisposable {
 
 /**
  * Reads `source` once, from the first subscription on, for any number of subscribers. The end of the source, or its
- * error, is theirs as well.
+ * error, is theirs as well. The source belongs to the task that makes the broadcast, and is cancelled with it; a
+ * subscriber that is cancelled only leaves.
  *
  * @throws {RangeError} when `capacity` is not a positive integer
  */
@@ -36,6 +38,8 @@ class Broadcaster<T> implements Broadcast<T> {
   readonly #source: AsyncIterable<T>;
   readonly #capacity: number;
   readonly #subscribers = new Set<Subscriber<T>>();
+  /** The source is all subscribers': it belongs to where the broadcast was made, not to whoever is first. */
+  readonly #owner: Task | undefined = ambientTask();
   #iterator: AsyncIterator<T> | undefined;
   #reading: Promise<void> | undefined;
   #end: End | undefined;
@@ -52,7 +56,7 @@ class Broadcaster<T> implements Broadcast<T> {
       return subscriber;
     }
     this.#subscribers.add(subscriber);
-    this.#reading ??= this.#read();
+    this.#reading ??= inTask(this.#owner, () => this.#read());
     return subscriber;
   }
 

@@ -33,6 +33,8 @@ export class OpenDialog implements Dialog<unknown, unknown, unknown, unknown> {
   readonly #result: Promise<unknown>;
   /** Whether somebody asked for the result, and so hears of an error by it. */
   #resultRead = false;
+  /** The error that the iteration has told. */
+  #told: { readonly error: unknown } | undefined;
   #ended = false;
 
   constructor(exchange: Exchange, started: unknown, bounds: Bounds | undefined) {
@@ -71,13 +73,15 @@ export class OpenDialog implements Dialog<unknown, unknown, unknown, unknown> {
   [Symbol.asyncIterator](): AsyncIterator<unknown, undefined> {
     return {
       next: async () => {
-        const step = await this.#exchange.bounded(
-          this.#exchange.inbox.next(),
-          this.#bounds,
-          "the next message",
-        );
-        // the result is told by `result`
-        return step.done ? { done: true, value: undefined } : step;
+        const { inbox } = this.#exchange;
+        try {
+          const step = await this.#exchange.bounded(inbox.next(), this.#bounds, "the next message");
+          // the result is told by `result`
+          return step.done ? { done: true, value: undefined } : step;
+        } catch (error) {
+          this.#told = { error };
+          throw error;
+        }
       },
     };
   }
@@ -91,12 +95,13 @@ export class OpenDialog implements Dialog<unknown, unknown, unknown, unknown> {
     // a cancel that this side asked for is absorbed; so is what the result has told, or will
     if (exchange.wasCancelled && error instanceof ContextCancelledError) return;
     if (this.#resultRead && over) return;
+    if (this.#told?.error === error) return;
     throw error;
   }
 
   async #awaitResult(): Promise<unknown> {
     const outcome = await this.#exchange.ended;
-    if ("error" in outcome) throw outcome.error;
+    if ("error" in outcome) throw this.#exchange.asTold(outcome.error);
     return outcome.value;
   }
 

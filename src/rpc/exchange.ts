@@ -61,6 +61,12 @@ export class Exchange {
     return this.#cancelled !== undefined;
   }
 
+  /** The error as this side has to hear it: the acknowledgement of its own cancel is the reason of that. */
+  asTold(error: unknown): unknown {
+    const acknowledged = error instanceof ContextCancelledError && error.canceller.uuid === this.#self.uuid;
+    return acknowledged && this.#cancelled !== undefined ? this.#cancelled.reason : error;
+  }
+
   /** Ties it to a signal and to the task that the running code belongs to: their abort cancels it. */
   follow(signal: AbortSignal | undefined): void {
     const task = ambientTask();

@@ -147,6 +147,11 @@ export class Outbox {
   }
 }
 
+/** In the place of an item that has been read. */
+const taken: Item = { value: undefined, bytes: 0 };
+/** So many of them are dropped from the list at once: a copy of the rest for each would cost more. */
+const compactAt = 32;
+
 interface Item {
   readonly value: unknown;
   readonly bytes: number;
@@ -213,9 +218,11 @@ export class Inbox {
 
   next(): Promise<IteratorResult<unknown, unknown>> {
     if (this.#head < this.#items.length) {
-      const { value, bytes } = this.#items[this.#head++]!;
-      if (this.#head === this.#items.length) {
-        this.#items = [];
+      const { value, bytes } = this.#items[this.#head]!;
+      // what is read must not be held by a list that never gets empty, which is so while the writer stays ahead
+      this.#items[this.#head++] = taken;
+      if (this.#head === this.#items.length || this.#head >= compactAt) {
+        this.#items = this.#items.slice(this.#head);
         this.#head = 0;
       }
       this.#unreadBytes -= bytes;

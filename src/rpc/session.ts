@@ -319,7 +319,9 @@ export class Session implements PeerHandler {
     try {
       const { fn, schemas } = this.#host.dispatcher.find(name, "run");
       result =
-        schemas === undefined ? task.run(fn, ...args) : task.run(() => checkedCall(fn, schemas, name, args));
+        schemas === undefined
+          ? task.run(fn, ...args)
+          : task.run(() => checkedCall(fn, schemas, name, args, task));
     } catch (error) {
       this.#fail(id, task, error);
       return;
@@ -346,6 +348,7 @@ export class Session implements PeerHandler {
       const { fn, schemas } = this.#host.dispatcher.find(name, "stream");
       return await task.run(async () => {
         const checked = await checkArguments(schemas, name, args);
+        if (task.aborted) throw task.reason;
         return await pump(
           task,
           fn(...checked) as AsyncGenerator,
@@ -390,6 +393,8 @@ export class Session implements PeerHandler {
       context.useSchemas(schemas);
       return await task.run(async () => {
         const checked = await checkArguments(schemas, name, args);
+        // cancelled before it began: the function would never hear of it
+        if (task.aborted) throw task.reason;
         const result = await check(schemas?.result, await fn(context, ...checked), `result of ${name}`);
         if (task.aborted) throw task.reason;
         return result;

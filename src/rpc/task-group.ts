@@ -83,11 +83,15 @@ class Group implements TaskGroup {
  * Runs clean-up that must not be cut short: no cancel from around it reaches `fn`, only the end of `timeout` (ms) does.
  *
  * @throws {TimeoutError} with stage "stop" when `fn` takes longer; its signal has fired then
+ * @throws {RangeError} when `timeout` is no number of milliseconds from 0
  */
 export async function shield<T>(
   fn: (signal: AbortSignal) => Promise<T>,
   options: { readonly timeout: number },
 ): Promise<T> {
+  if (!(options.timeout >= 0)) {
+    throw new RangeError(`timeout must be a number of milliseconds from 0, got ${String(options.timeout)}`);
+  }
   const task = new Task(ambientTask()?.caller);
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(

@@ -93,5 +93,10 @@ export function ambientTask(): Task | undefined {
 
 /** Runs `fn` outside any task: what it opens (sockets, timers) belongs to the actor, not to whoever called. */
 export function outsideTasks<R>(fn: () => R): R {
-  return ambient.run(undefined, fn);
+  return inTask(undefined, fn);
+}
+
+/** Runs `fn` as `task`, or outside any. */
+export function inTask<R>(task: Task | undefined, fn: () => R): R {
+  return ambient.run(task, fn);
 }

@@ -76,7 +76,7 @@ export interface Context<C extends ContextTypes = ContextTypes> extends AsyncIte
  * it to have ended, with a bound.
  *
  * Iterating gives the callee's messages until it ends them or returns. A cancel by this side is absorbed at the end of
- * the block; every other failure that `result` has not told is thrown there.
+ * the block; every other failure that neither `result` nor the iteration has told is thrown there.
  */
 export interface Dialog<S, T, R, V> extends AsyncIterable<T, undefined>, AsyncDisposable {
   /** What the callee gave to `ctx.started`. */

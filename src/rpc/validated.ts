@@ -79,14 +79,16 @@ export async function checkArguments(
   return Array.isArray(checked) ? (checked as unknown[]) : args;
 }
 
-/** A call with its arguments and its result checked. */
+/** A call with its arguments and its result checked; not made when it is cancelled while its arguments are looked at. */
 export async function checkedCall(
   fn: (...args: unknown[]) => unknown,
   schemas: Schemas,
   name: string,
   args: unknown[],
+  task: { readonly aborted: boolean; readonly reason: unknown },
 ): Promise<unknown> {
   const checked = await checkArguments(schemas, name, args);
+  if (task.aborted) throw task.reason;
   return await check(schemas.result, await fn(...checked), `result of ${name}`);
 }
 

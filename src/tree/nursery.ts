@@ -212,9 +212,11 @@ class ProcessNursery implements Nursery {
     ended: Error | undefined,
   ): Promise<ChildProcess | undefined> {
     let failure = ended;
-    while (!this.signal.aborted) {
+    for (;;) {
       const wait = budget.next(failure !== undefined, performance.now());
       if (wait === undefined) break;
+      // it would have come back, so its end is no failure of the nursery that is being cancelled
+      if (this.signal.aborted) return undefined;
       log.info?.(`restarting "${name}" in ${wait} ms${failure ? `: ${failure.message}` : ""}`);
       try {
         await sleep(wait, this.signal);
@@ -226,12 +228,12 @@ class ProcessNursery implements Nursery {
         });
         return child;
       } catch (error) {
-        // called off by the nursery, or a start that failed and counts as one more end
+        if (this.signal.aborted) return undefined;
+        // a start that failed counts as one more end
         failure = asError(error);
       }
     }
-    if (failure !== undefined && !(this.signal.aborted && failure === this.signal.reason))
-      this.#fail(failure);
+    if (failure !== undefined) this.#fail(failure);
     return undefined;
   }
 

@@ -25,6 +25,10 @@ export type RestartOption =
 
 const defaults = { maxRestarts: 5, withinMs: 60_000, backoffMs: [50, 5_000] } as const;
 
+/** setTimeout fires at once for anything longer. */
+const longestWaitMs = 0x7fff_ffff;
+const maxDoublings = 31;
+
 /** @throws {RangeError} when a number is out of range, or `when` is unknown */
 export function readRestart(option: RestartOption = "never"): RestartPolicy {
   const policy: RestartPolicy = { ...defaults, ...(typeof option === "string" ? { when: option } : option) };
@@ -61,7 +65,8 @@ export class RestartBudget {
     this.#times = this.#times.filter((time) => nowMs - time < withinMs);
     if (this.#times.length >= maxRestarts) return undefined;
     const [first, longest] = backoffMs;
-    const wait = Math.min(longest, first * 2 ** this.#times.length);
+    // bounded before it is multiplied: 0 times Infinity is no number
+    const wait = Math.min(longest, longestWaitMs, first * 2 ** Math.min(this.#times.length, maxDoublings));
     this.#times.push(nowMs);
     return wait;
   }

@@ -43,6 +43,7 @@ export class ChildProcess {
   /** What the child said it failed with. */
   #failure: Error | undefined;
   #started = false;
+  #startFailed = false;
   #stillStopping = false;
   #stopping: Promise<void> | undefined;
   /** Signals that were sent on purpose. */
@@ -90,6 +91,8 @@ export class ChildProcess {
 
   /** The child said that it is registered. */
   onReady(): void {
+    // too late when whoever waited has given the start up
+    if (this.#startFailed) return;
     this.#started = true;
     this.#ready.resolve();
   }
@@ -121,6 +124,10 @@ export class ChildProcess {
     });
     try {
       await Promise.race([this.#ready.promise, died, promise]);
+    } catch (error) {
+      this.#startFailed = true;
+      this.#started = false;
+      throw error;
     } finally {
       died.catch(() => {});
       clearTimeout(timer);

@@ -25,6 +25,7 @@ const builtIn: readonly ErrorClass[] = [
   TypeError,
   URIError,
   AggregateError,
+  SuppressedError,
 ];
 const classes = new Map<string, ErrorClass>(builtIn.map((known) => [known.name, known]));
 for (const known of Object.values(errors)) {
@@ -115,7 +116,7 @@ export function decodeError(form: unknown): Error {
   hidden(made, "stack", typeof stack === "string" && stack !== "" ? stack : `${className}: ${message}`);
   if (Array.isArray(cause))
     hidden(made, "cause", isErrorForm(cause) ? decodeError(cause) : (cause as unknown[])[0]);
-  if (Array.isArray(members)) hidden(made, "errors", members.map(decodeError));
+  if (Array.isArray(members)) putMembers(made, members.map(decodeError));
   if (typeof fields === "object" && fields !== null) {
     for (const [field, value] of Object.entries(fields)) if (!reserved.has(field)) setOwn(made, field, value);
   }
@@ -131,6 +132,16 @@ const reserved: ReadonlySet<string> = new Set([
   "__proto__",
   "constructor",
 ]);
+
+/** What `membersOf` took, put back. */
+function putMembers(error: Error, members: Error[]): void {
+  if (!(error instanceof SuppressedError)) {
+    hidden(error, "errors", members);
+    return;
+  }
+  hidden(error, "error", members[0]);
+  hidden(error, "suppressed", members[1]);
+}
 
 function hidden(error: Error, key: string, value: unknown): void {
   Object.defineProperty(error, key, { value, enumerable: false, configurable: true, writable: true });
@@ -149,8 +160,7 @@ function nameOf(error: Error): string {
 
 function membersOf(error: Error): unknown[] | undefined {
   if (error instanceof AggregateError) return Array.isArray(error.errors) ? error.errors : undefined;
-  if (typeof SuppressedError === "function" && error instanceof SuppressedError)
-    return [error.error, error.suppressed];
+  if (error instanceof SuppressedError) return [error.error, error.suppressed];
   return undefined;
 }
 

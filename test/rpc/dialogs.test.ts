@@ -109,6 +109,30 @@ describe("open", () => {
     expect(error).toBeInstanceOf(RemoteActorError);
   });
 
+  test("callee throws and the reader hears of it: the end of the block does not tell it again", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    const error = await failure(
+      (async () => {
+        await using dialog = await tree.portal.open.failsAfter(3);
+        for await (const _ of dialog);
+      })(),
+    );
+    expect(error).toBeInstanceOf(RemoteActorError);
+    expect(error.cause).toBeInstanceOf(RangeError);
+  });
+
+  test("cancelled before it begins: the function is not called", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    const abort = new AbortController();
+    const opening = failure(tree.portal.with({ signal: abort.signal }).open.begins());
+    // both leave in one write
+    abort.abort(new Error("changed my mind"));
+    expect((await opening).message).toBe("changed my mind");
+    expect(await tree.portal.run.events()).toEqual([]);
+  });
+
   test("caller throws: the callee is cancelled and has ended before the block is left, and the caller's error is thrown", async () => {
     await using world = new World();
     await using tree = await far(world);
@@ -174,7 +198,7 @@ describe("open", () => {
     expect(await dialog.result).toBe("returned");
   });
 
-  test("callee cancels: its messages first, then a ContextCancelledError that names it, which the block raises", async () => {
+  test("callee cancels: its messages first, then a ContextCancelledError that names it; the block raises it where nobody has heard it", async () => {
     await using world = new World();
     await using tree = await far(world);
     const dialog = await tree.portal.open.cancelsItself();
@@ -182,7 +206,10 @@ describe("open", () => {
     expect(values).toEqual([1]);
     expect(error).toBeInstanceOf(ContextCancelledError);
     expect((error as ContextCancelledError).canceller).toEqual(tree.portal.id);
-    expect(await failure(dialog[Symbol.asyncDispose]())).toBeInstanceOf(ContextCancelledError);
+    await dialog[Symbol.asyncDispose]();
+    const unheard = await tree.portal.open.cancelsItself();
+    await until(() => currentActor().stats().callsInFlight === 0);
+    expect(await failure(unheard[Symbol.asyncDispose]())).toBeInstanceOf(ContextCancelledError);
   });
 
   test("both cancel at once: both ends are over, and the block absorbs it", async () => {
@@ -375,7 +402,8 @@ describe("open", () => {
     const next = failure(dialog[Symbol.asyncIterator]().next());
     abort.abort(new Error("enough"));
     expect((await next).message).toBe("enough");
-    expect(await failure(dialog.result)).toBeInstanceOf(ContextCancelledError);
+    expect((await failure(dialog.result)).message).toBe("enough");
+    expect((await failure(dialog.send("late"))).message).toBe("enough");
     await dialog[Symbol.asyncDispose]();
     expect(await tree.portal.run.events()).toEqual(["upper ContextCancelledError", "upper finally"]);
     const opening = new AbortController();

@@ -5,7 +5,8 @@
 import type { Address } from "../../src/index.ts";
 import { hostId } from "../../src/transport/host.ts";
 import { parseAddress } from "../../src/transport/address.ts";
-import { Batch, decode } from "../../src/wire/codec.ts";
+import { Batch } from "../../src/wire/codec.ts";
+import { decode } from "../../src/wire/decode.ts";
 import { FrameDecoder } from "../../src/wire/frame.ts";
 import { Kind, type Message, protocolVersion } from "../../src/wire/messages.ts";
 
