@@ -40,6 +40,8 @@ export interface ChannelHandler {
 export class Channel implements LinkReader {
   handler: ChannelHandler = { onMessage() {}, onEnd() {} };
   readonly link: Link;
+  /** Who is there, for messages: an address at first, then the actor. */
+  label: string;
   readonly #limits: Limits;
   readonly #decoder = new FrameDecoder(maxHelloBytes);
   readonly #batch = new Batch();
@@ -50,6 +52,7 @@ export class Channel implements LinkReader {
 
   constructor(link: Link, limits: Limits) {
     this.link = link;
+    this.label = link.remote;
     this.#limits = limits;
     link.reader = this;
   }
@@ -81,7 +84,7 @@ export class Channel implements LinkReader {
    * @throws {EncodeError} when it cannot be encoded; nothing was queued
    */
   send(message: Message): number {
-    if (this.#end !== undefined) throw closedError(this.#end, this.link.remote);
+    if (this.#end !== undefined) throw closedError(this.#end, this.label);
     if (this.link.pendingBytes > 0) this.#checkPending();
     const bytes = this.#batch.add(message, this.#limits.maxFrameBytes);
     if (this.#batch.full) this.flush();

@@ -70,6 +70,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
       onMessage: (message, bytes) => this.#onMessage(message, bytes),
       onEnd: (end) => this.#onEnd(end),
     };
+    channel.label = describeActor(this.id);
     channel.establish();
   }
 

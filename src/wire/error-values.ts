@@ -155,7 +155,9 @@ function nameOf(error: Error): string {
   const made: unknown = error.constructor?.name;
   // a registered class is found by its class name, whatever its `name` property says
   if (typeof made === "string" && classes.get(made) === error.constructor) return made;
-  return typeof error.name === "string" && error.name !== "" ? error.name : "Error";
+  if (typeof error.name !== "string" || error.name === "") return "Error";
+  // a class that sets no name of its own is told by its constructor's
+  return error.name === "Error" && typeof made === "string" && made !== "" ? made : error.name;
 }
 
 function membersOf(error: Error): unknown[] | undefined {

