@@ -54,7 +54,7 @@ describe("an error that crosses", () => {
   test("keeps both errors of a SuppressedError", () => {
     const copy = arrived(new SuppressedError(new Error("disposing"), new TypeError("first"), "two"));
     expect(copy.name).toBe("SuppressedError");
-    const { error, suppressed } = copy as SuppressedError;
+    const { error, suppressed }: SuppressedError = copy;
     expect([error, suppressed].map(String)).toEqual(["Error: disposing", "TypeError: first"]);
   });
 
