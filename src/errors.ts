@@ -170,10 +170,13 @@ export class ContextCancelledError extends FurrowError {
   override readonly name = "ContextCancelledError";
   readonly code = "ERR_CONTEXT_CANCELLED";
   readonly canceller: ActorId;
+  /** What the canceller gave for a reason. */
+  readonly reason: string | undefined;
 
   constructor(canceller: ActorId, reason?: string) {
     super(`cancelled by ${describeActor(canceller)}${reason ? `: ${reason}` : ""}`);
     this.canceller = canceller;
+    this.reason = reason;
   }
 }
 

@@ -158,11 +158,14 @@ class Tree implements TestTree {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#look();
     for (const pid of this.#frozen) this.#signal(pid, "SIGCONT");
+    const errors: unknown[] = [];
     try {
-      await this.nursery[Symbol.asyncDispose]();
+      await this.nursery[Symbol.asyncDispose]().then(undefined, (error: unknown) => errors.push(error));
       await this.#until(() => this.#strays(new Set()).length === 0);
       const left = this.#strays(new Set());
-      if (left.length > 0) throw new Error(`the tree left behind: ${left.join(", ")}`);
+      if (left.length > 0) errors.push(new Error(`the tree left behind: ${left.join(", ")}`));
+      if (errors.length > 1) throw new AggregateError(errors, "the tree failed, and left something behind");
+      if (errors.length === 1) throw errors[0];
     } finally {
       this.#restore();
     }

@@ -1,12 +1,13 @@
 /** What the documents say is so: bytes, tables, programs, and the names of tests. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import * as furrow from "../src/index.ts";
 import { defaultLimits } from "../src/limits.ts";
-import { Batch, decode } from "../src/wire/codec.ts";
-import { FrameDecoder, headerBytes } from "../src/wire/frame.ts";
+import { Batch } from "../src/wire/codec.ts";
+import { decode } from "../src/wire/decode.ts";
+import { FrameDecoder } from "../src/wire/frame.ts";
 import { checkMessage, Kind } from "../src/wire/messages.ts";
 import { until, World } from "./support/world.ts";
 
@@ -35,15 +36,65 @@ function rows(document: string, first: RegExp): string[][] {
     .filter(([cell = ""]) => first.test(cell));
 }
 
-describe("docs/protocol.md", () => {
-  const document = read("docs/protocol.md");
-  const frames = blocks(document).flatMap(({ language, text }, at, all) => {
+interface Frame {
+  readonly bytes: Uint8Array;
+  readonly message: readonly unknown[];
+  readonly source: string;
+}
+
+/** The frames of a text: a block of bytes, and the message below it. */
+function framesOf(document: string): Frame[] {
+  return blocks(document).flatMap(({ language, text }, at, all) => {
     if (language !== "hex") return [];
     const bytes = Uint8Array.fromHex(text.replaceAll(/#.*$/gm, "").replaceAll(/\s/g, ""));
     const source = all[at + 1]!.text.trim();
     // oxlint-disable-next-line typescript/no-implied-eval -- the document's own literal
     return [{ bytes, message: new Function(`return (${source})`)() as unknown[], source }];
   });
+}
+
+/** A peer that sends the document's bytes to an actor. */
+interface RawPeer extends AsyncDisposable {
+  readonly received: unknown[];
+  readonly ended: boolean;
+  send(frame: Frame): void;
+}
+
+async function rawPeer(actor: furrow.Actor): Promise<RawPeer> {
+  const { port } = furrow.parseAddress(actor.registryAddrs[0]!) as { port: number };
+  const received: unknown[] = [];
+  let ended = false;
+  const decoder = new FrameDecoder(defaultLimits.maxFrameBytes);
+  const socket = await Bun.connect({
+    hostname: "127.0.0.1",
+    port,
+    socket: {
+      data: (_, chunk) => {
+        decoder.push(chunk, (source, start, end) => {
+          received.push(decode(source, start, end));
+          return true;
+        });
+      },
+      end: () => {
+        ended = true;
+      },
+    },
+  });
+  return {
+    received,
+    get ended() {
+      return ended;
+    },
+    send: (frame) => void socket.write(frame.bytes),
+    [Symbol.asyncDispose]: async () => {
+      socket.terminate();
+    },
+  };
+}
+
+describe("docs/protocol.md", () => {
+  const document = read("docs/protocol.md");
+  const frames = framesOf(document);
 
   test("has bytes that decode to the message below them, and the other way round", () => {
     expect(frames.length).toBeGreaterThan(8);
@@ -64,30 +115,12 @@ describe("docs/protocol.md", () => {
       registryAddrs: [world.tcp],
       enableModules: [new URL("../examples/service-daemon-discovery.ts", import.meta.url)],
     });
-    const { port } = furrow.parseAddress(actor.registryAddrs[0]!) as { port: number };
-    const [hello, call, result, bye] = frames.map(({ bytes }) => bytes);
-    const received: unknown[] = [];
-    let ended = false;
-    const decoder = new FrameDecoder(defaultLimits.maxFrameBytes);
-    using socket = await Bun.connect({
-      hostname: "127.0.0.1",
-      port,
-      socket: {
-        data: (_, chunk) => {
-          decoder.push(chunk, (source, start, end) => {
-            received.push(decode(source, start, end));
-            return true;
-          });
-        },
-        end: () => {
-          ended = true;
-        },
-      },
-    });
-    socket.write(hello!);
-    socket.write(call!);
-    await until(() => received.length === 2);
-    expect((received[0] as unknown[]).slice(0, 7)).toEqual([
+    const [hello, call, result, bye] = frames;
+    await using peer = await rawPeer(actor);
+    peer.send(hello!);
+    peer.send(call!);
+    await until(() => peer.received.length === 2);
+    expect((peer.received[0] as unknown[]).slice(0, 7)).toEqual([
       Kind.hello,
       1,
       actor.uuid,
@@ -96,9 +129,38 @@ describe("docs/protocol.md", () => {
       process.pid,
       "peer",
     ]);
-    expect(received[1]).toEqual(decode(result!, headerBytes, result!.length));
-    socket.write(bye!);
-    await until(() => ended && actor.stats().peers === 0);
+    expect(peer.received[1]).toEqual(result!.message);
+    peer.send(bye!);
+    await until(() => peer.ended && actor.stats().peers === 0);
+  });
+
+  test("has a stream that a running actor sends as written, within the credit that it is given", async () => {
+    await using world = new World();
+    await using actor = await furrow.openRootActor({
+      registryAddrs: [world.tcp],
+      enableModules: [new URL("./fixtures/flows.ts", import.meta.url)],
+    });
+    await using root = await furrow.getRoot<typeof import("./fixtures/flows.ts")>();
+    const [stream, first, second, allow, third, result, other, only, cancel] = framesOf(
+      document.split("\n## A stream in bytes\n")[1]!,
+    );
+    await using peer = await rawPeer(actor);
+    peer.send(frames[0]!); // hello
+    peer.send(stream!);
+    await until(() => peer.received.length === 3);
+    await root.run.ping();
+    expect(peer.received.splice(0).slice(1)).toEqual([first!.message, second!.message]);
+    peer.send(allow!);
+    await until(() => peer.received.length === 2);
+    expect(peer.received.splice(0)).toEqual([third!.message, result!.message]);
+    peer.send(other!);
+    await until(() => peer.received.length === 1);
+    expect(peer.received.splice(0)).toEqual([only!.message]);
+    peer.send(cancel!);
+    await until(() => peer.received.length === 1);
+    const [kind, id, [path, error]] = peer.received[0] as [number, number, [object[], unknown[]]];
+    expect([kind, id, path.length, error[0]]).toEqual([Kind.error, 3, 1, "ContextCancelledError"]);
+    expect(await root.run.events()).toEqual(["count returned", "count finally", "count finally"]);
   });
 
   test("lists every kind of message with its number", () => {
@@ -138,31 +200,104 @@ describe("docs/errors.md", () => {
   });
 });
 
-describe("README.md", () => {
-  const document = read("README.md");
+/** The titles of a file's tests, as patterns: a hole of a template stands for any text. */
+function titles(file: string): RegExp[] {
+  const found = read(file).matchAll(/\btest(?:\.skipIf\([^)]*\))?\(\s*(["`])((?:(?!\1)[^\\]|\\.)*)\1/g);
+  return Array.from(found, ([, , title = ""]) => {
+    const parts = title.split(/\$\{[^}]*\}/).map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    return new RegExp(`^${parts.join(".+")}$`);
+  });
+}
 
-  test("has an example that prints what it shows", async () => {
-    await using world = new World();
-    const [program, output] = blocks(document).filter(
-      ({ language }) => language === "ts" || language === "text",
-    );
+function hasTest(file: string, title: string): boolean {
+  return existsSync(join(root, file)) && titles(file).some((pattern) => pattern.test(title));
+}
+
+describe("docs/semantics.md", () => {
+  const document = read("docs/semantics.md");
+
+  for (const [heading, file, columns] of [
+    ["Streams", "test/rpc/streams.test.ts", 5],
+    ["Dialogs", "test/rpc/dialogs.test.ts", 5],
+    ["Restarts", "test/process/restart.test.ts", 3],
+  ] as const) {
+    test(`names a test that exists in each row on ${heading.toLowerCase()}`, () => {
+      const section = document.split(`\n## ${heading}\n`)[1]!.split("\n## ")[0]!;
+      expect(section).toContain(`\`${file}\``);
+      const cases = rows(section.slice(section.indexOf("| case |")), /^(?!case$|-+$)/);
+      expect(cases.length).toBeGreaterThan(10);
+      expect(cases.filter((row) => row.length !== columns)).toEqual([]);
+      expect(cases.map((row) => row.at(-1)!).filter((title) => !hasTest(file, title))).toEqual([]);
+    });
+  }
+
+  test("has the numbers that hold", () => {
+    const { creditMessages, creditBytes, stopGraceMs, stopTermMs, maxCallsInFlight } = defaultLimits;
+    for (const [limit, value] of Object.entries({
+      creditMessages,
+      creditBytes,
+      stopGraceMs,
+      stopTermMs,
+      maxCallsInFlight,
+    })) {
+      const numbers = Array.from(document.matchAll(new RegExp(`\`${limit}\` \\(([\\d,]+)`, "g")));
+      expect(numbers.length, limit).toBeGreaterThan(0);
+      for (const [, number = ""] of numbers) expect(Number(number.replaceAll(",", "")), limit).toBe(value);
+    }
+  });
+});
+
+describe("docs/testing.md", () => {
+  test("has an example that passes", async () => {
+    const [example] = blocks(read("docs/testing.md"));
+    const stock = `let apples = 10;
+      export function take(_what: string, count: number): number { return (apples -= count); }`;
     mkdirSync(join(root, "build"), { recursive: true });
-    const folder = mkdtempSync(join(root, "build", "readme-"));
+    const folder = mkdtempSync(join(root, "build", "testing-"));
     try {
-      await Bun.write(join(folder, "market.ts"), program!.text);
-      const run = Bun.spawn([process.execPath, "market.ts"], {
-        cwd: folder,
-        env: { ...process.env, ...world.env },
-        stdout: "pipe",
-        stderr: "pipe",
-      });
-      const anonymous = (text: string): string => text.replaceAll(/#[0-9a-f]{8}/g, "#<uuid>");
-      expect(await run.stderr.text()).toBe("");
-      expect(anonymous(await run.stdout.text())).toBe(anonymous(output!.text));
+      await Bun.write(join(folder, "stock.ts"), stock);
+      await Bun.write(join(folder, "stock.test.ts"), example!.text);
+      const run = Bun.spawn([process.execPath, "test"], { cwd: folder, stdout: "ignore", stderr: "pipe" });
+      expect(await run.stderr.text()).toContain("2 pass\n 0 fail");
       expect(await run.exited).toBe(0);
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+});
+
+/** Runs a program of a document, under the name in its first line, and compares what it prints. */
+async function expectOutput(program: string, output: string): Promise<void> {
+  await using world = new World();
+  const [, name = ""] = /^\/\/ (\S+\.ts)\n/.exec(program) ?? [];
+  mkdirSync(join(root, "build"), { recursive: true });
+  const folder = mkdtempSync(join(root, "build", "readme-"));
+  try {
+    await Bun.write(join(folder, name), program);
+    const run = Bun.spawn([process.execPath, name], {
+      cwd: folder,
+      env: { ...process.env, ...world.env },
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const anonymous = (text: string): string => text.replaceAll(/#[0-9a-f]{8}/g, "#<uuid>");
+    expect(await run.stderr.text()).toBe("");
+    expect(anonymous(await run.stdout.text())).toBe(anonymous(output));
+    expect(await run.exited).toBe(0);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+describe("README.md", () => {
+  const document = read("README.md");
+
+  test("has examples that print what they show, the first of 20 lines", async () => {
+    const found = blocks(document).filter(({ language }) => language === "ts" || language === "text");
+    expect(found.map(({ language }) => language)).toEqual(["ts", "text", "ts", "text"]);
+    expect(found[0]!.text.trimEnd().split("\n")).toHaveLength(20);
+    await expectOutput(found[0]!.text, found[1]!.text);
+    await expectOutput(found[2]!.text, found[3]!.text);
   });
 
   test("begins with the two commands", () => {
@@ -178,7 +313,7 @@ describe("README.md", () => {
     const named = Array.from(document.matchAll(/\| `(test\/\S+\.ts)`: (.+) \|$/gm));
     expect(named.length).toBeGreaterThan(20);
     const missing = named.filter(([, file = "", title = ""]) => {
-      return !existsSync(join(root, file)) || !read(file).includes(title);
+      return !hasTest(file, title.trim());
     });
     expect(missing.map(([row]) => row)).toEqual([]);
   });
@@ -194,7 +329,10 @@ describe("README.md", () => {
   });
 
   test("links to files that exist", () => {
-    for (const file of ["README.md", "docs/discovery.md", "docs/protocol.md", "docs/errors.md"]) {
+    const documents = readdirSync(join(root, "docs"), { withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ name }) => `docs/${name}`);
+    for (const file of ["README.md", ...documents]) {
       const links = Array.from(read(file).matchAll(/\]\((?!http|#)([^)#]+)/g), ([, path = ""]) => path);
       const missing = links.filter((path) => !existsSync(join(root, file, "..", path)));
       expect(missing, file).toEqual([]);

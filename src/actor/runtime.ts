@@ -5,13 +5,15 @@
 import { Peers } from "../channel/peers.ts";
 import { Channel } from "../channel/channel.ts";
 import { Peer } from "../channel/peer.ts";
+import { Deadline } from "../deadline.ts";
 import { asError, ContextCancelledError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
 import { logger, setLogName } from "../log.ts";
 import { Dispatcher } from "../rpc/dispatch.ts";
 import { Session } from "../rpc/session.ts";
-import { outsideTasks } from "../rpc/task.ts";
+import { ambientTask, outsideTasks } from "../rpc/task.ts";
+import { shieldsEnded } from "../rpc/task-group.ts";
 import { type Address, formatAddress, parseAddress } from "../transport/address.ts";
 import { interfaceAddresses, ipVersion, isWildcard } from "../transport/host.ts";
 import { memoryLinks } from "../transport/memory.ts";
@@ -231,9 +233,10 @@ export class Runtime implements Actor {
   async #end(reason: Error, acknowledge: (() => void) | undefined): Promise<void> {
     log.info?.(`ending: ${reason.message}`);
     this.#controller.abort(reason);
-    for (const peer of this.peers) peer.handler.abortTasks(reason);
-    this.#local?.far.handler.abortTasks(reason);
-    await this.#runEndings("children");
+    const sessions = Array.from(this.peers, (peer) => peer.handler);
+    if (this.#local !== undefined) sessions.push(this.#local.far.handler);
+    for (const session of sessions) session.abortTasks(reason);
+    await Promise.all([this.#tasksEnded(sessions), this.#runEndings("children")]);
     await this.#runEndings("registration");
     acknowledge?.();
     await this.#runEndings("rest");
@@ -241,6 +244,22 @@ export class Runtime implements Actor {
     await Promise.all([this.peers.close("cancelled"), this.#local?.near.close("cancelled")]);
     log.info?.(`${describeActor(this.id)} ended`);
     for (const listener of this.#ended) listener();
+  }
+
+  /**
+   * Gives what runs for others a moment to clean up, and shielded clean-up its own bound. Who ignores the abort longer
+   * than that ends with the process, or runs on unheard in one that goes on.
+   */
+  async #tasksEnded(sessions: readonly Session[]): Promise<void> {
+    const except = ambientTask();
+    const ended = Promise.all(sessions.map((session) => session.tasksEnded(except)));
+    const bound = new Deadline({ timeout: this.limits.stopGraceMs / 2 }, "end of the tasks");
+    try {
+      await bound.race("stop", ended);
+    } catch {
+      log.warn?.("tasks ignore their abort; going on without them");
+    }
+    await shieldsEnded();
   }
 
   async #runEndings(phase: EndPhase): Promise<void> {

@@ -8,7 +8,8 @@ import { asError, FrameError, LimitError, TransportClosedError } from "../errors
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import type { Link, LinkEnd, LinkReader } from "../transport/transport.ts";
-import { Batch, decode } from "../wire/codec.ts";
+import { Batch } from "../wire/codec.ts";
+import { decode } from "../wire/decode.ts";
 import { FrameDecoder, type FrameSink } from "../wire/frame.ts";
 import { checkMessage, Kind, type Message } from "../wire/messages.ts";
 
@@ -39,6 +40,8 @@ export interface ChannelHandler {
 export class Channel implements LinkReader {
   handler: ChannelHandler = { onMessage() {}, onEnd() {} };
   readonly link: Link;
+  /** Who is there, for messages: an address at first, then the actor. */
+  label: string;
   readonly #limits: Limits;
   readonly #decoder = new FrameDecoder(maxHelloBytes);
   readonly #batch = new Batch();
@@ -49,6 +52,7 @@ export class Channel implements LinkReader {
 
   constructor(link: Link, limits: Limits) {
     this.link = link;
+    this.label = link.remote;
     this.#limits = limits;
     link.reader = this;
   }
@@ -80,7 +84,7 @@ export class Channel implements LinkReader {
    * @throws {EncodeError} when it cannot be encoded; nothing was queued
    */
   send(message: Message): number {
-    if (this.#end !== undefined) throw closedError(this.#end, this.link.remote);
+    if (this.#end !== undefined) throw closedError(this.#end, this.label);
     if (this.link.pendingBytes > 0) this.#checkPending();
     const bytes = this.#batch.add(message, this.#limits.maxFrameBytes);
     if (this.#batch.full) this.flush();
@@ -124,12 +128,17 @@ export class Channel implements LinkReader {
     this.link.abort(error);
   }
 
-  /** Asks for a sign of life now, on a link where silence can mean a dead peer. */
+  /**
+   * Asks for a sign of life now, on a link where silence can mean a dead peer. Once: however often somebody wants to
+   * know, the peer has its time to answer.
+   */
   checkPeer(): void {
-    if (this.link.mayFallSilent && this.isOpen) this.#ping();
+    if (this.link.mayFallSilent && this.isOpen && this.#unanswered === 0) this.#ping();
   }
 
   onData(chunk: Uint8Array): void {
+    // what comes while the link is still closing is for nobody: the handler has been told of the end
+    if (this.#end !== undefined) return;
     this.#unanswered = 0;
     try {
       this.#decoder.push(chunk, this.#onFrame);
@@ -208,7 +217,8 @@ export class Channel implements LinkReader {
 
 /** What pending work of an ended channel is rejected with. */
 export function closedError(end: ChannelEnd, remote: string): TransportClosedError {
-  if (end.error instanceof TransportClosedError) return end.error;
+  // closed here because of it: it says all there is to say
+  if (end.reason === "error" && end.error instanceof TransportClosedError) return end.error;
   const how = {
     closed: "was closed on this side",
     "peer-closed": "was closed by the peer",

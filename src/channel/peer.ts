@@ -16,7 +16,9 @@ import type { Hello } from "./handshake.ts";
 const log = logger("channel");
 
 /** How long an unused connection stays open. */
-const idleMs = 2_000;
+const defaultIdleMs = 2_000;
+/** How long a peer that offered to close may take to say bye or resume, once this side has agreed. */
+const leavingTimeoutMs = 2_000;
 
 /** The layer above, for one peer. */
 export interface PeerHandler {
@@ -33,6 +35,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   readonly channel: Channel;
   /** The address that was dialled, or the peer's first where it dialled us. */
   readonly addr: Address;
+  readonly dialledHere: boolean;
   readonly closed: Promise<ChannelEnd>;
   readonly handler: H;
   readonly #closed = Promise.withResolvers<ChannelEnd>();
@@ -41,7 +44,9 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   /** Set while the peer's offer to close is agreed to: the connection must not be used until it settles. */
   #leaving: PromiseWithResolvers<void> | undefined;
 
+  #leavingTimer: Timer | undefined;
   readonly #forget: (peer: Peer<H>) => void;
+  readonly #idleMs: number;
 
   constructor(
     hello: Hello,
@@ -49,19 +54,23 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     dialled: Address | undefined,
     attach: (peer: Peer<H>) => H,
     forget: (peer: Peer<H>) => void,
+    idleMs: number = defaultIdleMs,
   ) {
     this.#forget = forget;
+    this.#idleMs = idleMs;
     this.id = hello.id;
     this.addrs = hello.addrs;
     this.isRegistrar = hello.isRegistrar;
     this.channel = channel;
     this.addr = dialled ?? hello.addrs[0] ?? `unix://${hello.id.host}/unknown`;
+    this.dialledHere = dialled !== undefined;
     this.closed = this.#closed.promise;
     this.handler = attach(this);
     channel.handler = {
       onMessage: (message, bytes) => this.#onMessage(message, bytes),
       onEnd: (end) => this.#onEnd(end),
     };
+    channel.label = describeActor(this.id);
     channel.establish();
   }
 
@@ -88,16 +97,22 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     this.#startIdling();
   }
 
+  /** Has it closed once nobody uses it any more, because another connection to the same peer takes its place. */
+  retire(): void {
+    if (this.#users === 0 && this.isOpen) this.#startIdling();
+  }
+
   async close(reason?: string): Promise<void> {
     await this.channel.close(reason);
   }
 
+  /** Offers to close, again and again: a peer that is busy does not agree, and need not offer when it is done. */
   #startIdling(): void {
     clearTimeout(this.#idleTimer);
     this.#idleTimer = setTimeout(() => {
-      if (this.#inUse) this.#startIdling();
-      else this.channel.post([Kind.idle]);
-    }, idleMs);
+      if (!this.#inUse) this.channel.post([Kind.idle]);
+      if (this.isOpen) this.#startIdling();
+    }, this.#idleMs);
     this.#idleTimer.unref();
   }
 
@@ -108,8 +123,8 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   #onMessage(message: Message, bytes: number): void {
     switch (message[0]) {
       case Kind.idle:
-        if (this.#inUse) return; // this side will offer when it is done
-        this.#leaving ??= Promise.withResolvers<void>();
+        if (this.#inUse) return; // the offer will come again
+        this.#leave();
         this.channel.post([Kind.idleAgreed]);
         return;
       case Kind.idleAgreed:
@@ -136,7 +151,19 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     this.#settle();
   }
 
+  /** From here on this side waits for the peer's word, but not for ever: it may have been stopped meanwhile. */
+  #leave(): void {
+    if (this.#leaving !== undefined) return;
+    this.#leaving = Promise.withResolvers<void>();
+    this.#leavingTimer = setTimeout(() => {
+      const text = `${describeActor(this.id)} offered to close, and neither did nor took it back in ${leavingTimeoutMs} ms`;
+      this.channel.abort(new TransportClosedError(text));
+    }, leavingTimeoutMs);
+    this.#leavingTimer.unref();
+  }
+
   #settle(): void {
+    clearTimeout(this.#leavingTimer);
     this.#leaving?.resolve();
     this.#leaving = undefined;
   }

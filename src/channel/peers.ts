@@ -2,7 +2,9 @@
  * The live connections of this actor, by uuid and by name: one for each peer.
  *
  * All who want the same peer share one dial. When two actors dial each other at once, the acceptor with the smaller
- * uuid refuses the other's dial as crossed, so exactly one of the two connections comes to be.
+ * uuid refuses the other's dial as crossed, so exactly one of the two connections comes to be. Where it cannot know,
+ * because it dialled an address and not an actor, both may come to be: then both sides keep the one that the smaller
+ * uuid dialled, and the other closes when nobody uses it.
  */
 import { Deadline, sleep } from "../deadline.ts";
 import {
@@ -20,7 +22,7 @@ import { type Address, parseAddress } from "../transport/address.ts";
 import { tcpTransport } from "../transport/tcp.ts";
 import type { Link } from "../transport/transport.ts";
 import { unixTransport } from "../transport/unix.ts";
-import { Kind, type Message } from "../wire/messages.ts";
+import { Kind, type Message, protocolVersion } from "../wire/messages.ts";
 import { Channel } from "./channel.ts";
 import {
   greet,
@@ -60,14 +62,25 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   readonly #byUuid = new Map<string, Peer<H>>();
   readonly #byName = new Map<string, Peer<H>[]>();
   readonly #dials = new Map<string, Dial<H>>();
+  /** Who answered at an address that was dialled without knowing who is there. */
+  readonly #servers = new Map<Address, Peer<H>>();
   /** Links that have not finished their handshake, with their channels. */
   readonly #strangers = new Set<Channel>();
+  /** Connections to peers that have another one, until nobody uses them. */
+  readonly #surplus = new Set<Peer<H>>();
+  readonly #idleMs: number | undefined;
   #closed = false;
 
-  constructor(self: () => Self, limits: Limits, attach: (peer: Peer<H>) => H) {
+  constructor(
+    self: () => Self,
+    limits: Limits,
+    attach: (peer: Peer<H>) => H,
+    options: { readonly idleMs?: number } = {},
+  ) {
     this.#self = self;
     this.#limits = limits;
     this.#attach = attach;
+    this.#idleMs = options.idleMs;
   }
 
   get size(): number {
@@ -90,31 +103,29 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   /** Takes a link that arrived: awaits its hello, and answers. */
   accept(link: Link): void {
     const channel = new Channel(link, this.#limits);
-    const known = this.#byUuid.size + this.#strangers.size;
-    if (this.#closed || known >= this.#limits.maxConnections) {
+    if (this.#closed || this.#connections >= this.#limits.maxConnections) {
       this.#refuse(channel, "limit", `maxConnections is ${this.#limits.maxConnections}`);
       return;
     }
     this.#strangers.add(channel);
+    const { handshakeTimeoutMs } = this.#limits;
     const timer = setTimeout(() => {
-      channel.abort(
-        new TimeoutError(
-          "handshake",
-          `no hello from ${link.remote} in ${this.#limits.handshakeTimeoutMs} ms`,
-        ),
-      );
-    }, this.#limits.handshakeTimeoutMs);
-    channel.handler = {
-      onMessage: (message) => {
-        clearTimeout(timer);
-        this.#strangers.delete(channel);
-        this.#answer(channel, message);
-      },
-      onEnd: () => {
-        clearTimeout(timer);
-        this.#strangers.delete(channel);
-      },
+      const text = `no handshake with ${link.remote} in ${handshakeTimeoutMs} ms`;
+      channel.abort(new TimeoutError("handshake", text));
+    }, handshakeTimeoutMs);
+    // a stranger counts, and its time runs, until it is a peer or gone; a probe never becomes a peer
+    const settle = (): void => {
+      clearTimeout(timer);
+      this.#strangers.delete(channel);
     };
+    channel.handler = {
+      onMessage: (message) => this.#answer(channel, message, settle),
+      onEnd: settle,
+    };
+  }
+
+  get #connections(): number {
+    return this.#byUuid.size + this.#surplus.size + this.#strangers.size;
   }
 
   /**
@@ -128,9 +139,11 @@ export class Peers<H extends PeerHandler = PeerHandler> {
     for (;;) {
       const live = this.#byUuid.get(target.uuid);
       if (live === undefined) {
-        const dial = this.#dials.get(target.uuid) ?? this.#startDial(target);
+        const dial =
+          this.#dials.get(target.uuid) ??
+          this.#startDial(target.uuid, (onStage) => this.#dialTarget(target, onStage));
         const peer = await deadline.race(() => dial.stage, dial.done);
-        if (peer.isOpen && peer.leaving === undefined) return peer.acquire();
+        if (isUsable(peer)) return peer.acquire();
       } else if (live.leaving === undefined) {
         return live.acquire();
       } else {
@@ -149,14 +162,18 @@ export class Peers<H extends PeerHandler = PeerHandler> {
    */
   async connectTo(addr: Address, deadline: Deadline): Promise<Peer<H>> {
     for (;;) {
-      try {
-        return (await this.#dialAddress(addr, null, deadline, () => {})).acquire();
-      } catch (error) {
-        if (!(error instanceof RefusedError) || !isRetried(error)) throw error;
-        const live = this.#byUuid.get(error.uuid ?? "");
-        if (live?.isOpen && live.leaving === undefined) return live.acquire();
-        await deadline.race("handshake", sleep(crossedRetryMs));
-      }
+      const live = this.#servers.get(addr);
+      if (isUsable(live)) return live.acquire();
+      const dial =
+        this.#dials.get(addr) ??
+        this.#startDial(addr, async (onStage) => {
+          const peer = await this.#dialUntilSettled(null, addr, onStage);
+          if (peer.isOpen) this.#servers.set(addr, peer);
+          return peer;
+        });
+      const peer = await deadline.race(() => dial.stage, dial.done);
+      if (isUsable(peer)) return peer.acquire();
+      deadline.check("dial");
     }
   }
 
@@ -185,25 +202,27 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   async close(reason: string): Promise<void> {
     this.#closed = true;
     for (const channel of this.#strangers) channel.abort(new TransportClosedError("this actor is ending"));
-    await Promise.all(Array.from(this.#byUuid.values(), (peer) => peer.close(reason)));
+    const peers = [...this.#byUuid.values(), ...this.#surplus];
+    await Promise.all(peers.map((peer) => peer.close(reason)));
   }
 
-  #startDial(target: DialTarget): Dial<H> {
+  /** `key` is what is dialled: a uuid, or an address without knowing who is there. */
+  #startDial(key: string, work: (onStage: (stage: Stage) => void) => Promise<Peer<H>>): Dial<H> {
     const dial: { done?: Promise<Peer<H>>; stage: Stage } = { stage: "dial" };
     const run = async (): Promise<Peer<H>> => {
       try {
-        const peer = await this.#dialTarget(target, (stage) => (dial.stage = stage));
+        const peer = await work((stage) => (dial.stage = stage));
         // hold it for those who wait for this dial and acquire in the microtasks after it
         peer.acquire();
         setTimeout(() => peer.release(), 0);
         return peer;
       } finally {
-        this.#dials.delete(target.uuid);
+        this.#dials.delete(key);
       }
     };
     dial.done = run();
     dial.done.catch(() => {}); // each waiter has it too; there may be none left
-    this.#dials.set(target.uuid, dial as Dial<H>);
+    this.#dials.set(key, dial as Dial<H>);
     return dial as Dial<H>;
   }
 
@@ -229,35 +248,42 @@ export class Peers<H extends PeerHandler = PeerHandler> {
     throw silent ?? new UnreachableError(target, failures);
   }
 
-  /** One address of a known actor, again for as long as a crossing connection may turn up instead. */
-  async #dialUntilSettled(uuid: string, addr: Address, onStage: (stage: Stage) => void): Promise<Peer<H>> {
+  /** One address, of a known actor or not, again for as long as a crossing connection may turn up instead. */
+  async #dialUntilSettled(
+    uuid: string | null,
+    addr: Address,
+    onStage: (stage: Stage) => void,
+  ): Promise<Peer<H>> {
     const deadline = new Deadline({ timeout: this.#limits.handshakeTimeoutMs }, `dial of ${addr}`);
     for (;;) {
       try {
-        return await this.#dialAddress(addr, uuid, undefined, onStage);
+        return await this.#dialAddress(addr, uuid, onStage);
       } catch (error) {
         if (!(error instanceof RefusedError) || !isRetried(error)) throw error;
-        const live = this.#byUuid.get(uuid);
-        if (live?.isOpen && live.leaving === undefined) return live;
+        const known = uuid ?? error.uuid ?? "";
+        const live = this.#byUuid.get(known);
+        if (isUsable(live)) return live;
         await deadline.race("handshake", sleep(crossedRetryMs));
-        const late = this.#byUuid.get(uuid);
-        if (late?.isOpen && late.leaving === undefined) return late;
+        const late = this.#byUuid.get(known);
+        if (isUsable(late)) return late;
       }
     }
   }
 
-  async #dialAddress(
-    addr: Address,
-    uuid: string | null,
-    outer: Deadline | undefined,
-    onStage: (stage: Stage) => void,
-  ): Promise<Peer<H>> {
+  async #dialAddress(addr: Address, uuid: string | null, onStage: (stage: Stage) => void): Promise<Peer<H>> {
     onStage("dial");
-    const channel = await this.#openChannel(addr, outer);
+    const channel = await this.#openChannel(addr, undefined);
+    const live = uuid === null ? undefined : this.#byUuid.get(uuid);
+    if (isUsable(live)) {
+      // it dialled here while the link was opening
+      this.#strangers.delete(channel);
+      void channel.link.close();
+      return live;
+    }
     onStage("handshake");
     try {
       const own: Hello = { ...this.#self(), purpose: "peer", target: uuid };
-      return await greet(channel, own, this.#step("handshake", addr, outer), (theirs) => {
+      return await greet(channel, own, this.#step("handshake", addr, undefined), (theirs) => {
         this.#strangers.delete(channel);
         return this.#establish(theirs, channel, addr);
       });
@@ -270,7 +296,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
 
   async #openChannel(addr: Address, outer: Deadline | undefined): Promise<Channel> {
     if (this.#closed) throw new TransportClosedError("this actor is ending");
-    if (this.#byUuid.size + this.#strangers.size >= this.#limits.maxConnections) {
+    if (this.#connections >= this.#limits.maxConnections) {
       throw new LimitError(`maxConnections ${this.#limits.maxConnections} reached: cannot dial ${addr}`);
     }
     const parsed = parseAddress(addr);
@@ -279,6 +305,10 @@ export class Peers<H extends PeerHandler = PeerHandler> {
       parsed.transport === "unix"
         ? await unixTransport.connect(parsed, deadline)
         : await tcpTransport.connect(parsed, deadline);
+    if (this.#closed) {
+      link.abort();
+      throw new TransportClosedError("this actor is ending");
+    }
     const channel = new Channel(link, this.#limits);
     this.#strangers.add(channel);
     return channel;
@@ -292,15 +322,15 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   }
 
   /** The acceptor's side of the handshake. */
-  #answer(channel: Channel, message: Message): void {
+  #answer(channel: Channel, message: Message, settle: () => void): void {
     const self = this.#self();
     let theirs: Hello;
     try {
       theirs = readHello(message);
     } catch (error) {
       log.info?.(`${channel.link.remote}: ${asError(error).message}`);
-      const version = message[0] === Kind.hello && asError(error).message.includes("version");
-      this.#refuse(channel, version ? "version" : "malformed", asError(error).message);
+      const foreign = message[0] === Kind.hello && message[1] !== protocolVersion;
+      this.#refuse(channel, foreign ? "version" : "malformed", asError(error).message);
       return;
     }
     const { uuid } = self.id;
@@ -308,7 +338,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
       channel.post(helloMessage({ ...self, purpose: "probe", target: null }));
       channel.handler = {
         onMessage: () => channel.abort(new HandshakeError("a probe sent a further message")),
-        onEnd() {},
+        onEnd: settle,
       };
       return;
     }
@@ -321,45 +351,78 @@ export class Peers<H extends PeerHandler = PeerHandler> {
       );
     }
     if (this.#byUuid.has(theirs.id.uuid)) return this.#refuse(channel, "duplicate", "already connected");
-    if (this.#dials.has(theirs.id.uuid) && uuid < theirs.id.uuid) {
+    if (this.#dials.get(theirs.id.uuid)?.stage === "handshake" && uuid < theirs.id.uuid) {
       return this.#refuse(channel, "crossed", "dialling the other way just now");
     }
+    settle();
     channel.post(helloMessage({ ...self, purpose: "peer", target: theirs.id.uuid }));
     this.#establish(theirs, channel, undefined);
   }
 
   #refuse(channel: Channel, refusal: Refusal, text: string): void {
     log.info?.(`${channel.link.remote}: refused (${refusal}): ${text}`);
-    channel.handler = { onMessage() {}, onEnd() {} };
     channel.post(refuseMessage(refusal, text, this.#self().id.uuid));
     void channel.close(refusal);
   }
 
   #establish(hello: Hello, channel: Channel, dialled: Address | undefined): Peer<H> {
-    const peer = new Peer<H>(hello, channel, dialled, this.#attach, this.#forget);
+    const peer = new Peer<H>(hello, channel, dialled, this.#attach, this.#forget, this.#idleMs);
+    const { uuid } = peer.id;
+    const how = dialled === undefined ? "accepted" : "dialled";
+    log.debug?.(`${how} ${describeActor(peer.id)} on ${channel.link.remote}`);
+    const other = this.#byUuid.get(uuid);
+    if (other === undefined) {
+      this.#enter(peer);
+      return peer;
+    }
+    const smallerDialled = peer.dialledHere === this.#self().id.uuid < uuid;
+    // of two that were dialled by the same side, the other side has closed the former
+    const isNewer = peer.dialledHere === other.dialledHere || smallerDialled;
+    const [kept, surplus] = isNewer ? [peer, other] : [other, peer];
+    log.debug?.(`${describeActor(peer.id)}: a second connection, keeping ${kept.channel.link.remote}`);
+    this.#leaveOut(other);
+    this.#enter(kept);
+    this.#surplus.add(surplus);
+    surplus.retire();
+    return kept;
+  }
+
+  #enter(peer: Peer<H>): void {
     const { uuid, name } = peer.id;
     this.#byUuid.set(uuid, peer);
     const named = this.#byName.get(name);
     if (named === undefined) this.#byName.set(name, [peer]);
     else named.push(peer);
-    log.debug?.(
-      `${dialled === undefined ? "accepted" : "dialled"} ${describeActor(peer.id)} on ${channel.link.remote}`,
-    );
-    return peer;
+  }
+
+  #leaveOut(peer: Peer<H>): void {
+    const { uuid, name } = peer.id;
+    this.#byUuid.delete(uuid);
+    for (const [addr, one] of this.#servers) if (one === peer) this.#servers.delete(addr);
+    const named = this.#byName.get(name)!;
+    if (named.length === 1) this.#byName.delete(name);
+    else named.splice(named.indexOf(peer), 1);
   }
 
   /** Called from the peer's end, so that no lookup sees it after that moment. */
   readonly #forget = (peer: Peer<H>): void => {
-    const { uuid, name } = peer.id;
-    if (this.#byUuid.get(uuid) !== peer) return;
-    this.#byUuid.delete(uuid);
-    const named = this.#byName.get(name)!;
-    if (named.length === 1) this.#byName.delete(name);
-    else named.splice(named.indexOf(peer), 1);
+    this.#surplus.delete(peer);
+    if (this.#byUuid.get(peer.id.uuid) !== peer) return;
+    this.#leaveOut(peer);
+    // the peer may count on the other one: it had closed this one already when it took that
+    const next = this.#surplus.values().find((one) => one.id.uuid === peer.id.uuid && one.isOpen);
+    if (next === undefined) return;
+    this.#surplus.delete(next);
+    this.#enter(next);
   };
 }
 
 /** Refusals that a connection the other way, or an end under way, explains. */
 function isRetried(error: RefusedError): boolean {
   return error.refusal === "crossed" || error.refusal === "duplicate";
+}
+
+/** Whether a connection is there and stays: one that is about to be closed by agreement must not be begun with. */
+function isUsable<H extends PeerHandler>(peer: Peer<H> | undefined): peer is Peer<H> {
+  return peer !== undefined && peer.isOpen && peer.leaving === undefined;
 }

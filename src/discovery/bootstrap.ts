@@ -53,7 +53,8 @@ export async function probeRegistry(
       if (isAbsent(error)) return { kind: "absent", addr, error };
       if (error instanceof TimeoutError) {
         if (++silent < probeTries) continue;
-        const text = `${addr} accepts connections but says nothing (${probeTries} tries)`;
+        const silence = error.stage === "dial" ? "does not answer" : "accepts connections but says nothing";
+        const text = `${addr} ${silence} (${probeTries} tries)`;
         return { kind: "occupied", addr, error: new Error(text, { cause: error }) };
       }
       const wait = endedBackoffMs[ended++];

@@ -20,7 +20,7 @@ import { type ActorId, describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import { LocalPortal, portalGroup, RemotePortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
-import { outsideTasks } from "../rpc/task.ts";
+import { ambientTask, outsideTasks } from "../rpc/task.ts";
 import type { PeerInfo, Portal, PortalGroup } from "../rpc/types.ts";
 import {
   type Address,
@@ -265,6 +265,12 @@ async function connectedLinks(registries: Registries, deadline: Deadline): Promi
   }
 }
 
+/** The signal, and that of the task that looks something up: a called function's lookups end with it. */
+function withTask(signal: AbortSignal | undefined): AbortSignal | undefined {
+  const task = ambientTask()?.signal;
+  return task === undefined || signal === undefined ? (signal ?? task) : AbortSignal.any([signal, task]);
+}
+
 /** One lookup: a name, options, and one deadline for all of it. */
 class Lookup {
   readonly #name: string;
@@ -282,11 +288,11 @@ class Lookup {
     this.#runtime = currentRuntime();
     this.#registries = Registries.of(this.#runtime);
     this.#name = name;
-    this.#bounds = options;
-    this.#deadline = new Deadline(options, `lookup of "${name}"`);
+    this.#bounds = { signal: withTask(options.signal), timeout: options.timeout };
+    this.#deadline = new Deadline(this.#bounds, `lookup of "${name}"`);
     this.#registryAddrs = options.registryAddrs?.map(normalizeAddress);
     this.#transports = options.enableTransports;
-    options.signal?.throwIfAborted();
+    this.#bounds.signal?.throwIfAborted();
   }
 
   /** The last registered instance that can be reached. */
@@ -414,7 +420,11 @@ class Lookup {
     }
     for (;;) {
       const links = await connectedLinks(this.#registries, deadline);
-      if (links.length === 0) return await this.#askOwnTable();
+      if (links.length === 0) {
+        const found = await this.#askOwnTable();
+        if (found !== undefined) return found;
+        continue;
+      }
       try {
         const only = links.length === 1 ? links[0] : undefined;
         if (only !== undefined)
@@ -432,13 +442,16 @@ class Lookup {
     }
   }
 
-  /** In a registrar; one that has just taken over may still be waiting for those who were registered before. */
-  async #askOwnTable(): Promise<Instances> {
+  /**
+   * In a registrar; one that has just taken over may still be waiting for those who were registered before. Undefined
+   * when it is none after all: another was faster at binding the addresses.
+   */
+  async #askOwnTable(): Promise<Instances | undefined> {
     const known = this.#known();
     if (known !== undefined) return known;
     const settling = this.#registries.service?.settling;
     if (settling !== undefined) await this.#deadline.race("lookup", settling);
-    return this.#known() ?? [];
+    return this.#registries.isRegistrar ? (this.#known() ?? []) : undefined;
   }
 
   async #askAddress(addr: Address, deadline: Deadline): Promise<Instances> {

@@ -51,6 +51,7 @@ export class RegistrarService {
   #pushes = 0;
   #settling: Promise<void> | undefined;
   #settleTimer: Timer | undefined;
+  #settled: (() => void) | undefined;
   readonly #undo: (() => void)[];
 
   /** Begins to serve. `takeover`: another registrar served before, so misses are held back for a moment. */
@@ -62,9 +63,14 @@ export class RegistrarService {
     runtime.serve(Kind.forget, (session, message) => this.#loseInterest(session, message[1] as string));
     runtime.serve(Kind.report, (session, message) => this.#onReport(session, message[1] as string));
     runtime.dispatcher.serve("registrar", {
-      findActor: (name) => this.#show(this.table.last(checkName(name))),
-      findActors: (name) => this.table.all(checkName(name)).map((entry) => this.#show(entry)),
-      listActors: () => Array.from(this.table.entries(), (entry) => this.#show(entry)),
+      findActor: (name) =>
+        this.#whenFilled(checkName(name), () => this.#show(this.table.last(checkName(name)))),
+      findActors: (name) =>
+        this.#whenFilled(checkName(name), () =>
+          this.table.all(checkName(name)).map((entry) => this.#show(entry)),
+        ),
+      listActors: () =>
+        this.#whenFilled(undefined, () => Array.from(this.table.entries(), (entry) => this.#show(entry))),
       waitForActor: (name) => this.#serveWait(checkName(name)),
     });
     this.#undo = [
@@ -79,7 +85,7 @@ export class RegistrarService {
     for (const undo of this.#undo) undo();
     for (const kind of served) this.#runtime.serve(kind, undefined);
     this.#runtime.dispatcher.unserve("registrar");
-    clearTimeout(this.#settleTimer);
+    this.#settled?.();
     for (const name of Array.from(this.#watchers.keys())) this.#wake(name);
     for (const session of this.#clients.keys()) void session.peer.close("no registrar any more");
   }
@@ -147,10 +153,13 @@ export class RegistrarService {
     const [, id, name, interest] = message as unknown as [number, number, string, boolean];
     this.#requests++;
     if (interest) this.#takeInterest(session, name);
-    const settling = this.table.last(name) === undefined ? this.#settling : undefined;
-    const answer = (): void => session.reply(id, this.table.all(name).map(encodeRegistration));
-    if (settling === undefined) answer();
-    else void settling.then(answer);
+    void this.#whenFilled(name, () => session.reply(id, this.table.all(name).map(encodeRegistration)));
+  }
+
+  /** Answers at once, unless what is asked for may still be on its way back; `undefined` stands for all names. */
+  #whenFilled<T>(name: string | undefined, answer: () => T): T | Promise<T> {
+    const isThere = name !== undefined && this.table.last(name) !== undefined;
+    return this.#settling === undefined || isThere ? answer() : this.#settling.then(answer);
   }
 
   #onReport(session: Session, uuid: string): void {
@@ -257,10 +266,12 @@ export class RegistrarService {
   #settle(): void {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#settling = promise;
-    this.#settleTimer = setTimeout(() => {
+    this.#settled = () => {
+      clearTimeout(this.#settleTimer);
       this.#settling = undefined;
       resolve();
-    }, settleMs);
+    };
+    this.#settleTimer = setTimeout(this.#settled, settleMs);
   }
 }
 

@@ -1,8 +1,11 @@
 /** One stream, many local readers. */
+import { Deadline } from "../deadline.ts";
 import { LaggedError } from "../errors.ts";
 import { ambientTask, inTask, type Task } from "./task.ts";
 
 const defaultCapacity = 64;
+/** How long disposal waits for the source to end. */
+const disposeMs = 3_000;
 
 /** Hands each value of one source to every subscriber. Dispose it to end the source. */
 export interface Broadcast<T> extends AsyncDisposable {
@@ -62,8 +65,9 @@ class Broadcaster<T> implements Broadcast<T> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#finish({});
-    await this.#iterator?.return?.();
-    await this.#reading;
+    const ended = Promise.all([this.#iterator?.return?.(), this.#reading]);
+    // a generator of this process that waits for ever cannot be ended from outside: `return` queues behind its `next`
+    await new Deadline({ timeout: disposeMs }, "end of a broadcast's source").race("stop", ended);
   }
 
   async #read(): Promise<void> {

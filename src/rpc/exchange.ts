@@ -106,8 +106,7 @@ export class Exchange {
   cancel(reason: unknown): void {
     if (this.#outcome !== undefined || this.#cancelled !== undefined) return;
     this.#cancelled = { reason };
-    const text = reason instanceof Error ? reason.message : typeof reason === "string" ? reason : "cancelled";
-    this.#session.cancelRequest(this.#id, text);
+    this.#session.cancelRequest(this.#id, reasonText(reason));
     this.inbox.drop();
     this.inbox.fail(reason);
     this.outbox.close(reason);
@@ -178,4 +177,11 @@ export class Exchange {
     }
     this.#ended.resolve(outcome);
   }
+}
+
+/** The words that the callee hears for a reason. */
+function reasonText(reason: unknown): string {
+  if (reason instanceof ContextCancelledError) return reason.reason ?? "";
+  if (reason instanceof Error) return reason.message;
+  return typeof reason === "string" ? reason : "";
 }

@@ -1,6 +1,7 @@
 /** How a failure in one actor reaches the caller in another: `[relayPath, error]`, the path as identities, origin first. */
 import {
   ActorDiedError,
+  asError,
   ContextCancelledError,
   LimitError,
   NotExposedError,
@@ -38,10 +39,17 @@ export function decodeFailure(form: readonly unknown[], from: ActorId): Error {
     {
       actor: relayPath[0] ?? from,
       remoteName: cause.name,
-      remoteMessage: cause.message,
+      remoteMessage: messageOf(cause),
       remoteStack: cause.stack ?? "",
       relayPath: relayPath.length > 0 ? relayPath : [from],
     },
     { cause },
   );
+}
+
+/** JavaScript gives a `SuppressedError` of its own making no message. */
+function messageOf(error: Error): string {
+  if (error.message !== "" || !(error instanceof SuppressedError)) return error.message;
+  const [last, first] = [error.error, error.suppressed].map((one: unknown) => asError(one).message);
+  return `${last}, after: ${first}`;
 }

@@ -58,6 +58,8 @@ export class Session implements PeerHandler {
   readonly #pending = new Map<number, Pending>();
   readonly #exchanges = new Map<number, Exchange>();
   readonly #served = new Map<number, Served>();
+  /** Resolves at the next end of something that is served. */
+  #servedEnd: PromiseWithResolvers<void> | undefined;
   #lastId = 0;
 
   constructor(peer: Peer<Session>, host: SessionHost) {
@@ -202,6 +204,14 @@ export class Session implements PeerHandler {
   /** Aborts what runs for the peer, without ending the connection. */
   abortTasks(reason: Error): void {
     for (const { task } of Array.from(this.#served.values())) task.abort(reason);
+  }
+
+  /** Resolves when nothing runs for the peer any more, but for `except`: a task cannot wait for its own end. */
+  async tasksEnded(except: Task | undefined): Promise<void> {
+    while (Array.from(this.#served.values()).some(({ task }) => task !== except)) {
+      this.#servedEnd ??= Promise.withResolvers<void>();
+      await this.#servedEnd.promise;
+    }
   }
 
   onMessage(message: Message, bytes: number): void {
@@ -457,6 +467,8 @@ export class Session implements PeerHandler {
   #end(id: number): void {
     const served = this.#served.get(id);
     this.#served.delete(id);
+    this.#servedEnd?.resolve();
+    this.#servedEnd = undefined;
     // a context that is kept beyond its function cannot be used
     if (served?.outbox !== undefined)
       served.outbox.close(new TransportClosedError("the function has returned"));

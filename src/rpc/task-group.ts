@@ -1,4 +1,5 @@
 /** Scopes for local tasks: a group that joins what it started, and a shield for clean-up. After trio. */
+import { checkTimeout, startTimer } from "../deadline.ts";
 import { TimeoutError } from "../errors.ts";
 import { ambientTask, Task } from "./task.ts";
 
@@ -11,6 +12,11 @@ export interface TaskGroup extends AsyncDisposable {
    * error is thrown at the end of the block in any case.
    */
   start<T>(fn: (signal: AbortSignal) => Promise<T>): Promise<T>;
+  /**
+   * Cancels all tasks; the end of the block does not tell of those that only pass the cancel on. A block that throws
+   * does not cancel its group by itself: JavaScript does not tell a disposer why it is called.
+   */
+  cancel(): void;
 }
 
 /**
@@ -28,6 +34,8 @@ class Group implements TaskGroup {
   readonly #running = new Set<Promise<unknown>>();
   readonly #errors: unknown[] = [];
   readonly #undo: (() => void)[] = [];
+  /** The reason of a cancel by the group's owner. */
+  #cancelled: Error | undefined;
 
   constructor(signal: AbortSignal | undefined) {
     const outer = ambientTask();
@@ -59,6 +67,11 @@ class Group implements TaskGroup {
     return running;
   }
 
+  cancel(): void {
+    this.#cancelled = new Error("the task group was cancelled");
+    this.#task.abort(this.#cancelled);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     // a task may start others while it is waited for
     while (this.#running.size > 0) await Promise.all(this.#running);
@@ -69,6 +82,7 @@ class Group implements TaskGroup {
   }
 
   #onError(error: unknown): void {
+    if (this.#cancelled !== undefined && error === this.#cancelled) return;
     if (this.#task.aborted && error === this.#task.reason) {
       // the cancel that came from outside is told once; the one that a failure caused is told as the failure
       if (!this.#errors.includes(error)) this.#errors.push(error);
@@ -89,24 +103,28 @@ export async function shield<T>(
   fn: (signal: AbortSignal) => Promise<T>,
   options: { readonly timeout: number },
 ): Promise<T> {
-  if (!(options.timeout >= 0)) {
-    throw new RangeError(`timeout must be a number of milliseconds from 0, got ${String(options.timeout)}`);
-  }
+  checkTimeout(options.timeout ?? Number.NaN); // without types it may be missing
   const task = new Task(ambientTask()?.caller);
   const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => {
-      const error = new TimeoutError("stop", `shielded work took longer than ${options.timeout} ms`);
-      task.abort(error);
-      reject(error);
-    },
-    Math.min(options.timeout, 0x7fff_ffff),
-  );
-  const work = task.run(async () => await fn(task.signal));
-  work.catch(() => {}); // after a timeout nobody waits for it
+  const timer = startTimer(options.timeout, () => {
+    const error = new TimeoutError("stop", `shielded work took longer than ${options.timeout} ms`);
+    task.abort(error);
+    reject(error);
+  });
+  const work = Promise.race([task.run(async () => await fn(task.signal)), promise]);
+  // an actor that ends waits for it
+  shields.add(work);
   try {
-    return await Promise.race([work, promise]);
+    return await work;
   } finally {
     clearTimeout(timer);
+    shields.delete(work);
   }
+}
+
+const shields = new Set<Promise<unknown>>();
+
+/** Resolves when no shielded work runs in this process; each has its own bound. */
+export async function shieldsEnded(): Promise<void> {
+  while (shields.size > 0) await Promise.allSettled(shields);
 }

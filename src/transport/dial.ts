@@ -48,15 +48,22 @@ export async function dial(link: SocketLink, target: Target, deadline: Deadline)
       },
     } satisfies Bun.SocketHandler<SocketLink>,
   };
-  const opened = Bun.connect<SocketLink>(options as Bun.UnixSocketOptions<SocketLink>);
+  const open = async (): Promise<void> => {
+    try {
+      await Bun.connect<SocketLink>(options as Bun.UnixSocketOptions<SocketLink>);
+    } catch (error) {
+      const code = systemCode(error);
+      const why = refusals[code] ?? asError(error).message;
+      const text = `cannot connect to ${link.remote}: ${why}${code ? ` (${code})` : ""}`;
+      throw new TransportClosedError(text, { cause: error });
+    }
+  };
   try {
-    await deadline.race("dial", opened);
+    // only what the system says is wrapped: an abort and a timeout come out as themselves
+    await deadline.race("dial", open());
   } catch (error) {
     link.abort();
-    const code = systemCode(error);
-    if (code === "") throw error;
-    const why = refusals[code] ?? asError(error).message;
-    throw new TransportClosedError(`cannot connect to ${link.remote}: ${why} (${code})`, { cause: error });
+    throw error;
   }
   return link;
 }

@@ -10,6 +10,9 @@ import { logger } from "../log.ts";
 const log = logger("transport");
 const sharedNow = 1 | 4; // LOCK_SH | LOCK_NB
 const exclusiveNow = 2 | 4; // LOCK_EX | LOCK_NB
+const unlock = 8; // LOCK_UN
+/** How often to try a lock that only lookers hold, with 1 ms between: each has it for microseconds, if it runs. */
+const triesPastLookers = 200;
 
 export interface PathLock {
   /** Removes the lock's file and lets go. */
@@ -44,7 +47,7 @@ export function lockPath(path: string): PathLock | undefined {
   flock ??= loadFlock();
   for (;;) {
     const fd = openSync(path, "a", 0o600);
-    if (flock(fd, exclusiveNow) !== 0) {
+    if (!takeLock(flock, fd)) {
       closeSync(fd);
       return undefined;
     }
@@ -59,6 +62,17 @@ export function lockPath(path: string): PathLock | undefined {
     }
     closeSync(fd);
   }
+}
+
+/** A lock that can be shared, but not taken, is held by somebody who asks `isLocked`. */
+function takeLock(lock: Flock, fd: number): boolean {
+  for (let tries = 0; tries < triesPastLookers; tries++) {
+    if (lock(fd, exclusiveNow) === 0) return true;
+    if (lock(fd, sharedNow) !== 0) return false;
+    lock(fd, unlock);
+    Bun.sleepSync(1);
+  }
+  return false;
 }
 
 /** Whether a live process holds the lock at `path`. Creates nothing. */

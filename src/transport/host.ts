@@ -28,9 +28,12 @@ export function interfaceAddresses(): Set<string> {
   return found;
 }
 
-/** Whether `host`, as it stands in a tcp address, means this machine wherever it is read. */
+/**
+ * Whether `host`, as it stands in a tcp address, means this machine wherever it is read. An ipv4 peer of an ipv6 listener
+ * has its address behind `::ffff:`.
+ */
 export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
+  return host === "localhost" || host === "::1" || /^(?:::ffff:)?127\.\d+\.\d+\.\d+$/.test(host);
 }
 
 /** Whether `host` is the address that stands for all interfaces. */

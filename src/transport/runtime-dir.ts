@@ -147,7 +147,7 @@ export function sweepSockets(dir: string): string[] {
   for (const name of readdirSync(dir)) {
     const pid = socketOwner(name);
     if (pid === undefined || isProcessAlive(pid)) continue;
-    rmSync(join(dir, name), { force: true });
+    for (const left of [name, `${name}.lock`]) rmSync(join(dir, left), { force: true });
     swept.push(name);
   }
   if (swept.length > 0) log.info?.(`swept ${swept.length} socket files of dead processes from ${dir}`);

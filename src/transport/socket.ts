@@ -12,7 +12,7 @@ import type { Link, LinkEnd, LinkReader } from "./transport.ts";
 
 const log = logger("transport");
 
-/** How long an orderly close waits for the peer's end before it lets go. */
+/** How long an orderly close waits without progress, for the peer to read or to end, before it lets go. */
 const closeTimeoutMs = 1_000;
 
 type BunSocket = Socket<SocketLink>;
@@ -52,14 +52,16 @@ export class SocketLink implements Link {
 
   write(bytes: Uint8Array, start: number, end: number, stable: boolean): void {
     const socket = this.#socket;
-    if (socket === undefined || this.#end !== undefined || this.#shut) return;
+    // nothing to send is nothing to queue: a write of 0 bytes would look like a kernel that takes none
+    if (socket === undefined || this.#end !== undefined || this.#shut || end === start) return;
     let from = start;
     if (this.#queue.length === 0) {
       this.writes++;
       const taken = socket.write(bytes, start, end - start);
       if (taken >= end - start) return;
-      // negative: the peer is gone, and the close handler will say so; the queue is dropped there
-      if (taken > 0) from += taken;
+      // the peer takes nothing any more; the close handler says so when all that it sent before has been read
+      if (taken < 0) return;
+      from += taken;
     }
     this.#queue.push(stable ? bytes.subarray(from, end) : copyOf(bytes, from, end));
     this.#queuedBytes += end - from;
@@ -75,10 +77,7 @@ export class SocketLink implements Link {
     if (this.#end !== undefined || this.#socket === undefined) return;
     if (this.#closing === undefined) {
       this.#closing = Promise.withResolvers<void>();
-      this.#closeTimer = setTimeout(() => {
-        log.debug?.(`${this.remote}: no end from the peer in ${closeTimeoutMs} ms, closing`);
-        this.#finish({ kind: "closed" });
-      }, closeTimeoutMs);
+      this.#boundClosing();
       this.#shutdownWhenDrained();
     }
     await this.#closing.promise;
@@ -94,6 +93,15 @@ export class SocketLink implements Link {
 
   resume(): void {
     this.#socket?.resume();
+  }
+
+  /** Begins the wait for a sign of the peer anew. */
+  #boundClosing(): void {
+    clearTimeout(this.#closeTimer);
+    this.#closeTimer = setTimeout(() => {
+      log.debug?.(`${this.remote}: ${this.#queuedBytes} B not taken, or no end, in ${closeTimeoutMs} ms`);
+      this.#finish({ kind: "closed" });
+    }, closeTimeoutMs);
   }
 
   #shutdownWhenDrained(): void {
@@ -150,8 +158,14 @@ export class SocketLink implements Link {
       const next = this.#queue[0]!;
       this.writes++;
       const taken = socket.write(next);
-      if (taken <= 0) return;
+      if (taken === 0) return;
+      if (taken < 0) {
+        this.#queue = [];
+        this.#queuedBytes = 0;
+        break;
+      }
       this.#queuedBytes -= taken;
+      if (this.#closing !== undefined) this.#boundClosing();
       if (taken < next.length) {
         this.#queue[0] = next.subarray(taken);
         return;
@@ -210,6 +224,7 @@ export const socketHandlers: Omit<SocketHandler<SocketLink>, "open"> = {
     socket.data?.onClosed(error);
   },
   error(socket, error) {
-    socket.data?.onClosed(error);
+    // a handler threw, and Bun leaves the socket open
+    socket.data?.abort(asError(error));
   },
 };

@@ -1,5 +1,5 @@
 /** Unix sockets. */
-import { chmodSync, existsSync, lstatSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 
 import { Deadline, sleep } from "../deadline.ts";
@@ -25,11 +25,8 @@ export const unixTransport: TransportDriver<ParsedUnixAddress> = {
     } catch (error) {
       throw new AddressError(listenFault(path, error), { cause: error });
     }
-    // a name that holds our pid is ours alone; any other may be wanted by several processes at once
-    if (socketOwner(path) === process.pid) {
-      rmSync(path, { force: true });
-      return listenAt(address, onLink, undefined);
-    }
+    // a free name that holds our pid is ours alone; any other may be wanted by several processes at once
+    if (socketOwner(path) === process.pid && !existsSync(path)) return listenAt(address, onLink, undefined);
     const lock = takeLock(path);
     try {
       await evictStale(path);
@@ -88,6 +85,7 @@ async function evictStale(path: string): Promise<void> {
   if (!existsSync(path)) return;
   if (!lstatSync(path).isSocket())
     throw new AddressError(`cannot listen on ${path}: it is there, and is no socket`);
+  if (isListenedAt(path)) throw inUse(path);
   const link = new SocketLink(path, false);
   try {
     for (const wait of [0, ...busyBackoffMs.slice(0, 3)]) {
@@ -106,6 +104,17 @@ async function evictStale(path: string): Promise<void> {
     link.abort();
   }
   rmSync(path, { force: true });
+}
+
+/**
+ * Whether the kernel lists a listener at the path; where it does not tell, false. A listener that it lists may refuse
+ * all the same, while its backlog is full.
+ */
+function isListenedAt(path: string): boolean {
+  if (process.platform !== "linux") return false;
+  // "num: references protocol flags type state inode path"; the flag says that it listens
+  const lines = readFileSync("/proc/net/unix", "utf8").split("\n");
+  return lines.some((line) => line.endsWith(` ${path}`) && line.split(" ")[3] === "00010000");
 }
 
 function listenAt(

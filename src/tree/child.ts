@@ -66,6 +66,8 @@ async function connectToParent(runtime: Runtime, init: ChildInit): Promise<Peer<
   const parent = await runtime.peers.connect(target, deadline);
   void parent.closed.then(({ reason }) => {
     log.info?.(`the parent is gone (${reason})`);
+    // a parent that still lives must not take this for a good end
+    if (reason !== "peer-closed" && !runtime.signal.aborted) process.exitCode = failedCode;
     // no code of the user can hold this up: a child does not outlive its parent
     setTimeout(
       () => process.exit(failedCode),

@@ -60,6 +60,12 @@ export async function openActorCluster<M = unknown>(options: {
   }
 }
 
+/** Lazily: the items may be endless, and end by an error. */
+function* numbered(items: Iterable<unknown>): Generator<[number, unknown], void, undefined> {
+  let at = 0;
+  for (const item of items) yield [at++, item];
+}
+
 async function mapOver<M>(
   portals: readonly Portal<M>[],
   fn: string,
@@ -69,7 +75,7 @@ async function mapOver<M>(
   outer?.throwIfAborted();
   const failed = new AbortController();
   const signal = outer === undefined ? failed.signal : AbortSignal.any([outer, failed.signal]);
-  const queue = Array.from(items).entries();
+  const queue = numbered(items);
   const results: unknown[] = [];
   const work = async (portal: Portal<M>): Promise<void> => {
     const run = portal.with({ signal }).run as Record<string, (item: unknown) => Promise<unknown>>;

@@ -221,7 +221,11 @@ export class ChildProcess {
   }
 
   #hung(timeoutMs: number): SpawnError {
-    const cause = new TimeoutError("wait", `not ready after ${timeoutMs} ms`);
+    const where = this.init.registryAddrs.join(", ");
+    const cause = new TimeoutError(
+      "wait",
+      `not ready after ${timeoutMs} ms: modules loaded, and registered at ${where}`,
+    );
     return new SpawnError(`actor "${this.id.name}" did not start: ${cause.message}${this.#quoted()}`, {
       cause,
     });

@@ -1,13 +1,13 @@
 /**
- * The only file that knows msgpack: messages to bytes and back, on msgpackr.
+ * Messages to bytes, on msgpackr, which no other file knows; `decode.ts` is the way back.
  *
  * Encoding goes straight into the buffer of a `Batch`, each frame right behind the one before, with its length in
  * front; what a batch holds leaves in one write. A `LargeBinary` is not copied: the batch is cut there, and the
  * caller's memory goes out between the two parts.
  */
-import { addExtension, Packr, RESERVE_START_SPACE, REUSE_BUFFER_MODE, Unpackr } from "msgpackr/pack";
+import { addExtension, Packr, RESERVE_START_SPACE, REUSE_BUFFER_MODE } from "msgpackr/pack";
 
-import { asError, EncodeError, FrameError, LimitError } from "../errors.ts";
+import { asError, EncodeError, LimitError } from "../errors.ts";
 import { headerBytes, writeLength } from "./frame.ts";
 
 /** From this size on, in bytes, a binary value is written from the caller's memory instead of being copied. */
@@ -41,7 +41,6 @@ const options = { useRecords: false, mapsAsObjects: true, moreTypes: false, useT
 const packr = new Packr(options);
 /** msgpackr's fast map header has 16 bits; this one is for the rare object with more keys than that. */
 const widePackr = new Packr({ ...options, variableMapSize: true });
-const unpackr = new Unpackr(options);
 
 let cuts: Cut[] = [];
 
@@ -63,6 +62,8 @@ addExtension({
 } as never);
 
 const pool: Uint8Array[] = [];
+/** What msgpackr is left with after each message: a buffer of its usual size that is full. */
+const spent = Buffer.allocUnsafeSlow(8_192);
 
 function newBuffer(): Uint8Array {
   return Buffer.allocUnsafeSlow(bufferBytes);
@@ -204,24 +205,9 @@ function pack(
     }
     throw new EncodeError(`message cannot be encoded: ${reason}`, { cause: error });
   } finally {
-    // msgpackr's state is shared by the process: at the end of a buffer, its next user gets one of its own
-    cursor.position = buffer.length;
-  }
-}
-
-const range = { start: 0, end: 0 };
-
-/**
- * The one msgpack value in `source[start..end)`. Binary values in it are views of `source`.
- *
- * @throws {FrameError} when the bytes are not exactly one value
- */
-export function decode(source: Uint8Array, start: number, end: number): unknown {
-  range.start = start;
-  range.end = end;
-  try {
-    return unpackr.unpack(source, range);
-  } catch (error) {
-    throw new FrameError(`frame of ${end - start} B is not one msgpack value`, { cause: error });
+    // msgpackr's state is shared by the process: at the end of a buffer, its next user gets one of its own. Not of
+    // the buffer it was filling just now: that may be a large one, with room behind the message
+    packer.useBuffer(spent);
+    cursor.position = spent.length;
   }
 }

@@ -5,11 +5,13 @@
  * and those that the program registered; every other name becomes a plain `Error` that carries it.
  */
 import * as errors from "../errors.ts";
+import { setOwn } from "./decode.ts";
 import { isPlain } from "./plain.ts";
 
-/** How many causes and members deep an error is carried. */
+/** How many causes and members deep an error is carried, and how many there may be in all: members may form cycles. */
 const maxErrorDepth = 16;
-const maxMembers = 100;
+const maxErrors = 256;
+const maxMessageChars = 65_536;
 const maxStackChars = 16_384;
 
 type ErrorClass = abstract new (...args: never[]) => Error;
@@ -52,63 +54,71 @@ export function registerError(cls: ErrorClass): void {
 }
 
 /** The wire form of any thrown value. Total: it never throws. */
-export function encodeError(thrown: unknown, depth = 0): unknown[] {
-  if (!(thrown instanceof Error))
-    return ["Error", describe(thrown), "", isPlain(thrown) ? [thrown] : null, null, null];
-  try {
-    const deeper = depth < maxErrorDepth;
-    const cause: unknown = thrown.cause;
-    const carried =
-      cause instanceof Error
-        ? deeper
-          ? encodeError(cause, depth + 1)
-          : null
-        : isPlain(cause) && cause !== undefined
-          ? [cause]
-          : null;
-    const members =
-      deeper &&
-      membersOf(thrown)
-        ?.slice(0, maxMembers)
-        .map((member) => encodeError(member, depth + 1));
-    return [
-      nameOf(thrown),
-      String(thrown.message),
-      String(thrown.stack ?? "").slice(0, maxStackChars),
-      carried,
-      members || null,
-      fieldsOf(thrown),
-    ];
-  } catch (fault) {
-    // a getter of a hostile or broken error class threw
-    return ["Error", `an error that cannot be read: ${describe(fault)}`, "", null, null, null];
+export function encodeError(thrown: unknown): unknown[] {
+  return encodeAt(thrown, 0, { left: maxErrors });
+}
+
+function encodeAt(thrown: unknown, depth: number, budget: { left: number }): unknown[] {
+  if (!isError(thrown)) {
+    return ["Error", describe(thrown), "", unlessThrows(() => plainOf(thrown), null), null, null];
   }
+  const nested = (inner: unknown): unknown[] | undefined =>
+    depth < maxErrorDepth && budget.left-- > 0 ? encodeAt(inner, depth + 1, budget) : undefined;
+  // any of these may be a getter of a broken or hostile class; the others still tell what happened
+  return [
+    unlessThrows(() => nameOf(thrown), "Error"),
+    unlessThrows(() => String(thrown.message).slice(0, maxMessageChars), "a message that cannot be read"),
+    unlessThrows(() => String(thrown.stack ?? "").slice(0, maxStackChars), ""),
+    unlessThrows(
+      () => (thrown.cause instanceof Error ? nested(thrown.cause) : plainOf(thrown.cause)),
+      null,
+    ) ?? null,
+    unlessThrows(
+      () =>
+        membersOf(thrown)
+          ?.map(nested)
+          .filter((form) => form !== undefined),
+      null,
+    ) ?? null,
+    unlessThrows(() => fieldsOf(thrown), null),
+  ];
+}
+
+function isError(thrown: unknown): thrown is Error {
+  return unlessThrows(() => thrown instanceof Error, false);
+}
+
+function unlessThrows<T>(read: () => T, otherwise: T): T {
+  try {
+    return read();
+  } catch {
+    return otherwise;
+  }
+}
+
+/** The value in an array, so that it cannot be taken for an error, where it can cross just as it is. */
+function plainOf(value: unknown): [unknown] | null {
+  return value !== undefined && isPlain(value) ? [value] : null;
 }
 
 /** The error that `encodeError` described; a plain `Error` when the form is malformed. */
 export function decodeError(form: unknown): Error {
   if (!Array.isArray(form)) return new Error(`malformed error from a peer: ${describe(form)}`);
-  const [name, message, stack, cause, members, fields] = form as unknown[];
+  const [name, text, stack, cause, members, fields] = form as unknown[];
   const className = typeof name === "string" ? name : "Error";
-  const known = classes.get(className);
-  const error = Object.create((known ?? Error).prototype as object) as Error;
-  // a native error has the stack machinery that Object.create alone lacks: take a real one where nothing is special
-  const made = known === undefined || builtIn.includes(known) ? nativeError(known) : error;
-  hidden(made, "message", String(message));
+  const message = typeof text === "string" ? text : "";
+  const known = classes.get(className) ?? Error;
+  // a real error, which Object.create would not make: runtimes and tools tell by more than the prototype
+  const made = known === AggregateError ? new AggregateError([]) : new Error();
+  Object.setPrototypeOf(made, known.prototype as object);
+  hidden(made, "message", message);
   if (made.name !== className) hidden(made, "name", className);
-  hidden(
-    made,
-    "stack",
-    typeof stack === "string" && stack !== "" ? stack : `${className}: ${String(message)}`,
-  );
+  hidden(made, "stack", typeof stack === "string" && stack !== "" ? stack : `${className}: ${message}`);
   if (Array.isArray(cause))
     hidden(made, "cause", isErrorForm(cause) ? decodeError(cause) : (cause as unknown[])[0]);
   if (Array.isArray(members)) putMembers(made, members.map(decodeError));
   if (typeof fields === "object" && fields !== null) {
-    for (const [field, value] of Object.entries(fields)) {
-      if (!reserved.has(field))
-        Object.defineProperty(made, field, { value, enumerable: true, configurable: true, writable: true });
-    }
+    for (const [field, value] of Object.entries(fields)) if (!reserved.has(field)) setOwn(made, field, value);
   }
   return made;
 }
@@ -118,15 +128,10 @@ const reserved: ReadonlySet<string> = new Set([
   "stack",
   "cause",
   "errors",
+  "name",
   "__proto__",
   "constructor",
 ]);
-
-function nativeError(known: ErrorClass | undefined): Error {
-  if (known === AggregateError) return new AggregateError([]);
-  if (known === SuppressedError) return new SuppressedError(undefined, undefined);
-  return new ((known ?? Error) as new () => Error)();
-}
 
 /** What `membersOf` took, put back. */
 function putMembers(error: Error, members: Error[]): void {
@@ -150,25 +155,25 @@ function nameOf(error: Error): string {
   const made: unknown = error.constructor?.name;
   // a registered class is found by its class name, whatever its `name` property says
   if (typeof made === "string" && classes.get(made) === error.constructor) return made;
-  return typeof error.name === "string" && error.name !== "" ? error.name : "Error";
+  if (typeof error.name !== "string" || error.name === "") return "Error";
+  // a class that sets no name of its own is told by its constructor's
+  return error.name === "Error" && typeof made === "string" && made !== "" ? made : error.name;
 }
 
 function membersOf(error: Error): unknown[] | undefined {
-  if (error instanceof AggregateError) return error.errors;
+  if (error instanceof AggregateError) return Array.isArray(error.errors) ? error.errors : undefined;
   if (error instanceof SuppressedError) return [error.error, error.suppressed];
   return undefined;
 }
 
 function fieldsOf(error: Error): Record<string, unknown> | null {
   const fields: Record<string, unknown> = {};
-  let some = false;
   for (const key of Object.keys(error)) {
-    const value: unknown = (error as unknown as Record<string, unknown>)[key];
-    if (reserved.has(key) || key === "name" || !isPlain(value) || value === undefined) continue;
-    fields[key] = value;
-    some = true;
+    if (reserved.has(key)) continue;
+    const plain = unlessThrows(() => plainOf((error as unknown as Record<string, unknown>)[key]), null);
+    if (plain !== null) [fields[key]] = plain;
   }
-  return some ? fields : null;
+  return Object.keys(fields).length > 0 ? fields : null;
 }
 
 function describe(thrown: unknown): string {

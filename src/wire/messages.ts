@@ -104,11 +104,16 @@ export function checkMessage(value: unknown): Message {
     throw new FrameError(`a message must be an array, got ${value === null ? "null" : typeof value}`);
   }
   const kind: unknown = value[0];
-  const shape = typeof kind === "number" ? shapes[kind] : undefined;
-  if (shape === undefined) throw new FrameError(`unknown message kind ${String(kind)}`);
+  if (typeof kind !== "number") throw new FrameError(`a message kind must be a number, got ${typeof kind}`);
+  const shape = shapes[kind];
+  if (shape === undefined) throw new FrameError(`unknown message kind ${kind}`);
+  // another version may have other fields behind it; the handshake says so to the peer
+  if (kind === Kind.hello && typeof value[1] === "number" && value[1] !== protocolVersion) {
+    return value as unknown as Message;
+  }
   for (let at = 0; at < shape.length; at++) {
     if (!fits(shape.charCodeAt(at), value[at + 1])) {
-      throw new FrameError(`field ${at + 1} of a message of kind ${String(kind)} is malformed`);
+      throw new FrameError(`field ${at + 1} of a message of kind ${kind} is malformed`);
     }
   }
   return value as unknown as Message;

@@ -7,6 +7,7 @@
  */
 import { EncodeError, FrameError } from "../errors.ts";
 import { LargeBinary, largeBinaryBytes } from "./codec.ts";
+import { setOwn } from "./decode.ts";
 import { decodeError, encodeError } from "./error-values.ts";
 import { fitsInt64, isPlain, maxDepth } from "./plain.ts";
 
@@ -170,26 +171,23 @@ function reviveTagged(form: unknown[]): unknown {
     case Tag.object:
       return reviveObject(items());
     default:
-      throw new FrameError(`unknown tag ${String(form[0])} in a value in rich form`);
+      throw new FrameError(
+        `unknown tag ${typeof form[0] === "number" ? form[0] : typeof form[0]} in rich form`,
+      );
   }
 }
 
 function reviveObject(flat: unknown[]): object {
   const record = {};
   for (const [key, value] of pairs(flat)) {
-    // plain assignment of "__proto__" would set the prototype
-    Object.defineProperty(record, String(key), {
-      value,
-      enumerable: true,
-      configurable: true,
-      writable: true,
-    });
+    if (typeof key !== "string") throw new FrameError(`a ${typeof key} as a key in rich form`);
+    setOwn(record, key, value);
   }
   return record;
 }
 
 function pairs(flat: unknown[]): [unknown, unknown][] {
-  if (flat.length % 2 !== 0) throw new FrameError("a key without a value in a value in rich form");
+  if (flat.length % 2 !== 0) throw new FrameError("a key without a value in rich form");
   const out: [unknown, unknown][] = [];
   for (let at = 0; at < flat.length; at += 2) out.push([flat[at], flat[at + 1]]);
   return out;

@@ -19,6 +19,7 @@ import {
   RuntimeExistsError,
   toMultiaddr,
 } from "../../src/index.ts";
+import { lockPath } from "../../src/transport/flock.ts";
 import { freePort, until, World } from "../support/world.ts";
 
 /** What an open fails with. */
@@ -244,6 +245,21 @@ describe("openRootActor", () => {
     expect(existsSync(join(world.dir, "ghost@4194304.sock"))).toBeFalse();
     expect(existsSync(kept!.slice("unix://".length))).toBeTrue();
     expect(existsSync(join(world.dir, "keep"))).toBeTrue();
+  });
+
+  test("looks again when somebody binds an address between the probe and the bind, for a while", async () => {
+    await using world = new World();
+    // who holds the lock is about to bind, or serves: the socket is not there yet
+    const lock = lockPath(`${world.unix.slice("unix://".length)}.lock`)!;
+    try {
+      const error = await failure(openRootActor(world.options));
+      expect(error).toBeInstanceOf(RegistryUnavailableError);
+      expect(error.message).toContain(world.unix);
+    } finally {
+      lock.release();
+    }
+    await using actor = await openRootActor(world.options);
+    expect(actor.isRegistrar).toBeTrue();
   });
 
   test("is one to a process", async () => {

@@ -1,8 +1,11 @@
 import { describe, expect, test } from "bun:test";
 
-import { currentActor, openNursery, openRootActor } from "../../src/index.ts";
+import { currentActor, openNursery, openRootActor, queryActor } from "../../src/index.ts";
 import { NameCache } from "../../src/discovery/cache.ts";
 import type { Registration } from "../../src/discovery/registration.ts";
+import { hostId } from "../../src/transport/host.ts";
+import { Kind } from "../../src/wire/messages.ts";
+import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { until, World } from "../support/world.ts";
 
 const service = new URL("../fixtures/service.ts", import.meta.url);
@@ -94,13 +97,91 @@ describe("lookup cache", () => {
     const hub = await world.actor("hub");
     await using actor = await openRootActor({ ...world.options, name: "asker" });
     const target = await world.actor("target");
-    const { queryActor } = await import("../../src/index.ts");
     expect((await queryActor("target")).id?.name).toBe("target");
     expect((await queryActor("target")).registry).toBeNull();
     await Promise.all([hub.kill(), target.kill()]);
     await until(() => actor.stats().peers === 0);
     // the name is gone with the table that knew it; whoever takes over is asked anew
     expect((await queryActor("target", { timeout: 5_000 })).id).toBeNull();
+  });
+});
+
+describe("a registrar's pushes", () => {
+  const addr = "tcp://127.0.0.1:1";
+  const form = (uuid: string): unknown[] => [uuid, 1, hostId(), [addr], 1];
+
+  test("a change behind the answer in the same chunk is not lost", async () => {
+    await using hub = new RawRegistrar();
+    await using actor = await openRootActor({ registryAddrs: [hub.addr] });
+    hub.onLookup = (peer, [, id, name]) =>
+      peer.send(
+        [Kind.result, id, [form("first")]],
+        [Kind.added, name, form("second")],
+        [Kind.removed, name, "first", 3],
+      );
+    expect((await queryActor("busy")).id?.uuid).toBe("first");
+    expect((await queryActor("busy")).id?.uuid).toBe("second");
+    expect(actor.stats().lookups).toEqual({ requests: 1, hits: 1, pushes: 2 });
+  });
+
+  test("lookups of a name at once share one request, and an unknown name's change is no answer", async () => {
+    await using hub = new RawRegistrar();
+    await using actor = await openRootActor({ registryAddrs: [hub.addr] });
+    const asked: unknown[] = [];
+    hub.onLookup = (peer, [, id, name]) => {
+      asked.push(name);
+      peer.send([Kind.added, "other", form("pushed")], [Kind.result, id, []]);
+    };
+    const found = await Promise.all(Array.from({ length: 10 }, () => queryActor("some")));
+    expect(found.map(({ id }) => id)).toEqual(Array(10).fill(null));
+    expect((await queryActor("other")).id).toBeNull();
+    expect(asked).toEqual(["some", "other"]);
+    expect(actor.stats().lookups.requests).toBe(2);
+  });
+
+  test("go to those who are interested and still there, each once", async () => {
+    await using world = new World();
+    await using registrar = await openRootActor(world.options);
+    const { pushes } = registrar.stats().registrar!;
+    await using stays = await RawPeer.connect(world.tcp, { name: "stays" });
+    {
+      await using leaves = await RawPeer.connect(world.tcp, { name: "leaves" });
+      for (const peer of [stays, leaves]) {
+        await peer.take(Kind.hello);
+        peer.send([Kind.lookup, 1, "name", true], [Kind.lookup, 2, "name", true]);
+        await peer.take(Kind.result);
+        await peer.take(Kind.result);
+      }
+    }
+    await until(() => registrar.stats().peers === 1);
+    await using peer = await RawPeer.connect(world.tcp, { name: "name", uuid: "u" });
+    await peer.take(Kind.hello);
+    peer.send([Kind.register, 1, [addr]], [Kind.register, 2, []], [Kind.unregister, 3]);
+    const [, name, [uuid]] = (await stays.take(Kind.added)) as unknown as [number, string, unknown[]];
+    expect([name, uuid]).toEqual(["name", "u"]);
+    await stays.take(Kind.added);
+    expect((await stays.take(Kind.removed)).slice(1, 3)).toEqual(["name", "u"]);
+    expect(registrar.stats().registrar!.pushes - pushes).toBe(3);
+    stays.send([Kind.forget, "name"]);
+    stays.send([Kind.ping, 1]);
+    await stays.take(Kind.pong);
+    peer.send([Kind.register, 4, [addr]]);
+    await peer.take(Kind.result);
+    await peer.take(Kind.result);
+    expect(registrar.stats().registrar!.pushes - pushes).toBe(3);
+  });
+
+  test("leave before the change is acknowledged", async () => {
+    await using world = new World();
+    await using _registrar = await openRootActor(world.options);
+    // one connection, so that the order is to be seen
+    await using peer = await RawPeer.connect(world.tcp, { name: "name" });
+    await peer.take(Kind.hello);
+    peer.send([Kind.lookup, 1, "name", true], [Kind.register, 2, []], [Kind.unregister, 3]);
+    while (peer.received.length < 6) await peer.take();
+    expect(
+      peer.received.slice(1).map(([kind, id]) => (kind === Kind.result ? `result ${String(id)}` : kind)),
+    ).toEqual(["result 1", Kind.added, "result 2", Kind.removed, "result 3"]);
   });
 });
 

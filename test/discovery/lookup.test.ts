@@ -17,6 +17,8 @@ import {
   TimeoutError,
   waitForActor,
 } from "../../src/index.ts";
+import { Kind } from "../../src/wire/messages.ts";
+import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { freePort, until, World } from "../support/world.ts";
 
 const service = new URL("../fixtures/service.ts", import.meta.url);
@@ -211,6 +213,34 @@ describe("waitForActor", () => {
     expect(error).toBeInstanceOf(TimeoutError);
     expect((error as TimeoutError).stage).toBe("wait");
     expect(actor.stats()).toMatchObject({ callsInFlight: 0, peers: 0 });
+  });
+
+  test("passes over an instance that cannot be reached, and waits for the next", async () => {
+    await using world = new World();
+    await using registrar = await openRootActor(world.options);
+    const asker = await world.actor("asker");
+    const waiting = asker.run(async ({ furrow }) => (await furrow.waitForActor("ghost")).id.uuid);
+    await until(() => registrar.stats().registrar!.requests === 1);
+    await using ghost = await RawPeer.connect(world.tcp, { name: "ghost" });
+    await ghost.take(Kind.hello);
+    ghost.send([Kind.register, 1, [`tcp://127.0.0.1:${freePort()}`]]);
+    await ghost.take(Kind.result);
+    const next = await world.actor("ghost");
+    expect(await waiting).toBe(await next.run(({ furrow }) => furrow.currentActor().uuid));
+  });
+
+  test("in a named registry fails with RegistryUnavailableError when that is gone", async () => {
+    const hub = new RawRegistrar();
+    const waiting = Promise.withResolvers<void>();
+    hub.onLookup = (peer, [, id]) => {
+      peer.send([Kind.result, id, []]);
+      waiting.resolve();
+    };
+    await using _actor = await openRootActor({ registryAddrs: [hub.addr] });
+    const failed = failure(waitForActor("never", { registryAddr: hub.addr }));
+    await waiting.promise;
+    await hub[Symbol.asyncDispose]();
+    expect(await failed).toBeInstanceOf(RegistryUnavailableError);
   });
 
   test("goes on through the loss of the registrar", async () => {

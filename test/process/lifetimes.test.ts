@@ -1,30 +1,44 @@
 /** No process outlives the scope that started it, whatever dies first. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 
-import { ActorDiedError, findActor, openNursery, openRootActor } from "../../src/index.ts";
+import { currentRuntime } from "../../src/actor/current.ts";
+import {
+  ActorDiedError,
+  TransportClosedError,
+  ContextCancelledError,
+  findActor,
+  openNursery,
+  openRootActor,
+  type Portal,
+} from "../../src/index.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
+import { Kind } from "../../src/wire/messages.ts";
+import { RawRegistrar } from "../support/raw-peer.ts";
 import { type Program, until, World } from "../support/world.ts";
 
 const service = new URL("../fixtures/service.ts", import.meta.url);
 type Service = typeof import("../fixtures/service.ts");
+const stubborn = new URL("../fixtures/stubborn.ts", import.meta.url).href;
+type Stubborn = typeof import("../fixtures/stubborn.ts");
 
 /** Starts a child and a grandchild below the program's root; returns their pids. */
-async function grow(program: Program, busy = false): Promise<number[]> {
+async function grow(program: Program, busy?: "child" | "grandchild"): Promise<number[]> {
   return await program.run(
     async ({ furrow, keep, args }) => {
       const nursery = await furrow.openNursery();
       keep["nursery"] = nursery;
       const child = await nursery.startActor<Service>("child", { module: args[0] as string });
       const grandchild = await child.run.startChild("grandchild");
-      if (args[1] === true) {
-        const portal = await furrow.findActor<Service>("grandchild", { raiseOnNone: true });
+      if (args[1] !== null) {
+        const portal = await furrow.findActor<Service>(args[1] as string, { raiseOnNone: true });
         portal.run.spin().catch(() => {});
       }
       return [child.id.pid, grandchild];
     },
     service.href,
-    busy,
+    busy ?? null,
   );
 }
 
@@ -47,13 +61,15 @@ describe("the root's end", () => {
     });
   }
 
-  test("by SIGKILL takes a process with it that keeps its event loop busy", async () => {
-    await using world = new World();
-    const root = await world.actor("root");
-    const pids = await grow(root, true);
-    await root.kill();
-    await until(() => !pids.some(isProcessAlive), 2_000);
-  });
+  for (const busy of ["child", "grandchild"] as const) {
+    test(`by SIGKILL takes a ${busy} with it that keeps its event loop busy`, async () => {
+      await using world = new World();
+      const root = await world.actor("root", { limits: { stopGraceMs: 60_000 } });
+      const pids = await grow(root, busy);
+      await root.kill();
+      await until(() => !pids.some(isProcessAlive));
+    });
+  }
 
   for (const [signal, code] of [
     ["SIGINT", 130],
@@ -71,6 +87,17 @@ describe("the root's end", () => {
     });
   }
 
+  test("by a signal is the program's own affair with handleSignals: false", async () => {
+    await using world = new World();
+    const root = await world.actor("root", { handleSignals: false });
+    const pids = await grow(root);
+    root.signal("SIGTERM");
+    await root.process.exited;
+    expect(root.process.signalCode).toBe("SIGTERM");
+    expect(await root.stderr).toBe("");
+    await until(() => !pids.some(isProcessAlive));
+  });
+
   test("by Ctrl-C, which reaches every process of the group, is just as orderly", async () => {
     await using world = new World();
     const root = await world.actor("root");
@@ -86,7 +113,7 @@ describe("the root's end", () => {
   test("by a second SIGINT comes at once, and still takes the tree with it", async () => {
     await using world = new World();
     const root = await world.actor("root", { limits: { stopGraceMs: 60_000 } });
-    const pids = await grow(root, true);
+    const pids = await grow(root, "grandchild");
     root.signal("SIGINT");
     await until(async () => (await Promise.race([root.process.exited, Bun.sleep(50)])) === undefined);
     root.signal("SIGINT");
@@ -113,6 +140,69 @@ describe("the root's end", () => {
   });
 });
 
+describe("a child", () => {
+  test("ends when the connection to its parent does, though the parent lives", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    const nursery = await openNursery();
+    const child = await nursery.startActor<Service>("child", { module: service });
+    const grandchild = await child.run.startChild("grandchild");
+    currentRuntime().peers.get(child.id.uuid)!.channel.abort(new Error("cut by the test"));
+    // it lost its parent, and its parent lost it: that is no good end
+    const error = await nursery.join().catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "ERR_ACTOR_DIED", exitCode: 1 });
+    await nursery[Symbol.asyncDispose]();
+    expect([child.id.pid, grandchild].some(isProcessAlive)).toBeFalse();
+  });
+
+  test("that exits by itself leaves no socket file, though its registrar does not clean up", async () => {
+    await using hub = new RawRegistrar();
+    await using nursery = await openNursery({ registryAddrs: [hub.addr] });
+    const child = await nursery.startActor<Service>("child", { module: service });
+    const { addrs } = await child.run.identity();
+    const path = addrs.find((addr) => addr.startsWith("unix"))!.slice("unix://".length);
+    expect(existsSync(path)).toBeTrue();
+    await child.run.exit(0);
+    await nursery.join();
+    expect(existsSync(path)).toBeFalse();
+  });
+
+  test("leaves Ctrl-C to its root: the signal reaches it too, and it goes on", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const child = await nursery.startActor<Service>("child", { module: service });
+    process.kill(child.id.pid, "SIGINT");
+    expect(await child.run.add(1, 2)).toBe(3);
+    expect(nursery.signal.aborted).toBeFalse();
+  });
+});
+
+describe("the end of an actor", () => {
+  test("leaves the registry before it leaves its connections, with a goodbye", async () => {
+    await using hub = new RawRegistrar();
+    const actor = await openRootActor({ registryAddrs: [hub.addr] });
+    await actor.cancel();
+    const session = hub.peers.at(-1)!;
+    await session.ended;
+    expect(session.received.map(([kind]) => kind)).toEqual([
+      Kind.hello,
+      Kind.register,
+      Kind.unregister,
+      Kind.bye,
+    ]);
+  });
+
+  test("is not held up by a registrar that is silent", async () => {
+    await using world = new World();
+    const hub = await world.actor("hub");
+    const limits = { stopGraceMs: 50 };
+    const actor = await openRootActor({ ...world.options, name: "guest", limits });
+    hub.signal("SIGSTOP");
+    await actor.cancel();
+    expect(socketFiles(world)).toEqual(["registry@1.sock"]);
+  });
+});
+
 describe("a middle actor's end", () => {
   test("by SIGKILL takes its subtree with it; the root hears of it, and no file is left", async () => {
     await using world = new World();
@@ -131,17 +221,22 @@ describe("a middle actor's end", () => {
 
   test("waits for its own children to be killed, however busy they are, within the grace periods", async () => {
     await using world = new World();
-    const limits = { stopGraceMs: 200, stopTermMs: 200 };
+    const limits = { stopGraceMs: 300, stopTermMs: 300 };
     let busy = 0;
+    let end: Portal["closed"];
     await using _actor = await openRootActor({ ...world.options, limits });
     {
       await using nursery = await openNursery();
       const child = await nursery.startActor<Service>("child", { module: service });
-      busy = await child.run.startChild("grandchild");
-      await using portal = await findActor<Service>("grandchild", { raiseOnNone: true });
+      busy = await child.run.startChild("grandchild", stubborn);
+      await using portal = await findActor<Stubborn>("grandchild", { raiseOnNone: true });
+      await portal.run.ignoreTerm();
       void portal.run.spin().catch(() => {});
+      end = child.closed;
     }
     expect(isProcessAlive(busy)).toBeFalse();
+    // it took longer than one grace period, and was not killed for it
+    expect((await end).reason).toBe("peer-closed");
     await until(() => socketFiles(world).length === 1, 2_000);
   });
 });
@@ -177,6 +272,30 @@ describe("cancelActor", () => {
         }
       }),
     ).toBe("ERR_NO_RUNTIME");
+  });
+
+  test("waits for shielded clean-up, and for what the functions still have to say", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const child = await nursery.startActor<Service>("child", { module: service });
+    const file = join(world.dir, "cleaned");
+    const call = child.run.hangAndCleanUp(file).catch((error: unknown) => error);
+    await child.run.add(1, 1);
+    expect(await child.cancelActor()).toBeTrue();
+    expect(existsSync(file)).toBeTrue();
+    expect(await call).toBeInstanceOf(ContextCancelledError);
+    await nursery.join();
+  });
+
+  test("does not wait for ever for a function that ignores its abort", async () => {
+    await using world = new World();
+    await using nursery = await openNursery({ ...world.options, limits: { stopGraceMs: 100 } });
+    const child = await nursery.startActor<Service>("child", { module: service });
+    const call = child.run.deaf().catch((error: unknown) => error);
+    await child.run.add(1, 1);
+    expect(await child.cancelActor()).toBeTrue();
+    expect(await call).toBeInstanceOf(TransportClosedError);
+    await nursery.join();
   });
 
   test("is false when the actor is gone, or does not answer in time", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import {
@@ -105,7 +105,14 @@ describe("startActor", () => {
   test("merges the environment, and hides its own variables", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
-    const child = await nursery.startActor<Service>("child", { module: service, env: { COLOUR: "blue" } });
+    const debugging = ["BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_NOTIFY"];
+    const env = Object.fromEntries(debugging.map((name) => [name, "what the parent has"]));
+    const child = await nursery.startActor<Service>("child", {
+      module: service,
+      env: { ...env, COLOUR: "blue" },
+    });
+    // a child that inherits them waits for a debugger, or fights with its parent for the port
+    for (const name of debugging) expect(await child.run.environment(name)).toBeNull();
     expect(await child.run.environment("COLOUR")).toBe("blue");
     expect(await child.run.environment("FURROW_RUNTIME_DIR")).toBe(process.env["FURROW_RUNTIME_DIR"]!);
     expect(await child.run.environment("FURROW_CHILD")).toBeNull();
@@ -180,6 +187,35 @@ describe("startActor", () => {
       expect(twice.message).toContain('"add"');
     }
     expect(await failure(closed.startActor("late", { module: service }))).toBeInstanceOf(SpawnError);
+  });
+
+  test("starts nothing in a nursery that was cancelled or has failed, though its actor goes on", async () => {
+    await using world = new World();
+    await using actor = await openRootActor(world.options);
+    await using cancelled = await openNursery();
+    await cancelled.cancel();
+    expect(await failure(cancelled.startActor("late", { module: service }))).toBeInstanceOf(SpawnError);
+    const failed = await openNursery();
+    const child = await failed.startActor<Service>("child", { module: service, output: "ignore" });
+    await child.run.exit(1);
+    await failure(failed.join());
+    const error = await failure(failed.startActor("late", { module: service }));
+    expect(error).toBeInstanceOf(SpawnError);
+    expect(error.cause).toBeInstanceOf(ActorDiedError);
+    await failed[Symbol.asyncDispose]();
+    expect(actor.stats().registrar?.actors).toBe(1);
+  });
+
+  test("gives a child the limits of its tree", async () => {
+    await using world = new World();
+    await using nursery = await openNursery({ ...world.options, limits: { maxCallsInFlight: 2 } });
+    const child = await nursery.startActor<Service>("child", { module: service });
+    await child.run.startChild("grandchild");
+    await using grandchild = await findActor<Service>("grandchild", { raiseOnNone: true });
+    const hanging = [1, 2].map(() => failure(grandchild.run.hang()));
+    expect((await failure(grandchild.run.add(1, 1))).message).toContain("maxCallsInFlight is 2");
+    await nursery.cancel();
+    await Promise.all(hanging);
   });
 
   test("takes names that are no file names", async () => {
@@ -328,6 +364,21 @@ describe("Nursery", () => {
       pids.push(spinning.id.pid, stubborn.id.pid, stopped.id.pid);
     }
     expect(pids.some(isProcessAlive)).toBeFalse();
+  });
+
+  test("comes to SIGKILL only behind SIGTERM, and to that behind the cancel message: each gets its time", async () => {
+    await using world = new World();
+    const limits = { stopGraceMs: 50, stopTermMs: 10_000 };
+    await using _actor = await openRootActor({ ...world.options, limits });
+    const file = join(world.dir, "ended-by");
+    {
+      await using nursery = await openNursery();
+      const child = await nursery.startActor<{ endOnTermOnly(file: string): void }>("child", {
+        module: fixture("stubborn.ts"),
+      });
+      await child.run.endOnTermOnly(file);
+    }
+    expect(readFileSync(file, "utf8")).toBe("SIGTERM");
   });
 
   test("cancel ends every child and is idempotent", async () => {

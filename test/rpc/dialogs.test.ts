@@ -12,7 +12,9 @@ import {
   RemoteActorError,
   TimeoutError,
   TransportClosedError,
+  waitForActor,
 } from "../../src/index.ts";
+import { testTree } from "../../src/testing.ts";
 import { until, World } from "../support/world.ts";
 
 const module = new URL("../fixtures/flows.ts", import.meta.url);
@@ -263,6 +265,29 @@ describe("open", () => {
     expect(seen).toEqual(["upper TransportClosedError", "upper finally"]);
     await own.send("a");
     expect((await own[Symbol.asyncIterator]().next()).value).toBe("A");
+  });
+
+  test("connection is cut: TransportClosedError at the reader, the writer and the result here, at all that waits there", async () => {
+    await using tree = await testTree();
+    await using world = new World();
+    const program = await world.actor("far", { enableModules: [module.href] }, tree.env);
+    await using portal = await findActor<Flows>("far", { raiseOnNone: true });
+    const dialog = await portal.open.upper("x");
+    await dialog.send("a");
+    const reader = dialog[Symbol.asyncIterator]();
+    expect((await reader.next()).value).toBe("A");
+    const next = failure(reader.next());
+    tree.cut("far");
+    expect(await next).toBeInstanceOf(TransportClosedError);
+    expect(await failure(dialog.result)).toBeInstanceOf(TransportClosedError);
+    expect(await failure(dialog.send("b"))).toBeInstanceOf(TransportClosedError);
+    // the result has told
+    await dialog[Symbol.asyncDispose]();
+    expect(tree.actor.stats().callsInFlight).toBe(0);
+    // the process lives: it comes back to its registrar, and is found again
+    await using again = await waitForActor<Flows>("far", { timeout: 5_000 });
+    expect(again.id.pid).toBe(program.pid);
+    expect(await again.run.events()).toEqual(["upper TransportClosedError", "upper finally"]);
   });
 
   test("actor is frozen past the deadline: TimeoutError of stage call; leaving is bounded", async () => {

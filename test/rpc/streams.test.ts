@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 
 import {
+  ContextCancelledError,
   EncodeError,
   findActor,
   NotExposedError,
@@ -11,7 +12,9 @@ import {
   RemoteActorError,
   TimeoutError,
   TransportClosedError,
+  waitForActor,
 } from "../../src/index.ts";
+import { testTree } from "../../src/testing.ts";
 import { type Program, until, World } from "../support/world.ts";
 
 const module = new URL("../fixtures/flows.ts", import.meta.url);
@@ -37,9 +40,20 @@ async function drain<T>(stream: AsyncIterable<T>): Promise<{ values: T[]; error?
   }
 }
 
-async function remote(world: World): Promise<{ program: Program; portal: Portal<Flows> }> {
-  const program = await world.actor("far", { enableModules: [module.href] });
+async function remote(
+  world: World,
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ program: Program; portal: Portal<Flows> }> {
+  const program = await world.actor("far", { enableModules: [module.href] }, env);
   return { program, portal: await findActor<Flows>("far", { raiseOnNone: true }) };
+}
+
+/** The record of a program whose actor has ended. */
+async function eventsOf(program: Program): Promise<string[]> {
+  return await program.run(
+    async ({ args }) => ((await import(args[0] as string)) as Flows).events(),
+    module.href,
+  );
 }
 
 describe("stream", () => {
@@ -147,6 +161,39 @@ describe("stream", () => {
     expect(await portal.run.events()).toEqual([]);
   });
 
+  test("callee's actor is cancelled: the generator ends there, and the reader gets its ContextCancelledError", async () => {
+    await using world = new World();
+    await using actor = await openRootActor(world.options);
+    const { program, portal } = await remote(world);
+    const stream = portal.stream.waiting();
+    await stream.next();
+    const next = failure(stream.next());
+    expect(await portal.cancelActor()).toBeTrue();
+    const error = (await next) as ContextCancelledError;
+    expect(error).toBeInstanceOf(ContextCancelledError);
+    expect(error.canceller).toEqual(actor.id);
+    expect(await stream.next()).toEqual({ done: true, value: undefined });
+    expect(await eventsOf(program)).toEqual(["waiting ContextCancelledError", "waiting finally"]);
+    await portal[Symbol.asyncDispose]();
+  });
+
+  test("both cancel at once: the generator ends once, and leaving throws nothing", async () => {
+    await using world = new World();
+    await using actor = await openRootActor(world.options);
+    for (const first of ["reader", "actor"]) {
+      const { program, portal } = await remote(world);
+      const stream = portal.stream.waiting();
+      await stream.next();
+      const leave = (): Promise<unknown> => stream.return();
+      const cancel = (): Promise<unknown> => portal.cancelActor();
+      await Promise.all((first === "reader" ? [leave, cancel] : [cancel, leave]).map((each) => each()));
+      expect(await eventsOf(program)).toEqual(["waiting ContextCancelledError", "waiting finally"]);
+      expect(actor.stats().callsInFlight).toBe(0);
+      await portal[Symbol.asyncDispose]();
+      await program.kill();
+    }
+  });
+
   test("callee is killed -9: the values that arrived, then TransportClosedError", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
@@ -178,6 +225,24 @@ describe("stream", () => {
     await until(async () => (seen.push(...(await portal.run.events())), seen.length === 2));
     expect(seen).toEqual(["waiting TransportClosedError", "waiting finally"]);
     expect((await drain(other)).values).toHaveLength(999);
+  });
+
+  test("connection is cut: the values that arrived, then TransportClosedError; the generator ends there", async () => {
+    await using tree = await testTree();
+    await using world = new World();
+    const { program, portal } = await remote(world, tree.env);
+    const stream = portal.stream.waiting();
+    expect((await stream.next()).value).toBe("first");
+    const next = failure(stream.next());
+    tree.cut("far");
+    expect(await next).toBeInstanceOf(TransportClosedError);
+    expect((await stream.next()).done).toBeTrue();
+    expect(tree.actor.stats().callsInFlight).toBe(0);
+    await portal[Symbol.asyncDispose]();
+    // the process lives: it comes back to its registrar, and is found again
+    await using again = await waitForActor<Flows>("far", { timeout: 5_000 });
+    expect(again.id.pid).toBe(program.pid);
+    expect(await again.run.events()).toEqual(["waiting TransportClosedError", "waiting finally"]);
   });
 
   test("actor is frozen past the deadline: TimeoutError of stage call, and nothing is left here", async () => {
@@ -341,5 +406,13 @@ describe("a task", () => {
     const error = await failure(middle.with({ timeout: 100 }).run.callsHang("origin"));
     expect(error).toBeInstanceOf(TimeoutError);
     await until(async () => (await origin.run.events()).includes("hang finally"));
+  });
+
+  test("takes a lookup that it waits for with it too", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Flows>("far", { module });
+    expect(await failure(portal.with({ timeout: 50 }).run.waitsFor("nobody"))).toBeInstanceOf(TimeoutError);
+    await until(async () => (await portal.run.events()).includes("waitsFor finally"));
   });
 });

@@ -40,7 +40,7 @@ export class World implements AsyncDisposable {
   }
 
   /** Starts a program without an actor. */
-  async program(env: Record<string, string> = {}): Promise<Program> {
+  async program(env: Readonly<Record<string, string>> = {}): Promise<Program> {
     const program = new Program({ ...this.env, ...env });
     this.#programs.push(program);
     await program.up;
@@ -48,8 +48,12 @@ export class World implements AsyncDisposable {
   }
 
   /** Starts a program whose root actor has that name. */
-  async actor(name: string, options: Record<string, unknown> = {}): Promise<Program> {
-    const program = await this.program();
+  async actor(
+    name: string,
+    options: Record<string, unknown> = {},
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Program> {
+    const program = await this.program(env);
     await program.run(
       async ({ furrow, keep, args }) => {
         keep["actor"] = await furrow.openRootActor(args[0] as object);
@@ -81,18 +85,22 @@ export class Program {
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
   #lastId = 0;
 
-  constructor(env: Record<string, string>) {
+  /** `wrapper` goes before the command, to start it somewhere else. */
+  constructor(env: Record<string, string>, wrapper: string[] = []) {
     const up = Promise.withResolvers<unknown>();
     this.#waiting.set(0, up);
     this.up = up.promise;
-    this.process = Bun.spawn([process.execPath, join(import.meta.dir, "../fixtures/program.ts")], {
-      env: { ...process.env, ...env },
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-      serialization: "json",
-      ipc: (message: Answer) => this.#settle(message),
-    });
+    this.process = Bun.spawn(
+      [...wrapper, process.execPath, join(import.meta.dir, "../fixtures/program.ts")],
+      {
+        env: { ...process.env, ...env },
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: "pipe",
+        serialization: "json",
+        ipc: (message: Answer) => this.#settle(message),
+      },
+    );
     this.stdout = new Response(this.process.stdout).text();
     this.stderr = new Response(this.process.stderr).text();
     void this.process.exited.then(async () => {

@@ -1,0 +1,119 @@
+/**
+ * Two revisions of the sources under the same bench: `bun run bench:compare REV [--only ID[,ID]] [--pin CPU|none] [--rounds N]`.
+ *
+ * REV is checked out beside this checkout and given this checkout's bench. Runs of the two take turns, the order reversed
+ * from round to round; each ratio compares what the two made of the same baseline, so a change of the machine's mood
+ * between two runs does not count.
+ */
+import { cpSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+
+import { median } from "./harness.ts";
+import type { Result } from "./result.ts";
+import { selectRows } from "./rows.ts";
+
+const usage = "bun run bench:compare REV [--only ID[,ID]] [--pin CPU|none|both] [--rounds N] [--quick]";
+const usualRows = "rpc.unix,rpc.unix.64,lookup.registrar.unix,lookup.cached,find.cold.unix,find.warm,spawn";
+const root = join(import.meta.dir, "..");
+
+/** A checkout: its folder, and its results so far by row and pinning. */
+interface Contender {
+  readonly folder: string;
+  readonly results: Map<string, Result[]>;
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    args: Bun.argv.slice(2),
+    allowPositionals: true,
+    options: {
+      only: { type: "string", default: usualRows },
+      // unpinned, a row can be in one mood with one revision and in another with the other
+      pin: { type: "string", default: Bun.which("taskset") === null ? "none" : "1" },
+      rounds: { type: "string", default: "3" },
+      quick: { type: "boolean", default: false },
+    },
+  });
+  const [revision] = positionals;
+  if (revision === undefined || positionals.length > 1) throw new Error(`which revision? ${usage}`);
+  selectRows(values.only.split(","));
+  const args = ["--only", values.only, "--pin", values.pin, ...(values.quick ? ["--quick"] : [])];
+
+  const home = openHome();
+  const then = { folder: join(home, "then"), results: new Map() };
+  const now = { folder: root, results: new Map() };
+  checkOut(revision, then.folder);
+  for (let round = 0; round < Number(values.rounds); round++) {
+    for (const one of round % 2 === 0 ? [then, now] : [now, then]) await runBench(one, args, home);
+  }
+  report(revision, then, now);
+}
+
+/** A folder that goes with this process, with the worktree in it. */
+function openHome(): string {
+  const home = mkdtempSync(join(tmpdir(), "furrow-compare-"));
+  process.on("exit", () => {
+    rmSync(home, { recursive: true, force: true });
+    Bun.spawnSync(["git", "worktree", "prune"], { cwd: root });
+  });
+  process.on("SIGINT", () => process.exit(130));
+  process.on("SIGTERM", () => process.exit(143));
+  return home;
+}
+
+/** The sources of a revision, with this checkout's bench and packages. */
+function checkOut(revision: string, folder: string): void {
+  const { exitCode, stderr } = Bun.spawnSync(["git", "worktree", "add", "--detach", folder, revision], {
+    cwd: root,
+  });
+  if (exitCode !== 0) throw new Error(`cannot check out ${revision}: ${stderr.toString().trim()}`);
+  rmSync(join(folder, "bench"), { recursive: true, force: true });
+  cpSync(join(root, "bench"), join(folder, "bench"), { recursive: true });
+  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
+}
+
+/** Two rounds, so that subject and baseline have each been first. */
+async function runBench(contender: Contender, args: readonly string[], home: string): Promise<void> {
+  const json = join(home, "results.json");
+  const program = join(contender.folder, "bench/run.ts");
+  const bench = Bun.spawn([process.execPath, program, ...args, "--rounds", "2", "--json", json], {
+    env: { ...process.env, BUN_FEATURE_FLAG_NO_ORPHANS: "1" },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  if ((await bench.exited) !== 0) throw new Error(`the bench fails in ${contender.folder}`);
+  const { rows } = (await Bun.file(json).json()) as { readonly rows: readonly Result[] };
+  for (const row of rows) {
+    const key = `${row.id}${row.pinned ? " pinned" : ""}`;
+    contender.results.set(key, [...(contender.results.get(key) ?? []), row]);
+  }
+}
+
+function report(revision: string, then: Contender, now: Contender): void {
+  console.log(tableLine(["row", `at ${revision}`, "here", "change", "least to greatest"]));
+  for (const [key, results] of now.results) {
+    const before = (then.results.get(key) ?? []).map(({ ratio }) => ratio);
+    const after = results.map(({ ratio }) => ratio);
+    const changes = after.map((ratio, round) => ratio / (before[round] ?? Number.NaN));
+    const spread = `${show(Math.min(...changes))} to ${show(Math.max(...changes))}`;
+    const note = results[0]?.ratioOf === "throughput" ? "  higher is better" : "";
+    const cells = [key, show(median(before)), show(median(after)), `× ${show(median(changes))}`, spread];
+    console.log(tableLine(cells) + note);
+  }
+}
+
+function tableLine([key = "", ...cells]: readonly string[]): string {
+  return [key.padEnd(32), ...cells.map((cell) => cell.padStart(17))].join("  ");
+}
+
+function show(ratio: number): string {
+  return ratio < 0.1 ? ratio.toPrecision(2) : ratio.toFixed(2);
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(`bench:compare: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,55 @@
+/** What an actor weighs that does nothing. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { openNursery } from "../src/index.ts";
+import type { WeighRow, Weight } from "./row.ts";
+
+/** How long a fresh process may take to settle. */
+const settleMs = 300;
+
+function residentBytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1]) * 1_024;
+}
+
+async function weighProcess(start: () => Promise<number>): Promise<Weight> {
+  const started = Bun.nanoseconds();
+  const pid = await start();
+  const ns = Bun.nanoseconds() - started;
+  await Bun.sleep(settleMs);
+  return { bytes: residentBytes(pid), ns };
+}
+
+export const idleRow: WeighRow = {
+  kind: "weigh",
+  id: "idle",
+  transport: "unix",
+  what: "memory of a started actor that does nothing; its time is that of starting it",
+  baseline: "a trivial Bun process",
+  skip: () => (existsSync("/proc/self/status") ? undefined : "needs /proc"),
+  async weighSubject({ folder }) {
+    await using nursery = await openNursery({
+      registryAddrs: [`unix://${join(folder, "registry.sock")}`, "tcp://127.0.0.1:0"],
+    });
+    return await weighProcess(async () => {
+      const module = import.meta.resolve("./fixtures/actor.ts");
+      const { id } = await nursery.startActor("idle", { module });
+      return id.pid;
+    });
+  },
+  async weighBaseline({ folder }) {
+    const spoken = Promise.withResolvers<void>();
+    const unix = join(folder, "idle.sock");
+    const listener = Bun.listen({ unix, socket: { data: () => spoken.resolve() } });
+    const trivial = join(import.meta.dir, "fixtures/first-byte.ts");
+    const child = Bun.spawn([process.execPath, trivial, unix], { stdio: ["ignore", "inherit", "inherit"] });
+    const weight = await weighProcess(async () => {
+      await spoken.promise;
+      return child.pid;
+    });
+    listener.stop(true);
+    await child.exited;
+    return weight;
+  },
+};

@@ -1,0 +1,72 @@
+/** The command line of the bench. */
+import { parseArgs } from "node:util";
+
+import type { Pace } from "./harness.ts";
+import type { Row } from "./row.ts";
+import { selectRows } from "./rows.ts";
+
+export const usage = `bun run bench [--only ID[,ID]] [--json FILE] [--pin CPU|none|both] [--rounds N] [--quick]
+
+  --only    rows to run; all by default
+  --json    writes the results there, too
+  --pin     ties the processes of each row to one processor: that one, none, or both ways in turn
+            (default: both where taskset is installed, else none)
+  --rounds  rounds of fresh processes for each row (default 3)
+  --quick   one short round: shows that everything runs, and no more`;
+
+const usualPace: Pace = { warmupCalls: 20_000, warmupMs: [60, 600], blockMs: 20, blocks: 5 };
+const quickPace: Pace = { warmupCalls: 1_000, warmupMs: [0, 50], blockMs: 10, blocks: 2 };
+
+export interface BenchOptions {
+  readonly rows: readonly Row[];
+  readonly json: string | undefined;
+  /** The processors to tie each row to, one after the other; undefined stands for none. */
+  readonly cpus: readonly (number | undefined)[];
+  readonly rounds: number;
+  readonly pace: Pace;
+  readonly quick: boolean;
+  readonly help: boolean;
+}
+
+/** @throws {Error} when an option is unknown or malformed, with what is wrong */
+export function readOptions(args: readonly string[]): BenchOptions {
+  const { values } = parseArgs({
+    args: Array.from(args),
+    options: {
+      only: { type: "string" },
+      json: { type: "string" },
+      pin: { type: "string" },
+      rounds: { type: "string" },
+      quick: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  const { json, quick, help } = values;
+  return {
+    rows: selectRows(values.only?.split(",").map((id) => id.trim())),
+    json,
+    cpus: readPin(values.pin),
+    rounds: readRounds(values.rounds ?? (quick ? "1" : "3")),
+    pace: quick ? quickPace : usualPace,
+    quick,
+    help,
+  };
+}
+
+function readPin(pin: string | undefined): readonly (number | undefined)[] {
+  const canPin = Bun.which("taskset") !== null;
+  const choice = pin ?? (canPin ? "both" : "none");
+  if (choice === "none") return [undefined];
+  if (!canPin) throw new Error(`--pin ${choice}: taskset is not installed`);
+  if (choice === "both") return [navigator.hardwareConcurrency > 1 ? 1 : 0, undefined];
+  if (!/^\d+$/.test(choice))
+    throw new Error(`--pin must be a processor's number, none or both, got "${choice}"`);
+  return [Number(choice)];
+}
+
+function readRounds(text: string): number {
+  const rounds = Number(text);
+  if (!Number.isInteger(rounds) || rounds < 1)
+    throw new Error(`--rounds must be an integer from 1, got "${text}"`);
+  return rounds;
+}

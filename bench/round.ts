@@ -1,0 +1,126 @@
+/** One round of one row: fresh processes, started, timed and ended. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+
+import type { Pace, Sides } from "./harness.ts";
+import type { RaceRow, Scene, ServerNeeds, ServerPlaces, WeighRow, Weight } from "./row.ts";
+
+/** A process of the bench that takes this long has hung. */
+const patienceMs = 60_000;
+
+/** Where and how the processes of a round run. */
+export interface RoundOptions {
+  /** The run's own folder. */
+  readonly home: string;
+  /** The processor that all of them are tied to. */
+  readonly cpu: number | undefined;
+  readonly pace: Pace;
+  /** Takes the baseline first. */
+  readonly reversed: boolean;
+}
+
+type Side = "subject" | "baseline";
+
+/** What the server process is told, as JSON in its argument. */
+export interface ServerPlan extends Pick<Scene, "transport" | "folder"> {
+  readonly needs: ServerNeeds;
+}
+
+/** What the timing process is told. */
+export interface TimerPlan extends Scene {
+  readonly id: string;
+  readonly pace: Pace;
+  readonly reversed: boolean;
+  /** Which of the two is weighed. */
+  readonly side: Side;
+}
+
+/** A race's samples, and how many calls each of the subject's stands for. */
+export interface RaceFinding {
+  readonly batch: number;
+  readonly sides: Sides;
+}
+
+export type WeighFinding = Readonly<Record<Side, Weight>>;
+
+export async function raceOnce(row: RaceRow, options: RoundOptions): Promise<RaceFinding> {
+  const place = openPlace(row, options);
+  await using server =
+    row.server && new BenchProcess("server", { ...place, needs: row.server } satisfies ServerPlan, options);
+  const scene = { ...place, server: server && ((await server.answer()) as ServerPlaces) };
+  return (await askTimer(row, scene, { ...options, pace: row.pace ?? options.pace })) as RaceFinding;
+}
+
+export async function weighOnce(row: WeighRow, options: RoundOptions): Promise<WeighFinding> {
+  const weights: Partial<Record<Side, Weight>> = {};
+  const sides: Side[] = ["subject", "baseline"];
+  for (const side of options.reversed ? sides.toReversed() : sides) {
+    const scene = { ...openPlace(row, options), server: undefined };
+    weights[side] = (await askTimer(row, scene, options, side)) as Weight;
+  }
+  return weights as WeighFinding;
+}
+
+let folders = 0;
+
+/** A fresh folder, with a name that leaves room for a socket's. */
+function openPlace(row: RaceRow | WeighRow, { home }: RoundOptions): Omit<Scene, "server"> {
+  const folder = join(home, String(folders++));
+  mkdirSync(folder, { mode: 0o700 });
+  return { folder, transport: row.transport === "tcp" ? "tcp" : "unix" };
+}
+
+async function askTimer(
+  { id }: RaceRow | WeighRow,
+  scene: Scene,
+  options: RoundOptions,
+  side: Side = "subject",
+): Promise<unknown> {
+  const { pace, reversed } = options;
+  const plan: TimerPlan = { ...scene, id, pace, reversed, side };
+  await using timer = new BenchProcess("timer", plan, options);
+  return await timer.answer();
+}
+
+/** One of the two programs in `fixtures/`, ended with its scope. */
+class BenchProcess implements AsyncDisposable {
+  readonly #name: string;
+  readonly #process: Bun.Subprocess<"pipe", "pipe", "inherit">;
+
+  constructor(name: "server" | "timer", plan: ServerPlan | TimerPlan, { cpu }: RoundOptions) {
+    this.#name = name;
+    const program = join(import.meta.dir, "fixtures", `${name}.ts`);
+    const pinning = cpu === undefined ? [] : ["taskset", "-c", String(cpu)];
+    this.#process = Bun.spawn([...pinning, process.execPath, program, JSON.stringify(plan)], {
+      env: {
+        ...process.env,
+        FURROW_RUNTIME_DIR: plan.folder,
+        // should this process die, so do they
+        BUN_FEATURE_FLAG_NO_ORPHANS: "1",
+      },
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "inherit",
+      timeout: patienceMs,
+      killSignal: "SIGKILL",
+    });
+  }
+
+  /** The one line of JSON that it prints. */
+  async answer(): Promise<unknown> {
+    let text = "";
+    const decoder = new TextDecoder();
+    for await (const chunk of this.#process.stdout) {
+      text += decoder.decode(chunk, { stream: true });
+      if (text.endsWith("\n")) return JSON.parse(text);
+    }
+    const code = await this.#process.exited;
+    throw new Error(`the bench's ${this.#name} process ended without an answer (code ${code})`);
+  }
+
+  /** The end of its input asks it to end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#process.stdin.end();
+    await this.#process.exited;
+  }
+}

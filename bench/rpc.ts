@@ -1,0 +1,45 @@
+/** Calls of a function in another process. */
+import { findActor, type Transport } from "../src/index.ts";
+import type * as actor from "./fixtures/actor.ts";
+import { contestWithEcho } from "./client.ts";
+import { inFlight, lanes, pingBytes } from "./echo.ts";
+import type { Operation } from "./harness.ts";
+import type { RaceRow } from "./row.ts";
+
+type EchoCall = () => Promise<string>;
+
+const text = "x".repeat(pingBytes);
+
+async function openCall(stack: AsyncDisposableStack): Promise<EchoCall> {
+  const portal = stack.use(await findActor<typeof actor>("server", { raiseOnNone: true }));
+  return () => portal.run.echo(text);
+}
+
+function rpcRow(transport: Transport): RaceRow {
+  return {
+    kind: "race",
+    id: `rpc.${transport}`,
+    transport,
+    what: `await portal.run.echo(a string of ${pingBytes} characters)`,
+    baseline: `echo.${transport}`,
+    server: {},
+    open: (scene) =>
+      contestWithEcho(scene, async (stack): Promise<Operation> => ({ run: await openCall(stack) })),
+  };
+}
+
+const rpcInFlight: RaceRow = {
+  kind: "race",
+  id: "rpc.unix.64",
+  transport: "unix",
+  what: `the same call with ${lanes} in flight`,
+  baseline: `echo.unix with ${lanes} in flight, a promise and a write for each`,
+  ratioOf: "throughput",
+  server: {},
+  open: (scene) =>
+    contestWithEcho(scene, async (stack) => inFlight(await openCall(stack)), {
+      raw: (echo) => inFlight(() => echo.ping()),
+    }),
+};
+
+export const rpcRows: readonly RaceRow[] = [rpcRow("unix"), rpcRow("tcp"), rpcInFlight];

@@ -1,0 +1,98 @@
+/** Starting an actor in a process of its own. */
+import { join } from "node:path";
+
+import { openNursery, type Nursery, type Portal } from "../src/index.ts";
+import { isProcessAlive } from "../src/transport/runtime-dir.ts";
+import { stackedContest } from "./client.ts";
+import type { Operation, Pace } from "./harness.ts";
+import type { RaceRow, Scene } from "./row.ts";
+
+const actor = import.meta.resolve("./fixtures/actor.ts");
+const trivial = join(import.meta.dir, "fixtures/first-byte.ts");
+const pace: Pace = { warmupCalls: 1, warmupMs: [0, 0], blockMs: 0, blocks: 5 };
+
+/** Starts that many actors at once, and ends those of the sample before. */
+function startOperation(nursery: Nursery, count: number): Operation {
+  let portals: Portal[] = [];
+  let sample = 0;
+  return {
+    async before() {
+      await Promise.all(portals.map((portal) => portal.cancelActor()));
+      while (portals.some(({ id }) => isProcessAlive(id.pid))) await Bun.sleep(1);
+      sample++;
+    },
+    async run() {
+      const start = (_: unknown, n: number): Promise<Portal> =>
+        nursery.startActor(`child-${sample}-${n}`, { module: actor });
+      portals = await Promise.all(Array.from({ length: count }, start));
+    },
+  };
+}
+
+/** Starts that many trivial Bun processes at once and waits for a byte of each. */
+function firstByteOperation(folder: string, count: number): Operation & AsyncDisposable {
+  const unix = join(folder, "first-byte.sock");
+  let spoken = 0;
+  let all = Promise.withResolvers<void>();
+  const sockets = new Set<Bun.Socket>();
+  const children: Bun.Subprocess[] = [];
+  const listener = Bun.listen({
+    unix,
+    socket: {
+      open: (socket) => void sockets.add(socket),
+      close: (socket) => void sockets.delete(socket),
+      data() {
+        if (++spoken === count) all.resolve();
+      },
+    },
+  });
+  const endChildren = async (): Promise<void> => {
+    for (const socket of sockets) socket.end();
+    await Promise.all(children.splice(0).map((child) => child.exited));
+  };
+  return {
+    async before() {
+      await endChildren();
+      spoken = 0;
+      all = Promise.withResolvers<void>();
+    },
+    async run() {
+      for (let n = 0; n < count; n++) {
+        children.push(
+          Bun.spawn([process.execPath, trivial, unix], { stdio: ["ignore", "inherit", "inherit"] }),
+        );
+      }
+      await all.promise;
+    },
+    async [Symbol.asyncDispose]() {
+      await endChildren();
+      listener.stop(true);
+    },
+  };
+}
+
+function spawnRow(id: string, count: number, what: string, baseline: string): RaceRow {
+  return {
+    kind: "race",
+    id,
+    transport: "unix",
+    what,
+    baseline,
+    pace,
+    open: (scene: Scene) =>
+      stackedContest(async (stack) => {
+        const baselineOperation = stack.use(firstByteOperation(scene.folder, count));
+        const nursery = stack.use(
+          await openNursery({
+            registryAddrs: [`unix://${join(scene.folder, "registry.sock")}`, "tcp://127.0.0.1:0"],
+          }),
+        );
+        return { subject: startOperation(nursery, count), baseline: baselineOperation };
+      }),
+  };
+}
+
+export const spawnRows: readonly RaceRow[] = [
+  spawnRow("spawn", 1, "await startActor, until the portal is there", "a trivial Bun child's first byte"),
+  spawnRow("spawn.8", 8, "8 of them at once, until all are there", "8 trivial Bun children's first bytes"),
+];

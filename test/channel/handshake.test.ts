@@ -1,0 +1,348 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+
+import type { Runtime } from "../../src/actor/runtime.ts";
+import { RefusedError } from "../../src/channel/handshake.ts";
+import { UnreachableError } from "../../src/channel/peer.ts";
+import { Deadline } from "../../src/deadline.ts";
+import { HandshakeError, LimitError, TimeoutError } from "../../src/errors.ts";
+import type { Address } from "../../src/transport/address.ts";
+import { Kind } from "../../src/wire/messages.ts";
+import { Program, until } from "../support/world.ts";
+import { bytesOf, frameOf, joined } from "../wire/crossing.ts";
+import { actor, failure, soon, targetOf } from "./actors.ts";
+import { hello, RawPeer } from "./raw.ts";
+
+let target: Runtime;
+let listeners = 0;
+
+beforeEach(async () => {
+  target = await actor("target", { limits: { handshakeTimeoutMs: 300 } });
+});
+
+afterEach(async () => {
+  await target.cancel();
+});
+
+/** What the target answers to these bytes before it closes. */
+async function answerTo(...bytes: Uint8Array[]): Promise<unknown[]> {
+  await using peer = await RawPeer.dial(target.addrs[0]!);
+  peer.write(joined(bytes));
+  await peer.ended;
+  return peer.messages;
+}
+
+/** The kind of each message and its first field. */
+function heads(messages: readonly unknown[]): unknown[] {
+  return messages.map((message) => (message as unknown[]).slice(0, 2));
+}
+
+describe("an acceptor", () => {
+  test("answers a hello with its own, and serves what follows", async () => {
+    await using peer = await RawPeer.dial(target.addrs[0]!);
+    const id = crypto.randomUUID();
+    peer.write(joined([frameOf(hello({ 2: id })), frameOf([Kind.call, 1, "echo", ["value"]])]));
+    await until(() => peer.messages.length === 2);
+    expect(peer.messages[0]).toEqual([
+      Kind.hello,
+      1,
+      target.uuid,
+      "target",
+      target.id.host,
+      process.pid,
+      "peer",
+      target.addrs.map((addr) => addr.replace("unix:///", `unix://${target.id.host}/`)),
+      false,
+      id,
+      null,
+      null,
+    ]);
+    expect(peer.messages[1]).toEqual([Kind.result, 1, "value"]);
+    expect(target.peers.get(id)?.id.name).toBe("raw");
+    expect(target.peers.byName("raw")).toHaveLength(1);
+  });
+
+  test("answers a hello that comes byte by byte", async () => {
+    await using peer = await RawPeer.dial(target.addrs[1]!);
+    for (const byte of frameOf(hello())) peer.write(new Uint8Array([byte]));
+    await until(() => peer.messages.length === 1);
+  });
+
+  test("answers a probe with hello, keeps no connection, and lets it stay for the handshake's time only", async () => {
+    await using peer = await RawPeer.dial(target.addrs[0]!);
+    peer.write(frameOf(hello({ 6: "probe" })));
+    await until(() => peer.messages.length === 1);
+    expect((peer.messages[0] as unknown[])[0]).toBe(Kind.hello);
+    expect(target.peers.size).toBe(0);
+    await peer.ended;
+  });
+
+  test("closes a probe that goes on to call", async () => {
+    await using peer = await RawPeer.dial(target.addrs[0]!);
+    peer.write(joined([frameOf(hello({ 6: "probe" })), frameOf([Kind.call, 1, "echo", [1]])]));
+    await peer.ended;
+    expect(peer.messages.map((message) => (message as unknown[])[0])).toEqual([]);
+  });
+
+  test.each<[refusal: string, what: string, changes: Record<number, unknown>]>([
+    ["version", "another version", { 1: 2 }],
+    ["version", "another version with other fields", { 1: 99, 2: { all: "new" }, 7: 5 }],
+    ["malformed", "a name with a control character", { 3: "a version\n" }],
+    ["malformed", "an empty name", { 3: "" }],
+    ["malformed", "a uuid that is none", { 2: "not a uuid" }],
+    ["malformed", "an empty uuid", { 2: "" }],
+    ["malformed", "an unknown purpose", { 6: "chat" }],
+    ["malformed", "an address that is none", { 7: ["tcp://a:b"] }],
+    ["malformed", "an address that is no text", { 7: [5] }],
+    ["target", "the uuid of somebody else", { 9: crypto.randomUUID() }],
+  ])("refuses (%s) %s", async (refusal, _, changes) => {
+    const [first, second] = (await answerTo(frameOf(hello(changes)))) as unknown[][];
+    expect(first!.slice(0, 2)).toEqual([Kind.refuse, refusal]);
+    expect(first![3]).toBe(target.uuid);
+    expect(second).toEqual([Kind.bye, refusal]);
+    expect(target.peers.size).toBe(0);
+  });
+
+  test("refuses a hello of its own uuid, and a second one of a uuid that is connected", async () => {
+    expect(heads(await answerTo(frameOf(hello({ 2: target.uuid }))))).toEqual([
+      [Kind.refuse, "self"],
+      [Kind.bye, "self"],
+    ]);
+    const id = crypto.randomUUID();
+    await using peer = await RawPeer.dial(target.addrs[0]!);
+    peer.write(frameOf(hello({ 2: id })));
+    await until(() => target.peers.get(id) !== undefined);
+    expect(heads(await answerTo(frameOf(hello({ 2: id }))))).toEqual([
+      [Kind.refuse, "duplicate"],
+      [Kind.bye, "duplicate"],
+    ]);
+    expect(target.peers.get(id)?.isOpen).toBe(true);
+  });
+
+  test("refuses a first message of another kind", async () => {
+    const messages = await answerTo(frameOf([Kind.call, 1, "echo", [1]]));
+    expect(heads(messages)).toEqual([
+      [Kind.refuse, "malformed"],
+      [Kind.bye, "malformed"],
+    ]);
+    expect((messages[0] as unknown[])[2]).toBe("expected hello, got a message of kind 8");
+  });
+
+  test.each<[what: string, bytes: Uint8Array]>([
+    ["an http request", new TextEncoder().encode("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")],
+    ["a tls hello", bytesOf("16030100c8010000c40303")],
+    ["a length of 0", bytesOf("00000000")],
+    ["a length of 4 GiB", bytesOf("ffffffff")],
+    ["a map, which is reserved", frameOf({ 0: 1 } as never)],
+    ["random bytes", new Uint8Array(1_000).map(() => 200 + Math.random() * 50)],
+    ["a hello of 70 KB", frameOf(hello({ 7: ["tcp://a:1".padEnd(70_000, "0")] }))],
+    ["a hello cut short", frameOf(hello().slice(0, 7))],
+  ])("closes on %s without an answer", async (_, bytes) => {
+    expect(await answerTo(bytes)).toEqual([]);
+    expect(target.peers.size).toBe(0);
+  });
+
+  test("closes on silence, and on half a hello, when the handshake's time is up", async () => {
+    const start = performance.now();
+    const answers = await Promise.all([answerTo(), answerTo(frameOf(hello()).slice(0, 20))]);
+    expect(performance.now() - start).toBeWithin(250, 2_000);
+    expect(answers).toEqual([[], []]);
+  });
+
+  test("refuses (limit) when maxConnections are open, strangers and probes counted, and has room again later", async () => {
+    const small = await actor("small", { limits: { maxConnections: 3 } });
+    const peers = await Promise.all([0, 1, 2].map(() => RawPeer.dial(small.addrs[0]!)));
+    peers[0]!.write(frameOf(hello()));
+    peers[1]!.write(frameOf(hello({ 6: "probe" })));
+    await until(() => peers[0]!.messages.length + peers[1]!.messages.length === 2);
+    const over = await RawPeer.dial(small.addrs[0]!);
+    await over.ended;
+    expect(heads(over.messages)).toEqual([
+      [Kind.refuse, "limit"],
+      [Kind.bye, "limit"],
+    ]);
+    await peers[2]![Symbol.asyncDispose]();
+    await using next = await RawPeer.dial(small.addrs[0]!);
+    next.write(frameOf(hello()));
+    await until(() => next.messages.length === 1);
+    expect((next.messages[0] as unknown[])[0]).toBe(Kind.hello);
+    for (const peer of [...peers, over]) await peer[Symbol.asyncDispose]();
+    await small.cancel();
+  });
+});
+
+/** A listener that answers each connection with these bytes. */
+function listener(
+  answer: Uint8Array | undefined,
+  close = false,
+): { addr: Address; readonly stop: () => void } {
+  const path = join(process.env["FURROW_RUNTIME_DIR"]!, `raw-${++listeners}.sock`);
+  const server = Bun.listen({
+    unix: path,
+    socket: {
+      open: (socket) => void (close && socket.end()),
+      data: (socket) => void (answer && socket.write(answer)),
+    },
+  });
+  return { addr: `unix://${path}`, stop: () => server.stop(true) };
+}
+
+describe("a dialler", () => {
+  test.each<[what: string, answer: Uint8Array | undefined, close: boolean, message: string]>([
+    ["closes at once", undefined, true, "ended the connection before its hello: not a furrow actor?"],
+    [
+      "speaks http",
+      new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\n\r\n"),
+      false,
+      "not a furrow actor?",
+    ],
+    ["says goodbye", frameOf([Kind.bye, "no"]), false, "not a furrow actor?"],
+    ["sends another message", frameOf([Kind.result, 1]), false, "expected hello, got a message of kind 9"],
+    [
+      "speaks another version",
+      frameOf(hello({ 1: 7 })),
+      false,
+      "the peer speaks protocol version 7, this is version 1",
+    ],
+    [
+      "has a malformed name",
+      frameOf(hello({ 3: "" })),
+      false,
+      "malformed hello: an actor name must not be empty",
+    ],
+    ["refuses", frameOf([Kind.refuse, "version", "too old"]), false, "refused (version): too old"],
+  ])("gets a HandshakeError from a listener that %s", async (_, answer, close, message) => {
+    const { addr, stop } = listener(answer, close);
+    const error = await failure(target.peers.connectTo(addr, soon()));
+    expect(error).toBeInstanceOf(HandshakeError);
+    expect(error.message).toContain(message);
+    const unreachable = await failure(
+      target.peers.connect({ name: "somebody", uuid: "00000000", addrs: [addr] }, soon()),
+    );
+    expect(unreachable).toBeInstanceOf(UnreachableError);
+    expect(unreachable.cause).toBeInstanceOf(HandshakeError);
+    expect(target.peers.size).toBe(0);
+    stop();
+  });
+
+  test("gets a HandshakeError when another actor than the one it looked up is there", async () => {
+    const { addr, stop } = listener(frameOf(hello()));
+    const error = await failure(
+      target.peers.connect({ name: "gone", uuid: "00000000", addrs: [addr] }, soon()),
+    );
+    expect((error.cause as Error).message).toContain("not the actor that was looked up");
+    stop();
+    const other = await actor("other");
+    const refused = await failure(target.peers.connect({ ...targetOf(other), uuid: "00000000" }, soon()));
+    expect((refused as UnreachableError).failures.map((one) => (one as RefusedError).refusal)).toEqual([
+      "target",
+      "target",
+    ]);
+    await other.cancel();
+  });
+
+  test("gets a TimeoutError of stage handshake from a listener that is silent, and from a stopped process", async () => {
+    const { addr, stop } = listener(undefined);
+    for (const dial of [
+      () => target.peers.connectTo(addr, soon()),
+      () => target.peers.connect({ name: "silent", uuid: "00000000", addrs: [addr] }, soon()),
+      () => target.peers.probe(addr, soon(200)),
+    ]) {
+      const error = await failure(dial());
+      expect(error).toBeInstanceOf(TimeoutError);
+      expect((error as TimeoutError).stage).toBe("handshake");
+    }
+    stop();
+    const program = new Program({});
+    await program.up;
+    const path = join(process.env["FURROW_RUNTIME_DIR"]!, `raw-${++listeners}.sock`);
+    await program.run(({ keep, args }) => {
+      keep["listener"] = Bun.listen({ unix: args[0] as string, socket: { data() {} } });
+    }, path);
+    program.signal("SIGSTOP");
+    const error = await failure(target.peers.connectTo(`unix://${path}`, soon()));
+    expect([error instanceof TimeoutError, (error as TimeoutError).stage]).toEqual([true, "handshake"]);
+    await program.kill();
+    await Bun.file(path).delete();
+  });
+
+  test("tries the next address when one is refused, missing or somebody else's, and keeps the order of failures", async () => {
+    const other = await actor("other");
+    const silent = listener(frameOf(hello()));
+    const missing: Address = `unix://${join(process.env["FURROW_RUNTIME_DIR"]!, "missing.sock")}`;
+    const peer = await target.peers.connect(targetOf(other, [missing, silent.addr, other.addrs[1]!]), soon());
+    expect([peer.id.uuid, peer.addr]).toEqual([other.uuid, other.addrs[1]!]);
+    peer.release();
+    const error = await failure(
+      target.peers.connect({ name: "x", uuid: "0", addrs: [missing, silent.addr] }, soon()),
+    );
+    expect((error as UnreachableError).failures.map(({ name }) => name)).toEqual([
+      "TransportClosedError",
+      "HandshakeError",
+    ]);
+    silent.stop();
+    await other.cancel();
+  });
+
+  test("gets a refusal as self when it dials itself", async () => {
+    const error = await failure(target.peers.connectTo(target.addrs[0]!, soon()));
+    expect([error instanceof RefusedError, (error as RefusedError).refusal]).toEqual([true, "self"]);
+  });
+
+  test("gets a LimitError from its own maxConnections", async () => {
+    const other = await actor("other");
+    const small = await actor("small", { limits: { maxConnections: 1 } });
+    const peer = await small.peers.connectTo(other.addrs[0]!, soon());
+    const error = await failure(small.peers.connectTo(target.addrs[0]!, soon()));
+    expect(error).toBeInstanceOf(LimitError);
+    expect(error.message).toContain("maxConnections 1 reached");
+    peer.release();
+    await Promise.all([other.cancel(), small.cancel()]);
+  });
+
+  test("serves a call that lies behind the hello in the same chunk", async () => {
+    const path = join(process.env["FURROW_RUNTIME_DIR"]!, `raw-${++listeners}.sock`);
+    const peer = new RawPeer();
+    const server = Bun.listen({ unix: path, socket: peer.handlers });
+    peer.onMessage = () => {
+      if (peer.messages.length === 1)
+        peer.write(joined([frameOf(hello()), frameOf([Kind.call, 5, "echo", ["hi"]])]));
+    };
+    const connected = await target.peers.connectTo(`unix://${path}`, soon());
+    await until(() => peer.messages.length === 2);
+    expect(peer.messages[1]).toEqual([Kind.result, 5, "hi"]);
+    connected.release();
+    await connected.close();
+    server.stop(true);
+  });
+
+  test("leaves no connection when it is aborted in any of its steps", async () => {
+    const { addr, stop } = listener(undefined);
+    const reason = new Error("enough");
+    const controller = new AbortController();
+    const dialling = failure(
+      target.peers.connectTo(addr, new Deadline({ signal: controller.signal }, "a test")),
+    );
+    setTimeout(() => controller.abort(reason), 30);
+    expect(await dialling).toBe(reason);
+    expect(target.peers.size).toBe(0);
+    stop();
+  });
+});
+
+describe("probe", () => {
+  test("returns the hello of whoever is there, and stays nobody's peer", async () => {
+    const other = await actor("other");
+    const { hello: found, localHost } = await target.peers.probe(other.addrs[0]!, soon());
+    expect([found.id.uuid, found.purpose, found.isRegistrar, localHost]).toEqual([
+      other.uuid,
+      "probe",
+      false,
+      "",
+    ]);
+    const overTcp = await target.peers.probe(other.addrs[1]!, soon());
+    expect(overTcp.localHost).toBe("127.0.0.1");
+    expect([target.peers.size, other.peers.size]).toEqual([0, 0]);
+    await other.cancel();
+  });
+});

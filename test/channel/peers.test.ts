@@ -1,0 +1,379 @@
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+
+import type { Peer } from "../../src/channel/peer.ts";
+import { UnreachableError } from "../../src/channel/peer.ts";
+import { Peers } from "../../src/channel/peers.ts";
+import { LimitError, TimeoutError, TransportClosedError } from "../../src/errors.ts";
+import type { ActorId } from "../../src/identity.ts";
+import { type Limits, resolveLimits } from "../../src/limits.ts";
+import { Dispatcher } from "../../src/rpc/dispatch.ts";
+import { Session, type SessionHost } from "../../src/rpc/session.ts";
+import { type Address, formatAddress } from "../../src/transport/address.ts";
+import { hostId } from "../../src/transport/host.ts";
+import { tcpTransport } from "../../src/transport/tcp.ts";
+import type { Listener } from "../../src/transport/transport.ts";
+import { unixTransport } from "../../src/transport/unix.ts";
+import { Kind } from "../../src/wire/messages.ts";
+import { Program, until } from "../support/world.ts";
+import { frameOf } from "../wire/crossing.ts";
+import { failure, soon, targetOf, uuids } from "./actors.ts";
+import { hello, RawPeer } from "./raw.ts";
+
+let nodes = 0;
+
+/** The connections of an actor with everything above them cut away: calls, and who is connected. */
+class Node implements SessionHost, AsyncDisposable {
+  readonly id: ActorId;
+  readonly limits: Limits;
+  readonly dispatcher: Dispatcher;
+  readonly peers: Peers<Session>;
+  /** Every connection that came to be. */
+  readonly all: Peer<Session>[] = [];
+  addrs: Address[] = [];
+  readonly #listeners: Listener[] = [];
+
+  constructor(name: string, uuid: string, idleMs: number, limits: Partial<Limits>) {
+    this.id = { name, uuid, pid: process.pid, host: hostId() };
+    this.limits = resolveLimits(limits);
+    this.dispatcher = new Dispatcher(this.id);
+    const attach = (peer: Peer<Session>): Session => {
+      this.all.push(peer);
+      return new Session(peer, this);
+    };
+    const self = (): { id: ActorId; addrs: Address[]; isRegistrar: boolean } => ({
+      id: this.id,
+      addrs: this.addrs,
+      isRegistrar: false,
+    });
+    this.peers = new Peers<Session>(self, this.limits, attach, { idleMs });
+    this.dispatcher.expose({ echo: (value: unknown) => value, hang: () => new Promise(() => {}) }, "test");
+  }
+
+  get name(): string {
+    return this.id.name;
+  }
+
+  get uuid(): string {
+    return this.id.uuid;
+  }
+
+  get open(): Peer<Session>[] {
+    return this.all.filter(({ isOpen }) => isOpen);
+  }
+
+  async listen(): Promise<void> {
+    const accept = this.peers.accept.bind(this.peers);
+    const path = join(process.env["FURROW_RUNTIME_DIR"]!, `node-${++nodes}@${process.pid}.sock`);
+    this.#listeners.push(
+      await unixTransport.listen({ transport: "unix", path, host: "" }, accept),
+      await tcpTransport.listen({ transport: "tcp", host: "127.0.0.1", port: 0 }, accept),
+    );
+    this.addrs = this.#listeners.map(({ address }) => formatAddress(address));
+  }
+
+  onService(): boolean {
+    return false;
+  }
+
+  onSessionEnd(): void {}
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const listener of this.#listeners) listener.close();
+    await this.peers.close("the test is over");
+  }
+}
+
+async function node(
+  name: string,
+  options: { uuid?: string; idleMs?: number; limits?: Partial<Limits> } = {},
+): Promise<Node> {
+  const made = new Node(
+    name,
+    options.uuid ?? crypto.randomUUID(),
+    options.idleMs ?? 60_000,
+    options.limits ?? {},
+  );
+  await made.listen();
+  return made;
+}
+
+/** Connects, calls, lets go. */
+async function callOnce(connecting: Promise<Peer<Session>>, value: unknown): Promise<void> {
+  const peer = await connecting;
+  try {
+    expect(await peer.handler.call("echo", [value])).toEqual(value);
+  } finally {
+    peer.release();
+  }
+}
+
+describe("Peers.connect", () => {
+  test("shares one dial among all who want the same peer, and one connection afterwards", async () => {
+    await using near = await node("near");
+    await using far = await node("far");
+    const peers = await Promise.all(
+      Array.from({ length: 50 }, () => near.peers.connect(targetOf(far as never), soon())),
+    );
+    expect(new Set(peers).size).toBe(1);
+    expect(await near.peers.connect(targetOf(far as never), soon())).toBe(peers[0]!);
+    expect([near.all.length, far.all.length]).toEqual([1, 1]);
+    // the far side uses it too, though it never dialled
+    expect((await far.peers.connect(targetOf(near as never), soon())).id).toEqual(near.id);
+    expect([near.all.length, far.all.length]).toEqual([1, 1]);
+    expect(near.peers.byName("far")).toEqual([peers[0]!]);
+  });
+
+  test("lets each of those who share a dial have a deadline of its own", async () => {
+    const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    await using near = await node("near", { limits: { handshakeTimeoutMs: 200 } });
+    const target = { name: "silent", uuid: "0", addrs: [`tcp://127.0.0.1:${server.port}` as Address] };
+    const patient = failure(near.peers.connect(target, soon()));
+    const start = performance.now();
+    const hasty = await failure(near.peers.connect(target, soon(20)));
+    expect(performance.now() - start).toBeLessThan(150);
+    for (const error of [hasty, await patient]) {
+      expect([error instanceof TimeoutError, (error as TimeoutError).stage]).toEqual([true, "handshake"]);
+    }
+    server.stop(true);
+  });
+
+  test("rejects all who share a dial when it fails, and dials anew for the next", async () => {
+    await using near = await node("near");
+    await using far = await node("far");
+    const nowhere = targetOf(far as never, ["tcp://127.0.0.1:1"]);
+    const errors = await Promise.all([1, 2, 3].map(() => failure(near.peers.connect(nowhere, soon()))));
+    expect(errors.every((error) => error instanceof UnreachableError)).toBe(true);
+    await callOnce(near.peers.connect(targetOf(far as never), soon()), "again");
+  });
+
+  test.each(["connect and connect", "connect and connectTo", "connectTo and connectTo"])(
+    "ends with one connection when two actors dial each other at once: %s",
+    async (how) => {
+      const byAddress = how.split(" and ").map((verb) => verb === "connectTo");
+      for (let round = 0; round < 60; round++) {
+        const pair = uuids();
+        if (round % 2 === 1) pair.reverse();
+        await using one = await node("one", { uuid: pair[0], idleMs: 1 });
+        await using two = await node("two", { uuid: pair[1], idleMs: 1 });
+        const dial = (from: Node, to: Node, blind: boolean): Promise<Peer<Session>> => {
+          const addr = to.addrs[round % 2]!;
+          return blind
+            ? from.peers.connectTo(addr, soon())
+            : from.peers.connect(targetOf(to as never, [addr]), soon());
+        };
+        const [fromOne, fromTwo] = await Promise.all([
+          dial(one, two, byAddress[0]!),
+          dial(two, one, byAddress[1]!),
+        ]);
+        const calls = Array.from({ length: 10 }, async (_, index) => {
+          expect(await fromOne.handler.call("echo", [index])).toBe(index);
+          expect(await fromTwo.handler.call("echo", [-index])).toBe(-index);
+        });
+        await Promise.all(calls);
+        expect([one.peers.size, two.peers.size]).toEqual([1, 1]);
+        expect([one.peers.byName("two")?.length, two.peers.byName("one")?.length]).toEqual([1, 1]);
+        await until(() => one.open.length === 1 && two.open.length === 1);
+        fromOne.release();
+        fromTwo.release();
+      }
+    },
+  );
+
+  test("answers every call of two actors that connect, call and let go at the same time, again and again", async () => {
+    const [smaller, larger] = uuids();
+    await using one = await node("one", { uuid: smaller, idleMs: 1 });
+    await using two = await node("two", { uuid: larger, idleMs: 1 });
+    let answered = 0;
+    const drive = async (from: Node, to: Node, blind: boolean): Promise<void> => {
+      for (let round = 0; round < 150; round++) {
+        const dial = blind
+          ? from.peers.connectTo(to.addrs[round % 2]!, soon())
+          : from.peers.connect(targetOf(to as never), soon());
+        await callOnce(dial, round);
+        answered++;
+        // around the moment at which the connection has idled long enough
+        if (round % 3 === 0) await Bun.sleep(Math.random() * 3);
+      }
+    };
+    await Promise.all([
+      drive(one, two, false),
+      drive(two, one, false),
+      drive(one, two, true),
+      drive(two, one, true),
+    ]);
+    expect(answered).toBe(600);
+    await until(() => one.open.length === 0 && two.open.length === 0);
+    expect([one.peers.size, two.peers.size, one.peers.byName("two")]).toEqual([0, 0, undefined]);
+    // it came and went more than once; how often is the machine's affair
+    expect(one.all.length).toBeGreaterThan(1);
+  });
+
+  test("connects to a peer that has just died and come back under another uuid", async () => {
+    await using near = await node("near");
+    const former = await node("far");
+    await callOnce(near.peers.connect(targetOf(former as never), soon()), 1);
+    await former[Symbol.asyncDispose]();
+    await using next = await node("far");
+    await callOnce(near.peers.connect(targetOf(next as never), soon()), 2);
+    expect(near.peers.byName("far")?.map(({ id }) => id.uuid)).toEqual([next.uuid]);
+  });
+});
+
+describe("Peers.byName", () => {
+  test("lists the peers of a name in the order of connecting, and drops each in the moment of its end", async () => {
+    await using near = await node("near");
+    const twins = [await node("twin"), await node("twin"), await node("twin")];
+    for (const twin of twins) await near.peers.connect(targetOf(twin as never), soon());
+    const listed = (): string[] | undefined => near.peers.byName("twin")?.map(({ id }) => id.uuid);
+    expect(listed()).toEqual(twins.map(({ uuid }) => uuid));
+    const middle = near.peers.get(twins[1]!.uuid)!;
+    middle.channel.abort(new Error("cut"));
+    expect(listed()).toEqual([twins[0]!.uuid, twins[2]!.uuid]);
+    expect([near.peers.get(twins[1]!.uuid), near.peers.size]).toEqual([undefined, 2]);
+    await Promise.all(twins.map((twin) => twin[Symbol.asyncDispose]()));
+    await until(() => near.peers.size === 0);
+    expect(listed()).toBeUndefined();
+  });
+});
+
+describe("an idle connection", () => {
+  test("closes when nobody uses it, with a goodbye", async () => {
+    await using near = await node("near", { idleMs: 10 });
+    await using far = await node("far", { idleMs: 60_000 });
+    const peer = await near.peers.connect(targetOf(far as never), soon());
+    peer.release();
+    expect(await peer.closed).toEqual({ reason: "closed" });
+    expect(await far.all[0]!.closed).toEqual({ reason: "peer-closed" });
+  });
+
+  test("stays open while either side uses it or is at work", async () => {
+    await using near = await node("near", { idleMs: 5 });
+    await using far = await node("far", { idleMs: 5 });
+    const peer = await near.peers.connect(targetOf(far as never), soon());
+    const back = await far.peers.connect(targetOf(near as never), soon());
+    peer.release();
+    const hanging = failure(back.handler.call("hang", []));
+    back.release();
+    await Bun.sleep(60);
+    expect([peer.isOpen, back.isOpen]).toEqual([true, true]);
+    peer.channel.abort(new Error("the test is over"));
+    await hanging;
+  });
+
+  test("closes in the end though the peer was busy at the first offer, and never offers itself", async () => {
+    await using near = await node("near", { idleMs: 5 });
+    await using far = await node("far", { idleMs: 60_000 });
+    const peer = await near.peers.connect(targetOf(far as never), soon());
+    const back = await far.peers.connect(targetOf(near as never), soon());
+    peer.release();
+    await Bun.sleep(30);
+    expect(peer.isOpen).toBe(true);
+    back.release();
+    await peer.closed;
+  });
+
+  test("is not used by a peer that has agreed to its end, nor waited for for ever", async () => {
+    await using near = await node("near");
+    await using raw = await RawPeer.dial(near.addrs[0]!);
+    const uuid = crypto.randomUUID();
+    raw.write(frameOf(hello({ 2: uuid })));
+    await until(() => near.peers.get(uuid) !== undefined);
+    raw.write(frameOf([Kind.idle]));
+    await until(() => raw.messages.length === 2);
+    expect(raw.messages[1]).toEqual([Kind.idleAgreed]);
+    const peer = near.peers.get(uuid)!;
+    const connecting = near.peers.connect({ name: "raw", uuid, addrs: [] }, soon());
+    raw.write(frameOf([Kind.resume]));
+    expect(await connecting).toBe(peer);
+    peer.release();
+    raw.write(frameOf([Kind.idle]));
+    await until(() => peer.leaving !== undefined);
+    const error = await failure(near.peers.connect({ name: "raw", uuid, addrs: [] }, soon(50)));
+    expect(error).toBeInstanceOf(TimeoutError);
+    // it never says bye: the peer's own patience ends that
+    expect((await peer.closed).reason).toBe("error");
+  });
+});
+
+describe("pending calls", () => {
+  test("reject in the moment in which the peer dies, with TransportClosedError", async () => {
+    await using near = await node("near");
+    const program = new Program({});
+    await program.up;
+    const addr = await program.run(async ({ furrow, keep, args }) => {
+      const actor = await furrow.openRootActor({
+        name: "victim",
+        registryAddrs: args as Address[],
+        enableTransports: ["tcp"],
+      });
+      keep["actor"] = actor;
+      return actor.addrs[0]!;
+    }, "tcp://127.0.0.1:0");
+    const peer = await near.peers.connectTo(addr, soon());
+    const pending = Array.from({ length: 20 }, () => failure(peer.handler.call("listActors", [])));
+    program.signal("SIGSTOP");
+    const later = Array.from({ length: 20 }, () => failure(peer.handler.call("listActors", [])));
+    await Promise.race([...pending, Bun.sleep(50)]);
+    program.signal("SIGKILL");
+    const errors = await Promise.all(later);
+    expect(errors.every((error) => error instanceof TransportClosedError)).toBe(true);
+    expect(errors[0]!.message).toContain("victim");
+    expect(await peer.closed).toMatchObject({ reason: "peer-died" });
+    expect(near.peers.size).toBe(0);
+    await Promise.all(pending);
+    await program.kill();
+  });
+
+  test("beyond maxCallsInFlight are a LimitError each, and the others go on", async () => {
+    await using near = await node("near");
+    await using far = await node("far", { limits: { maxCallsInFlight: 10 } });
+    const peer = await near.peers.connect(targetOf(far as never), soon());
+    const hanging = Array.from({ length: 10 }, () => failure(peer.handler.call("hang", [])));
+    const error = await failure(peer.handler.call("echo", [1]));
+    expect(error).toBeInstanceOf(LimitError);
+    expect(error.message).toContain("maxCallsInFlight is 10");
+    expect(peer.isOpen).toBe(true);
+    peer.channel.abort(new Error("the test is over"));
+    expect(await Promise.all(hanging)).toHaveLength(10);
+  });
+
+  test("do not start beyond maxFrameBytes and maxPendingSendBytes, and those under way are answered", async () => {
+    const limits = { maxFrameBytes: 100_000, maxPendingSendBytes: 500_000 };
+    await using near = await node("near", { limits });
+    await using far = await node("far", { limits });
+    const peer = await near.peers.connect(targetOf(far as never), soon());
+    expect(await failure(peer.handler.call("echo", ["x".repeat(100_001)]))).toBeInstanceOf(LimitError);
+    expect(await failure(peer.handler.call("echo", [new Uint8Array(100_001)]))).toBeInstanceOf(LimitError);
+    const inward = far.all[0]!.channel.link;
+    inward.pause();
+    const outcomes = Array.from({ length: 100 }, () =>
+      peer.handler.call("echo", ["y".repeat(50_000)]).then(
+        () => "answered",
+        (error: unknown) => (error instanceof LimitError ? "refused" : error),
+      ),
+    );
+    await Promise.race([Promise.all(outcomes), Bun.sleep(50)]);
+    inward.resume();
+    const settled = await Promise.all(outcomes);
+    expect(new Set(settled)).toEqual(new Set(["answered", "refused"]));
+    expect(await peer.handler.call("echo", ["still here"])).toBe("still here");
+  });
+});
+
+describe("Peers.close", () => {
+  test("ends every connection with a goodbye, takes and makes no more", async () => {
+    const near = await node("near");
+    await using far = await node("far");
+    await using stranger = await RawPeer.dial(near.addrs[0]!);
+    const peer = await near.peers.connect(targetOf(far as never), soon());
+    const opening = failure(near.peers.connectTo(far.addrs[1]!, soon()));
+    await near[Symbol.asyncDispose]();
+    expect(await peer.closed).toEqual({ reason: "closed" });
+    expect(await far.all[0]!.closed).toEqual({ reason: "peer-closed" });
+    expect(await opening).toBeInstanceOf(TransportClosedError);
+    await stranger.ended;
+    expect(await failure(near.peers.connectTo(far.addrs[0]!, soon()))).toBeInstanceOf(TransportClosedError);
+    expect([near.peers.size, near.open.length, far.open.length]).toEqual([0, 0, 0]);
+  });
+});

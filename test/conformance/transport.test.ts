@@ -1,0 +1,499 @@
+/** What `src/transport/transport.ts` promises, asked of every transport. */
+import { describe, expect, test } from "bun:test";
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
+import { Deadline } from "../../src/deadline.ts";
+import { AddressError, systemCode, TimeoutError, TransportClosedError } from "../../src/errors.ts";
+import { formatAddress, type ParsedAddress, parseAddress } from "../../src/transport/address.ts";
+import { isAbsent } from "../../src/transport/dial.ts";
+import { tcpTransport } from "../../src/transport/tcp.ts";
+import type { Link, LinkEnd, LinkReader, Listener, TransportDriver } from "../../src/transport/transport.ts";
+import { unixTransport } from "../../src/transport/unix.ts";
+import { Program, until } from "../support/world.ts";
+
+const mebibyte = 1_048_576;
+
+/** Keeps count of what a link brings, and checks that it is `patterned` bytes in order. */
+class Tap implements LinkReader {
+  received = 0;
+  broken = false;
+  readonly ends: LinkEnd[] = [];
+  readonly #ended = Promise.withResolvers<LinkEnd>();
+  /** Called after each chunk. */
+  onChunk: (chunk: Uint8Array) => void = () => {};
+
+  onData(chunk: Uint8Array): void {
+    for (const byte of chunk) if (byte !== patternAt(this.received++)) this.broken = true;
+    this.onChunk(chunk);
+  }
+
+  onEnd(end: LinkEnd): void {
+    this.ends.push(end);
+    this.#ended.resolve(end);
+  }
+
+  get ended(): Promise<LinkEnd> {
+    return this.#ended.promise;
+  }
+
+  async receives(bytes: number): Promise<void> {
+    await until(() => this.received >= bytes);
+    expect([this.received, this.broken]).toEqual([bytes, false]);
+  }
+}
+
+function patternAt(at: number): number {
+  return (at * 7 + (at >> 8)) & 0xff;
+}
+
+function patterned(length: number, from = 0): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let at = 0; at < length; at++) bytes[at] = patternAt(from + at);
+  return bytes;
+}
+
+function send(link: Link, bytes: Uint8Array, stable = true): void {
+  link.write(bytes, 0, bytes.length, stable);
+}
+
+/** Both ends of a connection, and its listener. */
+interface Wire extends AsyncDisposable {
+  readonly listener: Listener;
+  readonly near: Link;
+  readonly far: Link;
+  readonly nearTap: Tap;
+  readonly farTap: Tap;
+}
+
+let files = 0;
+
+interface Kind {
+  readonly driver: TransportDriver;
+  readonly fresh: () => ParsedAddress;
+}
+
+const kinds: readonly Kind[] = [
+  {
+    driver: unixTransport,
+    fresh: () => ({
+      transport: "unix",
+      path: join(process.env["FURROW_RUNTIME_DIR"]!, `conformance-${++files}.sock`),
+      host: "",
+    }),
+  },
+  {
+    driver: tcpTransport,
+    fresh: () => ({ transport: "tcp", host: "127.0.0.1", port: 0 }),
+  },
+];
+
+function soon(timeout = 5_000): Deadline {
+  return new Deadline({ timeout }, "dial of a test");
+}
+
+describe.each(kinds.map((kind) => [kind.driver.transport, kind] as const))(
+  "%s",
+  (transport, { driver, fresh }) => {
+    async function wire(): Promise<Wire> {
+      const accepted = Promise.withResolvers<Link>();
+      const farTap = new Tap();
+      const listener = await driver.listen(fresh(), (link) => {
+        link.reader = farTap;
+        accepted.resolve(link);
+      });
+      const near = await driver.connect(listener.address, soon());
+      const nearTap = new Tap();
+      near.reader = nearTap;
+      const far = await accepted.promise;
+      const dispose = async (): Promise<void> => {
+        near.abort();
+        far.abort();
+        listener.close();
+        await Promise.all([nearTap.ended, farTap.ended]);
+      };
+      return { listener, near, far, nearTap, farTap, [Symbol.asyncDispose]: dispose };
+    }
+
+    describe("connect", () => {
+      test("carries bytes both ways, in order, in whatever pieces they were written", async () => {
+        await using both = await wire();
+        let sent = 0;
+        for (let size = 1; size < 3_000; size += 97) {
+          send(both.near, patterned(size, sent));
+          send(both.far, patterned(size, sent));
+          sent += size;
+        }
+        await both.farTap.receives(sent);
+        await both.nearTap.receives(sent);
+      });
+
+      test("fails as absent, with the system's code, where nobody listens", async () => {
+        const { listener } = await wire().then(async (both) => (await both[Symbol.asyncDispose](), both));
+        const dialled = driver.connect(listener.address, soon());
+        const error = await dialled.then(
+          () => undefined,
+          (thrown: unknown) => thrown,
+        );
+        expect(error).toBeInstanceOf(TransportClosedError);
+        expect(isAbsent(error)).toBe(true);
+        expect(systemCode((error as Error).cause)).toBe(transport === "unix" ? "ENOENT" : "ECONNREFUSED");
+        expect((error as Error).message).toContain(formatAddress(listener.address));
+      });
+
+      test("rejects with the signal's own reason, even one that looks like a system error", async () => {
+        await using both = await wire();
+        for (const reason of [
+          new Error("enough"),
+          Object.assign(new Error("odd"), { code: "ECONNREFUSED" }),
+        ]) {
+          const deadline = new Deadline({ signal: AbortSignal.abort(reason) }, "dial");
+          const error = await driver
+            .connect(both.listener.address, deadline)
+            .catch((thrown: unknown) => thrown);
+          expect(error).toBe(reason);
+        }
+      });
+
+      test("rejects with a TimeoutError of stage dial when its time is up", async () => {
+        await using both = await wire();
+        const error = await driver.connect(both.listener.address, soon(0)).catch((thrown: unknown) => thrown);
+        expect(error).toBeInstanceOf(TimeoutError);
+        expect((error as TimeoutError).stage).toBe("dial");
+      });
+
+      test("succeeds when the peer accepts and never speaks", async () => {
+        await using program = await silentListener(fresh());
+        program.signal("SIGSTOP");
+        const link = await driver.connect(program.address, soon());
+        send(link, patterned(100));
+        link.abort();
+      });
+
+      test("waits for a listener that is too busy to accept, and none of 700 dials is lost", async () => {
+        await using program = await silentListener(fresh());
+        program.signal("SIGSTOP");
+        const dials = Array.from({ length: 700 }, () => driver.connect(program.address, soon(14_000)));
+        // the backlog is full when the dials stop succeeding
+        let open = 0;
+        for (const dial of dials) void dial.then(() => open++);
+        await until(() => open >= 500);
+        program.signal("SIGCONT");
+        const links = await Promise.all(dials);
+        await until(async () => (await program.accepted()) === 700);
+        for (const link of links) link.abort();
+      });
+    });
+
+    describe("listen", () => {
+      test("says what it bound, and is dialled there", async () => {
+        await using both = await wire();
+        expect(both.listener.address.transport).toBe(transport);
+        if (both.listener.address.transport === "tcp") expect(both.listener.address.port).toBeGreaterThan(0);
+        expect(parseAddress(formatAddress(both.listener.address))).toEqual(both.listener.address);
+      });
+
+      test("refuses an address that is bound already, and leaves its holder alone", async () => {
+        await using both = await wire();
+        const error = await driver.listen(both.listener.address, () => {}).catch((thrown: unknown) => thrown);
+        expect(error).toBeInstanceOf(AddressError);
+        expect(systemCode((error as Error).cause)).toBe("EADDRINUSE");
+        expect((error as Error).message).toContain("address already in use");
+        send(both.near, patterned(10));
+        await both.farTap.receives(10);
+        (await driver.connect(both.listener.address, soon())).abort();
+      });
+
+      test("stops at close, which may be called again, and leaves open links open", async () => {
+        await using both = await wire();
+        both.listener.close();
+        both.listener.close();
+        const again = await driver.connect(both.listener.address, soon()).catch((thrown: unknown) => thrown);
+        expect(isAbsent(again)).toBe(true);
+        send(both.near, patterned(1_000));
+        await both.farTap.receives(1_000);
+        const taken = await driver.listen(both.listener.address, () => {});
+        taken.close();
+      });
+    });
+
+    describe("Link", () => {
+      test("sends all of 32 MiB to a reader that is slow to start, and says what waits", async () => {
+        await using both = await wire();
+        const bytes = patterned(32 * mebibyte);
+        both.far.pause();
+        send(both.near, bytes);
+        expect(both.near.pendingBytes).toBeGreaterThan(16 * mebibyte);
+        let drained = false;
+        const draining = both.near.drained().then(() => (drained = true));
+        await Bun.sleep(20);
+        expect([drained, both.farTap.received]).toEqual([false, 0]);
+        both.far.resume();
+        await draining;
+        expect(both.near.pendingBytes).toBe(0);
+        await both.farTap.receives(bytes.length);
+      });
+
+      test("copies lent bytes that must wait", async () => {
+        await using both = await wire();
+        both.far.pause();
+        const bytes = patterned(16 * mebibyte);
+        send(both.near, bytes, false);
+        expect(both.near.pendingBytes).toBeGreaterThan(0);
+        bytes.fill(0);
+        both.far.resume();
+        await both.farTap.receives(bytes.length);
+      });
+
+      test("reads stable bytes that must wait from where they are", async () => {
+        await using both = await wire();
+        both.far.pause();
+        const bytes = new Uint8Array(16 * mebibyte);
+        send(both.near, bytes, true);
+        const waiting = bytes.length - both.near.pendingBytes;
+        for (let at = 0; at < bytes.length; at++) if (at >= waiting) bytes[at] = 1;
+        let ones = 0;
+        both.farTap.onChunk = (chunk) => {
+          for (const byte of chunk) ones += byte;
+        };
+        both.far.resume();
+        await until(() => both.farTap.received === bytes.length);
+        expect(ones).toBe(bytes.length - waiting);
+      });
+
+      test("keeps the order of what waits and what comes behind it", async () => {
+        await using both = await wire();
+        both.far.pause();
+        let sent = 0;
+        for (const size of [5 * mebibyte, 1, 3 * mebibyte, 100, 0, 7]) {
+          send(both.near, patterned(size, sent), sent % 2 === 0);
+          sent += size;
+        }
+        both.far.resume();
+        await both.farTap.receives(sent);
+      });
+
+      test("holds the peer back while paused, and goes on at resume", async () => {
+        await using both = await wire();
+        both.near.pause();
+        send(both.far, patterned(20 * mebibyte));
+        await Bun.sleep(50);
+        const waiting = both.far.pendingBytes;
+        expect(waiting).toBeGreaterThan(0);
+        expect(both.nearTap.received).toBe(0);
+        await Bun.sleep(50);
+        expect(both.far.pendingBytes).toBe(waiting);
+        both.near.resume();
+        await both.nearTap.receives(20 * mebibyte);
+      });
+
+      test("loses nothing at close, and ends both sides once", async () => {
+        await using both = await wire();
+        both.far.pause();
+        send(both.near, patterned(8 * mebibyte));
+        const closing = both.near.close();
+        both.far.resume();
+        await closing;
+        await both.farTap.ended;
+        expect([both.farTap.received, both.farTap.broken]).toEqual([8 * mebibyte, false]);
+        expect([both.nearTap.ends, both.farTap.ends]).toEqual([[{ kind: "closed" }], [{ kind: "ended" }]]);
+      });
+
+      test("loses nothing in either direction when both sides close at once", async () => {
+        for (let round = 0; round < 3; round++) {
+          await using both = await wire();
+          send(both.near, patterned(6 * mebibyte));
+          send(both.far, patterned(6 * mebibyte));
+          await Promise.all([both.near.close(), both.far.close()]);
+          expect([both.farTap.received, both.farTap.broken]).toEqual([6 * mebibyte, false]);
+          expect([both.nearTap.received, both.nearTap.broken]).toEqual([6 * mebibyte, false]);
+        }
+      });
+
+      test("sends what the other side has still waiting when one side closes and the other follows", async () => {
+        await using both = await wire();
+        both.near.pause();
+        send(both.far, patterned(8 * mebibyte));
+        both.farTap.onChunk = () => void both.far.close();
+        send(both.near, patterned(1));
+        const closing = both.near.close();
+        both.near.resume();
+        await closing;
+        await both.farTap.ended;
+        expect([both.nearTap.received, both.nearTap.broken]).toEqual([8 * mebibyte, false]);
+      });
+
+      test("goes on closing for as long as a slow peer reads", async () => {
+        await using both = await wire();
+        let pauses = 0;
+        both.farTap.onChunk = () => {
+          if (both.farTap.received < (pauses + 1) * 2 * mebibyte) return;
+          pauses++;
+          both.far.pause();
+          setTimeout(() => both.far.resume(), 200);
+        };
+        send(both.near, patterned(18 * mebibyte));
+        await both.near.close();
+        await both.farTap.ended;
+        expect([both.farTap.received, both.farTap.broken]).toEqual([18 * mebibyte, false]);
+        expect(pauses).toBeGreaterThan(6);
+      });
+
+      test("ends a close after a second when the peer neither reads nor ends", async () => {
+        await using program = await silentListener(fresh());
+        const link = await driver.connect(program.address, soon());
+        const tap = new Tap();
+        link.reader = tap;
+        program.signal("SIGSTOP");
+        send(link, patterned(16 * mebibyte));
+        const start = performance.now();
+        await link.close();
+        expect(performance.now() - start).toBeWithin(900, 3_000);
+        expect(await tap.ended).toEqual({ kind: "closed" });
+        expect(link.pendingBytes).toBe(0);
+      });
+
+      test("tells of an abort once, with its error, and never from within the call", async () => {
+        await using both = await wire();
+        const error = new Error("enough");
+        both.near.abort(error);
+        both.near.abort(new Error("later"));
+        void both.near.close();
+        expect(both.nearTap.ends).toEqual([]);
+        expect(await both.nearTap.ended).toEqual({ kind: "failed", error });
+        await both.farTap.ended;
+        await both.near.close();
+        expect(both.nearTap.ends).toHaveLength(1);
+        expect(both.farTap.ends).toHaveLength(1);
+      });
+
+      test("does nothing on a write behind its end", async () => {
+        await using both = await wire();
+        await both.near.close();
+        const { writes } = both.near;
+        send(both.near, patterned(100));
+        expect([both.near.pendingBytes, both.near.writes]).toEqual([0, writes]);
+        await both.near.drained();
+      });
+
+      test("hears of a peer that was killed, and drops what waits for it", async () => {
+        await using program = await silentListener(fresh());
+        const link = await driver.connect(program.address, soon());
+        const tap = new Tap();
+        link.reader = tap;
+        program.signal("SIGSTOP");
+        send(link, patterned(16 * mebibyte));
+        const draining = link.drained();
+        program.signal("SIGKILL");
+        await tap.ended;
+        await draining;
+        expect(link.pendingBytes).toBe(0);
+        expect(tap.ends).toHaveLength(1);
+      });
+
+      test("drops what waits for a peer that is gone even while paused, and tells of the end when it reads on", async () => {
+        await using both = await wire();
+        both.near.pause();
+        send(both.near, patterned(16 * mebibyte));
+        const draining = both.near.drained();
+        both.far.abort();
+        await draining;
+        expect(both.near.pendingBytes).toBe(0);
+        both.near.resume();
+        await both.nearTap.ended;
+        expect(both.nearTap.ends).toHaveLength(1);
+      });
+
+      test("hands over all that the peer sent before it left, though nothing can be sent to it", async () => {
+        await using both = await wire();
+        both.near.pause();
+        send(both.far, patterned(100_000));
+        const closing = both.far.close();
+        send(both.near, patterned(10));
+        both.near.resume();
+        await both.nearTap.receives(100_000);
+        await Promise.all([closing, both.nearTap.ended]);
+      });
+
+      test("ends when its reader throws", async () => {
+        await using both = await wire();
+        const fault = new Error("a fault of the reader");
+        both.farTap.onChunk = () => {
+          throw fault;
+        };
+        send(both.near, patterned(10));
+        expect(await both.farTap.ended).toEqual({ kind: "failed", error: fault });
+        await both.nearTap.ended;
+      });
+
+      test("counts one kernel write for each write that fits", async () => {
+        await using both = await wire();
+        const { writes } = both.near;
+        for (let index = 0; index < 10; index++) send(both.near, patterned(100, index * 100));
+        expect(both.near.writes - writes).toBe(10);
+        await both.farTap.receives(1_000);
+      });
+
+      test("leaves no descriptor behind in 2000 connections", async () => {
+        const listener = await driver.listen(fresh(), (link) => {
+          link.reader = { onData() {}, onEnd() {} };
+          if (Math.random() < 0.5) void link.close();
+        });
+        const descriptors = (): number => readdirSync("/proc/self/fd").length;
+        const before = descriptors();
+        for (let round = 0; round < 40; round++) {
+          const links = await Promise.all(
+            Array.from({ length: 50 }, () => driver.connect(listener.address, soon())),
+          );
+          await Promise.all(
+            links.map(async (link, index) => (index % 3 === 0 ? link.abort() : link.close())),
+          );
+        }
+        listener.close();
+        await until(() => descriptors() <= before);
+      });
+    });
+  },
+);
+
+/** A process that listens with the same transport, accepts, and says nothing. */
+class SilentListener extends Program {
+  address: ParsedAddress = { transport: "unix", path: "", host: "" };
+
+  accepted(): Promise<number> {
+    return this.run(({ keep }) => keep["accepted"] as number);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    if (this.address.transport === "tcp") return;
+    for (const left of [this.address.path, `${this.address.path}.lock`]) rmSync(left, { force: true });
+  }
+}
+
+async function silentListener(address: ParsedAddress): Promise<SilentListener> {
+  const program = new SilentListener({});
+  await program.up;
+  const modules = { unix: "unix.ts", tcp: "tcp.ts" };
+  const file = join(import.meta.dir, "../../src/transport", modules[address.transport]);
+  program.address = await program.run(
+    async ({ keep, args }) => {
+      const [path, where] = args as [string, ParsedAddress];
+      const { unixTransport: unix, tcpTransport: tcp } = (await import(path)) as Record<
+        string,
+        TransportDriver
+      >;
+      keep["accepted"] = 0;
+      const links: Link[] = [];
+      const bound = await (unix ?? tcp)!.listen(where, (link) => {
+        keep["accepted"] = (keep["accepted"] as number) + 1;
+        links.push(link);
+      });
+      keep["links"] = [links, bound];
+      return bound.address;
+    },
+    file,
+    address,
+  );
+  return program;
+}

@@ -1,0 +1,158 @@
+/** The table is soft state: what becomes of registrations and lookups when its keeper goes. */
+import { describe, expect, test } from "bun:test";
+
+import { currentRuntime } from "../../src/actor/current.ts";
+import { Registries } from "../../src/discovery/registries.ts";
+import { findActor, openRootActor, type RemoteActorError, waitForActor } from "../../src/index.ts";
+import { Kind } from "../../src/wire/messages.ts";
+import { RawRegistrar } from "../support/raw-peer.ts";
+import { until, World } from "../support/world.ts";
+
+const service = new URL("../fixtures/service.ts", import.meta.url).href;
+type Service = typeof import("../fixtures/service.ts");
+
+describe("losing the registrar", () => {
+  test("every actor of a tree registers again, children too, under the same uuid", async () => {
+    await using world = new World();
+    const hub = await world.actor("hub");
+    const parent = await world.actor("parent");
+    const before = await parent.run(async ({ furrow, keep, args }) => {
+      const nursery = await furrow.openNursery();
+      keep["nursery"] = nursery;
+      const child = await nursery.startActor("child", { module: args[0] as string });
+      return [child.id.uuid, furrow.currentActor().uuid];
+    }, service);
+    await hub.kill();
+    await until(async () => await parent.run(({ furrow }) => furrow.currentActor().isRegistrar));
+    const after = await parent.run(async ({ furrow }) => {
+      await using registry = await furrow.getRegistry();
+      await using child = await furrow.waitForActor("child");
+      return [child.id.uuid, (await registry.run.findActor("parent"))?.id.uuid];
+    });
+    expect(after).toEqual(before);
+  });
+
+  test("the next one answers nothing from a table that is still filling, on its portal either", async () => {
+    await using world = new World();
+    const hub = await world.actor("hub");
+    const next = await world.actor("next");
+    // stopped at the moment of the loss: it comes back when the other has taken over already
+    const late = await world.actor("late");
+    const uuid = await late.run(({ furrow }) => furrow.currentActor().uuid);
+    late.signal("SIGSTOP");
+    await hub.kill();
+    await until(async () => await next.run(({ furrow }) => furrow.currentActor().isRegistrar));
+    const answers = next.run(async ({ furrow }) => {
+      const { run } = await furrow.getRegistry();
+      const [one, all, list, query] = await Promise.all([
+        run.findActor("late"),
+        run.findActors("late"),
+        run.listActors(),
+        furrow.queryActor("late"),
+      ]);
+      const names = list.map(({ id }) => id.name).toSorted();
+      return { one: one?.id.uuid, all: all.map(({ id }) => id.uuid), names, query: query.id?.uuid };
+    });
+    late.signal("SIGCONT");
+    expect(await answers).toEqual({ one: uuid, all: [uuid], names: ["late", "next"], query: uuid });
+  });
+
+  test("only a root takes over: a child waits, and its lookups say what is missing", async () => {
+    await using world = new World();
+    await using elsewhere = new World();
+    const hub = await world.actor("hub");
+    const parent = await world.actor("parent", { limits: { probeTimeoutMs: 200 } });
+    await parent.run(async ({ furrow, keep, args }) => {
+      const nursery = await furrow.openNursery();
+      keep["nursery"] = nursery;
+      await nursery.startActor("child", { module: args[0] as string });
+    }, service);
+    // an actor of another registry, which keeps its connection to the child
+    await using _self = await openRootActor(elsewhere.options);
+    await using child = await findActor<Service>("child", {
+      raiseOnNone: true,
+      registryAddrs: [world.unix],
+    });
+    parent.signal("SIGSTOP");
+    await hub.kill();
+    const error = (await child.run.find("nobody").catch((thrown: unknown) => thrown)) as RemoteActorError;
+    expect(error.remoteName).toBe("RegistryUnavailableError");
+    expect(error.message).toContain(world.tcp);
+    parent.signal("SIGCONT");
+    // the root takes over, and the child is registered there
+    const registered = (): Promise<number | undefined> =>
+      parent.run(({ furrow }) => furrow.currentActor().stats().registrar?.actors);
+    await until(async () => (await registered()) === 2);
+    expect(await child.run.find("nobody")).toBeNull();
+  });
+
+  test("an actor registers with every registrar of its addresses, those that come up later too", async () => {
+    await using one = new World();
+    await using two = new World();
+    await one.actor("hub-one");
+    await using actor = await openRootActor({ name: "both", registryAddrs: [one.unix, two.unix] });
+    const hub = await two.actor("hub-two");
+    const seen = async (): Promise<string> =>
+      await hub.run(async ({ furrow }) => (await furrow.waitForActor("both")).id.uuid);
+    expect(await seen()).toBe(actor.uuid);
+    expect(actor.isRegistrar).toBeFalse();
+  });
+
+  test("comes back to a registrar that cut the connection, and registers anew", async () => {
+    await using hub = new RawRegistrar();
+    let registrations = Promise.withResolvers<unknown>();
+    hub.onRegister = (peer, [, id, addrs]) => {
+      peer.send([Kind.result, id, 1]);
+      registrations.resolve(addrs);
+      registrations = Promise.withResolvers<unknown>();
+    };
+    const first = registrations.promise;
+    await using actor = await openRootActor({ registryAddrs: [hub.addr] });
+    const second = registrations.promise;
+    hub.cut();
+    expect(await second).toEqual(await first);
+    expect(actor.isRegistrar).toBeFalse();
+  });
+
+  test("a lookup, and a wait, under way at that moment are asked again of the next", async () => {
+    await using hub = new RawRegistrar();
+    await using _actor = await openRootActor({ registryAddrs: [hub.addr] });
+    const lookups: unknown[] = [];
+    const both = Promise.withResolvers<void>();
+    hub.onLookup = (_peer, [, , name]) => {
+      if (lookups.push(name) === 2) both.resolve();
+    };
+    const finding = findActor("absent");
+    const abort = new AbortController();
+    const waiting = waitForActor("awaited", { signal: abort.signal }).catch((error: Error) => error.message);
+    await both.promise;
+    const again = Promise.withResolvers<void>();
+    hub.onLookup = (peer, [, id, name]) => {
+      lookups.push(name);
+      peer.send([Kind.result, id, []]);
+      if (lookups.length === 4) again.resolve();
+    };
+    hub.cut();
+    expect(await finding).toBeNull();
+    await again.promise;
+    expect(lookups.map(String).toSorted()).toEqual(["absent", "absent", "awaited", "awaited"]);
+    abort.abort(new Error("seen enough"));
+    expect(await waiting).toBe("seen enough");
+  });
+
+  test("who loses the election asks the winner, for a lookup too that began while it was undecided", async () => {
+    await using hub = new RawRegistrar();
+    await using actor = await openRootActor({ registryAddrs: [hub.addr] });
+    hub.isSilent = true;
+    hub.cut();
+    await until(() => actor.stats().peers === 0);
+    // what a take-over does first and, when another was faster at binding, last
+    const registries = Registries.of(currentRuntime());
+    registries.serve(true);
+    const finding = findActor("absent");
+    registries.unserve();
+    hub.isSilent = false;
+    expect(await finding).toBeNull();
+    expect(actor.stats().lookups.requests).toBe(1);
+  });
+});

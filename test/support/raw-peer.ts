@@ -1,0 +1,217 @@
+/**
+ * A peer that is a script: it speaks the protocol over a plain socket, and can say what no actor would. What it sends
+ * in one call leaves in one write.
+ */
+import type { Address } from "../../src/index.ts";
+import { hostId } from "../../src/transport/host.ts";
+import { parseAddress } from "../../src/transport/address.ts";
+import { Batch } from "../../src/wire/codec.ts";
+import { decode } from "../../src/wire/decode.ts";
+import { FrameDecoder } from "../../src/wire/frame.ts";
+import { Kind, type Message, protocolVersion } from "../../src/wire/messages.ts";
+
+/** What a scripted peer says of itself. */
+export interface RawIdentity {
+  readonly name?: string;
+  readonly uuid?: string;
+  readonly host?: string;
+  readonly version?: number;
+  readonly addrs?: readonly Address[];
+  readonly isRegistrar?: boolean;
+  readonly target?: string;
+}
+
+export function rawHello(identity: RawIdentity): Message {
+  const { name = "raw", uuid = crypto.randomUUID(), host = hostId(), version = protocolVersion } = identity;
+  const { addrs = [], isRegistrar = false, target = null } = identity;
+  return [Kind.hello, version, uuid, name, host, process.pid, "peer", addrs, isRegistrar, target, null, null];
+}
+
+export class RawPeer implements AsyncDisposable {
+  /** All that arrived, in order. */
+  readonly received: Message[] = [];
+  /** Resolves when the other side has ended the connection, or this one has. */
+  readonly ended: Promise<void>;
+  isOpen = true;
+  readonly #ended = Promise.withResolvers<void>();
+  readonly #decoder = new FrameDecoder(1 << 28);
+  #socket: Bun.Socket<RawPeer> | undefined;
+  #taken = 0;
+  #arrived = Promise.withResolvers<void>();
+
+  constructor() {
+    this.ended = this.#ended.promise;
+  }
+
+  /** Connects and says hello, if there is an identity to say. */
+  static async connect(addr: Address, identity?: RawIdentity): Promise<RawPeer> {
+    const peer = new RawPeer();
+    await peer.dial(addr, identity);
+    return peer;
+  }
+
+  /** As `connect`, for a peer that is there already. */
+  async dial(addr: Address, identity?: RawIdentity): Promise<void> {
+    const parsed = parseAddress(addr);
+    const socket = { ...rawHandlers, open: (opened: Bun.Socket<RawPeer>) => this.attach(opened) };
+    await (parsed.transport === "unix"
+      ? Bun.connect<RawPeer>({ unix: parsed.path, data: this, socket })
+      : Bun.connect<RawPeer>({ hostname: parsed.host, port: parsed.port, data: this, socket }));
+    if (identity !== undefined) this.send(rawHello(identity));
+  }
+
+  attach(socket: Bun.Socket<RawPeer>): void {
+    this.#socket = socket;
+  }
+
+  /** Sends the messages in one write. */
+  send(...messages: Message[]): void {
+    const batch = new Batch();
+    for (const message of messages) batch.add(message, 1 << 28);
+    const parts: Uint8Array[] = [];
+    batch.drain((bytes, start, end) => parts.push(bytes.slice(start, end)));
+    this.sendBytes(Buffer.concat(parts));
+  }
+
+  sendBytes(bytes: Uint8Array): void {
+    const taken = this.#socket?.write(bytes);
+    if (taken !== bytes.length) throw new Error(`${String(taken)} of ${bytes.length} B were written`);
+  }
+
+  /** The next message that was not taken yet: of that kind, those before it passed over, or any. */
+  async take(kind?: number): Promise<Message> {
+    for (;;) {
+      const arrived = this.#arrived.promise;
+      while (this.#taken < this.received.length) {
+        const message = this.received[this.#taken++]!;
+        if (kind === undefined || message[0] === kind) return message;
+      }
+      if (!this.isOpen) {
+        const kinds = this.received.map((message) => message[0]).join(", ");
+        throw new Error(
+          `the connection ended without a message of kind ${kind ?? "any"}; there came ${kinds}`,
+        );
+      }
+      await Promise.race([arrived, this.ended]);
+    }
+  }
+
+  onData(chunk: Uint8Array): void {
+    this.#decoder.push(chunk, (source, start, end) => {
+      this.received.push(decode(source, start, end) as Message);
+      return true;
+    });
+    const { resolve } = this.#arrived;
+    this.#arrived = Promise.withResolvers<void>();
+    resolve();
+  }
+
+  onEnded(): void {
+    this.isOpen = false;
+    this.#ended.resolve();
+  }
+
+  /** Ends the connection without a goodbye. */
+  cut(): void {
+    this.#socket?.terminate();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#socket === undefined) return;
+    this.cut();
+    await this.ended;
+  }
+}
+
+const rawHandlers = {
+  data: (socket: Bun.Socket<RawPeer>, chunk: Buffer) => socket.data.onData(chunk),
+  end: (socket: Bun.Socket<RawPeer>) => void socket.end(),
+  close: (socket: Bun.Socket<RawPeer>) => socket.data.onEnded(),
+};
+
+/** Where scripted peers are dialled. `script` is run for each connection as it opens; it may end with the connection. */
+export class RawListener implements AsyncDisposable {
+  readonly addr: Address;
+  /** The connections that came, in order. */
+  readonly peers: RawPeer[] = [];
+  readonly #listener: Bun.TCPSocketListener<RawPeer>;
+
+  constructor(script: (peer: RawPeer) => Promise<void>) {
+    this.#listener = Bun.listen<RawPeer>({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: {
+        ...rawHandlers,
+        open: (socket) => {
+          const peer = new RawPeer();
+          socket.data = peer;
+          peer.attach(socket);
+          this.peers.push(peer);
+          script(peer).catch((error: unknown) => {
+            if (peer.isOpen) throw error;
+          });
+        },
+      },
+    });
+    this.addr = `tcp://127.0.0.1:${this.#listener.port}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.stop();
+    await Promise.all(this.peers.map((peer) => peer[Symbol.asyncDispose]()));
+  }
+}
+
+/**
+ * A registrar that is a script. It acknowledges every registration and knows no name, unless `onRegister` or `onLookup`
+ * do something else.
+ */
+export class RawRegistrar implements AsyncDisposable {
+  readonly uuid: string = crypto.randomUUID();
+  /** Called instead of the acknowledgement. */
+  onRegister: ((peer: RawPeer, message: Message) => void) | undefined;
+  /** Called instead of the answer. */
+  onLookup: ((peer: RawPeer, message: Message) => void) | undefined;
+  /** Accepts connections from now on, and says nothing. */
+  isSilent = false;
+  readonly #listener: RawListener = new RawListener((peer) => this.#serve(peer));
+
+  get addr(): Address {
+    return this.#listener.addr;
+  }
+
+  /** The connections that came, in order, probes among them. */
+  get peers(): readonly RawPeer[] {
+    return this.#listener.peers;
+  }
+
+  /** How many came so far. */
+  get connections(): number {
+    return this.#listener.peers.length;
+  }
+
+  /** Cuts every connection. */
+  cut(): void {
+    for (const peer of this.#listener.peers) peer.cut();
+  }
+
+  async #serve(peer: RawPeer): Promise<void> {
+    if (this.isSilent) return;
+    await peer.take(Kind.hello);
+    const { uuid, addr } = this;
+    peer.send(rawHello({ name: "raw-registrar", uuid, addrs: [addr], isRegistrar: true }));
+    for (;;) this.#answer(peer, await peer.take());
+  }
+
+  #answer(peer: RawPeer, message: Message): void {
+    const [kind, id] = message;
+    if (kind === Kind.register && this.onRegister !== undefined) this.onRegister(peer, message);
+    else if (kind === Kind.lookup && this.onLookup !== undefined) this.onLookup(peer, message);
+    else if (kind === Kind.lookup) peer.send([Kind.result, id, []]);
+    else if (kind === Kind.register || kind === Kind.unregister) peer.send([Kind.result, id, 1]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#listener[Symbol.asyncDispose]();
+  }
+}

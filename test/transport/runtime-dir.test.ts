@@ -1,0 +1,264 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+
+import { AddressError } from "../../src/errors.ts";
+import {
+  isOwnDirectory,
+  isProcessAlive,
+  maxSocketPathBytes,
+  registrySocketPath,
+  removeDeadSocket,
+  runtimeDir,
+  socketOwner,
+  socketPath,
+  sweepSockets,
+} from "../../src/transport/runtime-dir.ts";
+import { until } from "../support/world.ts";
+
+let dir = "";
+let worlds = 0;
+
+beforeEach(() => {
+  dir = join(realpathSync(process.env["FURROW_RUNTIME_DIR"]!), `dirs-${++worlds}`);
+  mkdirSync(dir, { recursive: true });
+});
+
+afterEach(() => {
+  rmSync(dir, { recursive: true, force: true });
+});
+
+function modeOf(path: string): string {
+  return (statSync(path).mode & 0o777).toString(8);
+}
+
+/** The runtime directory with `path` asked for. */
+function runtimeDirAt(path: string): string {
+  return runtimeDir({ FURROW_RUNTIME_DIR: path });
+}
+
+/** The pid of a process that has ended. */
+function deadPid(): number {
+  return Bun.spawnSync(["true"]).pid;
+}
+
+describe("runtimeDir", () => {
+  test("prefers FURROW_RUNTIME_DIR, then XDG_RUNTIME_DIR/furrow, then the temporary directory", () => {
+    const own = join(dir, "own");
+    const xdg = join(dir, "xdg");
+    expect(runtimeDir({ FURROW_RUNTIME_DIR: own, XDG_RUNTIME_DIR: xdg })).toBe(own);
+    expect(runtimeDir({ XDG_RUNTIME_DIR: xdg })).toBe(join(xdg, "furrow"));
+    const existed = existsSync(join(tmpdir(), `furrow-${process.getuid!()}`));
+    const last = runtimeDir({});
+    expect(last).toBe(join(tmpdir(), `furrow-${process.getuid!()}`));
+    if (!existed) rmSync(last, { recursive: true });
+  });
+
+  test("creates it with its parents, for its user alone", () => {
+    const before = process.umask(0);
+    const made = runtimeDirAt(join(dir, "a", "b"));
+    process.umask(before);
+    expect([modeOf(made), modeOf(dirname(made))]).toEqual(["700", "700"]);
+  });
+
+  test.each([0o755, 0o777, 0o500])("forces its own directory of mode %o to 700", (mode) => {
+    const path = join(dir, "open");
+    mkdirSync(path);
+    chmodSync(path, mode);
+    expect(modeOf(runtimeDirAt(path))).toBe("700");
+  });
+
+  test("refuses a symbolic link, and leaves its target alone", () => {
+    const target = join(dir, "target");
+    mkdirSync(target, { mode: 0o755 });
+    chmodSync(target, 0o755);
+    symlinkSync(target, join(dir, "link"));
+    expect(() => runtimeDirAt(join(dir, "link"))).toThrow(AddressError);
+    expect(() => runtimeDirAt(join(dir, "link"))).toThrow("is a symbolic link");
+    expect([modeOf(target), readdirSync(target)]).toEqual(["755", []]);
+    symlinkSync(join(dir, "nowhere"), join(dir, "dangling"));
+    expect(() => runtimeDirAt(join(dir, "dangling"))).toThrow("is a symbolic link");
+    expect(existsSync(join(dir, "nowhere"))).toBe(false);
+  });
+
+  test("refuses a symbolic link on the way, and makes nothing behind it", () => {
+    const target = join(dir, "target");
+    mkdirSync(target);
+    symlinkSync(target, join(dir, "link"));
+    expect(() => runtimeDirAt(join(dir, "link", "furrow"))).toThrow(
+      `leads through the symbolic link ${join(dir, "link")}`,
+    );
+    expect(readdirSync(target)).toEqual([]);
+  });
+
+  test("refuses a regular file, and a path through one", () => {
+    const file = join(dir, "file");
+    writeFileSync(file, "text");
+    expect(() => runtimeDirAt(file)).toThrow(AddressError);
+    expect(() => runtimeDirAt(file)).toThrow("is not a directory");
+    expect(() => runtimeDirAt(join(file, "below"))).toThrow(AddressError);
+  });
+
+  test.skipIf(process.getuid?.() !== 0)("refuses somebody else's directory, and does not change it", () => {
+    const path = join(dir, "theirs");
+    mkdirSync(path);
+    chmodSync(path, 0o755);
+    chownSync(path, 12_345, 12_345);
+    expect(() => runtimeDirAt(path)).toThrow(AddressError);
+    expect(() => runtimeDirAt(path)).toThrow("belongs to uid 12345, not to 0");
+    expect([modeOf(path), lstatSync(path).uid]).toEqual(["755", 12_345]);
+  });
+
+  test("refuses a relative path, and one that leaves no room for names", () => {
+    expect(() => runtimeDirAt("relative/path")).toThrow("must be an absolute path");
+    const long = join(dir, "x".repeat(90));
+    expect(() => runtimeDirAt(long)).toThrow(AddressError);
+    expect(() => runtimeDirAt(long)).toThrow("is too long for socket files");
+    expect(existsSync(long)).toBe(false);
+  });
+
+  test("says how to get out of each refusal", () => {
+    writeFileSync(join(dir, "file"), "");
+    for (const path of [join(dir, "file"), join(dir, "x".repeat(90))]) {
+      expect(() => runtimeDirAt(path)).toThrow("set FURROW_RUNTIME_DIR to");
+    }
+  });
+});
+
+describe("socketPath", () => {
+  test.each(["quotes", "a", "Quotes-2_x.y", "x".repeat(32)])("keeps the short safe name %s", (name) => {
+    expect(socketPath("/run/furrow", name, 42)).toBe(`/run/furrow/${name}@42.sock`);
+  });
+
+  test.each([
+    "x".repeat(33),
+    "ünïcode",
+    "日本語",
+    "with space",
+    "../up",
+    "/etc/passwd",
+    "..",
+    ".hidden",
+    "a@1",
+    "nul\0",
+    "registry",
+    "",
+  ])("replaces %j by a hash that is the same each time", (name) => {
+    const path = socketPath("/run/furrow", name, 42);
+    expect(path).toMatch(/^\/run\/furrow\/[0-9a-f]{12}@42\.sock$/);
+    expect(socketPath("/run/furrow", name, 42)).toBe(path);
+  });
+
+  test("tells different names apart", () => {
+    const names = Array.from({ length: 1_000 }, (_, index) => `a name ${index}`);
+    expect(new Set(names.map((name) => socketPath("/run", name, 1))).size).toBe(1_000);
+  });
+
+  test("hashes a name that would not fit, and refuses a directory in which nothing does", () => {
+    const roomy = `/${"d".repeat(maxSocketPathBytes - 30)}`;
+    expect(basename(socketPath(roomy, "x".repeat(32), 1_234))).toMatch(/^[0-9a-f]{12}@1234\.sock$/);
+    const tight = `/${"d".repeat(maxSocketPathBytes - 10)}`;
+    expect(() => socketPath(tight, "a-long-name", 1_234)).toThrow(AddressError);
+    expect(() => socketPath(tight, "a-long-name", 1_234)).toThrow("is too long: a socket path may have");
+  });
+});
+
+describe("socketOwner", () => {
+  test.each<[path: string, pid: number | undefined]>([
+    ["/run/quotes@42.sock", 42],
+    ["/run/a@b@7.sock", 7],
+    ["quotes@42.sock", 42],
+    ["/run/registry@1616.sock", undefined],
+    ["/run/quotes.sock", undefined],
+    ["/run/quotes@.sock", undefined],
+    ["/run/quotes@42.sock.lock", undefined],
+    ["/run/dir@42.sock/file", undefined],
+  ])("reads %s as %p", (path, pid) => {
+    expect(socketOwner(path)).toBe(pid);
+  });
+
+  test("finds no owner in a registry's path", () => {
+    expect(socketOwner(registrySocketPath("/run", process.pid))).toBeUndefined();
+  });
+});
+
+describe("isProcessAlive", () => {
+  test("knows this process and its parent, and no process that has ended", () => {
+    expect([isProcessAlive(process.pid), isProcessAlive(process.ppid), isProcessAlive(1)]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    expect(isProcessAlive(deadPid())).toBe(false);
+  });
+});
+
+describe("sweepSockets", () => {
+  test("removes the files of dead processes, and leaves all others", () => {
+    const dead = deadPid();
+    const kept = [
+      `mine@${process.pid}.sock`,
+      `registry@${dead}.sock`,
+      "registry@1616.sock",
+      "registry@1616.sock.lock",
+      "other.sock",
+      `notes@${dead}.txt`,
+    ];
+    const swept = [`quotes@${dead}.sock`, `0123456789ab@${dead}.sock`];
+    for (const name of [...kept, ...swept, `quotes@${dead}.sock.lock`]) writeFileSync(join(dir, name), "");
+    expect(sweepSockets(dir).sort()).toEqual(swept.sort());
+    expect(readdirSync(dir).sort()).toEqual(kept.sort());
+    expect(sweepSockets(dir)).toEqual([]);
+  });
+});
+
+describe("removeDeadSocket", () => {
+  test("removes the file of a process that is gone, and nothing else", () => {
+    const dead = deadPid();
+    const path = join(dir, `quotes@${dead}.sock`);
+    for (const [file, pid] of [
+      [path, dead + 1],
+      [join(dir, "well-known.sock"), dead],
+      [join(dir, `registry@${dead}.sock`), dead],
+    ] as const) {
+      writeFileSync(file, "");
+      removeDeadSocket(file, pid);
+      expect(existsSync(file)).toBe(true);
+    }
+    removeDeadSocket(path, dead);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("waits for a process that is just ending", async () => {
+    const child = Bun.spawn(["sleep", "60"]);
+    const path = join(dir, `quotes@${child.pid}.sock`);
+    writeFileSync(path, "");
+    removeDeadSocket(path, child.pid);
+    expect(existsSync(path)).toBe(true);
+    child.kill("SIGKILL");
+    await until(() => !existsSync(path));
+    await child.exited;
+  });
+});
+
+describe("isOwnDirectory", () => {
+  test("takes a directory of this user, and no link, file or missing path", () => {
+    writeFileSync(join(dir, "file"), "");
+    symlinkSync(dir, join(dir, "link"));
+    const found = [dir, join(dir, "link"), join(dir, "file"), join(dir, "none")].map(isOwnDirectory);
+    expect(found).toEqual([true, false, false, false]);
+  });
+});

@@ -1,0 +1,329 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+
+import { Deadline } from "../../src/deadline.ts";
+import { AddressError, systemCode, TransportClosedError } from "../../src/errors.ts";
+import { isAbsent } from "../../src/transport/dial.ts";
+import { isLocked, lockPath } from "../../src/transport/flock.ts";
+import { maxSocketPathBytes, socketPath } from "../../src/transport/runtime-dir.ts";
+import type { Listener } from "../../src/transport/transport.ts";
+import { unixTransport } from "../../src/transport/unix.ts";
+import { Program, until } from "../support/world.ts";
+
+const unixFile = join(import.meta.dir, "../../src/transport/unix.ts");
+let dir = "";
+let worlds = 0;
+const programs: Program[] = [];
+
+beforeEach(() => {
+  dir = join(process.env["FURROW_RUNTIME_DIR"]!, `unix-${++worlds}`);
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+});
+
+afterEach(async () => {
+  await Promise.all(programs.splice(0).map((program) => program.kill()));
+  rmSync(dir, { recursive: true, force: true });
+});
+
+function listen(path: string): Promise<Listener> {
+  return unixTransport.listen({ transport: "unix", path, host: "" }, (link) => link.abort());
+}
+
+async function connect(path: string, timeout = 3_000): Promise<void> {
+  const deadline = new Deadline({ timeout }, "dial of a test");
+  (await unixTransport.connect({ transport: "unix", path, host: "" }, deadline)).abort();
+}
+
+async function failure(failing: Promise<unknown>): Promise<Error> {
+  return await failing.then(
+    () => new Error("it did not fail"),
+    (error: unknown) => error as Error,
+  );
+}
+
+async function program(): Promise<Program> {
+  const started = new Program({});
+  programs.push(started);
+  await started.up;
+  return started;
+}
+
+/** Has another process listen at `path`: with furrow, or with Bun alone. */
+async function listenElsewhere(path: string, how: "furrow" | "plain"): Promise<Program> {
+  const other = await program();
+  await other.run(listenThere, path, how === "furrow" ? unixFile : "");
+  return other;
+}
+
+async function listenThere({
+  keep,
+  args,
+}: {
+  keep: Record<string, unknown>;
+  args: readonly unknown[];
+}): Promise<void> {
+  const [path, file] = args as [string, string];
+  if (file === "") {
+    keep["listener"] = Bun.listen({ unix: path, socket: { data() {} } });
+  } else {
+    const { unixTransport: unix } = (await import(file)) as { unixTransport: typeof unixTransport };
+    keep["listener"] = await unix.listen({ transport: "unix", path, host: "" }, () => {});
+  }
+}
+
+describe("unixTransport.listen", () => {
+  test("makes a socket file for its user alone, and removes it and its lock at close", async () => {
+    const path = join(dir, "well-known.sock");
+    const before = process.umask(0);
+    const listener = await listen(path);
+    process.umask(before);
+    expect((statSync(path).mode & 0o777).toString(8)).toBe("600");
+    expect((statSync(`${path}.lock`).mode & 0o777).toString(8)).toBe("600");
+    expect(isLocked(`${path}.lock`)).toBe(true);
+    listener.close();
+    listener.close();
+    expect([existsSync(path), existsSync(`${path}.lock`)]).toEqual([false, false]);
+  });
+
+  test("needs no lock for a path that bears its own pid", async () => {
+    const path = socketPath(dir, "own", process.pid);
+    const listener = await listen(path);
+    expect(existsSync(`${path}.lock`)).toBe(false);
+    await connect(path);
+    listener.close();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("creates the directories on the way, for its user alone", async () => {
+    const path = join(dir, "a", "b", "s.sock");
+    const listener = await listen(path);
+    expect((statSync(dirname(path)).mode & 0o777).toString(8)).toBe("700");
+    listener.close();
+  });
+
+  test.each(["well-known.sock", `own@${process.pid}.sock`])(
+    "never takes %s from a listener of this process",
+    async (name) => {
+      const path = join(dir, name);
+      const first = await listen(path);
+      const error = await failure(listen(path));
+      expect(error).toBeInstanceOf(AddressError);
+      expect(systemCode(error.cause)).toBe("EADDRINUSE");
+      await connect(path);
+      first.close();
+    },
+  );
+
+  test("replaces what a killed process left", async () => {
+    const path = join(dir, "left.sock");
+    for (const how of ["furrow", "plain"] as const) {
+      const other = await listenElsewhere(path, how);
+      expect(systemCode((await failure(listen(path))).cause)).toBe("EADDRINUSE");
+      await other.kill();
+      expect(existsSync(path)).toBe(true);
+      const listener = await listen(path);
+      await connect(path);
+      listener.close();
+    }
+  });
+
+  test("replaces what another process of the same id left", async () => {
+    const path = socketPath(dir, "own", process.pid);
+    const other = await listenElsewhere(path, "plain");
+    expect(systemCode((await failure(listen(path))).cause)).toBe("EADDRINUSE");
+    await other.kill();
+    (await listen(path)).close();
+  });
+
+  test.each(["furrow", "plain"] as const)(
+    "never takes the place of a %s listener that is stopped and has a full backlog",
+    async (how) => {
+      const path = join(dir, "busy.sock");
+      const other = await listenElsewhere(path, how);
+      other.signal("SIGSTOP");
+      const filling: Promise<void>[] = [];
+      let refused = 0;
+      for (let index = 0; index < 560; index++) filling.push(connect(path, 400).catch(() => void refused++));
+      await Promise.all(filling);
+      expect(refused).toBeGreaterThan(0);
+      const error = await failure(listen(path));
+      expect(error).toBeInstanceOf(AddressError);
+      expect(systemCode(error.cause)).toBe("EADDRINUSE");
+      other.signal("SIGCONT");
+      await connect(path);
+    },
+  );
+
+  test.each(["file", "directory", "link"] as const)("never removes a %s that is in the way", async (what) => {
+    const path = join(dir, "precious");
+    if (what === "file") writeFileSync(path, "precious");
+    else if (what === "directory") mkdirSync(path);
+    else {
+      writeFileSync(`${path}.target`, "precious");
+      symlinkSync(`${path}.target`, path);
+    }
+    const error = await failure(listen(path));
+    expect(error).toBeInstanceOf(AddressError);
+    expect(error.message).toContain(path);
+    if (what !== "directory") expect(readFileSync(path, "utf8")).toBe("precious");
+    expect(existsSync(path)).toBe(true);
+    expect(existsSync(`${path}.lock`)).toBe(false);
+  });
+
+  test("lets exactly one of two processes have a stale path, again and again", async () => {
+    const path = join(dir, "wanted.sock");
+    const racers = [await program(), await program()];
+    for (let round = 0; round < 25; round++) {
+      const stale = Bun.listen({ unix: `${path}.${round}`, socket: { data() {} } });
+      // the file without its listener: what a killed process leaves
+      rmSync(path, { force: true });
+      Bun.spawnSync(["ln", `${path}.${round}`, path]);
+      stale.stop();
+      const results = await Promise.all(
+        racers.map((racer) => failure(racer.run(listenThere, path, unixFile))),
+      );
+      expect(
+        results.map(({ message }) => /did not fail|address already in use/.exec(message)?.[0] ?? "").sort(),
+      ).toEqual(["address already in use", "did not fail"]);
+      await connect(path);
+      for (const racer of racers) {
+        await racer.run(({ keep }) => {
+          (keep["listener"] as Listener | undefined)?.close();
+          delete keep["listener"];
+        });
+      }
+      expect(existsSync(path)).toBe(false);
+    }
+  });
+
+  test("refuses a path that is too long, and one in a directory that is not ours to write", async () => {
+    const long = join(dir, "x".repeat(120));
+    expect((await failure(listen(long))).message).toMatch(
+      new RegExp(`^socket path of \\d+ B exceeds the system's ${maxSocketPathBytes} B: `),
+    );
+    expect((await failure(connect(long))).message).toContain("socket path of");
+    writeFileSync(join(dir, "file"), "");
+    const below = await failure(listen(join(dir, "file", "s.sock")));
+    expect(below).toBeInstanceOf(AddressError);
+    if (process.getuid?.() === 0) return; // root may write anywhere
+    chmodSync(dir, 0o500);
+    expect(await failure(listen(join(dir, "s.sock")))).toBeInstanceOf(AddressError);
+    chmodSync(dir, 0o700);
+  });
+
+  test("takes a path of exactly the system's limit", async () => {
+    const path = join(dir, "x".repeat(maxSocketPathBytes - dir.length - 1));
+    expect(Buffer.byteLength(path)).toBe(maxSocketPathBytes);
+    // the lock's name is longer than the socket's may be, and is no socket
+    const listener = await listen(path);
+    await connect(path);
+    listener.close();
+  });
+});
+
+describe("unixTransport.connect", () => {
+  test("calls a missing file, a stale one and one that is no socket absent", async () => {
+    const missing = await failure(connect(join(dir, "none.sock")));
+    expect([missing instanceof TransportClosedError, isAbsent(missing)]).toEqual([true, true]);
+    const path = join(dir, "stale.sock");
+    await (await listenElsewhere(path, "furrow")).kill();
+    const stale = await failure(connect(path));
+    expect([systemCode(stale.cause), isAbsent(stale)]).toEqual(["ECONNREFUSED", true]);
+    writeFileSync(join(dir, "file"), "");
+    expect(isAbsent(await failure(connect(join(dir, "file"))))).toBe(true);
+  });
+
+  test("gives up on a stale file at once", async () => {
+    for (const name of ["well-known.sock", "registry@1.sock"]) {
+      const path = join(dir, name);
+      await (await listenElsewhere(path, "furrow")).kill();
+      const start = performance.now();
+      expect(isAbsent(await failure(connect(path)))).toBe(true);
+      expect(performance.now() - start).toBeLessThan(500);
+    }
+  });
+
+  test("waits for a busy registry, whatever process has its port as an id", async () => {
+    const path = join(dir, `registry@${process.pid}.sock`);
+    const other = await listenElsewhere(path, "furrow");
+    other.signal("SIGSTOP");
+    const dials = Array.from({ length: 560 }, () => failure(connect(path, 5_000)));
+    let done = 0;
+    for (const dial of dials) void dial.then(() => done++);
+    await until(() => done >= 500);
+    other.signal("SIGCONT");
+    expect(new Set((await Promise.all(dials)).map(({ message }) => message))).toEqual(
+      new Set(["it did not fail"]),
+    );
+  });
+});
+
+describe("lockPath", () => {
+  test("is held until it is released, and then its file is gone", () => {
+    const path = join(dir, "a.lock");
+    expect(isLocked(path)).toBe(false);
+    const lock = lockPath(path)!;
+    expect([lockPath(path), isLocked(path)]).toEqual([undefined, true]);
+    lock.release();
+    expect([existsSync(path), isLocked(path)]).toEqual([false, false]);
+    lockPath(path)!.release();
+  });
+
+  test("ends with its process, however that ends", async () => {
+    const path = join(dir, "a.lock");
+    const other = await program();
+    await other.run(
+      async ({ keep, args }) => {
+        const { lockPath: take } = (await import(args[0] as string)) as { lockPath: typeof lockPath };
+        keep["lock"] = take(args[1] as string);
+      },
+      join(import.meta.dir, "../../src/transport/flock.ts"),
+      path,
+    );
+    expect(isLocked(path)).toBe(true);
+    await other.kill();
+    expect(isLocked(path)).toBe(false);
+    lockPath(path)!.release();
+  });
+
+  test("is not kept from a taker by those who only look", async () => {
+    const path = join(dir, "a.lock");
+    writeFileSync(path, "");
+    const looker = await program();
+    const looking = looker.run(
+      async ({ args }) => {
+        const { isLocked: look } = (await import(args[0] as string)) as { isLocked: typeof isLocked };
+        const end = performance.now() + 500;
+        let looks = 0;
+        while (performance.now() < end) if (!look(args[1] as string)) looks++;
+        return looks;
+      },
+      join(import.meta.dir, "../../src/transport/flock.ts"),
+      path,
+    );
+    let denied = 0;
+    let taken = 0;
+    const end = performance.now() + 400;
+    while (performance.now() < end) {
+      const lock = lockPath(path);
+      if (lock === undefined) denied++;
+      else taken++;
+      lock?.release();
+      writeFileSync(path, "");
+      await Bun.sleep(0);
+    }
+    expect(await looking).toBeGreaterThan(0);
+    expect(taken).toBeGreaterThan(0);
+    expect(denied).toBe(0);
+  });
+});

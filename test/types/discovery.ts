@@ -1,0 +1,126 @@
+/** Compiles, or does not: what lookups return for which options, and what options take. Nothing here is ever run. */
+import {
+  type Actor,
+  type Address,
+  type AddressInput,
+  Arbiter,
+  currentActor,
+  findActor,
+  type FurrowError,
+  getPeerByName,
+  getRegistry,
+  type LocalPortal,
+  openRootActor,
+  type ParsedAddress,
+  parseAddress,
+  type Peer,
+  type Portal,
+  type PortalGroup,
+  queryActor,
+  Registrar,
+  type RegistrarApi,
+  type RootOptions,
+  TimeoutError,
+  waitForActor,
+} from "../../src/index.ts";
+import { holds, type Same } from "./same.ts";
+
+interface Quotes {
+  getQuote(symbol: string): number;
+}
+
+export async function lookups(): Promise<void> {
+  const maybe = await findActor<Quotes>("quotes");
+  holds<Same<typeof maybe, Portal<Quotes> | null>>();
+  // @ts-expect-error -- it may be null
+  void maybe.run.getQuote("btc");
+  void maybe?.run.getQuote("btc");
+
+  const sure = await findActor<Quotes>("quotes", { raiseOnNone: true });
+  holds<Same<typeof sure, Portal<Quotes>>>();
+  const all = await findActor<Quotes>("quotes", { onlyFirst: false });
+  holds<Same<typeof all, PortalGroup<Quotes>>>();
+  const allOrNone = await findActor<Quotes>("quotes", { onlyFirst: false, raiseOnNone: true });
+  holds<Same<typeof allOrNone, PortalGroup<Quotes>>>();
+  const spelled = await findActor<Quotes>("quotes", { onlyFirst: true, raiseOnNone: false });
+  holds<Same<typeof spelled, Portal<Quotes> | null>>();
+  const untyped = await findActor("quotes", { raiseOnNone: true });
+  holds<Same<typeof untyped, Portal>>();
+
+  const waited = await waitForActor<Quotes>("quotes", {
+    timeout: 100,
+    registryAddr: "/ip4/127.0.0.1/tcp/1616",
+  });
+  holds<Same<typeof waited, Portal<Quotes>>>();
+  await using query = await queryActor("quotes");
+  holds<Same<typeof query.addr, Address | null>>();
+  holds<Same<typeof query.registry, Portal<RegistrarApi> | LocalPortal<RegistrarApi> | null>>();
+  const registry = await getRegistry();
+  const found = await registry.run.findActor("quotes");
+  holds<Same<NonNullable<typeof found>["revision"], number>>();
+  const peers = getPeerByName("quotes");
+  holds<Same<typeof peers, Peer[] | null>>();
+
+  // @ts-expect-error -- a name is text
+  void findActor(5);
+  // @ts-expect-error -- an unknown option
+  void findActor("quotes", { first: true });
+  // @ts-expect-error -- registryAddr is an option of waitForActor and queryActor
+  void findActor("quotes", { registryAddr: "tcp://127.0.0.1:1" });
+  // @ts-expect-error -- and registryAddrs is not
+  void waitForActor("quotes", { registryAddrs: [] });
+}
+
+export function addresses(): void {
+  const good: AddressInput[] = ["tcp://a:1", "unix:///a.sock", "/ip4/127.0.0.1/tcp/1"];
+  void good;
+  // @ts-expect-error -- no scheme
+  const bad: AddressInput = "localhost:1616";
+  void bad;
+  // @ts-expect-error -- a multiaddr is input only
+  const output: Address = "/ip4/127.0.0.1/tcp/1";
+  void output;
+  const parsed = parseAddress("tcp://a:1");
+  holds<Same<typeof parsed, ParsedAddress>>();
+  // @ts-expect-error -- only tcp has a port
+  void parsed.port;
+  if (parsed.transport === "tcp") void parsed.port;
+  else void parsed.path;
+}
+
+export async function actors(): Promise<void> {
+  const all: RootOptions = {
+    name: "root",
+    registryAddrs: ["tcp://127.0.0.1:1616"],
+    ensureRegistry: true,
+    enableTransports: ["unix"],
+    bindAddrs: ["/unix/run/x.sock"],
+    enableModules: ["./a.ts", new URL("file:///a.ts")],
+    limits: { maxConnections: 5 },
+    handleSignals: false,
+    signal: AbortSignal.timeout(1),
+  };
+  await using actor = await openRootActor(all);
+  holds<Same<typeof actor, Actor>>();
+  // @ts-expect-error -- an unknown limit
+  void openRootActor({ limits: { maxEverything: 5 } });
+  // @ts-expect-error -- an unknown transport
+  void openRootActor({ enableTransports: ["quic"] });
+  // @ts-expect-error -- an actor's addresses are read
+  actor.addrs.push("tcp://a:1");
+  // @ts-expect-error -- and so are its numbers
+  actor.stats().peers = 5;
+  const current = currentActor();
+  if (current instanceof Registrar) holds<Same<typeof current.isRegistrar, true>>();
+  if (current instanceof Arbiter) void current.name;
+  // @ts-expect-error -- a registrar is what an actor becomes, nobody makes one
+  void new Registrar();
+}
+
+export function errors(error: FurrowError): string {
+  if (error instanceof TimeoutError) {
+    const { stage } = error;
+    holds<Same<typeof stage, "wait" | "lookup" | "dial" | "handshake" | "call" | "stop">>();
+  }
+  return error.code;
+}

@@ -1,0 +1,242 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+
+import * as errors from "../../src/errors.ts";
+import { decodeError, encodeError, registerError } from "../../src/wire/error-values.ts";
+import { crossed, frameOf, messageOf } from "./crossing.ts";
+
+const id = { name: "quotes", uuid: "0123456789", pid: 1, host: "0123456789abcdef" };
+
+/** The error as it arrives at a peer. */
+function arrived<E extends Error>(error: E): E {
+  const [form] = messageOf(frameOf([encodeError(error)])) as [unknown];
+  return decodeError(form) as E;
+}
+
+/** Its own fields but for the name, which is hidden in some and not in others. */
+function fieldsOf(error: Error): object {
+  return Object.fromEntries(Object.entries(error).filter(([key]) => key !== "name"));
+}
+
+describe("an error that crosses", () => {
+  test.each([Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError])(
+    "stays a %p",
+    (kind) => {
+      const error = new kind("what");
+      const copy = arrived(error);
+      expect(copy).toBeInstanceOf(kind);
+      expect(copy.constructor).toBe(kind);
+      expect([copy.name, copy.message, copy.stack]).toEqual([error.name, "what", error.stack]);
+      expect(Object.keys(copy)).toEqual([]);
+    },
+  );
+
+  test("keeps its chain of causes, and a cause that is no error", () => {
+    const error = new Error("top", { cause: new TypeError("middle", { cause: { code: 5, list: [1] } }) });
+    const { cause } = arrived(error);
+    expect(cause).toBeInstanceOf(TypeError);
+    expect((cause as Error).message).toBe("middle");
+    expect((cause as Error).cause).toEqual({ code: 5, list: [1] });
+  });
+
+  test("has no cause where there was none", () => {
+    expect("cause" in arrived(new Error("alone"))).toBe(false);
+  });
+
+  test("keeps the members of an AggregateError, in order, with their own causes", () => {
+    const members = [new RangeError("one", { cause: new Error("why") }), new Error("two"), "no error"];
+    const copy = arrived(new AggregateError(members, "both"));
+    expect(copy).toBeInstanceOf(AggregateError);
+    expect(copy.errors.map(String)).toEqual(["RangeError: one", "Error: two", "Error: no error"]);
+    expect(((copy.errors[0] as Error).cause as Error).message).toBe("why");
+  });
+
+  test("keeps both errors of a SuppressedError", () => {
+    const copy = arrived(new SuppressedError(new Error("disposing"), new TypeError("first"), "two"));
+    expect(copy.name).toBe("SuppressedError");
+    const { error, suppressed }: SuppressedError = copy;
+    expect([error, suppressed].map(String)).toEqual(["Error: disposing", "TypeError: first"]);
+  });
+
+  test("keeps the own fields that can cross", () => {
+    const fields = { code: "E_QUOTE", at: new Date(5), detail: { a: [1n] }, fn: () => {}, map: new Map() };
+    const copy = arrived(Object.assign(new Error("e"), fields)) as unknown as typeof fields;
+    expect({ ...copy }).toEqual({ code: "E_QUOTE", at: new Date(5), detail: { a: [1n] } } as typeof fields);
+  });
+
+  test("keeps the name of a class that is not registered, as a plain Error", () => {
+    class QuoteError extends Error {
+      override readonly name = "QuoteError";
+    }
+    const copy = arrived(new QuoteError("late"));
+    expect(copy.constructor).toBe(Error);
+    expect(String(copy)).toBe("QuoteError: late");
+  });
+
+  test.each<errors.FurrowError>([
+    new errors.AddressError("bad"),
+    new errors.TimeoutError("dial", "slow"),
+    new errors.ContextCancelledError(id, "enough"),
+    new errors.ActorDiedError(id, { exitCode: 3, signal: null, stderr: "tail" }),
+    new errors.RemoteActorError({
+      actor: id,
+      remoteName: "Error",
+      remoteMessage: "m",
+      remoteStack: "s",
+      relayPath: [id],
+    }),
+    new errors.LimitError("limit", { cause: new Error("inner") }),
+  ])("stays itself when it is one of furrow's own: %s", (error) => {
+    const copy = arrived(error);
+    expect(copy.constructor).toBe(error.constructor);
+    expect(copy.name).toBe(error.name);
+    expect(fieldsOf(copy)).toEqual(fieldsOf(error));
+    expect([copy.message, copy.stack]).toEqual([error.message, error.stack]);
+  });
+
+  test("is a real error to the runtime, and printed as one", () => {
+    const copy = arrived(new errors.AddressError("bad"));
+    expect(Error.isError(copy)).toBe(true);
+    expect(Bun.inspect(copy)).toContain("bad");
+    expect(Error.isError(arrived(new SyntaxError("s")))).toBe(true);
+  });
+
+  test("crosses inside a value, wherever it stands", () => {
+    const copy = crossed({ list: [new Map([["why", new TypeError("t")]])] }) as {
+      list: [Map<string, Error>];
+    };
+    expect(copy.list[0].get("why")).toBeInstanceOf(TypeError);
+  });
+});
+
+describe("encodeError", () => {
+  test.each<[thrown: unknown, message: string, cause: unknown]>([
+    ["text", "text", "text"],
+    [42, "42", 42],
+    [null, "null", null],
+    [undefined, "undefined", undefined],
+    [{ a: 1 }, Bun.inspect({ a: 1 }), { a: 1 }],
+  ])("describes %p, which is no error, and keeps it as the cause", (thrown, message, cause) => {
+    const copy = decodeError(encodeError(thrown));
+    expect([copy.message, copy.cause]).toEqual([message, cause]);
+  });
+
+  test("carries the rest of an error whose getters throw", () => {
+    const broken = (key: string): Error =>
+      Object.defineProperty(Object.assign(new RangeError("text"), { code: 7 }), key, {
+        get() {
+          throw new Error("no");
+        },
+        enumerable: true,
+      });
+    const seen = ["message", "stack", "cause", "name", "extra", "constructor"].map((key) => {
+      const copy = arrived(broken(key)) as Error & { code: number };
+      return `${key}: ${copy.name}: ${copy.message}: ${copy.code}`;
+    });
+    expect(seen).toEqual([
+      "message: RangeError: a message that cannot be read: 7",
+      "stack: RangeError: text: 7",
+      "cause: RangeError: text: 7",
+      "name: RangeError: text: 7",
+      "extra: RangeError: text: 7",
+      "constructor: Error: text: 7",
+    ]);
+  });
+
+  test("ends at 16 causes", () => {
+    let error = new Error("0");
+    for (let depth = 1; depth < 100_000; depth++) error = new Error(String(depth), { cause: error });
+    let depth = 0;
+    for (let at: unknown = arrived(error); at instanceof Error; at = at.cause) depth++;
+    expect(depth).toBe(17);
+  });
+
+  test("survives cycles of causes and of members, and carries 256 errors at most", () => {
+    const own = new Error("own");
+    own.cause = own;
+    expect(arrived(own).message).toBe("own");
+    const all = new AggregateError([], "all");
+    all.errors = Array.from({ length: 50 }, () => all);
+    const count = (error: Error): number =>
+      error instanceof AggregateError
+        ? error.errors.reduce((total: number, member: Error) => total + count(member), 1)
+        : 1;
+    expect(count(arrived(all))).toBe(257);
+    const odd: AggregateError = Object.assign(new AggregateError([]), { errors: 5 as never });
+    expect(arrived(odd).errors).toEqual([]);
+  });
+
+  test("cuts a message and a stack of absurd length", () => {
+    const copy = arrived(new Error("x".repeat(1_000_000)));
+    expect(copy.message.length).toBe(65_536);
+    expect(copy.stack!.length).toBe(16_384);
+  });
+
+  test("never throws, whatever was thrown", () => {
+    const hostile = new Proxy(new Error("e"), {
+      get() {
+        throw new Error("no");
+      },
+      getPrototypeOf() {
+        throw new Error("no");
+      },
+    });
+    expect(decodeError(encodeError(hostile))).toBeInstanceOf(Error);
+    fc.assert(
+      fc.property(fc.anything(), (thrown) => {
+        expect(decodeError(encodeError(thrown))).toBeInstanceOf(Error);
+      }),
+    );
+  });
+});
+
+describe("decodeError", () => {
+  test("makes an error of any form, and none of it changes a prototype", () => {
+    const odd = { toString: 1, valueOf: 2 };
+    const forms = [
+      null,
+      [],
+      [odd, odd, odd, odd, odd, odd],
+      ["TypeError", 1, 2, [], [], []],
+      ["constructor", "m"],
+    ];
+    for (const form of forms) expect(decodeError(form)).toBeInstanceOf(Error);
+    const fields = JSON.parse('{"__proto__":{"p":1},"constructor":1,"stack":1,"name":"n","ok":1}') as object;
+    const error = decodeError(["TypeError", "m", "", null, null, fields]);
+    expect(fieldsOf(error)).toEqual({ ok: 1 });
+    expect([error.constructor, error.name]).toEqual([TypeError, "TypeError"]);
+  });
+});
+
+describe("registerError", () => {
+  test("lets a class be rebuilt without calling its constructor", () => {
+    let made = 0;
+    class PriceError extends RangeError {
+      readonly price: number;
+      constructor(price: number) {
+        made++;
+        super(`price ${price}`);
+        this.price = price;
+      }
+      get doubled(): number {
+        return this.price * 2;
+      }
+    }
+    registerError(PriceError);
+    registerError(PriceError);
+    const copy = arrived(new PriceError(4));
+    expect(copy).toBeInstanceOf(PriceError);
+    expect([copy.message, copy.price, copy.doubled, made]).toEqual(["price 4", 4, 8, 1]);
+  });
+
+  test("refuses what is no error class, and names that are taken", () => {
+    expect(() => registerError(class NoError {} as never)).toThrow(
+      "registerError takes a class that extends Error",
+    );
+    const impostor = { TypeError: class TypeError extends Error {} }.TypeError;
+    expect(() => registerError(impostor)).toThrow('"TypeError" cannot be registered: the name is taken');
+    expect(() => registerError(class extends Error {})).toThrow("the name is empty");
+    const own = { LimitError: class LimitError extends Error {} }.LimitError;
+    expect(() => registerError(own)).toThrow("the name is taken");
+  });
+});
