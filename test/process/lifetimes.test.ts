@@ -198,7 +198,7 @@ describe("the end of an actor", () => {
     const hub = await world.actor("hub");
     const limits = { stopGraceMs: 50 };
     const actor = await openRootActor({ ...world.options, name: "guest", limits });
-    hub.signal("SIGSTOP");
+    await hub.freeze();
     await actor.cancel();
     expect(socketFiles(world)).toEqual(["registry@1.sock"]);
   });
@@ -304,7 +304,7 @@ describe("cancelActor", () => {
     await using _actor = await openRootActor(world.options);
     const frozen = await world.actor("frozen");
     await using portal = await findActor("frozen", { raiseOnNone: true });
-    frozen.signal("SIGSTOP");
+    await frozen.freeze();
     expect(await portal.cancelActor({ timeout: 50 })).toBeFalse();
     await frozen.kill();
     expect(await portal.cancelActor()).toBeFalse();
