@@ -141,7 +141,7 @@ describe("findActor", () => {
       registryAddrs: [one.unix, two.unix],
       limits: { probeTimeoutMs: 100 },
     });
-    silent.signal("SIGSTOP");
+    await silent.freeze();
     try {
       await using found = await findActor("target");
       expect(found?.id.name).toBe("target");

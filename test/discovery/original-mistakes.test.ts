@@ -151,7 +151,7 @@ describe("discovery", () => {
     const second = await world.actor("mixed", { enableTransports: ["unix"], registryAddrs: [world.unix] });
     const uuids = [await uuidOf(first), await uuidOf(second)];
     // whoever ranks the addresses of both dials the socket of the second, which accepts and says nothing
-    second.signal("SIGSTOP");
+    await second.freeze();
     await using waited = await waitForActor("mixed");
     expect(waited.id.uuid).toBe(uuids[0]!);
     expect(waited.addr).toStartWith("tcp://");
@@ -254,17 +254,17 @@ describe("discovery", () => {
     await using portal = await findActor<Service>("callee", { raiseOnNone: true });
 
     expect(await stageOf(waitForActor("nobody", { timeout: 50 }))).toBe("wait");
-    callee.signal("SIGSTOP");
+    await callee.freeze();
     expect(await stageOf(portal.with({ timeout: 50 }).run.pid())).toBe("call");
     // the kernel accepts for a stopped process, which then says nothing
-    frozen.signal("SIGSTOP");
+    await frozen.freeze();
     expect(await stageOf(findActor("frozen"))).toBe("handshake");
     // until its backlog is full: then it refuses, though it is there
-    full.signal("SIGSTOP");
+    await full.freeze();
     const queue = await fillBacklog(socket!);
     expect(await stageOf(findActor("full"))).toBe("dial");
     for (const one of queue) one.terminate();
-    hub.signal("SIGSTOP");
+    await hub.freeze();
     expect(await stageOf(findActor("unknown", { timeout: 50 }))).toBe("lookup");
     expect(await stageOf(findActor("unknown"))).toBe("lookup");
     for (const program of [hub, callee, frozen, full]) program.signal("SIGCONT");
@@ -706,7 +706,7 @@ describe("discovery", () => {
     const slow = await world.actor("slow", { enableModules: [service.href] });
     await world.actor("quick", { enableModules: [service.href] });
     await using portal = await findActor<Service>("slow", { raiseOnNone: true });
-    slow.signal("SIGSTOP");
+    await slow.freeze();
     const taken: Promise<unknown>[] = [];
     let refused: unknown;
     while (refused === undefined && taken.length < 100) {

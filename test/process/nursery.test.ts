@@ -109,8 +109,9 @@ describe("startActor", () => {
     const env = Object.fromEntries(debugging.map((name) => [name, "what the parent has"]));
     const child = await nursery.startActor<Service>("child", {
       module: service,
-      env: { ...env, COLOUR: "blue" },
+      env: { ...env, COLOUR: "blue", HOME: "/nowhere" },
     });
+    expect(await child.run.environment("HOME")).toBe("/nowhere");
     // a child that inherits them waits for a debugger, or fights with its parent for the port
     for (const name of debugging) expect(await child.run.environment(name)).toBeNull();
     expect(await child.run.environment("COLOUR")).toBe("blue");

@@ -299,7 +299,7 @@ describe("open", () => {
     const program = await world.actor("far", { enableModules: [module.href] });
     await using portal = await findActor<Flows>("far", { raiseOnNone: true });
     const dialog = await portal.with({ timeout: 100 }).open.upper("x");
-    program.signal("SIGSTOP");
+    await program.freeze();
     const error = await failure(dialog[Symbol.asyncIterator]().next());
     expect(error).toBeInstanceOf(TimeoutError);
     expect((error as TimeoutError).stage).toBe("call");

@@ -254,7 +254,7 @@ describe("stream", () => {
     const { program, portal } = await remote(world);
     const stream = portal.with({ timeout: 100 }).stream.waiting();
     await stream.next();
-    program.signal("SIGSTOP");
+    await program.freeze();
     const error = await failure(stream.next());
     expect(error).toBeInstanceOf(TimeoutError);
     expect((error as TimeoutError).stage).toBe("call");

@@ -1,5 +1,5 @@
 /** A discovery space of its own for a test: runtime folder, registry addresses, and programs that live in it. */
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import type { Address } from "../../src/index.ts";
@@ -125,6 +125,16 @@ export class Program {
 
   signal(signal: NodeJS.Signals): void {
     this.process.kill(signal);
+  }
+
+  /** Sends SIGSTOP and waits until it has stopped: until then it may still accept a connection, or answer. */
+  async freeze(): Promise<void> {
+    this.signal("SIGSTOP");
+    if (process.platform !== "linux") return;
+    await until(() => {
+      const stat = readFileSync(`/proc/${this.pid}/stat`, "utf8");
+      return stat.slice(stat.lastIndexOf(")")).startsWith(") T");
+    });
   }
 
   /** Kills it and waits for its end. */
