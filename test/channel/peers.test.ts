@@ -226,25 +226,24 @@ describe("Peers.connect", () => {
     const [smaller, larger] = uuids();
     await using one = await node("one", { uuid: smaller, idleMs: 1 });
     await using two = await node("two", { uuid: larger, idleMs: 1 });
-    let answered = 0;
     const drive = async (from: Node, to: Node, blind: boolean): Promise<void> => {
-      for (let round = 0; round < 150; round++) {
+      for (let call = 0; call < 3; call++) {
         const dial = blind
-          ? from.peers.connectTo(to.addrs[round % 2]!, soon())
+          ? from.peers.connectTo(to.addrs[call % 2]!, soon())
           : from.peers.connect(targetOf(to), soon());
-        await callOnce(dial, round);
-        answered++;
-        // around the moment at which the connection has idled long enough
-        if (round % 3 === 0) await Bun.sleep(Math.random() * 3);
+        await callOnce(dial, call);
       }
     };
-    await Promise.all([
-      drive(one, two, false),
-      drive(two, one, false),
-      drive(one, two, true),
-      drive(two, one, true),
-    ]);
-    expect(answered).toBe(600);
+    for (let round = 0; round < 100; round++) {
+      await Promise.all([
+        drive(one, two, false),
+        drive(two, one, false),
+        drive(one, two, true),
+        drive(two, one, true),
+      ]);
+      // around the moment at which the connection has idled long enough
+      await Bun.sleep(Math.random() * 3);
+    }
     await until(() => one.open.length === 0 && two.open.length === 0);
     expect([one.peers.size, two.peers.size, one.peers.byName("two")]).toEqual([0, 0, undefined]);
     expect(one.all.length).toBeGreaterThan(10);
