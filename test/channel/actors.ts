@@ -30,7 +30,7 @@ export async function actor(
 }
 
 /** How another actor looks it up. */
-export function targetOf(runtime: Runtime, addrs: readonly Address[] = runtime.addrs): DialTarget {
+export function targetOf(runtime: DialTarget, addrs: readonly Address[] = runtime.addrs): DialTarget {
   return { name: runtime.name, uuid: runtime.uuid, addrs };
 }
 

@@ -155,6 +155,24 @@ describe.each(kinds.map((kind) => [kind.driver.transport, kind] as const))(
         }
       });
 
+      test("leaves no connection behind when it is given up", async () => {
+        let accepted = 0;
+        let ended = 0;
+        const listener = await driver.listen(fresh(), (link) => {
+          accepted++;
+          link.reader = { onData() {}, onEnd: () => void ended++ };
+        });
+        for (let round = 0; round < 20; round++) {
+          const controller = new AbortController();
+          const deadline = new Deadline({ signal: controller.signal }, "dial");
+          const dialling = driver.connect(listener.address, deadline).catch((thrown: unknown) => thrown);
+          controller.abort(new Error("enough"));
+          expect(await dialling).toBe(controller.signal.reason);
+        }
+        await until(() => accepted === 20 && ended === 20);
+        listener.close();
+      });
+
       test("rejects with a TimeoutError of stage dial when its time is up", async () => {
         await using both = await wire();
         const error = await driver.connect(both.listener.address, soon(0)).catch((thrown: unknown) => thrown);

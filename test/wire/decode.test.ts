@@ -175,6 +175,13 @@ describe("decode", () => {
     );
   });
 
+  test("tells names apart that meet in its table of names", () => {
+    const names = Array.from({ length: 20_000 }, (_, index) => `name-${index + 10_000}`);
+    const message = Array.from(names);
+    expect(decodeOf(frameOf(message))).toEqual(names);
+    expect(decodeOf(frameOf(message.reverse()))).toEqual(names.toReversed());
+  });
+
   test("gives the same string for a name that comes again", () => {
     const names = ["", "a", "getQuote", "x".repeat(31), "x".repeat(32), "ünïcode", "key1", "1yek"];
     for (let again = 0; again < 3; again++) {

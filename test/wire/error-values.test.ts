@@ -53,9 +53,12 @@ describe("an error that crosses", () => {
 
   test("keeps both errors of a SuppressedError", () => {
     const copy = arrived(new SuppressedError(new Error("disposing"), new TypeError("first"), "two"));
-    expect(copy.name).toBe("SuppressedError");
-    const { error, suppressed }: SuppressedError = copy;
-    expect([error, suppressed].map(String)).toEqual(["Error: disposing", "TypeError: first"]);
+    expect(copy).toBeInstanceOf(SuppressedError);
+    expect([copy.message, String(copy.error), String(copy.suppressed)]).toEqual([
+      "two",
+      "Error: disposing",
+      "TypeError: first",
+    ]);
   });
 
   test("keeps the own fields that can cross", () => {
