@@ -57,6 +57,7 @@ export class Runtime implements Actor {
     registration: new Set(),
     rest: new Set(),
   };
+  #isReady = false;
   readonly #ended = new Set<() => void>();
   #local: { readonly near: Peer<Session>; readonly far: Peer<Session> } | undefined;
   #ending: Promise<void> | undefined;
@@ -67,11 +68,17 @@ export class Runtime implements Actor {
     this.isRoot = isRoot;
     this.dispatcher = new Dispatcher(id);
     this.peers = new Peers<Session>(
-      () => ({ id, addrs: this.#addrs, isRegistrar: this.isRegistrar }),
+      () => ({
+        id,
+        addrs: this.#addrs,
+        isRegistrar: this.isRegistrar,
+        purpose: this.#isReady ? "peer" : "boot",
+      }),
       limits,
       (peer: Peer<Session>) => new Session(peer, this),
     );
     setLogName(id.name);
+    this.serve(Kind.ready, () => {}); // noted where the peer is kept
     this.serve(Kind.stop, (session, message) => void this.#onStop(session, message[1] as number));
   }
 
@@ -204,6 +211,12 @@ export class Runtime implements Actor {
       );
     }) as [Peer<Session>, Peer<Session>];
     return { near, far };
+  }
+
+  /** It is registered: whoever is connected may find it by its name from now on. */
+  becomeReady(): void {
+    this.#isReady = true;
+    for (const peer of this.peers) peer.channel.post([Kind.ready]);
   }
 
   /** Has `listener` called when the actor has ended. */

@@ -11,8 +11,13 @@ import { actorNameFault } from "../wire/actor-name.ts";
 import { Kind, type Message, protocolVersion } from "../wire/messages.ts";
 import type { Channel } from "./channel.ts";
 
-/** What a connection is for. A probe only wants the answer, and leaves. */
-export type Purpose = "peer" | "probe";
+/**
+ * What a connection is for. A probe only wants the answer, and leaves. An actor that is still booting says so, and
+ * sends `ready` when it is registered: until then it is not found by its name.
+ */
+export type Purpose = "peer" | "boot" | "probe";
+
+const purposes: readonly unknown[] = ["peer", "boot", "probe"] satisfies Purpose[];
 
 export interface Hello {
   readonly id: ActorId;
@@ -78,7 +83,7 @@ export function readHello(message: Message): Hello {
   const fault =
     actorNameFault(name) ??
     (/^[\w-]{1,64}$/.test(uuid as string) ? undefined : "the uuid is malformed") ??
-    (purpose === "peer" || purpose === "probe" ? undefined : `unknown purpose ${JSON.stringify(purpose)}`);
+    (purposes.includes(purpose) ? undefined : `unknown purpose ${JSON.stringify(purpose)}`);
   if (fault !== undefined) throw new HandshakeError(`malformed hello: ${fault}`);
   return {
     id: { name: name as string, uuid: uuid as string, pid: pid as number, host: host as string },

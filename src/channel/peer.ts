@@ -32,6 +32,8 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   readonly id: ActorId;
   readonly addrs: readonly Address[];
   readonly isRegistrar: boolean;
+  /** Whether it has finished booting. */
+  isReady: boolean;
   readonly channel: Channel;
   /** The address that was dialled, or the peer's first where it dialled us. */
   readonly addr: Address;
@@ -61,6 +63,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     this.id = hello.id;
     this.addrs = hello.addrs;
     this.isRegistrar = hello.isRegistrar;
+    this.isReady = hello.purpose === "peer";
     this.channel = channel;
     this.addr = dialled ?? hello.addrs[0] ?? `unix://${hello.id.host}/unknown`;
     this.dialledHere = dialled !== undefined;
@@ -137,6 +140,10 @@ export class Peer<H extends PeerHandler = PeerHandler> {
         return;
       case Kind.resume:
         this.#settle();
+        return;
+      case Kind.ready:
+        this.isReady = true;
+        this.handler.onMessage(message, bytes);
         return;
       default:
         this.handler.onMessage(message, bytes);

@@ -41,7 +41,7 @@ const log = logger("channel");
 const crossedRetryMs = 20;
 
 /** What this actor says of itself in a hello, at this moment. */
-export type Self = Pick<Hello, "id" | "addrs" | "isRegistrar">;
+export type Self = Pick<Hello, "id" | "addrs" | "isRegistrar"> & { readonly purpose: "peer" | "boot" };
 
 interface Dial<H extends PeerHandler> {
   readonly done: Promise<Peer<H>>;
@@ -282,7 +282,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
     }
     onStage("handshake");
     try {
-      const own: Hello = { ...this.#self(), purpose: "peer", target: uuid };
+      const own: Hello = { ...this.#self(), target: uuid };
       return await greet(channel, own, this.#step("handshake", addr, undefined), (theirs) => {
         this.#strangers.delete(channel);
         return this.#establish(theirs, channel, addr);
@@ -355,7 +355,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
       return this.#refuse(channel, "crossed", "dialling the other way just now");
     }
     settle();
-    channel.post(helloMessage({ ...self, purpose: "peer", target: theirs.id.uuid }));
+    channel.post(helloMessage({ ...self, target: theirs.id.uuid }));
     this.#establish(theirs, channel, undefined);
   }
 

@@ -151,9 +151,11 @@ export async function getRegistry(addr?: AddressInput): Promise<RegistryPortal> 
  * @throws {NoRuntimeError} when this process has no actor
  */
 export function getPeerByName(name: string): PeerInfo[] | null {
-  const found = currentRuntime().peers.byName(name);
-  if (found === undefined) return null;
-  return found.map(({ id, addrs }) => ({ id, addrs }));
+  const found =
+    currentRuntime()
+      .peers.byName(name)
+      ?.filter((peer) => peer.isReady) ?? [];
+  return found.length === 0 ? null : found.map(({ id, addrs }) => ({ id, addrs }));
 }
 
 /** A result that holds no connection. */
@@ -389,7 +391,9 @@ class Lookup {
   #connectedPeer(): Peer<Session> | undefined {
     if (this.#registryAddrs !== undefined) return undefined;
     const peers = this.#runtime.peers.byName(this.#name);
-    return peers?.findLast((peer) => peer.isOpen && peer.leaving === undefined && this.#isWanted(peer.addr));
+    return peers?.findLast(
+      (peer) => peer.isReady && peer.isOpen && peer.leaving === undefined && this.#isWanted(peer.addr),
+    );
   }
 
   #isWanted(addr: Address): boolean {

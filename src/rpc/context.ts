@@ -21,6 +21,8 @@ export class ServedContext implements Context<Required<ContextTypes>> {
   readonly #inbox: Inbox;
   readonly #outbox: Outbox;
   #schemas: Schemas | undefined;
+  /** Settles when the checks of all messages so far are done. */
+  #checked: Promise<unknown> = Promise.resolve();
   #started = false;
   #ended = false;
 
@@ -57,9 +59,16 @@ export class ServedContext implements Context<Required<ContextTypes>> {
   async send(value: unknown): Promise<void> {
     this.#checkSending("send");
     const schema = this.#schemas?.send;
-    const checked =
-      schema === undefined ? value : await check(schema, value, `message of ${this.#host.name}`);
-    await this.#outbox.send(checked);
+    if (schema === undefined) {
+      await this.#outbox.send(value);
+      return;
+    }
+    // a check may take its time, and messages leave in the order of the calls
+    const before = this.#checked;
+    const checked = check(schema, value, `message of ${this.#host.name}`);
+    this.#checked = Promise.allSettled([before, checked]);
+    await before;
+    await this.#outbox.send(await checked);
   }
 
   /** Not checked by a schema: that may have to wait. */

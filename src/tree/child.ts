@@ -47,7 +47,7 @@ async function main(): Promise<void> {
     await fail(runtime, parent, asError(error));
     return;
   }
-  parent.channel.post([Kind.ready]);
+  runtime.becomeReady();
 }
 
 function takeInit(): ChildInit {

@@ -102,6 +102,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
     sweepRuntimeDir(transports, registryAddrs);
     await enableModules(runtime, (options.enableModules ?? []).map(moduleSpecifier), signal);
     const tcpHost = await settleRegistry(registries, options, transports, bindAddrs);
+    runtime.becomeReady();
     setTreeSettings(runtime, {
       root: { name, uuid: id.uuid, addrs: runtime.addrs },
       transports,

@@ -88,7 +88,7 @@ const shapes: readonly (string | undefined)[] = (() => {
   table[Kind.removed] = "ssn"; // name, uuid, revision
   table[Kind.report] = "s"; // uuid
   table[Kind.stop] = "n"; // id
-  table[Kind.ready] = ""; // a child has started
+  table[Kind.ready] = ""; // booted, and registered
   table[Kind.stopping] = ""; // asked to stop, and still stopping its own children
   table[Kind.failed] = "a"; // a child could not start, or ends on this uncaught error
   return table;

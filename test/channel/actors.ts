@@ -21,6 +21,7 @@ export async function actor(
 ): Promise<Runtime> {
   const id = { name, uuid: options.uuid ?? crypto.randomUUID(), pid: process.pid, host: hostId() };
   const runtime = new Runtime(id, resolveLimits(options.limits), true);
+  runtime.becomeReady();
   runtime.dispatcher.expose({ echo: (value: unknown) => value, ...options.functions }, "test");
   await runtime.listen(
     `unix://${join(process.env["FURROW_RUNTIME_DIR"]!, `actor-${++actors}@${process.pid}.sock`)}`,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import type { Peer } from "../../src/channel/peer.ts";
 import { UnreachableError } from "../../src/channel/peer.ts";
-import { Peers } from "../../src/channel/peers.ts";
+import { Peers, type Self } from "../../src/channel/peers.ts";
 import { LimitError, TimeoutError, TransportClosedError } from "../../src/errors.ts";
 import type { ActorId } from "../../src/identity.ts";
 import { type Limits, resolveLimits } from "../../src/limits.ts";
@@ -42,11 +42,7 @@ class Node implements SessionHost, AsyncDisposable {
       this.all.push(peer);
       return new Session(peer, this);
     };
-    const self = (): { id: ActorId; addrs: Address[]; isRegistrar: boolean } => ({
-      id: this.id,
-      addrs: this.addrs,
-      isRegistrar: false,
-    });
+    const self = (): Self => ({ id: this.id, addrs: this.addrs, isRegistrar: false, purpose: "peer" });
     this.peers = new Peers<Session>(self, this.limits, attach, { idleMs });
     this.dispatcher.expose({ echo: (value: unknown) => value, hang: () => new Promise(() => {}) }, "test");
   }

@@ -6,6 +6,7 @@ import { heapStats } from "bun:jsc";
 import { describe, expect, spyOn, test } from "bun:test";
 import { rmSync } from "node:fs";
 
+import { currentRuntime } from "../../src/actor/current.ts";
 import { RegistryTable } from "../../src/discovery/table.ts";
 import {
   type ActorNotFoundError,
@@ -529,10 +530,12 @@ describe("discovery", () => {
     const starting = nursery.startActor("child", { module: service }).then(() => (resolved = true));
     const acknowledge = await held.promise;
     // a call over the connection to the parent: whatever the child has said before has arrived by then
-    await using connected = await findActor<Service>("child", { raiseOnNone: true });
-    await connected.run.pid();
+    const [connected] = currentRuntime().peers.byName("child") ?? [];
+    expect(await connected!.handler.call("pid", [])).toBe(connected!.id.pid);
     await Bun.sleep(0);
     expect(resolved).toBeFalse();
+    // connected, and not found by its name before it is registered
+    expect(await findActor("child")).toBeNull();
     acknowledge();
     expect(await starting).toBeTrue();
   });

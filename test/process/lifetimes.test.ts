@@ -188,6 +188,7 @@ describe("the end of an actor", () => {
     expect(session.received.map(([kind]) => kind)).toEqual([
       Kind.hello,
       Kind.register,
+      Kind.ready,
       Kind.unregister,
       Kind.bye,
     ]);

@@ -7,6 +7,7 @@ import {
   ActorNameError,
   currentActor,
   findActor,
+  getPeerByName,
   getRoot,
   LocalPortal,
   NoRuntimeError,
@@ -171,6 +172,19 @@ describe("startActor", () => {
     );
     setTimeout(() => abort.abort(new Error("changed my mind")), 50);
     expect((await aborted).message).toBe("changed my mind");
+  });
+
+  test("lets nobody find the actor before it has started, its own parent neither", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const starting = failure(
+      nursery.startActor("starting", { module: fixture("hangs-at-start.ts"), timeout: 1_000 }),
+    );
+    // it is connected to its parent long before
+    await until(() => currentActor().stats().peers === 1);
+    expect(await findActor("starting")).toBeNull();
+    expect(getPeerByName("starting")).toBeNull();
+    expect(await starting).toBeInstanceOf(SpawnError);
   });
 
   test("refuses a bad name, the same export in two modules, and a closed nursery", async () => {
