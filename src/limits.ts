@@ -46,7 +46,7 @@ export const defaultLimits: Limits = Object.freeze({
 /**
  * The defaults with some of them changed.
  *
- * @throws {LimitError} when a name is no limit, or a value is no positive integer below 2^32
+ * @throws {LimitError} when a name is no limit, or a value is no integer from 1 to 2^32 - 1 (times: 2^30 - 1)
  */
 export function resolveLimits(changes: Partial<Limits> = {}): Limits {
   const limits: Record<string, number> = { ...defaultLimits };
@@ -55,8 +55,10 @@ export function resolveLimits(changes: Partial<Limits> = {}): Limits {
     if (!Object.hasOwn(defaultLimits, name)) {
       throw new LimitError(`unknown limit "${name}"; known: ${Object.keys(defaultLimits).join(", ")}`);
     }
-    if (!Number.isInteger(value) || value < 1 || value > 0xffff_ffff) {
-      throw new LimitError(`limit ${name} must be an integer from 1 to 4294967295, got ${String(value)}`);
+    // timers take 31 bits, and two limits are added here and there
+    const most = name.endsWith("Ms") ? 0x3fff_ffff : 0xffff_ffff;
+    if (!Number.isInteger(value) || value < 1 || value > most) {
+      throw new LimitError(`limit ${name} must be an integer from 1 to ${most}, got ${String(value)}`);
     }
     limits[name] = value;
   }

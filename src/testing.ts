@@ -67,7 +67,10 @@ export async function testTree(options: RootOptions = {}): Promise<TestTree> {
     rmSync(dir, { recursive: true, force: true });
   };
   try {
-    const registryAddrs = [`unix://${dir}/registry@0.sock`, "tcp://127.0.0.1:0"] as const;
+    const { enableTransports = ["unix", "tcp"] } = options;
+    const registryAddrs = ([`unix://${dir}/registry@0.sock`, "tcp://127.0.0.1:0"] as const).filter((addr) =>
+      enableTransports.some((transport) => addr.startsWith(`${transport}:`)),
+    );
     const nursery = await openNursery({ handleSignals: false, registryAddrs, ...options });
     return new Tree(currentRuntime(), nursery, dir, restore);
   } catch (error) {

@@ -27,6 +27,11 @@ export function hasRuntime(): boolean {
   return current !== undefined;
 }
 
+/** Whether an actor is about to run here. */
+export function isBooting(): boolean {
+  return current === "booting";
+}
+
 /**
  * Reserves the process for an actor that is about to boot.
  *

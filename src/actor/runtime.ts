@@ -6,7 +6,7 @@ import { Peers } from "../channel/peers.ts";
 import { Channel } from "../channel/channel.ts";
 import { Peer } from "../channel/peer.ts";
 import { Deadline } from "../deadline.ts";
-import { asError, ContextCancelledError } from "../errors.ts";
+import { asError, ContextCancelledError, TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
 import { logger, setLogName } from "../log.ts";
@@ -109,6 +109,7 @@ export class Runtime implements Actor {
   stats(): ActorStats {
     let callsInFlight = 0;
     for (const peer of this.peers) callsInFlight += peer.handler.callsInFlight;
+    callsInFlight += this.#local?.near.handler.callsInFlight ?? 0;
     const registrar = this.discovery?.registrarStats();
     return Object.freeze({
       peers: this.peers.size,
@@ -132,6 +133,10 @@ export class Runtime implements Actor {
         ? unixTransport.listen(parsed, accept)
         : tcpTransport.listen(parsed, accept),
     );
+    if (this.#ending !== undefined) {
+      listener.close();
+      throw new TransportClosedError("this actor is ending: it listens no more");
+    }
     this.#listeners.set(address, listener);
     this.#advertise();
     log.info?.(`listening on ${formatAddress(listener.address)}`);
@@ -174,7 +179,14 @@ export class Runtime implements Actor {
   }
 
   onSessionEnd(session: Session): void {
-    for (const onEnd of this.#onSessionEnd) onEnd(session);
+    for (const onEnd of this.#onSessionEnd) {
+      try {
+        onEnd(session);
+      } catch (error) {
+        // the others must hear of it all the same
+        log.error?.(`at the end of ${describeActor(session.peer.id)}: ${asError(error).stack}`);
+      }
+    }
   }
 
   /** Has `work` done when the actor ends; returns the function that takes it back. */
@@ -253,10 +265,13 @@ export class Runtime implements Actor {
     await this.#runEndings("registration");
     acknowledge?.();
     await this.#runEndings("rest");
-    this.unlisten();
-    await Promise.all([this.peers.close("cancelled"), this.#local?.near.close("cancelled")]);
-    log.info?.(`${describeActor(this.id)} ended`);
-    for (const listener of this.#ended) listener();
+    try {
+      this.unlisten();
+      await Promise.all([this.peers.close("cancelled"), this.#local?.near.close("cancelled")]);
+    } finally {
+      log.info?.(`${describeActor(this.id)} ended`);
+      for (const listener of this.#ended) listener();
+    }
   }
 
   /**
@@ -272,7 +287,7 @@ export class Runtime implements Actor {
     } catch {
       log.warn?.("tasks ignore their abort; going on without them");
     }
-    await shieldsEnded();
+    await shieldsEnded(except);
   }
 
   async #runEndings(phase: EndPhase): Promise<void> {

@@ -83,6 +83,7 @@ export function readHello(message: Message): Hello {
   const fault =
     actorNameFault(name) ??
     (/^[\w-]{1,64}$/.test(uuid as string) ? undefined : "the uuid is malformed") ??
+    (/^[A-Za-z0-9]{0,64}$/.test(host as string) ? undefined : "the host id is malformed") ??
     (purposes.includes(purpose) ? undefined : `unknown purpose ${JSON.stringify(purpose)}`);
   if (fault !== undefined) throw new HandshakeError(`malformed hello: ${fault}`);
   return {

@@ -38,8 +38,10 @@ export async function probeRegistry(
 ): Promise<ProbeOutcome> {
   const { probeTimeoutMs } = runtime.limits;
   let silent = 0;
+  const latest = performance.now() + probeTries * probeTimeoutMs;
   for (let ended = 0; ;) {
-    const deadline = new Deadline({ timeout: probeTimeoutMs, signal }, `probe of ${addr}`);
+    const timeout = Math.min(probeTimeoutMs, Math.max(0, latest - performance.now()));
+    const deadline = new Deadline({ timeout, signal }, `probe of ${addr}`);
     try {
       const { hello, localHost } = await outsideTasks(() => runtime.peers.probe(addr, deadline));
       const { id, isRegistrar } = hello;
@@ -52,14 +54,19 @@ export async function probeRegistry(
       log.debug?.(`probe of ${addr}: ${error.message}`);
       if (isAbsent(error)) return { kind: "absent", addr, error };
       if (error instanceof TimeoutError) {
-        if (++silent < probeTries) continue;
+        if (++silent < probeTries && performance.now() < latest) continue;
         const silence = error.stage === "dial" ? "does not answer" : "accepts connections but says nothing";
         const text = `${addr} ${silence} (${probeTries} tries)`;
         return { kind: "occupied", addr, error: new Error(text, { cause: error }) };
       }
       const wait = endedBackoffMs[ended++];
       // an answer that is no hello is an answer
-      if (wait === undefined || error instanceof RefusedError || error.cause instanceof FrameError)
+      if (
+        wait === undefined ||
+        performance.now() > latest ||
+        error instanceof RefusedError ||
+        error.cause instanceof FrameError
+      )
         return { kind: "occupied", addr, error };
       await sleep(wait, signal);
     }

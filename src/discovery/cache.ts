@@ -28,6 +28,11 @@ export class NameCache {
     return this.#names.size;
   }
 
+  /** Whether the name is known; does not count as a use. */
+  has(name: string): boolean {
+    return this.#names.has(name);
+  }
+
   /** The instances of a name in the order of registration, or undefined when the cache does not know the name. */
   get(name: string): readonly Registration[] | undefined {
     const known = this.#names.get(name);
@@ -66,6 +71,13 @@ export class NameCache {
     known.list = known.list.filter((one) => one.id.uuid !== uuid);
     this.#wake(known);
     return true;
+  }
+
+  /** The registrar does not keep this name current: it is asked for again. */
+  drop(name: string): void {
+    const known = this.#names.get(name);
+    this.#names.delete(name);
+    if (known !== undefined) this.#wake(known);
   }
 
   /**

@@ -7,10 +7,12 @@
  */
 import { currentRuntime } from "../actor/current.ts";
 import type { Runtime } from "../actor/runtime.ts";
+import { RefusedError } from "../channel/handshake.ts";
 import { type Peer, UnreachableError } from "../channel/peer.ts";
 import { type Bounds, Deadline } from "../deadline.ts";
 import {
   ActorNotFoundError,
+  AddressError,
   asError,
   RegistryUnavailableError,
   TimeoutError,
@@ -28,6 +30,7 @@ import {
   normalizeAddress,
   parseAddress,
   rankAddresses,
+  readTransports,
   type Transport,
 } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
@@ -242,6 +245,8 @@ async function registryAt(
   try {
     peer = await outsideTasks(() => runtime.peers.connectTo(addr, deadline));
   } catch (error) {
+    // another spelling of an address of its own
+    if (registries.isRegistrar && isOwnRefusal(error)) return registries.localPortal;
     if (error instanceof TimeoutError || deadline.signal?.aborted) throw error;
     throw new RegistryUnavailableError(`no registrar answers at ${addr}: ${asError(error).message}`, {
       cause: error,
@@ -265,6 +270,19 @@ async function connectedLinks(registries: Registries, deadline: Deadline): Promi
       throw error;
     }
   }
+}
+
+/** How long a wait leaves instances alone that are registered and refuse. */
+const refusedRetryMs = 500;
+
+/** Calls `fn` after `ms`; returns the function that calls it off. */
+function after(ms: number, fn: () => void): () => void {
+  const timer = setTimeout(fn, ms);
+  return () => clearTimeout(timer);
+}
+
+function isOwnRefusal(error: unknown): boolean {
+  return error instanceof RefusedError && error.refusal === "self";
 }
 
 /** The signal, and that of the task that looks something up: a called function's lookups end with it. */
@@ -293,7 +311,12 @@ class Lookup {
     this.#bounds = { signal: withTask(options.signal), timeout: options.timeout };
     this.#deadline = new Deadline(this.#bounds, `lookup of "${name}"`);
     this.#registryAddrs = options.registryAddrs?.map(normalizeAddress);
-    this.#transports = options.enableTransports;
+    if (this.#registryAddrs?.length === 0) {
+      throw new AddressError(
+        "registryAddrs must not be empty; leave it out to ask this actor's own registrars",
+      );
+    }
+    this.#transports = options.enableTransports && readTransports(options.enableTransports);
     this.#bounds.signal?.throwIfAborted();
   }
 
@@ -305,18 +328,32 @@ class Lookup {
       if (peer !== undefined) return new RemotePortal<M>(peer.acquire().handler);
     }
     const instances = known ?? (await this.#ask((found) => found.length > 0));
-    for (let at = instances.length - 1; at >= 0; at--) {
-      const portal = await this.#reach<M>(instances[at] as Registration);
+    const portal = await this.#reachLast<M>(instances, new Set());
+    if (portal !== null || instances.length === 0 || !this.#hasSeveralRegistrars) return portal;
+    // the first registrar to answer knew dead ones only; another may know a live one
+    const tried = new Set(instances.map(({ id }) => id.uuid));
+    return await this.#reachLast<M>(await this.#ask(() => false), tried);
+  }
+
+  /** The last of the instances that can be reached, but for those that were tried. */
+  async #reachLast<M>(instances: Instances, tried: ReadonlySet<string>): Promise<Portal<M> | null> {
+    for (const instance of instances.toReversed()) {
+      if (tried.has(instance.id.uuid)) continue;
+      const portal = await this.#reach<M>(instance);
       if (portal !== undefined) return portal;
     }
     return null;
   }
 
+  get #hasSeveralRegistrars(): boolean {
+    return (this.#registryAddrs?.length ?? this.#registries.links.length) > 1;
+  }
+
   /** Every instance that can be reached, each once. */
   async all<M>(): Promise<PortalGroup<M>> {
     // a hit of several registrars must be everybody's, so their caches are asked one by one
-    const instances = this.#registries.isRegistrar ? this.#known() : await this.#ask(() => false);
-    const byUuid = new Map((instances ?? []).map((one) => [one.id.uuid, one]));
+    const instances = await this.#ask(() => false);
+    const byUuid = new Map(instances.map((one) => [one.id.uuid, one]));
     const results = await Promise.allSettled(Array.from(byUuid.values(), (one) => this.#reach<M>(one)));
     const portals = results.flatMap((result) => (result.status === "fulfilled" ? (result.value ?? []) : []));
     const failed = results.find((result) => result.status === "rejected");
@@ -329,21 +366,23 @@ class Lookup {
 
   /** The first registered instance, as soon as there is one that can be reached. */
   async first<M>(): Promise<Portal<M>> {
-    const tried = new Set<string>();
+    const { signal } = this.#runtime;
     for (;;) {
+      signal.throwIfAborted();
       const change = Promise.withResolvers<void>();
-      const stopWatching: (() => void)[] = [];
+      const onEnd = (): void => change.resolve();
+      signal.addEventListener("abort", onEnd, { once: true });
+      const stopWatching: (() => void)[] = [() => signal.removeEventListener("abort", onEnd)];
       try {
-        const peer = this.#known() === undefined ? this.#connectedPeer() : undefined;
-        if (peer !== undefined) return new RemotePortal<M>(peer.acquire().handler);
+        const peer = this.#connectedPeer();
+        if (peer !== undefined && !this.#isCached) return new RemotePortal<M>(peer.acquire().handler);
         const instances = await this.#watchedInstances(change.resolve, stopWatching);
         for (const instance of instances) {
-          if (tried.has(instance.id.uuid)) continue;
           const portal = await this.#reach<M>(instance);
           if (portal !== undefined) return portal;
-          // it will not come back under that uuid; wait for another
-          tried.add(instance.id.uuid);
         }
+        // those that are listed and refuse may only be busy: look again after a while
+        if (instances.length > 0) stopWatching.push(after(refusedRetryMs, change.resolve));
         await this.#deadline.race("wait", change.promise);
       } finally {
         for (const stop of stopWatching) stop();
@@ -351,9 +390,16 @@ class Lookup {
     }
   }
 
+  /** Whether a cache has the name; asked without counting, since the lookup that follows is counted. */
+  get #isCached(): boolean {
+    if (this.#registries.isRegistrar)
+      return (this.#registries.service?.table.all(this.#name).length ?? 0) > 0;
+    return this.#registries.links.some((link) => link.cache.has(this.#name));
+  }
+
   async query(): Promise<QueryResult> {
     const peer = this.#registryAddrs === undefined ? this.#connectedPeer() : undefined;
-    if (peer !== undefined) return new KnownAddress(rankAddresses(peer.addrs)[0] ?? peer.addr, peer.id, null);
+    if (peer !== undefined) return new KnownAddress(rankAddresses(peer.addrs)[0] ?? null, peer.id, null);
     const addr = this.#registryAddrs?.[0];
     const registry =
       addr === undefined
@@ -380,10 +426,13 @@ class Lookup {
   /** What is known without asking: the own table's entries, or the cached ones. */
   #known(): Instances | undefined {
     if (this.#registryAddrs !== undefined) return undefined;
-    const { service } = this.#registries;
-    if (service === undefined) return cached(this.#registries, this.#name);
-    const entries = service.table.all(this.#name);
-    if (entries.length === 0) return undefined;
+    if (!this.#registries.isRegistrar) return cached(this.#registries, this.#name);
+    const entries = this.#ownEntries();
+    return entries.length === 0 ? undefined : entries;
+  }
+
+  #ownEntries(): Instances {
+    const entries = this.#registries.service?.table.all(this.#name) ?? [];
     return entries.map((entry) => registrationOf(entry, this.#runtime.id.host));
   }
 
@@ -460,15 +509,18 @@ class Lookup {
 
   async #askAddress(addr: Address, deadline: Deadline): Promise<Instances> {
     const registries = this.#registries;
-    if (registries.isRegistrar && this.#runtime.addrs.includes(addr)) {
-      const entries = registries.service?.table.all(this.#name) ?? [];
-      return entries.map((entry) => registrationOf(entry, this.#runtime.id.host));
-    }
+    if (registries.isRegistrar && this.#runtime.addrs.includes(addr)) return this.#ownEntries();
     const link = registries.links.find(
       ({ addrs, session }) => addrs.has(addr) || session.peer.addrs.includes(addr),
     );
     if (link !== undefined) return await link.lookup(this.#name);
-    const peer = await outsideTasks(() => this.#runtime.peers.connectTo(addr, deadline));
+    let peer: Peer<Session>;
+    try {
+      peer = await outsideTasks(() => this.#runtime.peers.connectTo(addr, deadline));
+    } catch (error) {
+      if (registries.isRegistrar && isOwnRefusal(error)) return this.#ownEntries();
+      throw error;
+    }
     try {
       if (!peer.isRegistrar)
         throw new RegistryUnavailableError(`${addr} is ${describeActor(peer.id)}, which is no registrar`);
@@ -490,9 +542,23 @@ class Lookup {
     }
     void changed.then(onChange);
     if (links.length === 0) return [];
-    const asked = links.map((link) => Promise.resolve(link.lookup(this.#name)));
-    await this.#deadline.race("wait", Promise.allSettled(asked));
-    return links.flatMap((link) => this.#watchCache(link, onChange, stopWatching));
+    const asked = links.map(async (link) => {
+      await link.lookup(this.#name);
+      return link;
+    });
+    // one answer is enough to go on with; a later one counts as a change
+    const first = await this.#deadline.race(
+      "wait",
+      Promise.race([Promise.any(asked), changed]).catch(() => undefined),
+    );
+    if (links.length > 1)
+      for (const one of asked)
+        one.then(
+          (link) => link === first || onChange(),
+          () => {},
+        );
+    const answered = links.filter((link) => link.cache.has(this.#name));
+    return answered.flatMap((link) => this.#watchCache(link, onChange, stopWatching));
   }
 
   /** As above, for a registrar that this actor is not registered with: it does the waiting. */
@@ -510,9 +576,11 @@ class Lookup {
         this.#bounds.signal === undefined
           ? waiting.signal
           : AbortSignal.any([waiting.signal, this.#bounds.signal]);
-      const found = await this.#deadline.race("wait", registry.with({ signal }).run.waitForActor(this.#name));
-      onChange();
-      return [found];
+      const waited = registry.with({ signal }).run;
+      const found = await this.#deadline.race("wait", waited.waitForActor(this.#name));
+      // it may be one that cannot be reached: all that are there now are tried
+      const others = await this.#deadline.race("wait", waited.findActors(this.#name));
+      return others.length > 0 ? others : [found];
     } finally {
       await registry[Symbol.asyncDispose]();
     }
@@ -520,8 +588,14 @@ class Lookup {
 
   /** Reads the cache and watches it in one step: no change can fall between the two. */
   #watchCache(link: RegistrarLink, onChange: () => void, stopWatching: (() => void)[]): Instances {
+    const known = link.cache.get(this.#name);
+    if (known === undefined) {
+      // a registrar that has no room for the interest is asked now and then
+      stopWatching.push(after(refusedRetryMs, onChange));
+      return [];
+    }
     stopWatching.push(link.cache.watch(this.#name, onChange));
-    return link.cache.get(this.#name) ?? [];
+    return known;
   }
 
   /** Connects to one instance. Undefined when nobody of that uuid answers at its addresses. */
@@ -537,7 +611,8 @@ class Lookup {
       if (!(error instanceof TransportClosedError)) throw error;
       log.info?.(asError(error).message);
       this.#failures.push(error);
-      if (error instanceof UnreachableError) for (const link of this.#registries.links) link.report(id.uuid);
+      if (error instanceof UnreachableError && addrs.length > 0)
+        for (const link of this.#registries.links) link.report(id.uuid);
       return undefined;
     }
   }

@@ -2,6 +2,7 @@
  * This actor's connection to one registrar: its registration there, and the cache of names that the registrar keeps
  * current. All of it ends with the connection.
  */
+import { FrameError } from "../errors.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import type { Session } from "../rpc/session.ts";
 import { type Address, qualifyAddress } from "../transport/address.ts";
@@ -109,5 +110,6 @@ export async function askOnce(
 }
 
 function readList(name: string, answer: unknown): Registration[] {
-  return (Array.isArray(answer) ? (answer as unknown[]) : []).map((form) => decodeRegistration(name, form));
+  if (!Array.isArray(answer)) throw new FrameError(`a registrar answered no list for "${name}"`);
+  return (answer as unknown[]).map((form) => decodeRegistration(name, form));
 }

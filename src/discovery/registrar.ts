@@ -4,7 +4,7 @@
  * Presence is a lease held by a connection: an entry goes in the moment its connection ends. Whoever looks a name up
  * may take an interest in it; each change of that name is then pushed to them, before the change is acknowledged.
  */
-import { ActorNameError, FrameError } from "../errors.ts";
+import { ActorNameError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import type { RegistrarStats } from "../actor/actor.ts";
@@ -13,6 +13,7 @@ import type { Session } from "../rpc/session.ts";
 import { currentTask } from "../rpc/task.ts";
 import { type Address, parseAddress, qualifyAddress } from "../transport/address.ts";
 import { removeDeadSocket } from "../transport/runtime-dir.ts";
+import { actorNameFault, checkActorName } from "../wire/actor-name.ts";
 import { Kind, type Message } from "../wire/messages.ts";
 import {
   encodeRegistration,
@@ -24,7 +25,10 @@ import { type Entry, RegistryTable } from "./table.ts";
 
 const log = logger("discovery");
 
-/** How long after taking over a registrar holds back an answer of "absent": those who were registered are coming. */
+/**
+ * How long after taking over a registrar holds back an answer of "absent": those who were registered are coming. More
+ * than the longest pause with which they look for it.
+ */
 const settleMs = 500;
 
 /** The holder of the registrar's own entry. */
@@ -53,10 +57,13 @@ export class RegistrarService {
   #settleTimer: Timer | undefined;
   #settled: (() => void) | undefined;
   readonly #undo: (() => void)[];
+  /** The sessions that were there when it began to serve. */
+  readonly #before: ReadonlySet<Session>;
 
   /** Begins to serve. `takeover`: another registrar served before, so misses are held back for a moment. */
   constructor(runtime: Runtime, takeover: boolean) {
     this.#runtime = runtime;
+    this.#before = new Set(Array.from(runtime.peers, (peer) => peer.handler));
     runtime.serve(Kind.register, (session, message) => this.#onRegister(session, message));
     runtime.serve(Kind.unregister, (session, message) => this.#onUnregister(session, message[1] as number));
     runtime.serve(Kind.lookup, (session, message) => this.#onLookup(session, message));
@@ -87,7 +94,10 @@ export class RegistrarService {
     this.#runtime.dispatcher.unserve("registrar");
     this.#settled?.();
     for (const name of Array.from(this.#watchers.keys())) this.#wake(name);
-    for (const session of this.#clients.keys()) void session.peer.close("no registrar any more");
+    for (const session of this.#clients.keys()) {
+      // this actor's own children were connected before, and have other reasons to be
+      if (!this.#before.has(session)) void session.peer.close("no registrar any more");
+    }
   }
 
   /** Puts the registrar's own entry in, or its new addresses. */
@@ -146,14 +156,24 @@ export class RegistrarService {
     const client = this.#client(session);
     if (client.entry !== undefined) this.#remove(client.entry);
     client.entry = undefined;
+    // still connected, and not to be found any more
+    session.peer.isReady = false;
     session.reply(id, this.table.revision);
   }
 
   #onLookup(session: Session, message: Message): void {
     const [, id, name, interest] = message as unknown as [number, number, string, boolean];
     this.#requests++;
-    if (interest) this.#takeInterest(session, name);
-    void this.#whenFilled(name, () => session.reply(id, this.table.all(name).map(encodeRegistration)));
+    const fault = actorNameFault(name);
+    if (fault !== undefined) {
+      session.replyError(id, new ActorNameError(fault));
+      return;
+    }
+    const kept = !interest || this.#takeInterest(session, name);
+    void this.#whenFilled(name, () => {
+      session.reply(id, this.table.all(name).map(encodeRegistration));
+      if (!kept) session.peer.channel.post([Kind.unwatched, name]);
+    });
   }
 
   /** Answers at once, unless what is asked for may still be on its way back; `undefined` stands for all names. */
@@ -187,17 +207,16 @@ export class RegistrarService {
       removeDeadSocket(parsed.path, entry.pid);
   }
 
-  #takeInterest(session: Session, name: string): void {
+  /** Whether its changes will be pushed: a peer's interests are bounded, so that they cannot fill the memory. */
+  #takeInterest(session: Session, name: string): boolean {
     const client = this.#client(session);
     const interests = (client.interests ??= new Set());
-    const { maxCachedNames } = this.#runtime.limits;
-    // a peer bounds its cache itself; one that does not is not furrow
-    if (interests.size >= maxCachedNames * 2)
-      throw new FrameError(`interest in more than ${maxCachedNames * 2} names`);
+    if (interests.size >= this.#runtime.limits.maxCachedNames * 2 && !interests.has(name)) return false;
     interests.add(name);
     let interested = this.#interested.get(name);
     if (interested === undefined) this.#interested.set(name, (interested = new Set()));
     interested.add(session);
+    return true;
   }
 
   #loseInterest(session: Session, name: string): void {
@@ -276,7 +295,6 @@ export class RegistrarService {
 }
 
 function checkName(name: unknown): string {
-  if (typeof name !== "string")
-    throw new ActorNameError(`an actor name must be a string, got ${typeof name}`);
+  checkActorName(name);
   return name;
 }

@@ -11,6 +11,9 @@ import {
 import { hostId, isLoopback } from "../transport/host.ts";
 import type { Entry } from "./table.ts";
 
+/** More than any host has interfaces worth listening on. */
+const maxAddresses = 256;
+
 /** One registered actor, with the table's revision of that change. */
 export interface Registration {
   readonly id: ActorId;
@@ -59,25 +62,33 @@ export function decodeRegistration(name: string, form: unknown): Registration {
 
 function decodeAddresses(addrs: unknown): Address[] {
   const own = hostId();
-  return checkAddresses(addrs).map((addr) => localizeAddress(addr, own));
+  if (!Array.isArray(addrs)) throw new FrameError("malformed addresses in a registration");
+  // one that cannot be read is somebody else's fault, not the registrar's: the others may do
+  return addrs.filter(isAddress).map((addr) => localizeAddress(addr, own));
+}
+
+function isAddress(addr: unknown): addr is Address {
+  try {
+    parseAddress(addr as string);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** @throws {FrameError} when one is malformed */
 function checkAddresses(addrs: unknown): Address[] {
   if (!Array.isArray(addrs)) throw new FrameError("malformed addresses in a registration");
-  for (const addr of addrs) {
-    try {
-      parseAddress(addr as string);
-    } catch (error) {
-      throw new FrameError("malformed address in a registration", { cause: error });
-    }
-  }
-  return addrs as Address[];
+  if (!addrs.every(isAddress)) throw new FrameError("malformed address in a registration");
+  return addrs;
 }
 
 /** Addresses that a peer of `host` wants registered, as the table keeps them. @throws {FrameError} when one is malformed */
 export function readRegisteredAddresses(addrs: unknown, host: string): Address[] {
-  return checkAddresses(addrs).map((addr) => qualifyAddress(addr, host));
+  if (Array.isArray(addrs) && addrs.length > maxAddresses) {
+    throw new FrameError(`an actor may register ${maxAddresses} addresses, not ${addrs.length}`);
+  }
+  return checkAddresses(checkAddresses(addrs).map((addr) => qualifyAddress(addr, host)));
 }
 
 /**

@@ -21,7 +21,7 @@ import { RegistrarService } from "./registrar.ts";
 const log = logger("discovery");
 
 /** Waits between rounds of asking addresses at which no registrar answers; the last one repeats. */
-const retryMs = [20, 40, 80, 160, 320, 640, 1_000] as const;
+const retryMs = [20, 40, 80, 160, 300] as const;
 
 /** A registrar that the parent knows of, so that a child need not probe. */
 export interface KnownRegistrar {
@@ -54,6 +54,9 @@ export class Registries implements DiscoveryPart {
     runtime.serve(Kind.added, (session, message) => this.#links.get(session.peer.id.uuid)?.onAdded(message));
     runtime.serve(Kind.removed, (session, message) =>
       this.#links.get(session.peer.id.uuid)?.onRemoved(message),
+    );
+    runtime.serve(Kind.unwatched, (session, message) =>
+      this.#links.get(session.peer.id.uuid)?.cache.drop(message[1] as string),
     );
     runtime.watchSessions((session) => this.#onSessionEnd(session));
     runtime.atEnd("registration", () => this.#leave());
@@ -135,7 +138,7 @@ export class Registries implements DiscoveryPart {
     for (const outcome of outcomes)
       if (outcome.kind !== "registrar") this.#faults.set(outcome.addr, outcome.error);
     await this.#attachAll(groupByRegistrar(outcomes));
-    await this.register();
+    await this.register(false);
   }
 
   /** Connects to the registrars that the parent was connected to; to those at the registry addresses if all are gone. */
@@ -153,7 +156,7 @@ export class Registries implements DiscoveryPart {
    *
    * @throws {RegistryUnavailableError} when there is none
    */
-  async register(): Promise<void> {
+  async register(patient = true): Promise<void> {
     this.#registered = true;
     const timeout = takeoverTries * this.runtime.limits.probeTimeoutMs;
     const deadline = new Deadline({ timeout, signal: this.#stop.signal }, "registration");
@@ -162,6 +165,7 @@ export class Registries implements DiscoveryPart {
       const results = await Promise.allSettled(this.links.map((link) => this.#registerAt(link)));
       this.#maintain();
       if (this.isRegistrar || results.some(({ status }) => status === "fulfilled")) return;
+      if (!patient) throw this.unavailable(this.faults);
       try {
         // the registrar ended under it: whoever takes over is found by the maintenance, and gets the registration
         await deadline.race("lookup", changed);
@@ -287,7 +291,7 @@ export class Registries implements DiscoveryPart {
     void outsideTasks(async () => {
       try {
         for (let round = 0; this.#vacant().length > 0; round++) {
-          const wait = retryMs[Math.min(round, retryMs.length - 1)] ?? 1_000;
+          const wait = retryMs[Math.min(round, retryMs.length - 1)] ?? 300;
           // jitter: all who lost the same registrar would come at once
           await sleep(wait * (0.5 + Math.random()), this.#stop.signal);
           await this.#round();
@@ -320,6 +324,7 @@ export class Registries implements DiscoveryPart {
 
   /** All registrars are gone: the first root to bind the addresses is the next one. */
   async #takeOver(): Promise<void> {
+    if (this.#stop.signal.aborted) return;
     this.serve(true);
     let won = false;
     try {
@@ -328,7 +333,7 @@ export class Registries implements DiscoveryPart {
       // not addresses of this host, say: then the registrar must come back by itself
       log.info?.(`cannot take over the registry: ${asError(error).message}`);
     }
-    if (!won) {
+    if (!won || this.#stop.signal.aborted) {
       this.unserve();
       return;
     }

@@ -1,8 +1,8 @@
 /** Portals: the user's end of a session with another actor, or of calls to oneself. */
-import { type Bounds, checkTimeout } from "../deadline.ts";
+import { type Bounds, checkTimeout, startTimer } from "../deadline.ts";
 import { TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
-import type { Address } from "../transport/address.ts";
+import { type Address, rankAddresses } from "../transport/address.ts";
 import { Kind } from "../wire/messages.ts";
 import { type OpenDialog, openDialog } from "./dialog.ts";
 import type { Session } from "./session.ts";
@@ -64,8 +64,12 @@ abstract class SessionPortal<M> {
   protected abstract get fault(): Error | undefined;
 
   async cancelActor(options: { readonly timeout?: number } = {}): Promise<boolean> {
+    const { timeout = defaultStopMs } = options;
+    checkTimeout(timeout);
+    const { fault } = this;
+    if (fault !== undefined) throw fault;
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const timer = setTimeout(() => resolve(false), options.timeout ?? defaultStopMs);
+    const timer = startTimer(timeout, () => resolve(false));
     this.#session.request(Kind.stop).then(
       () => resolve(true),
       () => resolve(false), // gone, or going, without a word
@@ -105,23 +109,31 @@ abstract class SessionPortal<M> {
 /** A portal to another actor. Holds its connection open until it is disposed. */
 export class RemotePortal<M = unknown> extends SessionPortal<M> implements Portal<M> {
   readonly addr: Address;
-  readonly closed: Promise<PortalClosed>;
   readonly #session: Session;
   readonly #prefix: string;
-  readonly #own: { disposed: boolean; readonly closed: PromiseWithResolvers<PortalClosed> };
+  /** The portal that this one was made from by `with`: it is open no longer than that. */
+  readonly #parent: RemotePortal<M> | undefined;
+  /** Made when somebody asks: portals by `with` come and go, and must not gather behind the peer's own promise. */
+  #closed: PromiseWithResolvers<PortalClosed> | undefined;
+  #disposed = false;
 
-  /** Takes over one `acquire` of the session's peer. */
+  /** Takes over one `acquire` of the session's peer, unless there is a parent, which has it. */
   constructor(session: Session, prefix = "", options: CallOptions = {}, parent?: RemotePortal<M>) {
     super(session, prefix, options);
-    const { peer } = session;
-    this.addr = peer.addr;
+    this.addr = session.peer.addr;
     this.#session = session;
     this.#prefix = prefix;
-    // a portal made by `with` is the same one with other options
-    this.#own =
-      parent === undefined ? { disposed: false, closed: Promise.withResolvers<PortalClosed>() } : parent.#own;
-    this.closed = this.#own.closed.promise;
-    if (parent === undefined) void peer.closed.then((end) => this.#own.closed.resolve(end));
+    this.#parent = parent;
+  }
+
+  get closed(): Promise<PortalClosed> {
+    if (this.#closed === undefined) {
+      const { promise, resolve } = (this.#closed = Promise.withResolvers<PortalClosed>());
+      if (this.#disposed) resolve({ reason: "closed" });
+      else void (this.#parent ?? this.#session.peer).closed.then(resolve);
+      return promise;
+    }
+    return this.#closed.promise;
   }
 
   with(options: CallOptions): Portal<M> {
@@ -129,14 +141,14 @@ export class RemotePortal<M = unknown> extends SessionPortal<M> implements Porta
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#own.disposed) return;
-    this.#own.disposed = true;
-    this.#own.closed.resolve({ reason: "closed" });
-    this.#session.peer.release();
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#closed?.resolve({ reason: "closed" });
+    if (this.#parent === undefined) this.#session.peer.release();
   }
 
   protected get fault(): Error | undefined {
-    if (!this.#own.disposed) return undefined;
+    if (!this.#disposed) return this.#parent?.fault;
     return new TransportClosedError(`the portal to ${describeActor(this.id)} is closed`);
   }
 }
@@ -161,7 +173,7 @@ export class LocalPortal<M = unknown> extends SessionPortal<M> implements Portal
 
   constructor(host: LocalHost, prefix = "", options: CallOptions = {}) {
     super(host.localSession, prefix, options);
-    this.addr = host.addrs[0] ?? `unix://${host.localSession.peer.id.host}/unbound`;
+    this.addr = rankAddresses(host.addrs)[0] ?? `unix://${host.localSession.peer.id.host}/unbound`;
     this.closed = host.localSession.peer.closed;
     this.#host = host;
     this.#prefix = prefix;

@@ -47,6 +47,8 @@ export interface SessionHost {
   readonly id: ActorId;
   readonly dispatcher: Dispatcher;
   readonly limits: Limits;
+  /** Aborted when the actor begins to end: what comes then is not begun. */
+  readonly signal: AbortSignal;
   /** Messages of the kinds that higher layers serve. Returns false when nobody does. */
   onService(session: Session, message: Message): boolean;
   onSessionEnd(session: Session): void;
@@ -87,10 +89,11 @@ export class Session implements PeerHandler {
   call(name: string, args: unknown[], bounds?: Bounds): Promise<unknown> {
     try {
       if (bounds !== undefined) bounds.signal?.throwIfAborted();
+      const task = ambientTask();
+      if (task?.aborted) throw task.reason;
       const id = ++this.#lastId;
       const { value, rich } = toWire(args, `arguments of ${name}`);
       this.peer.channel.send(rich ? [Kind.call, id, name, value, true] : [Kind.call, id, name, value]);
-      const task = ambientTask();
       if (bounds === undefined && task === undefined) {
         const { promise, resolve, reject } = Promise.withResolvers<unknown>();
         this.#pending.set(id, { resolve, reject });
@@ -116,6 +119,8 @@ export class Session implements PeerHandler {
     bounds?: Bounds,
   ): Exchange {
     bounds?.signal?.throwIfAborted();
+    const task = ambientTask();
+    if (task?.aborted) throw task.reason;
     const { limits } = this.#host;
     const id = ++this.#lastId;
     const credit = { messages: limits.creditMessages, bytes: limits.creditBytes };
@@ -423,7 +428,12 @@ export class Session implements PeerHandler {
   /** Begins to serve a request; undefined when the peer has too many in flight. */
   #admit(id: number, outbox: Outbox | undefined, inbox: Inbox | undefined): Task | undefined {
     if (this.#served.has(id)) throw new FrameError(`request id ${id} is in use`);
-    const { maxCallsInFlight } = this.#host.limits;
+    const { limits, signal } = this.#host;
+    const { maxCallsInFlight } = limits;
+    if (signal.aborted) {
+      this.replyError(id, signal.reason);
+      return undefined;
+    }
     if (this.#served.size >= maxCallsInFlight) {
       const text = `${this.#served.size} calls in flight: maxCallsInFlight is ${maxCallsInFlight}`;
       this.replyError(id, new LimitError(text));

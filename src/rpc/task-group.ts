@@ -113,18 +113,19 @@ export async function shield<T>(
   });
   const work = Promise.race([task.run(async () => await fn(task.signal)), promise]);
   // an actor that ends waits for it
-  shields.add(work);
+  shields.set(task, work);
   try {
     return await work;
   } finally {
     clearTimeout(timer);
-    shields.delete(work);
+    shields.delete(task);
   }
 }
 
-const shields = new Set<Promise<unknown>>();
+const shields = new Map<Task, Promise<unknown>>();
 
-/** Resolves when no shielded work runs in this process; each has its own bound. */
-export async function shieldsEnded(): Promise<void> {
-  while (shields.size > 0) await Promise.allSettled(shields);
+/** Resolves when the shielded work that runs in this process now has ended, but for that of `except`; each has its bound. */
+export async function shieldsEnded(except: Task | undefined): Promise<void> {
+  const others = Array.from(shields).filter(([task]) => task !== except);
+  await Promise.allSettled(others.map(([, work]) => work));
 }

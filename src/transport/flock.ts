@@ -55,8 +55,14 @@ export function lockPath(path: string): PathLock | undefined {
     if (isSameFile(fd, path)) {
       return {
         release() {
-          rmSync(path, { force: true });
-          closeSync(fd);
+          try {
+            // not the file of somebody who came after this one's was removed
+            if (isSameFile(fd, path)) rmSync(path, { force: true });
+          } catch (error) {
+            log.warn?.(`cannot remove ${path}: ${String(error)}`);
+          } finally {
+            closeSync(fd);
+          }
         },
       };
     }

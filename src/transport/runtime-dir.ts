@@ -1,14 +1,5 @@
 /** The directory of socket files: found, made private, named in, and swept. */
-import {
-  chmodSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-} from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, isAbsolute, join, parse, sep } from "node:path";
 
@@ -154,12 +145,21 @@ export function sweepSockets(dir: string): string[] {
   return swept;
 }
 
+/** Whether other live processes have sockets in `dir`. */
+export function hasLiveSockets(dir: string): boolean {
+  return readdirSync(dir).some((name) => {
+    const pid = socketOwner(name);
+    return pid !== undefined && pid !== process.pid && isProcessAlive(pid);
+  });
+}
+
 /**
  * Removes the socket file of an actor whose connection ended without a goodbye, once its process is gone. A process that
  * was killed closes its sockets a moment before it ends, so a live one gets a second look.
  */
 export function removeDeadSocket(path: string, pid: number, triesLeft = 3): void {
-  if (socketOwner(path) !== pid || !existsSync(path)) return;
+  // its name is a peer's word: nothing but a socket goes
+  if (socketOwner(path) !== pid || !lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return;
   if (!isProcessAlive(pid)) {
     rmSync(path, { force: true });
     log.info?.(`removed ${path}, left by dead process ${pid}`);

@@ -3,13 +3,16 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, rmSync } fro
 import { dirname } from "node:path";
 
 import { Deadline, sleep } from "../deadline.ts";
-import { AddressError, systemCode } from "../errors.ts";
+import { AddressError, asError, systemCode } from "../errors.ts";
+import { logger } from "../log.ts";
 import { formatAddress, type ParsedUnixAddress } from "./address.ts";
 import { dial, isAbsent, listenFault } from "./dial.ts";
 import { isLocked, lockPath, type PathLock } from "./flock.ts";
 import { isProcessAlive, maxSocketPathBytes, socketOwner } from "./runtime-dir.ts";
 import { SocketLink, socketHandlers } from "./socket.ts";
 import type { Link, Listener, TransportDriver } from "./transport.ts";
+
+const log = logger("transport");
 
 /** Waits between attempts at a socket whose owner lives but refuses: its backlog is full. Then the deadline decides. */
 const busyBackoffMs = [2, 5, 10, 20, 40, 80] as const;
@@ -142,15 +145,26 @@ function listenAt(
     throw new AddressError(listenFault(path, error), { cause: error });
   }
   chmodSync(path, 0o600);
+  const { dev, ino } = lstatSync(path);
   let open = true;
   return {
     address: { ...address, host: "" },
     close() {
       if (!open) return;
       open = false;
-      listener.stop();
-      rmSync(path, { force: true });
-      lock?.release();
+      try {
+        const now = lstatSync(path, { throwIfNoEntry: false });
+        // stop() removes whatever is at the path: a successor's socket must not go with this one, which nobody can
+        // reach any more
+        if (now !== undefined && (now.dev !== dev || now.ino !== ino)) listener.unref();
+        else listener.stop();
+        if (now?.dev === dev && now.ino === ino) rmSync(path, { force: true });
+      } catch (error) {
+        // a folder that was made read-only, say: the next boot sweeps
+        log.warn?.(`cannot remove ${path}: ${asError(error).message}`);
+      } finally {
+        lock?.release();
+      }
     },
   };
 }

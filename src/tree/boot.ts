@@ -15,23 +15,6 @@ import {
 import { isOwnDirectory, registrySocketPath, runtimeDir, socketPath } from "../transport/runtime-dir.ts";
 
 const defaultRegistryPort = 1616;
-export const allTransports: readonly Transport[] = ["unix", "tcp"];
-
-/**
- * The transports to use, checked.
- *
- * @throws {AddressError} when there is none, or one is unknown
- */
-export function readTransports(transports: readonly Transport[] = allTransports): readonly Transport[] {
-  if (transports.length === 0) throw new AddressError("enableTransports must name at least one of unix, tcp");
-  for (const transport of transports) {
-    if (!allTransports.includes(transport)) {
-      throw new AddressError(`enableTransports: unknown transport "${String(transport)}" (known: unix, tcp)`);
-    }
-  }
-  return Array.from(new Set(transports));
-}
-
 /**
  * Addresses of an option, in URL spelling, each once.
  *

@@ -1,7 +1,7 @@
 /** A nursery owns the processes that are started in it: none outlives its block. After trio's and tractor's. */
-import { currentRuntime, hasRuntime } from "../actor/current.ts";
+import { currentRuntime, hasRuntime, isBooting } from "../actor/current.ts";
 import type { Runtime } from "../actor/runtime.ts";
-import { sleep } from "../deadline.ts";
+import { checkTimeout, sleep } from "../deadline.ts";
 import { asError, ContextCancelledError, SpawnError, TransportClosedError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { Registries } from "../discovery/registries.ts";
@@ -9,10 +9,10 @@ import { RemotePortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
 import { ambientTask, outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
-import type { AddressInput, Transport } from "../transport/address.ts";
+import { type AddressInput, type Transport, readTransports } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { Kind, type Message } from "../wire/messages.ts";
-import { moduleSpecifier, readAddressOption, readTransports } from "./boot.ts";
+import { moduleSpecifier, readAddressOption } from "./boot.ts";
 import { RestartBudget, type RestartOption, readRestart } from "./restart.ts";
 import { bootRoot, type RootOptions } from "./root.ts";
 import { treeSettings } from "./settings.ts";
@@ -73,7 +73,8 @@ export interface Nursery extends AsyncDisposable {
  * @throws as `openRootActor`; `RuntimeExistsError` when options are given and there is an actor already
  */
 export async function openNursery(options?: RootOptions): Promise<Nursery> {
-  const boots = !hasRuntime() || options !== undefined;
+  // options are for a root: where there is one, or one is booting, they are refused with it
+  const boots = !hasRuntime() || isBooting() || Object.keys(options ?? {}).length > 0;
   const runtime = boots ? await bootRoot(options ?? {}) : currentRuntime();
   return new ProcessNursery(runtime, boots);
 }
@@ -85,8 +86,9 @@ class ProcessNursery implements Nursery {
   /** The processes that run; a child that waits for its restart has none. */
   readonly #children = new Set<ChildProcess>();
   #supervised = 0;
-  /** Failures that nobody has been told of. */
-  #failures: Error[] = [];
+  readonly #failures: Error[] = [];
+  /** How many of them somebody has been told of. */
+  #told = 0;
   #closed = false;
   #changed = Promise.withResolvers<void>();
   readonly #undo: (() => void)[];
@@ -108,6 +110,7 @@ class ProcessNursery implements Nursery {
   async startActor<M>(name: string, options: StartOptions): Promise<Portal<M>> {
     checkActorName(name);
     const budget = new RestartBudget(readRestart(options.restart));
+    checkTimeout(options.timeout);
     options.signal?.throwIfAborted();
     this.#checkOpen(name);
     const child = this.#spawn(name, options);
@@ -126,7 +129,9 @@ class ProcessNursery implements Nursery {
 
   async join(): Promise<void> {
     while (this.#supervised > 0) await this.#changed.promise;
-    this.#throwFailures();
+    const verdict = this.#verdict();
+    this.#told = this.#failures.length;
+    if (verdict !== undefined) throw verdict;
   }
 
   async cancel(): Promise<void> {
@@ -142,7 +147,10 @@ class ProcessNursery implements Nursery {
     for (const undo of this.#undo.splice(0)) undo();
     nurseriesOf(this.#runtime).delete(this);
     if (this.#ownsRuntime) await this.#runtime.cancel();
-    this.#throwFailures();
+    // what join has told is not told again
+    const verdict = this.#failures.length > this.#told ? this.#verdict() : undefined;
+    this.#told = this.#failures.length;
+    if (verdict !== undefined) throw verdict;
   }
 
   /** The child of that uuid, for its messages. */
@@ -244,15 +252,12 @@ class ProcessNursery implements Nursery {
     for (const sibling of this.#children) void sibling.stop();
   }
 
-  #throwFailures(): void {
-    const failures = this.#failures;
-    this.#failures = [];
-    if (failures.length === 0) return;
-    if (failures.length === 1) throw asError(failures[0]);
-    throw new AggregateError(
-      failures,
-      `${failures.length} actors failed: ${failures.map(({ message }) => message).join("; ")}`,
-    );
+  /** All failures as one error: one alone is itself. */
+  #verdict(): Error | undefined {
+    const [only, ...more] = this.#failures;
+    if (only === undefined || more.length === 0) return only;
+    const text = this.#failures.map(({ message }) => message).join("; ");
+    return new AggregateError([...this.#failures], `${this.#failures.length} actors failed: ${text}`);
   }
 }
 

@@ -36,14 +36,22 @@ export class OutputTail {
       this.#tail = (this.#tail + text).slice(-tailChars);
       if (sink === undefined) continue;
       if (prefix === "") {
-        sink().write(chunk);
+        await write(sink(), chunk);
         continue;
       }
       // whole lines only: the lines of several children must not run into each other
       const lines = (line + text).split("\n");
       line = lines.pop() ?? "";
-      for (const whole of lines) sink().write(`${prefix}${whole}\n`);
+      for (const whole of lines) await write(sink(), `${prefix}${whole}\n`);
     }
     if (line !== "") sink?.().write(`${prefix}${line}\n`);
   }
+}
+
+/** Waits where the sink does, so that a child cannot fill this process's memory. */
+async function write(sink: NodeJS.WriteStream, data: string | Uint8Array): Promise<void> {
+  if (sink.write(data)) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  sink.once("drain", resolve);
+  await promise;
 }

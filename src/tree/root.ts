@@ -7,6 +7,7 @@ import { Runtime } from "../actor/runtime.ts";
 import { Deadline, sleep } from "../deadline.ts";
 import {
   AddressError,
+  asError,
   ContextCancelledError,
   RegistryExistsError,
   RegistryUnavailableError,
@@ -26,18 +27,12 @@ import {
   parseAddress,
   rankAddresses,
   type Transport,
+  readTransports,
 } from "../transport/address.ts";
 import { hostId, ipVersion, isLoopback, isWildcard } from "../transport/host.ts";
-import { runtimeDir, sweepSockets } from "../transport/runtime-dir.ts";
+import { hasLiveSockets, runtimeDir, sweepSockets } from "../transport/runtime-dir.ts";
 import { checkActorName } from "../wire/actor-name.ts";
-import {
-  bindFresh,
-  enableModules,
-  moduleSpecifier,
-  readAddressOption,
-  readRegistryAddrs,
-  readTransports,
-} from "./boot.ts";
+import { bindFresh, enableModules, moduleSpecifier, readAddressOption, readRegistryAddrs } from "./boot.ts";
 import { setTreeSettings, treeSettings } from "./settings.ts";
 
 const log = logger("tree");
@@ -102,6 +97,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
     sweepRuntimeDir(transports, registryAddrs);
     await enableModules(runtime, (options.enableModules ?? []).map(moduleSpecifier), signal);
     const tcpHost = await settleRegistry(registries, options, transports, bindAddrs);
+    signal?.throwIfAborted();
     runtime.becomeReady();
     setTreeSettings(runtime, {
       root: { name, uuid: id.uuid, addrs: runtime.addrs },
@@ -117,7 +113,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   }
   setRuntime(runtime);
   const stopSignals = options.handleSignals === false ? () => {} : handleSignals(runtime);
-  const onAbort = (): void => void runtime.cancel();
+  const onAbort = (): void => void runtime.cancel(asError(signal?.reason));
   signal?.addEventListener("abort", onAbort, { once: true });
   runtime.onEnded(() => {
     signal?.removeEventListener("abort", onAbort);
@@ -153,11 +149,20 @@ async function settleRegistry(
       );
       // listening comes first: the handshake and the registration carry the addresses
       await bindFresh(runtime, transports, bindAddrs, tcpHost);
-      await registries.join(outcomes);
-      return tcpHost;
+      try {
+        await registries.join(outcomes);
+        return tcpHost;
+      } catch (error) {
+        if (!(error instanceof RegistryUnavailableError) || attempt === electionTries) throw error;
+        // it ended under the registration: look again who is there
+        runtime.unlisten();
+        await sleep(electionBackoffMs * (0.5 + Math.random()), options.signal);
+        continue;
+      }
     }
     refuseOccupied(outcomes);
-    registries.serve(false);
+    // with others about, a registrar that is gone may have left actors that are looking for the next one
+    registries.serve(transports.includes("unix") && hasLiveSockets(runtimeDir()));
     if (await bindAsRegistrar(registries, bindAddrs)) {
       return reachableHost(
         registries.registryAddrs

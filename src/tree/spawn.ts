@@ -2,7 +2,7 @@
 import { rmSync } from "node:fs";
 
 import type { Runtime } from "../actor/runtime.ts";
-import { sleep } from "../deadline.ts";
+import { sleep, startTimer } from "../deadline.ts";
 import { ActorDiedError, type ActorDeath, asError, SpawnError, TimeoutError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
@@ -115,7 +115,7 @@ export class ChildProcess {
    */
   async started(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const { promise, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => reject(this.#hung(timeoutMs)), Math.min(timeoutMs, 0x7fff_ffff));
+    const timer = startTimer(timeoutMs, () => reject(this.#hung(timeoutMs)));
     const onAbort = (): void => reject(signal?.reason);
     if (signal?.aborted) onAbort();
     signal?.addEventListener("abort", onAbort, { once: true });

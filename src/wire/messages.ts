@@ -40,6 +40,7 @@ export const Kind = {
   added: 36,
   removed: 37,
   report: 38,
+  unwatched: 39,
   // the tree
   stop: 48,
   ready: 49,
@@ -87,6 +88,7 @@ const shapes: readonly (string | undefined)[] = (() => {
   table[Kind.added] = "sa"; // name, registration
   table[Kind.removed] = "ssn"; // name, uuid, revision
   table[Kind.report] = "s"; // uuid
+  table[Kind.unwatched] = "s"; // name: the registrar has no room for that interest
   table[Kind.stop] = "n"; // id
   table[Kind.ready] = ""; // booted, and registered
   table[Kind.stopping] = ""; // asked to stop, and still stopping its own children

@@ -32,6 +32,7 @@ class Node implements SessionHost, AsyncDisposable {
   /** Every connection that came to be. */
   readonly all: Peer<Session>[] = [];
   addrs: Address[] = [];
+  readonly signal: AbortSignal = new AbortController().signal;
   readonly #listeners: Listener[] = [];
 
   constructor(name: string, uuid: string, idleMs: number, limits: Partial<Limits>) {

@@ -11,6 +11,7 @@ import {
   statSync,
   symlinkSync,
   writeFileSync,
+  renameSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -225,6 +226,13 @@ describe("sweepSockets", () => {
   });
 });
 
+/** A socket file that nobody serves. */
+function staleSocket(path: string): void {
+  const listener = Bun.listen({ unix: join(dir, "moved"), socket: { data() {} } });
+  renameSync(join(dir, "moved"), path);
+  listener.stop(); // removes what is at the path that it was given, and leaves this one
+}
+
 describe("removeDeadSocket", () => {
   test("removes the file of a process that is gone, and nothing else", () => {
     const dead = deadPid();
@@ -234,18 +242,22 @@ describe("removeDeadSocket", () => {
       [join(dir, "well-known.sock"), dead],
       [join(dir, `registry@${dead}.sock`), dead],
     ] as const) {
-      writeFileSync(file, "");
+      staleSocket(file);
       removeDeadSocket(file, pid);
       expect(existsSync(file)).toBe(true);
     }
     removeDeadSocket(path, dead);
     expect(existsSync(path)).toBe(false);
+    // a peer may claim any path: what is no socket stays
+    writeFileSync(path, "precious");
+    removeDeadSocket(path, dead);
+    expect(existsSync(path)).toBe(true);
   });
 
   test("waits for a process that is just ending", async () => {
     const child = Bun.spawn(["sleep", "60"]);
     const path = join(dir, `quotes@${child.pid}.sock`);
-    writeFileSync(path, "");
+    staleSocket(path);
     removeDeadSocket(path, child.pid);
     expect(existsSync(path)).toBe(true);
     child.kill("SIGKILL");
