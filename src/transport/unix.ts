@@ -1,5 +1,5 @@
 /** Unix sockets. */
-import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 
 import { Deadline, sleep } from "../deadline.ts";
@@ -154,11 +154,12 @@ function listenAt(
       open = false;
       try {
         const now = lstatSync(path, { throwIfNoEntry: false });
-        // stop() removes whatever is at the path: a successor's socket must not go with this one, which nobody can
-        // reach any more
-        if (now !== undefined && (now.dev !== dev || now.ino !== ino)) listener.unref();
-        else listener.stop();
-        if (now?.dev === dev && now.ino === ino) rmSync(path, { force: true });
+        const isOurs = now?.dev === dev && now.ino === ino;
+        // stop() removes whatever is at the path: a successor's socket steps aside for that moment
+        if (now !== undefined && !isOurs) renameSync(path, `${path}~`);
+        listener.stop();
+        if (now !== undefined && !isOurs) renameSync(`${path}~`, path);
+        if (isOurs) rmSync(path, { force: true });
       } catch (error) {
         // a folder that was made read-only, say: the next boot sweeps
         log.warn?.(`cannot remove ${path}: ${asError(error).message}`);
