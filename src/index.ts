@@ -3,7 +3,7 @@
  *
  * The layers, each knowing only those before it:
  *
- *   errors, limits, log, deadline   what everything uses
+ *   identity, errors, deadline, log, limits   what everything uses
  *   wire/        frames, messages, and the values that cross
  *   transport/   unix sockets and tcp; addresses
  *   channel/     messages both ways; handshake; the connected peers
@@ -14,16 +14,9 @@
  */
 export { currentActor } from "./actor/current.ts";
 export type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor/actor.ts";
-export {
-  findActor,
-  type FindOptions,
-  getPeerByName,
-  getRegistry,
-  queryActor,
-  type QueryResult,
-  waitForActor,
-  type WaitOptions,
-} from "./discovery/lookup.ts";
+export { findActor, getPeerByName, getRegistry, queryActor, waitForActor } from "./discovery/find.ts";
+export type { FindOptions, WaitOptions } from "./discovery/lookup.ts";
+export type { QueryResult } from "./discovery/query-result.ts";
 export { Arbiter, Registrar } from "./discovery/registrar-kind.ts";
 export type { RegistrarApi, Registration } from "./discovery/registration.ts";
 export {

@@ -1,13 +1,12 @@
 /**
- * Finding actors by name.
+ * One lookup of a name.
  *
  * A lookup asks, in this order: the own table (in a registrar), what the coherent cache knows, connected peers of that
  * name, the registrars. It then chooses the instance, ranks the addresses of that instance alone, and dials them until
- * one shows the uuid that was looked up. Follows the discovery chapter of tractor.
+ * one shows the uuid that was looked up.
  */
 import { currentRuntime } from "../actor/current.ts";
 import type { Runtime } from "../actor/runtime.ts";
-import { RefusedError } from "../channel/handshake.ts";
 import { type Peer, UnreachableError } from "../channel/peer.ts";
 import { type Bounds, Deadline } from "../deadline.ts";
 import {
@@ -18,12 +17,12 @@ import {
   TimeoutError,
   TransportClosedError,
 } from "../errors.ts";
-import { type ActorId, describeActor } from "../identity.ts";
+import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import { LocalPortal, portalGroup, RemotePortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
 import { ambientTask, outsideTasks } from "../rpc/task.ts";
-import type { PeerInfo, Portal, PortalGroup } from "../rpc/types.ts";
+import type { Portal, PortalGroup } from "../rpc/types.ts";
 import {
   type Address,
   type AddressInput,
@@ -34,14 +33,23 @@ import {
   type Transport,
 } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
-import { dialOrder, type Registration, type RegistrarApi, registrationOf } from "./registration.ts";
+import { dialOrder, type Registration, registrationOf } from "./registration.ts";
 import { askOnce, type RegistrarLink } from "./registrar-link.ts";
 import { Registries } from "./registries.ts";
+import {
+  askAll,
+  cached,
+  connectedLinks,
+  type Instances,
+  isOwnRefusal,
+  patience,
+  registryAt,
+  type RegistryPortal,
+  registryPortal,
+} from "./ask.ts";
+import { AddressResult, bestAddress, type QueryResult } from "./query-result.ts";
 
 const log = logger("discovery");
-
-/** Tries times `probeTimeoutMs`: how long a lookup without a timeout waits for a silent registrar. */
-const patience = 3;
 
 export interface FindOptions extends Bounds {
   readonly registryAddrs?: readonly AddressInput[];
@@ -57,221 +65,6 @@ export interface WaitOptions extends Bounds {
   readonly registryAddr?: AddressInput;
 }
 
-export type RegistryPortal = Portal<RegistrarApi> | LocalPortal<RegistrarApi>;
-
-/** What `queryActor` found. Dispose it to let go of the registrar's portal. */
-export interface QueryResult extends AsyncDisposable {
-  /** The best address of the last registered instance, or null when there is none that can be dialled from here. */
-  readonly addr: Address | null;
-  readonly id: ActorId | null;
-  /** The portal that was asked; null when no registrar was. */
-  readonly registry: RegistryPortal | null;
-}
-
-type Instances = readonly Registration[];
-
-/**
- * Finds an actor by name and connects to it: the last registered one, or null.
- *
- * With `onlyFirst: false` every live instance, one portal each. Instances that cannot be reached are passed over; when
- * none is left the answer is null.
- *
- * @throws {ActorNotFoundError} with `raiseOnNone`, when there is none; `cause` holds failed dials
- * @throws {RegistryUnavailableError} when no registrar could be asked; `cause` says why each
- * @throws {TimeoutError} when a peer or the registrar is silent, or `timeout` passes; `stage` says in which step
- * @throws {ActorNameError | AddressError} when an argument is malformed
- */
-export function findActor<M = unknown>(
-  name: string,
-  options: FindOptions & { readonly onlyFirst: false },
-): Promise<PortalGroup<M>>;
-export function findActor<M = unknown>(
-  name: string,
-  options: FindOptions & { readonly raiseOnNone: true },
-): Promise<Portal<M>>;
-export function findActor<M = unknown>(name: string, options?: FindOptions): Promise<Portal<M> | null>;
-export async function findActor<M>(
-  name: string,
-  options: FindOptions = {},
-): Promise<Portal<M> | PortalGroup<M> | null> {
-  const lookup = new Lookup(name, options);
-  const found = options.onlyFirst === false ? await lookup.all<M>() : await lookup.last<M>();
-  const none = found === null || (Array.isArray(found) && found.length === 0);
-  if (none && options.raiseOnNone) throw lookup.notFound();
-  return found;
-}
-
-/**
- * Waits until an actor of that name is registered, and connects to the first that did. There is no limit of its own to
- * the wait: pass `timeout` or `signal`.
- *
- * @throws {TimeoutError} when `timeout` passes, with stage "wait" while there was none
- * @throws {RegistryUnavailableError} when the registrar at `registryAddr` cannot be asked
- */
-export async function waitForActor<M = unknown>(name: string, options: WaitOptions = {}): Promise<Portal<M>> {
-  return await new Lookup(name, atRegistry(options)).first<M>();
-}
-
-/** The options with their one registry address as a list. */
-function atRegistry(options: WaitOptions): FindOptions {
-  const { signal, timeout, registryAddr } = options;
-  return { signal, timeout, ...(registryAddr === undefined ? {} : { registryAddrs: [registryAddr] }) };
-}
-
-/**
- * Looks up where the last registered actor of a name can be dialled, without connecting to it.
- *
- * @throws {RegistryUnavailableError | TimeoutError} as `findActor`
- */
-export async function queryActor(name: string, options: WaitOptions = {}): Promise<QueryResult> {
-  if (options.registryAddr === undefined) {
-    options.signal?.throwIfAborted();
-    const known = queryKnown(Registries.of(currentRuntime()), name);
-    if (known !== undefined) return known;
-  }
-  return await new Lookup(name, atRegistry(options)).query();
-}
-
-/**
- * A portal to a registrar: this actor's own, or the one that serves `addr`. Uses the connection that is there.
- *
- * @throws {RegistryUnavailableError} when no registrar answers there
- */
-export async function getRegistry(addr?: AddressInput): Promise<RegistryPortal> {
-  const runtime = currentRuntime();
-  const registries = Registries.of(runtime);
-  if (addr !== undefined)
-    return await registryAt(registries, normalizeAddress(addr), new Deadline({}, "getRegistry"));
-  if (registries.isRegistrar) return registries.localPortal;
-  const deadline = new Deadline({ timeout: patience * runtime.limits.probeTimeoutMs }, "getRegistry");
-  const [link] = await connectedLinks(registries, deadline);
-  return link === undefined ? registries.localPortal : registryPortal(link.session);
-}
-
-/**
- * The connected actors of that name, in the order of connecting, or null when there is none. Asks nobody.
- *
- * @throws {NoRuntimeError} when this process has no actor
- */
-export function getPeerByName(name: string): PeerInfo[] | null {
-  const found =
-    currentRuntime()
-      .peers.byName(name)
-      ?.filter((peer) => peer.isReady) ?? [];
-  return found.length === 0 ? null : found.map(({ id, addrs }) => ({ id, addrs }));
-}
-
-/** A result that holds no connection. */
-class KnownAddress implements QueryResult {
-  readonly addr: Address | null;
-  readonly id: ActorId | null;
-  readonly registry: RegistryPortal | null;
-
-  constructor(addr: Address | null, id: ActorId | null, registry: RegistryPortal | null) {
-    this.addr = addr;
-    this.id = id;
-    this.registry = registry;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.registry?.[Symbol.asyncDispose]();
-  }
-}
-
-/** The answer from memory, or undefined when somebody must be asked. */
-function queryKnown(registries: Registries, name: string): QueryResult | undefined {
-  const { service } = registries;
-  if (service !== undefined) {
-    const entry = service.table.last(name);
-    if (entry === undefined) return undefined;
-    const found = registrationOf(entry, registries.runtime.id.host);
-    return new KnownAddress(bestAddress(found), found.id, registries.localPortal);
-  }
-  const known = cached(registries, name);
-  if (known === undefined) return undefined;
-  const last = known[known.length - 1];
-  return new KnownAddress(last === undefined ? null : bestAddress(last), last?.id ?? null, null);
-}
-
-/** The best address of a registration; remembered, since a cached one is asked again and again. */
-function bestAddress(registration: Registration): Address | null {
-  let best = bestAddresses.get(registration);
-  if (best === undefined) bestAddresses.set(registration, (best = dialOrder(registration)[0] ?? null));
-  return best;
-}
-const bestAddresses = new WeakMap<Registration, Address | null>();
-
-/** What the coherent caches know of a name, or undefined when a registrar must be asked. A miss must be known to all. */
-function cached(registries: Registries, name: string): Instances | undefined {
-  const only = registries.onlyLink;
-  if (only !== undefined) {
-    const known = only.cache.get(name);
-    if (known !== undefined) registries.counters.hits++;
-    return known;
-  }
-  const { links } = registries;
-  let all = links.length > 0;
-  for (const link of links) {
-    const known = link.cache.get(name);
-    if (known !== undefined && known.length > 0) {
-      registries.counters.hits++;
-      return known;
-    }
-    all &&= known !== undefined;
-  }
-  if (!all) return undefined;
-  registries.counters.hits++;
-  return [];
-}
-
-function registryPortal(session: Session): Portal<RegistrarApi> {
-  session.peer.acquire();
-  return new RemotePortal<RegistrarApi>(session, "registrar.");
-}
-
-/** The registrar that serves `addr`, over the connection that is there or a new one. */
-async function registryAt(
-  registries: Registries,
-  addr: Address,
-  deadline: Deadline,
-): Promise<RegistryPortal> {
-  const { runtime } = registries;
-  if (registries.isRegistrar && runtime.addrs.includes(addr)) return registries.localPortal;
-  const link = registries.links.find(
-    ({ addrs, session }) => addrs.has(addr) || session.peer.addrs.includes(addr),
-  );
-  if (link !== undefined) return registryPortal(link.session);
-  let peer: Peer<Session>;
-  try {
-    peer = await outsideTasks(() => runtime.peers.connectTo(addr, deadline));
-  } catch (error) {
-    // another spelling of an address of its own
-    if (registries.isRegistrar && isOwnRefusal(error)) return registries.localPortal;
-    if (error instanceof TimeoutError || deadline.signal?.aborted) throw error;
-    throw new RegistryUnavailableError(`no registrar answers at ${addr}: ${asError(error).message}`, {
-      cause: error,
-    });
-  }
-  if (peer.isRegistrar) return new RemotePortal<RegistrarApi>(peer.handler, "registrar.");
-  peer.release();
-  throw new RegistryUnavailableError(`${addr} is ${describeActor(peer.id)}, which is no registrar`);
-}
-
-/** The links to registrars, waiting for one while there is none; empty when this actor has become the registrar. */
-async function connectedLinks(registries: Registries, deadline: Deadline): Promise<readonly RegistrarLink[]> {
-  for (;;) {
-    if (registries.isRegistrar) return [];
-    const { links, changed } = registries;
-    if (links.length > 0) return links;
-    try {
-      await deadline.race("lookup", changed);
-    } catch (error) {
-      if (error instanceof TimeoutError) throw registries.unavailable(registries.faults);
-      throw error;
-    }
-  }
-}
-
 /** How long a wait leaves instances alone that are registered and refuse. */
 const refusedRetryMs = 500;
 
@@ -281,10 +74,6 @@ function after(ms: number, fn: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
-function isOwnRefusal(error: unknown): boolean {
-  return error instanceof RefusedError && error.refusal === "self";
-}
-
 /** The signal, and that of the task that looks something up: a called function's lookups end with it. */
 function withTask(signal: AbortSignal | undefined): AbortSignal | undefined {
   const task = ambientTask()?.signal;
@@ -292,7 +81,7 @@ function withTask(signal: AbortSignal | undefined): AbortSignal | undefined {
 }
 
 /** One lookup: a name, options, and one deadline for all of it. */
-class Lookup {
+export class Lookup {
   readonly #name: string;
   readonly #runtime: Runtime;
   readonly #registries: Registries;
@@ -399,7 +188,7 @@ class Lookup {
 
   async query(): Promise<QueryResult> {
     const peer = this.#registryAddrs === undefined ? this.#connectedPeer() : undefined;
-    if (peer !== undefined) return new KnownAddress(rankAddresses(peer.addrs)[0] ?? null, peer.id, null);
+    if (peer !== undefined) return new AddressResult(rankAddresses(peer.addrs)[0] ?? null, peer.id, null);
     const addr = this.#registryAddrs?.[0];
     const registry =
       addr === undefined
@@ -408,7 +197,7 @@ class Lookup {
     try {
       const instances = await this.#ask((found) => found.length > 0);
       const last = instances[instances.length - 1];
-      return new KnownAddress(last === undefined ? null : bestAddress(last), last?.id ?? null, registry);
+      return new AddressResult(last === undefined ? null : bestAddress(last), last?.id ?? null, registry);
     } catch (error) {
       await registry[Symbol.asyncDispose]();
       throw error;
@@ -616,47 +405,4 @@ class Lookup {
       return undefined;
     }
   }
-}
-
-/**
- * Several registrars' answers as one. One that is down or silent does not fail it; all of them do.
- *
- * @throws {RegistryUnavailableError} when none answered; `cause` says why each
- * @throws {TimeoutError} when the only one asked is silent
- */
-async function askAll(
-  questions: readonly Promise<Instances>[],
-  deadline: Deadline,
-  enough: (found: Instances) => boolean,
-): Promise<Instances> {
-  const answers: Instances[] = [];
-  const failures: Error[] = [];
-  const early = Promise.withResolvers<void>();
-  const all = Promise.all(
-    questions.map(async (question) => {
-      try {
-        const found = await question;
-        answers.push(found);
-        if (enough(found)) early.resolve();
-      } catch (error) {
-        failures.push(asError(error));
-      }
-    }),
-  );
-  try {
-    await deadline.race("lookup", Promise.race([all, early.promise]));
-  } catch (error) {
-    if (!(error instanceof TimeoutError) || questions.length === 1) throw error;
-    failures.push(error);
-  }
-  if (answers.length > 0) return answers.find(enough) ?? answers.flat();
-  const [only] = failures;
-  if (questions.length === 1 && (only instanceof TimeoutError || only instanceof RegistryUnavailableError))
-    throw only;
-  throw new RegistryUnavailableError(
-    `no registrar answered: ${failures.map(({ message }) => message).join("; ")}`,
-    {
-      cause: failures.length > 1 ? new AggregateError(failures) : only,
-    },
-  );
 }
