@@ -144,7 +144,7 @@ export interface RemoteFailure {
  * An error that arose in another actor.
  *
  * `cause` is that error rebuilt: built-in and registered classes as themselves, everything else as a plain `Error` of
- * that name. `relayPath` lists the actors that it came through, origin first, the receiver not included.
+ * that name. `stack` is the origin's, each frame with its actor. `relayPath` lists the actors that it came through, origin first, the receiver not included.
  */
 export class RemoteActorError extends FurrowError {
   override readonly name = "RemoteActorError";
@@ -162,7 +162,23 @@ export class RemoteActorError extends FurrowError {
     this.remoteName = failure.remoteName;
     this.remoteStack = failure.remoteStack;
     this.relayPath = failure.relayPath;
+    // where this object was made says nothing: it is always the loop that reads the connection
+    Object.defineProperty(this, "stack", {
+      value: `${this.name}: ${this.message}\n${remoteFrames(failure)}`,
+      configurable: true,
+      writable: true,
+    });
   }
+}
+
+/** The frames of the origin, each with its actor, then the actors that passed the error on. */
+function remoteFrames({ actor, remoteStack, relayPath }: RemoteFailure): string {
+  // from there on it is furrow's own way to the function
+  const [own = ""] = remoteStack.split(/^.*\(node:async_hooks/m);
+  const frames = own.split("\n").flatMap((line) => /^\s*at (.+)$/.exec(line)?.[1] ?? []);
+  const origin = frames.map((frame) => `    at ${describeActor(actor)} ${frame}`);
+  const relays = relayPath.slice(1).map((relay) => `    at ${describeActor(relay)} relayed (furrow:1:1)`);
+  return [...origin, ...relays].join("\n");
 }
 
 /** A dialog or a call was cancelled by `canceller`. */

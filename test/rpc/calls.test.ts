@@ -152,6 +152,10 @@ describe("Portal.run", () => {
       relayPath: [portal.id],
     });
     expect(error.remoteStack).toContain("exports.ts");
+    // readable as one story: the function there, and nothing of the loop that reads the connection here
+    expect(error.stack).toMatch(
+      /^RemoteActorError: .*\n {4}at target#\w{8} failDeep \(.*exports\.ts:\d+:\d+\)$/,
+    );
     expect(error.cause).toBeInstanceOf(TypeError);
     expect((error.cause as Error).cause).toBeInstanceOf(RangeError);
     const both = (await failure(portal.run.failTwice())) as RemoteActorError;
