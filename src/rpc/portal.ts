@@ -36,9 +36,10 @@ abstract class SessionPortal<M> {
   readonly id: ActorId;
   abstract readonly addr: Address;
   abstract readonly closed: Promise<PortalClosed>;
-  readonly run: RunApi<M>;
-  readonly stream: StreamApi<M>;
-  readonly open: OpenApi<M>;
+  /** The verbs, made when they are first used: many a portal is only looked at. */
+  #runApi: RunApi<M> | undefined;
+  #streamApi: StreamApi<M> | undefined;
+  #openApi: OpenApi<M> | undefined;
   readonly #session: Session;
   readonly #prefix: string;
   readonly #bounds: Bounds | undefined;
@@ -52,9 +53,18 @@ abstract class SessionPortal<M> {
     this.#prefix = prefix;
     this.#bounds = boundsOf(options);
     this.options = options;
-    this.run = verb<RunApi<M>>((name, args) => this.#run(name, args));
-    this.stream = verb<StreamApi<M>>((name, args) => this.#stream(name, args));
-    this.open = verb<OpenApi<M>>((name, args) => this.#open(name, args));
+  }
+
+  get run(): RunApi<M> {
+    return (this.#runApi ??= verb<RunApi<M>>((name, args) => this.#run(name, args)));
+  }
+
+  get stream(): StreamApi<M> {
+    return (this.#streamApi ??= verb<StreamApi<M>>((name, args) => this.#stream(name, args)));
+  }
+
+  get open(): OpenApi<M> {
+    return (this.#openApi ??= verb<OpenApi<M>>((name, args) => this.#open(name, args)));
   }
 
   abstract with(options: CallOptions): Portal<M>;

@@ -271,6 +271,11 @@ export class Session implements PeerHandler {
   }
 
   onEnd(end: ChannelEnd): void {
+    if (this.isBusy) this.#rejectAll(end);
+    this.#host.onSessionEnd(this);
+  }
+
+  #rejectAll(end: ChannelEnd): void {
     const error = closedError(end, describeActor(this.peer.id));
     const pending = Array.from(this.#pending.values());
     this.#pending.clear();
@@ -278,7 +283,6 @@ export class Session implements PeerHandler {
     this.abortTasks(
       new TransportClosedError(`the caller ${describeActor(this.peer.id)} is gone`, { cause: error }),
     );
-    this.#host.onSessionEnd(this);
   }
 
   #boundedAnswer(id: number, name: string, bounds: Bounds, task: Task | undefined): Promise<unknown> {
