@@ -40,6 +40,8 @@ const served = [Kind.register, Kind.unregister, Kind.lookup, Kind.forget, Kind.r
 /** What the registrar keeps for each connection. */
 interface Client {
   entry: Entry<Holder> | undefined;
+  /** The entry that it gave back itself: it may still be killed before it has removed its socket file. */
+  former: Entry<Holder> | undefined;
   interests: Set<string> | undefined;
 }
 
@@ -137,7 +139,7 @@ export class RegistrarService {
   #client(session: Session): Client {
     let client = this.#clients.get(session);
     if (client === undefined)
-      this.#clients.set(session, (client = { entry: undefined, interests: undefined }));
+      this.#clients.set(session, (client = { entry: undefined, former: undefined, interests: undefined }));
     return client;
   }
 
@@ -154,7 +156,10 @@ export class RegistrarService {
 
   #onUnregister(session: Session, id: number): void {
     const client = this.#client(session);
-    if (client.entry !== undefined) this.#remove(client.entry);
+    if (client.entry !== undefined) {
+      this.#remove(client.entry);
+      client.former = client.entry;
+    }
     client.entry = undefined;
     // still connected, and not to be found any more
     session.peer.isReady = false;
@@ -194,10 +199,9 @@ export class RegistrarService {
     if (client === undefined) return;
     this.#clients.delete(session);
     for (const name of client.interests ?? []) this.#dropInterest(session, name);
-    const { entry } = client;
-    if (entry === undefined) return;
-    this.#remove(entry);
-    for (const addr of entry.addrs) this.#sweep(addr, entry);
+    if (client.entry !== undefined) this.#remove(client.entry);
+    const last = client.entry ?? client.former;
+    if (last !== undefined) for (const addr of last.addrs) this.#sweep(addr, last);
   }
 
   /** A process that was killed leaves its socket file; who held its lease cleans it up. */

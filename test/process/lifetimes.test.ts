@@ -243,6 +243,26 @@ describe("a middle actor's end", () => {
   });
 });
 
+describe("an actor that is killed while it ends", () => {
+  test("leaves no socket file either: the registrar that it has left remembers where it listened", async () => {
+    await using world = new World();
+    await using actor = await openRootActor(world.options);
+    const victim = await world.actor("victim", { enableModules: [service.href] });
+    // it has unregistered, and is held up before it removes its file
+    await victim.run(({ furrow, keep }) => {
+      const runtime = furrow.currentActor() as unknown as {
+        atEnd(phase: string, work: () => Promise<void>): void;
+      };
+      runtime.atEnd("rest", () => new Promise(() => {}));
+      keep["ending"] = furrow.currentActor().cancel();
+    });
+    await until(() => actor.stats().registrar?.actors === 1);
+    expect(socketFiles(world)).toHaveLength(2);
+    await victim.kill();
+    await until(() => socketFiles(world).length === 1);
+  });
+});
+
 describe("cancelActor", () => {
   test("ends a spawned actor with its process and its children, and is true", async () => {
     await using world = new World();
