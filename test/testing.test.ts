@@ -20,18 +20,10 @@ import {
 import { testTree } from "../src/testing.ts";
 import { isProcessAlive } from "../src/transport/runtime-dir.ts";
 import { Program, until } from "./support/world.ts";
+import { failure } from "./support/outcome.ts";
 
 const module = new URL("./fixtures/service.ts", import.meta.url);
 type Service = typeof import("./fixtures/service.ts");
-
-async function failure(failing: PromiseLike<unknown>): Promise<Error> {
-  try {
-    await failing;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("it did not fail");
-}
 
 async function unixPath(name: string): Promise<string> {
   await using found = await queryActor(name);

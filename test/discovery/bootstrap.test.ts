@@ -21,13 +21,7 @@ import {
 } from "../../src/index.ts";
 import { lockPath } from "../../src/transport/flock.ts";
 import { freePort, until, World } from "../support/world.ts";
-
-/** What an open fails with. */
-async function failure(opening: Promise<unknown>): Promise<Error> {
-  const result = await opening.catch((error: unknown) => error);
-  if (result instanceof Error) return result;
-  throw new Error("it did not fail");
-}
+import { failure } from "../support/outcome.ts";
 
 describe("openRootActor", () => {
   test("becomes the registrar when all registry addresses are absent, with itself as the only entry", async () => {

@@ -13,18 +13,10 @@ import {
 import { Kind } from "../../src/wire/messages.ts";
 import { rawHello, RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { freePort, until, World } from "../support/world.ts";
+import { failure } from "../support/outcome.ts";
 
 const service = new URL("../fixtures/service.ts", import.meta.url);
 type Service = typeof import("../fixtures/service.ts");
-
-async function failure(failing: PromiseLike<unknown>): Promise<Error> {
-  try {
-    await failing;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("it did not fail");
-}
 
 describe("a registrar", () => {
   test("refuses a host id that is none, and goes on", async () => {

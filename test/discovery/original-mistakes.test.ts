@@ -31,6 +31,7 @@ import { hostId, interfaceAddresses, ipVersion, isLoopback } from "../../src/tra
 import { Kind } from "../../src/wire/messages.ts";
 import { rawHello, RawListener, RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { freePort, type Program, until, World } from "../support/world.ts";
+import { failure } from "../support/outcome.ts";
 
 const service = new URL("../fixtures/service.ts", import.meta.url);
 type Service = typeof import("../fixtures/service.ts");
@@ -44,15 +45,6 @@ async function uuidOf(program: Program): Promise<string> {
 
 async function addrsOf(program: Program): Promise<Address[]> {
   return await program.run(({ furrow }) => [...furrow.currentActor().addrs]);
-}
-
-async function failure(failing: PromiseLike<unknown>): Promise<Error> {
-  try {
-    await failing;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("it did not fail");
 }
 
 /** How many objects of that kind are alive. */

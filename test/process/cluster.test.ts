@@ -15,18 +15,10 @@ import {
 } from "../../src/index.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
 import { until, World } from "../support/world.ts";
+import { failure } from "../support/outcome.ts";
 
 const module = new URL("../fixtures/workers.ts", import.meta.url);
 type Workers = typeof import("../fixtures/workers.ts");
-
-async function failure(failing: PromiseLike<unknown>): Promise<Error> {
-  try {
-    await failing;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("it did not fail");
-}
 
 /** Every event of every worker since the last call. */
 async function events(cluster: ActorCluster<Workers>): Promise<string[]> {

@@ -12,18 +12,10 @@ import {
 } from "../../src/index.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
 import { until, World } from "../support/world.ts";
+import { failure } from "../support/outcome.ts";
 
 const module = new URL("../fixtures/branches.ts", import.meta.url);
 type Branches = typeof import("../fixtures/branches.ts");
-
-async function failure(failing: PromiseLike<unknown>): Promise<Error> {
-  try {
-    await failing;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("it did not fail");
-}
 
 describe("a failure in one leaf of a tree of depth 3", () => {
   test("reaches the root with the leaf's error and the path that it came, and ends all 14 processes", async () => {

@@ -19,19 +19,11 @@ import {
 } from "../../src/index.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
 import { until, World } from "../support/world.ts";
+import { failure } from "../support/outcome.ts";
 
 const service = new URL("../fixtures/service.ts", import.meta.url);
 type Service = typeof import("../fixtures/service.ts");
 const fixture = (name: string): string => new URL(`../fixtures/${name}`, import.meta.url).href;
-
-async function failure(failing: PromiseLike<unknown>): Promise<Error> {
-  try {
-    await failing;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("it did not fail");
-}
 
 describe("openNursery", () => {
   test("boots a root when there is none, and ends it with itself", async () => {

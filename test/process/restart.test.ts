@@ -16,20 +16,12 @@ import {
 } from "../../src/index.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
 import { until, World } from "../support/world.ts";
+import { failure } from "../support/outcome.ts";
 
 const module = new URL("../fixtures/restarting.ts", import.meta.url);
 type Restarting = typeof import("../fixtures/restarting.ts");
 /** So long that a test which waited for it would run into its time limit. */
 const longMs = 600_000;
-
-async function failure(failing: PromiseLike<unknown>): Promise<Error> {
-  try {
-    await failing;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("it did not fail");
-}
 
 /** Waits for a process of that name other than the given one. */
 async function next(name: string, before: string): Promise<Portal<Restarting>> {

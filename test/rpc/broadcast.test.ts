@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 
 import { broadcast, currentActor, LaggedError, openNursery, openTaskGroup } from "../../src/index.ts";
 import { until, World } from "../support/world.ts";
+import { drain } from "../support/outcome.ts";
 
 const module = new URL("../fixtures/flows.ts", import.meta.url);
 type Flows = typeof import("../fixtures/flows.ts");
@@ -51,16 +52,6 @@ class Feed<T> {
         return { done: true, value: undefined };
       },
     };
-  }
-}
-
-async function drain<T>(source: AsyncIterable<T>): Promise<{ values: T[]; error?: Error }> {
-  const values: T[] = [];
-  try {
-    for await (const value of source) values.push(value);
-    return { values };
-  } catch (error) {
-    return { values, error: error as Error };
   }
 }
 

@@ -16,18 +16,10 @@ import {
 } from "../../src/index.ts";
 import { KnownError } from "../fixtures/exports.ts";
 import { until, World } from "../support/world.ts";
+import { failure } from "../support/outcome.ts";
 
 const module = new URL("../fixtures/exports.ts", import.meta.url);
 type Exports = typeof import("../fixtures/exports.ts");
-
-async function failure(failing: PromiseLike<unknown>): Promise<Error> {
-  try {
-    await failing;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("it did not fail");
-}
 
 /** Any name, as somebody without types would call it. */
 function untyped(portal: Portal<Exports>): Record<string, (...args: unknown[]) => Promise<unknown>> {

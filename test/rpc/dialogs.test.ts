@@ -16,28 +16,10 @@ import {
 } from "../../src/index.ts";
 import { testTree } from "../../src/testing.ts";
 import { until, World } from "../support/world.ts";
+import { drain, failure } from "../support/outcome.ts";
 
 const module = new URL("../fixtures/flows.ts", import.meta.url);
 type Flows = typeof import("../fixtures/flows.ts");
-
-async function failure(failing: PromiseLike<unknown>): Promise<Error> {
-  try {
-    await failing;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("it did not fail");
-}
-
-async function drain<T>(source: AsyncIterable<T>): Promise<{ values: T[]; error?: Error }> {
-  const values: T[] = [];
-  try {
-    for await (const value of source) values.push(value);
-    return { values };
-  } catch (error) {
-    return { values, error: error as Error };
-  }
-}
 
 /** A world with one child that has the functions, for as long as the test's block. */
 async function far(world: World, limits: object = {}): Promise<{ portal: Portal<Flows> } & AsyncDisposable> {

@@ -16,29 +16,10 @@ import {
 } from "../../src/index.ts";
 import { testTree } from "../../src/testing.ts";
 import { type Program, until, World } from "../support/world.ts";
+import { drain, failure } from "../support/outcome.ts";
 
 const module = new URL("../fixtures/flows.ts", import.meta.url);
 type Flows = typeof import("../fixtures/flows.ts");
-
-async function failure(failing: PromiseLike<unknown>): Promise<Error> {
-  try {
-    await failing;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("it did not fail");
-}
-
-/** Reads a stream to its end; what it gave, and how it ended. */
-async function drain<T>(stream: AsyncIterable<T>): Promise<{ values: T[]; error?: Error }> {
-  const values: T[] = [];
-  try {
-    for await (const value of stream) values.push(value);
-    return { values };
-  } catch (error) {
-    return { values, error: error as Error };
-  }
-}
 
 async function remote(
   world: World,

@@ -3,18 +3,10 @@ import { afterEach, describe, expect, test } from "bun:test";
 
 import { openNursery, openTaskGroup, type Portal, shield, TimeoutError } from "../../src/index.ts";
 import { until, World } from "../support/world.ts";
+import { failure } from "../support/outcome.ts";
 
 const module = new URL("../fixtures/workers.ts", import.meta.url);
 type Workers = typeof import("../fixtures/workers.ts");
-
-async function failure(failing: PromiseLike<unknown>): Promise<Error> {
-  try {
-    await failing;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("it did not fail");
-}
 
 /** Pending until the signal fires; rejects with its reason. */
 function untilAborted(signal: AbortSignal): Promise<never> {

@@ -3,18 +3,10 @@ import { describe, expect, test } from "bun:test";
 
 import { EncodeError, openNursery, type Portal, RemoteActorError, validated } from "../../src/index.ts";
 import { World } from "../support/world.ts";
+import { failure } from "../support/outcome.ts";
 
 const module = new URL("../fixtures/checked.ts", import.meta.url);
 type Checked = typeof import("../fixtures/checked.ts");
-
-async function failure(failing: PromiseLike<unknown>): Promise<RemoteActorError> {
-  try {
-    await failing;
-  } catch (error) {
-    return error as RemoteActorError;
-  }
-  throw new Error("it did not fail");
-}
 
 /** The message of the EncodeError that a remote failure is about. */
 async function misfit(failing: PromiseLike<unknown>): Promise<string> {
