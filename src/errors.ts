@@ -227,3 +227,13 @@ export function systemCode(error: unknown): string {
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
 }
+
+/** Several failures as one `cause`: none, the only one, or an `AggregateError` of all, in their order. */
+export function causeOf(errors: readonly Error[]): Error | undefined {
+  return errors.length > 1 ? new AggregateError(errors, messagesOf(errors)) : errors[0];
+}
+
+/** What several errors say, in one line. */
+export function messagesOf(errors: readonly Error[]): string {
+  return errors.map(({ message }) => message).join("; ");
+}

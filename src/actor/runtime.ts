@@ -236,11 +236,6 @@ export class Runtime implements Actor {
     this.#ended.add(listener);
   }
 
-  /** Removes socket files at once, for a process that is exiting. */
-  abandon(): void {
-    this.unlisten();
-  }
-
   async #onStop(session: Session, id: number): Promise<void> {
     const reason = new ContextCancelledError(session.peer.id, "cancelActor");
     // a sign of life for whoever counts the time: it takes as long as the children below take

@@ -5,7 +5,7 @@
  * `idle` offers, `idleAgreed` promises not to use it, and the offerer then says bye, or `resume` if it was needed after
  * all. So no call is ever lost to an idle close.
  */
-import { TransportClosedError } from "../errors.ts";
+import { causeOf, messagesOf, TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import type { Address } from "../transport/address.ts";
@@ -181,18 +181,8 @@ export class UnreachableError extends TransportClosedError {
   readonly failures: readonly Error[];
 
   constructor(id: { readonly name: string; readonly uuid: string }, failures: readonly Error[]) {
-    const why = failures.map((failure) => failure.message).join("; ");
-    super(
-      `${id.name}#${id.uuid.slice(0, 8)} cannot be reached: ${why || "no address of it can be dialled from here"}`,
-      {
-        cause:
-          failures.length === 1
-            ? failures[0]
-            : failures.length > 1
-              ? new AggregateError(failures, why)
-              : undefined,
-      },
-    );
+    const why = messagesOf(failures) || "no address of it can be dialled from here";
+    super(`${id.name}#${id.uuid.slice(0, 8)} cannot be reached: ${why}`, { cause: causeOf(failures) });
     this.failures = failures;
   }
 }

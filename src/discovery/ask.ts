@@ -2,7 +2,7 @@
 import { RefusedError } from "../channel/handshake.ts";
 import type { Peer } from "../channel/peer.ts";
 import type { Deadline } from "../deadline.ts";
-import { asError, RegistryUnavailableError, TimeoutError } from "../errors.ts";
+import { asError, causeOf, messagesOf, RegistryUnavailableError, TimeoutError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import type { LocalPortal } from "../rpc/portal.ts";
 import { RemotePortal } from "../rpc/portal.ts";
@@ -13,9 +13,6 @@ import type { Address } from "../transport/address.ts";
 import type { Registration, RegistrarApi } from "./registration.ts";
 import type { RegistrarLink } from "./registrar-link.ts";
 import type { Registries } from "./registries.ts";
-
-/** Times `probeTimeoutMs`: how long a lookup without a timeout waits for a silent registrar. */
-export const patience = 3;
 
 export type RegistryPortal = Portal<RegistrarApi> | LocalPortal<RegistrarApi>;
 
@@ -58,9 +55,7 @@ export async function registryAt(
 ): Promise<RegistryPortal> {
   const { runtime } = registries;
   if (registries.isRegistrar && runtime.addrs.includes(addr)) return registries.localPortal;
-  const link = registries.links.find(
-    ({ addrs, session }) => addrs.has(addr) || session.peer.addrs.includes(addr),
-  );
+  const link = registries.linkTo(addr);
   if (link !== undefined) return registryPortal(link.session);
   let peer: Peer<Session>;
   try {
@@ -135,10 +130,7 @@ export async function askAll(
   const [only] = failures;
   if (questions.length === 1 && (only instanceof TimeoutError || only instanceof RegistryUnavailableError))
     throw only;
-  throw new RegistryUnavailableError(
-    `no registrar answered: ${failures.map(({ message }) => message).join("; ")}`,
-    {
-      cause: failures.length > 1 ? new AggregateError(failures) : only,
-    },
-  );
+  throw new RegistryUnavailableError(`no registrar answered: ${messagesOf(failures)}`, {
+    cause: causeOf(failures),
+  });
 }

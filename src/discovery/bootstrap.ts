@@ -7,13 +7,16 @@ import { Deadline, sleep } from "../deadline.ts";
 import {
   AddressError,
   asError,
+  causeOf,
   FrameError,
+  messagesOf,
   RegistryOccupiedError,
   systemCode,
   TimeoutError,
 } from "../errors.ts";
 import { RefusedError } from "../channel/handshake.ts";
 import { type ActorId, describeActor } from "../identity.ts";
+import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import type { Address } from "../transport/address.ts";
@@ -22,6 +25,11 @@ import { isAbsent } from "../transport/dial.ts";
 const log = logger("discovery");
 
 const probeTries = 3;
+
+/** How long a silent registry is waited for in all: by a probe, by a lookup that has no timeout, for a takeover. */
+export function registryPatienceMs(limits: Limits): number {
+  return probeTries * limits.probeTimeoutMs;
+}
 /** Waits between tries when a connection ends without an answer: a registrar may be ending there just now. */
 const endedBackoffMs = [10, 20, 40, 80, 160, 320] as const;
 
@@ -38,7 +46,7 @@ export async function probeRegistry(
 ): Promise<ProbeOutcome> {
   const { probeTimeoutMs } = runtime.limits;
   let silent = 0;
-  const latest = performance.now() + probeTries * probeTimeoutMs;
+  const latest = performance.now() + registryPatienceMs(runtime.limits);
   for (let ended = 0; ;) {
     const timeout = Math.min(probeTimeoutMs, Math.max(0, latest - performance.now()));
     const deadline = new Deadline({ timeout, signal }, `probe of ${addr}`);
@@ -90,8 +98,8 @@ export function refuseOccupied(outcomes: readonly ProbeOutcome[]): void {
   const where = occupied.map(({ addr }) => addr).join(", ");
   throw new RegistryOccupiedError(
     `registry address ${where} is occupied by something that does not answer as a registrar: ` +
-      `${errors.map(({ message }) => message).join("; ")}; free it, or choose another with registryAddrs`,
-    { cause: errors.length === 1 ? errors[0] : new AggregateError(errors) },
+      `${messagesOf(errors)}; free it, or choose another with registryAddrs`,
+    { cause: causeOf(errors) },
   );
 }
 

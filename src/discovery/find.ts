@@ -6,7 +6,8 @@ import { Deadline } from "../deadline.ts";
 import type { PeerInfo, Portal, PortalGroup } from "../rpc/types.ts";
 import { type AddressInput, normalizeAddress } from "../transport/address.ts";
 import { Registries } from "./registries.ts";
-import { connectedLinks, patience, registryAt, type RegistryPortal, registryPortal } from "./ask.ts";
+import { connectedLinks, registryAt, type RegistryPortal, registryPortal } from "./ask.ts";
+import { registryPatienceMs } from "./bootstrap.ts";
 import { type FindOptions, Lookup, type WaitOptions } from "./lookup.ts";
 import { type QueryResult, queryKnown } from "./query-result.ts";
 
@@ -83,7 +84,7 @@ export async function getRegistry(addr?: AddressInput): Promise<RegistryPortal> 
   if (addr !== undefined)
     return await registryAt(registries, normalizeAddress(addr), new Deadline({}, "getRegistry"));
   if (registries.isRegistrar) return registries.localPortal;
-  const deadline = new Deadline({ timeout: patience * runtime.limits.probeTimeoutMs }, "getRegistry");
+  const deadline = new Deadline({ timeout: registryPatienceMs(runtime.limits) }, "getRegistry");
   const [link] = await connectedLinks(registries, deadline);
   return link === undefined ? registries.localPortal : registryPortal(link.session);
 }

@@ -13,6 +13,8 @@ import {
   ActorNotFoundError,
   AddressError,
   asError,
+  causeOf,
+  messagesOf,
   RegistryUnavailableError,
   TimeoutError,
   TransportClosedError,
@@ -34,6 +36,7 @@ import {
 } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { dialOrder, type Registration, registrationOf } from "./registration.ts";
+import { registryPatienceMs } from "./bootstrap.ts";
 import { askOnce, type RegistrarLink } from "./registrar-link.ts";
 import { Registries } from "./registries.ts";
 import {
@@ -42,7 +45,6 @@ import {
   connectedLinks,
   type Instances,
   isOwnRefusal,
-  patience,
   registryAt,
   type RegistryPortal,
   registryPortal,
@@ -206,9 +208,9 @@ export class Lookup {
 
   notFound(): ActorNotFoundError {
     const failures = this.#failures;
-    const why = failures.length > 0 ? `; ${failures.map(({ message }) => message).join("; ")}` : "";
+    const why = failures.length > 0 ? `; ${messagesOf(failures)}` : "";
     return new ActorNotFoundError(`no live actor named "${this.#name}"${why}`, {
-      cause: failures.length > 1 ? new AggregateError(failures, "every instance failed") : failures[0],
+      cause: causeOf(failures),
     });
   }
 
@@ -246,7 +248,7 @@ export class Lookup {
 
   /** The operation's deadline, or the default patience where it has none. */
   #patient(): Deadline {
-    const timeout = Math.min(this.#deadline.remainingMs, patience * this.#runtime.limits.probeTimeoutMs);
+    const timeout = Math.min(this.#deadline.remainingMs, registryPatienceMs(this.#runtime.limits));
     return new Deadline({ timeout, signal: this.#deadline.signal }, `lookup of "${this.#name}"`);
   }
 
@@ -299,9 +301,7 @@ export class Lookup {
   async #askAddress(addr: Address, deadline: Deadline): Promise<Instances> {
     const registries = this.#registries;
     if (registries.isRegistrar && this.#runtime.addrs.includes(addr)) return this.#ownEntries();
-    const link = registries.links.find(
-      ({ addrs, session }) => addrs.has(addr) || session.peer.addrs.includes(addr),
-    );
+    const link = registries.linkTo(addr);
     if (link !== undefined) return await link.lookup(this.#name);
     let peer: Peer<Session>;
     try {

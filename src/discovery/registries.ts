@@ -5,7 +5,7 @@
 import type { LookupStats, RegistrarStats } from "../actor/actor.ts";
 import type { DiscoveryPart, Runtime } from "../actor/runtime.ts";
 import { Deadline, sleep } from "../deadline.ts";
-import { asError, NoRuntimeError, RegistryUnavailableError } from "../errors.ts";
+import { asError, causeOf, messagesOf, NoRuntimeError, RegistryUnavailableError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import { LocalPortal } from "../rpc/portal.ts";
@@ -13,7 +13,7 @@ import type { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import { type Address, rankAddresses } from "../transport/address.ts";
 import { Kind } from "../wire/messages.ts";
-import { bindRegistry, type ProbeOutcome, probeRegistries } from "./bootstrap.ts";
+import { bindRegistry, type ProbeOutcome, probeRegistries, registryPatienceMs } from "./bootstrap.ts";
 import type { RegistrarApi } from "./registration.ts";
 import { type LookupCounters, RegistrarLink } from "./registrar-link.ts";
 import { RegistrarService } from "./registrar.ts";
@@ -29,9 +29,6 @@ export interface KnownRegistrar {
   readonly uuid: string;
   readonly addrs: readonly Address[];
 }
-
-/** Times `probeTimeoutMs`: how long a registration waits for another registrar to take over. */
-const takeoverTries = 3;
 
 export class Registries implements DiscoveryPart {
   readonly runtime: Runtime;
@@ -97,6 +94,11 @@ export class Registries implements DiscoveryPart {
     return this.#local;
   }
 
+  /** The link to the registrar that serves `addr`, if there is one. */
+  linkTo(addr: Address): RegistrarLink | undefined {
+    return this.links.find(({ addrs, session }) => addrs.has(addr) || session.peer.addrs.includes(addr));
+  }
+
   /** Why addresses have no registrar. */
   get faults(): Error[] {
     return Array.from(this.#faults.values());
@@ -135,8 +137,7 @@ export class Registries implements DiscoveryPart {
    * @throws {RegistryUnavailableError} when none took the registration
    */
   async join(outcomes: readonly ProbeOutcome[]): Promise<void> {
-    for (const outcome of outcomes)
-      if (outcome.kind !== "registrar") this.#faults.set(outcome.addr, outcome.error);
+    this.#noteFaults(outcomes);
     await this.#attachAll(groupByRegistrar(outcomes));
     await this.register(false);
   }
@@ -146,8 +147,7 @@ export class Registries implements DiscoveryPart {
     await this.#attachAll(known);
     if (this.#links.size > 0) return;
     const outcomes = await probeRegistries(this.runtime, this.registryAddrs, this.#stop.signal);
-    for (const outcome of outcomes)
-      if (outcome.kind !== "registrar") this.#faults.set(outcome.addr, outcome.error);
+    this.#noteFaults(outcomes);
     await this.#attachAll(groupByRegistrar(outcomes));
   }
 
@@ -158,7 +158,7 @@ export class Registries implements DiscoveryPart {
    */
   async register(patient = true): Promise<void> {
     this.#registered = true;
-    const timeout = takeoverTries * this.runtime.limits.probeTimeoutMs;
+    const timeout = registryPatienceMs(this.runtime.limits);
     const deadline = new Deadline({ timeout, signal: this.#stop.signal }, "registration");
     for (;;) {
       const { changed } = this;
@@ -182,9 +182,9 @@ export class Registries implements DiscoveryPart {
 
   unavailable(failures: readonly Error[]): RegistryUnavailableError {
     const where = this.registryAddrs.join(", ");
-    const why = failures.map(({ message }) => message).join("; ");
+    const why = messagesOf(failures);
     return new RegistryUnavailableError(`no registrar answers at ${where}${why ? `: ${why}` : ""}`, {
-      cause: failures.length > 1 ? new AggregateError(failures, why) : failures[0],
+      cause: causeOf(failures),
     });
   }
 
@@ -249,6 +249,11 @@ export class Registries implements DiscoveryPart {
     return new Deadline({ timeout, signal: this.#stop.signal }, `registration with ${registrar}`);
   }
 
+  #noteFaults(outcomes: readonly ProbeOutcome[]): void {
+    for (const outcome of outcomes)
+      if (outcome.kind !== "registrar") this.#faults.set(outcome.addr, outcome.error);
+  }
+
   #claim(link: RegistrarLink, addr: Address): void {
     link.addrs.add(addr);
     this.#faults.delete(addr);
@@ -307,8 +312,7 @@ export class Registries implements DiscoveryPart {
   async #round(): Promise<void> {
     const { signal } = this.#stop;
     const outcomes = await probeRegistries(this.runtime, this.#vacant(), signal);
-    for (const outcome of outcomes)
-      if (outcome.kind !== "registrar") this.#faults.set(outcome.addr, outcome.error);
+    this.#noteFaults(outcomes);
     for (const registrar of groupByRegistrar(outcomes)) {
       try {
         await this.#attach(registrar);

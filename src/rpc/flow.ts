@@ -212,10 +212,6 @@ export class Inbox {
     this.#unreadBytes = 0;
   }
 
-  get hasEnded(): boolean {
-    return this.#end !== undefined;
-  }
-
   next(): Promise<IteratorResult<unknown, unknown>> {
     if (this.#head < this.#items.length) {
       const { value, bytes } = this.#items[this.#head]!;

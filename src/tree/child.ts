@@ -29,7 +29,7 @@ async function main(): Promise<void> {
   const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false);
   const registries = new Registries(runtime, init.registryAddrs);
   setTreeSettings(runtime, init);
-  process.on("exit", () => runtime.abandon());
+  process.on("exit", () => runtime.unlisten());
   // Ctrl-C reaches the whole process group; the root decides, and cancels its children
   process.on("SIGINT", () => {});
   // listening comes first: the handshake carries the addresses
@@ -97,7 +97,7 @@ async function fail(runtime: Runtime, parent: Peer<Session>, error: unknown): Pr
   parent.channel.flush();
   await parent.channel.link.drained();
   await parent.close("failed");
-  runtime.abandon();
+  runtime.unlisten();
   process.exit(failedCode);
 }
 

@@ -91,7 +91,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   const id: ActorId = { name, uuid: crypto.randomUUID(), pid: process.pid, host: hostId() };
   const runtime = new Runtime(id, limits, true);
   const registries = new Registries(runtime, registryAddrs);
-  const onExit = (): void => runtime.abandon();
+  const onExit = (): void => runtime.unlisten();
   process.on("exit", onExit);
   try {
     sweepRuntimeDir(transports, registryAddrs);
