@@ -249,6 +249,16 @@ describe("Portal.run", () => {
     await until(async () => (await portal.run.add(1, 1).catch(() => 0)) === 2);
   });
 
+  test("tells an error that is too large to send in few words, and the connection lives", async () => {
+    await using world = new World();
+    await using nursery = await openNursery({ ...world.options, limits: { maxFrameBytes: 20_000 } });
+    const portal = await nursery.startActor<Exports>("target", { module });
+    const error = await failure(portal.run.failLarge(100_000));
+    expect(error).toBeInstanceOf(LimitError);
+    expect(error.message).toContain("maxFrameBytes 20000");
+    expect(await portal.run.add(1, 2)).toBe(3);
+  });
+
   test("does not see its caller's later changes of an argument", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);

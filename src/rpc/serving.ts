@@ -1,0 +1,274 @@
+/** What runs here for one peer: its calls, streams and dialogs, each a task that the peer can cancel. */
+import { asError, ContextCancelledError, FrameError, LimitError, TransportClosedError } from "../errors.ts";
+import { type ActorId, describeActor } from "../identity.ts";
+import { logger } from "../log.ts";
+import type { Channel } from "../channel/channel.ts";
+import type { Limits } from "../limits.ts";
+import { Kind, type Message } from "../wire/messages.ts";
+import { fromWire, toWire } from "../wire/values.ts";
+import { ServedContext } from "./context.ts";
+import type { Dispatcher } from "./dispatch.ts";
+import { Inbox, Outbox } from "./flow.ts";
+import { encodeFailure } from "./remote-error.ts";
+import { pump } from "./stream.ts";
+import { Task } from "./task.ts";
+import { check, checkArguments, checkedCall, valueCheck } from "./validated.ts";
+
+const log = logger("rpc");
+
+/** One thing that runs. A call has neither outbox nor inbox, a stream has no inbox. */
+interface Served {
+  readonly task: Task;
+  readonly outbox: Outbox | undefined;
+  readonly inbox: Inbox | undefined;
+}
+
+/** What serving needs of its actor. */
+export interface ServingHost {
+  readonly id: ActorId;
+  readonly dispatcher: Dispatcher;
+  readonly limits: Limits;
+  /** Aborted when the actor begins to end: what comes then is not begun. */
+  readonly signal: AbortSignal;
+}
+
+export class Serving {
+  readonly #peer: { readonly id: ActorId; readonly channel: Channel };
+  readonly #host: ServingHost;
+  readonly #served = new Map<number, Served>();
+  /** Resolves at the next end of something that is served. */
+  #servedEnd: PromiseWithResolvers<void> | undefined;
+
+  constructor(peer: { readonly id: ActorId; readonly channel: Channel }, host: ServingHost) {
+    this.#peer = peer;
+    this.#host = host;
+  }
+
+  get size(): number {
+    return this.#served.size;
+  }
+
+  /** Aborts all of it, without ending the connection. */
+  abort(reason: Error): void {
+    for (const { task } of Array.from(this.#served.values())) task.abort(reason);
+  }
+
+  /** Resolves when nothing runs any more, but for `except`: a task cannot wait for its own end. */
+  async ended(except: Task | undefined): Promise<void> {
+    while (Array.from(this.#served.values()).some(({ task }) => task !== except)) {
+      this.#servedEnd ??= Promise.withResolvers<void>();
+      await this.#servedEnd.promise;
+    }
+  }
+
+  onCancel(message: Message): void {
+    const reason = typeof message[2] === "string" ? message[2] : undefined;
+    this.#of(message)?.task.abort(new ContextCancelledError(this.#peer.id, reason));
+  }
+
+  onPut(message: Message, bytes: number): void {
+    this.#of(message)?.inbox?.push(fromWire(message[2], message[3] === true), bytes);
+  }
+
+  onPutEnd(message: Message): void {
+    this.#of(message)?.inbox?.finish(undefined);
+  }
+
+  onAllowItems(message: Message): void {
+    this.#of(message)?.outbox?.allow(message[2] as number, message[3] as number);
+  }
+
+  /** A call: its function runs at once, and an answer that is there at once leaves at once. */
+  onCall(message: Message): void {
+    const id = message[1] as number;
+    const name = message[2] as string;
+    const task = this.#admit(id, undefined, undefined);
+    if (task === undefined) return;
+    const args = readArguments(message);
+    let result: unknown;
+    try {
+      const { fn, schemas } = this.#host.dispatcher.find(name, "run");
+      result =
+        schemas === undefined
+          ? task.run(fn, ...args)
+          : task.run(() => checkedCall(fn, schemas, name, args, task));
+    } catch (error) {
+      this.#fail(id, task, error);
+      return;
+    }
+    if (isThenable(result)) {
+      result.then(
+        (value) => this.#succeed(id, name, value),
+        (error: unknown) => this.#fail(id, task, error),
+      );
+    } else {
+      this.#succeed(id, name, result);
+    }
+  }
+
+  onStream(message: Message): void {
+    const id = message[1] as number;
+    const name = message[2] as string;
+    const outbox = this.#itemOutbox(id, name);
+    outbox.allow(message[5] as number, message[6] as number);
+    const task = this.#admit(id, outbox, undefined);
+    if (task === undefined) return;
+    const args = readArguments(message);
+    void this.#conclude(id, name, task, async () => {
+      const { fn, schemas } = this.#host.dispatcher.find(name, "stream");
+      return await task.run(async () => {
+        const checked = await checkArguments(schemas, name, args);
+        if (task.aborted) throw task.reason;
+        return await pump(
+          task,
+          fn(...checked) as AsyncGenerator,
+          outbox,
+          valueCheck(schemas?.send, `value of ${name}`),
+        );
+      });
+    });
+  }
+
+  onOpen(message: Message): void {
+    const id = message[1] as number;
+    const name = message[2] as string;
+    const { creditMessages: messages, creditBytes: bytes } = this.#host.limits;
+    const { channel } = this.#peer;
+    const outbox = this.#itemOutbox(id, name);
+    outbox.allow(message[5] as number, message[6] as number);
+    const inbox = new Inbox({ messages, bytes }, (more, moreBytes) => {
+      if (this.#served.has(id)) channel.post([Kind.allowPuts, id, more, moreBytes]);
+    });
+    const task = this.#admit(id, outbox, inbox);
+    if (task === undefined) return;
+    channel.post([Kind.allowPuts, id, messages, bytes]);
+    const args = readArguments(message);
+    const context = new ServedContext(
+      {
+        self: this.#host.id,
+        name,
+        sendStarted: (started) => {
+          const { value, rich } = toWire(started, `started value of ${name}`);
+          channel.send([Kind.started, id, value, rich]);
+        },
+        sendEnd: () => channel.post([Kind.itemEnd, id]),
+      },
+      task,
+      this.#peer.id,
+      inbox,
+      outbox,
+    );
+    void this.#conclude(id, name, task, async () => {
+      const { fn, schemas } = this.#host.dispatcher.find(name, "open");
+      context.useSchemas(schemas);
+      return await task.run(async () => {
+        const checked = await checkArguments(schemas, name, args);
+        // cancelled before it began: the function would never hear of it
+        if (task.aborted) throw task.reason;
+        const result = await check(schemas?.result, await fn(context, ...checked), `result of ${name}`);
+        if (task.aborted) throw task.reason;
+        return result;
+      });
+    });
+  }
+
+  #itemOutbox(id: number, name: string): Outbox {
+    const { channel } = this.#peer;
+    return new Outbox(channel, (item) => {
+      const { value, rich } = toWire(item, `message of ${name}`);
+      return channel.send(rich ? [Kind.item, id, value, true] : [Kind.item, id, value]);
+    });
+  }
+
+  /** Begins to serve a request; undefined when the peer has too many in flight. */
+  #admit(id: number, outbox: Outbox | undefined, inbox: Inbox | undefined): Task | undefined {
+    if (this.#served.has(id)) throw new FrameError(`request id ${id} is in use`);
+    const { limits, signal } = this.#host;
+    const { maxCallsInFlight } = limits;
+    if (signal.aborted) {
+      this.#replyError(id, signal.reason);
+      return undefined;
+    }
+    if (this.#served.size >= maxCallsInFlight) {
+      const text = `${this.#served.size} calls in flight: maxCallsInFlight is ${maxCallsInFlight}`;
+      this.#replyError(id, new LimitError(text));
+      return undefined;
+    }
+    const task = new Task(this.#peer.id);
+    this.#served.set(id, { task, outbox, inbox });
+    return task;
+  }
+
+  async #conclude(id: number, name: string, task: Task, work: () => Promise<unknown>): Promise<void> {
+    let result: unknown;
+    try {
+      result = await work();
+    } catch (error) {
+      this.#fail(id, task, error);
+      return;
+    }
+    this.#succeed(id, name, result);
+  }
+
+  #succeed(id: number, name: string, result: unknown): void {
+    this.#end(id);
+    const { channel } = this.#peer;
+    if (!channel.isOpen) return;
+    try {
+      const { value, rich } = toWire(result, `result of ${name}`);
+      channel.send(rich ? [Kind.result, id, value, true] : [Kind.result, id, value]);
+    } catch (error) {
+      log.debug?.(`result of ${name} for ${describeActor(this.#peer.id)}: ${asError(error).message}`);
+      this.#replyError(id, error);
+    }
+  }
+
+  /** An error that only says that the task was aborted is told as the reason of the abort. */
+  #fail(id: number, task: Task, error: unknown): void {
+    this.#end(id);
+    this.#replyError(id, task.aborted && isAbortOf(task, error) ? task.reason : error);
+  }
+
+  #end(id: number): void {
+    const served = this.#served.get(id);
+    this.#served.delete(id);
+    this.#servedEnd?.resolve();
+    this.#servedEnd = undefined;
+    // a context that is kept beyond its function cannot be used
+    if (served?.outbox !== undefined)
+      served.outbox.close(new TransportClosedError("the function has returned"));
+  }
+
+  #of(message: Message): Served | undefined {
+    return this.#served.get(message[1] as number);
+  }
+
+  #replyError(id: number, error: unknown): void {
+    sendFailure(this.#peer.channel, id, error, this.#host.id);
+  }
+}
+
+/** Answers a request with a failure; one that is too large to send is told in few words. */
+export function sendFailure(channel: Channel, id: number, error: unknown, self: ActorId): void {
+  if (!channel.isOpen) return;
+  try {
+    channel.send([Kind.error, id, encodeFailure(error, self)]);
+  } catch (tooLarge) {
+    const text = `${asError(error).name}, which cannot be sent: ${asError(tooLarge).message}`;
+    channel.post([Kind.error, id, encodeFailure(new LimitError(text), self)]);
+  }
+}
+
+function readArguments(message: Message): unknown[] {
+  const args = fromWire(message[3], message[4] === true);
+  if (!Array.isArray(args)) throw new FrameError("the arguments of a call must be an array");
+  return args as unknown[];
+}
+
+function isAbortOf(task: Task, error: unknown): boolean {
+  return error === task.reason || (error instanceof Error && error.name === "AbortError");
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+}
