@@ -19,7 +19,6 @@ import { maxSocketPathBytes, socketPath } from "../../src/transport/runtime-dir.
 import type { Listener } from "../../src/transport/transport.ts";
 import { unixTransport } from "../../src/transport/unix.ts";
 import { Program, until } from "../support/world.ts";
-import { failure } from "../support/outcome.ts";
 
 const unixFile = join(import.meta.dir, "../../src/transport/unix.ts");
 let dir = "";
@@ -43,6 +42,14 @@ function listen(path: string): Promise<Listener> {
 async function connect(path: string, timeout = 3_000): Promise<void> {
   const deadline = new Deadline({ timeout }, "dial of a test");
   (await unixTransport.connect({ transport: "unix", path, host: "" }, deadline)).abort();
+}
+
+/** What it fails with, or an error that says that it did not: of two that race, one does not. */
+async function failure(failing: Promise<unknown>): Promise<Error> {
+  return await failing.then(
+    () => new Error("it did not fail"),
+    (error: unknown) => error as Error,
+  );
 }
 
 async function program(): Promise<Program> {
