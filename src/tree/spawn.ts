@@ -97,7 +97,7 @@ export class ChildProcess {
     this.#ready.resolve();
   }
 
-  /** The child said that it is stopping its own children. */
+  /** The child said that it is still ending: its own children, or what its functions clean up. */
   onStopping(): void {
     this.#stillStopping = true;
   }
@@ -158,7 +158,7 @@ export class ChildProcess {
   }
 
   /**
-   * Gives it `graceMs`, and again as long as it says that it is stopping its own children: it must not be killed before
+   * Gives it `graceMs`, and again as long as it says that it is still ending (see `onStopping`): it must not be killed before
    * it is through with them. That takes each level below a ladder at most; more than that nobody gets.
    */
   async #endedGently(graceMs: number): Promise<boolean> {

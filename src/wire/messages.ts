@@ -91,7 +91,7 @@ const shapes: readonly (string | undefined)[] = (() => {
   table[Kind.unwatched] = "s"; // name: the registrar has no room for that interest
   table[Kind.stop] = "n"; // id
   table[Kind.ready] = ""; // booted, and registered
-  table[Kind.stopping] = ""; // asked to stop, and still stopping its own children
+  table[Kind.stopping] = ""; // asked to stop, and still ending: its own children, or clean-up
   table[Kind.failed] = "a"; // a child could not start, or ends on this uncaught error
   return table;
 })();
