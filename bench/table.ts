@@ -8,7 +8,6 @@ const million = 1_000_000;
 const sizes = [10, 1_000, 100_000, million] as const;
 /** Names that are asked for in turn, from all over the table. */
 const hotNames = 1_024;
-const holder = Symbol("holder");
 
 const scratch = Buffer.alloc(256);
 
@@ -47,13 +46,13 @@ function tableRow(size: number): RaceRow {
 }
 
 function contest(size: number): Pick<Awaited<ReturnType<RaceRow["open"]>>, "subject" | "baseline"> {
-  const table = new RegistryTable<typeof holder>();
+  const table = new RegistryTable();
   const map = new Map<string, object>();
   const names: string[] = [];
   const { id, addrs } = registrant(0);
   for (let n = 0; n < size; n++) {
     const name = fresh(`actor-${n}`);
-    table.register({ ...id, name }, addrs, holder);
+    table.register({ ...id, name }, addrs);
     map.set(name, { uuid: id.uuid, addrs });
     names.push(name);
   }
@@ -103,10 +102,10 @@ export const memoryRow: WeighRow = {
   baseline: "a plain Map from name to { uuid, addrs }",
   maxRounds: 2,
   async weighSubject() {
-    const table = new RegistryTable<typeof holder>();
+    const table = new RegistryTable();
     const weight = await weigh((n) => {
       const { id, addrs } = registrant(n);
-      table.register(id, addrs, holder);
+      table.register(id, addrs);
     });
     if (table.size !== million) throw new Error("the table lost entries");
     return weight;

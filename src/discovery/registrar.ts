@@ -31,28 +31,24 @@ const log = logger("discovery");
  */
 const settleMs = 500;
 
-/** The holder of the registrar's own entry. */
-const self: unique symbol = Symbol("the registrar itself");
-type Holder = Session | typeof self;
-
 const served = [Kind.register, Kind.unregister, Kind.lookup, Kind.forget, Kind.report] as const;
 
 /** What the registrar keeps for each connection. */
 interface Client {
-  entry: Entry<Holder> | undefined;
+  entry: Entry | undefined;
   /** The entry that it gave back itself: it may still be killed before it has removed its socket file. */
-  former: Entry<Holder> | undefined;
+  former: Entry | undefined;
   interests: Set<string> | undefined;
 }
 
 export class RegistrarService {
-  readonly table: RegistryTable<Holder> = new RegistryTable<Holder>();
+  readonly table: RegistryTable = new RegistryTable();
   readonly #runtime: Runtime;
   readonly #clients = new Map<Session, Client>();
   /** Who wants to hear of a name's changes: peers by push, and this process by call. */
   readonly #interested = new Map<string, Set<Session>>();
   readonly #watchers = new Map<string, Set<() => void>>();
-  #ownEntry: Entry<Holder> | undefined;
+  #ownEntry: Entry | undefined;
   #requests = 0;
   #pushes = 0;
   #settling: Promise<void> | undefined;
@@ -106,7 +102,7 @@ export class RegistrarService {
   registerSelf(): void {
     const { id, addrs } = this.#runtime;
     const qualified = addrs.map((addr) => qualifyAddress(addr, id.host));
-    this.#ownEntry = this.table.register(id, qualified, self, this.#ownEntry);
+    this.#ownEntry = this.table.register(id, qualified, this.#ownEntry);
     this.#announce(this.#ownEntry);
   }
 
@@ -148,7 +144,7 @@ export class RegistrarService {
     // a peer registers what it is by its handshake, so no other can change the entry
     const { id } = session.peer;
     const addrs = readRegisteredAddresses(message[2], id.host);
-    client.entry = this.table.register(id, addrs, session, client.entry);
+    client.entry = this.table.register(id, addrs, client.entry);
     log.info?.(`registered ${describeActor(id)} at ${addrs.join(" ")}`);
     this.#announce(client.entry);
     session.reply(message[1] as number, client.entry.revision);
@@ -205,7 +201,7 @@ export class RegistrarService {
   }
 
   /** A process that was killed leaves its socket file; who held its lease cleans it up. */
-  #sweep(addr: Address, entry: Entry<Holder>): void {
+  #sweep(addr: Address, entry: Entry): void {
     const parsed = parseAddress(addr);
     if (parsed.transport === "unix" && entry.host === this.#runtime.id.host)
       removeDeadSocket(parsed.path, entry.pid);
@@ -233,14 +229,14 @@ export class RegistrarService {
     if (interested?.size === 0) this.#interested.delete(name);
   }
 
-  #remove(entry: Entry<Holder>): void {
+  #remove(entry: Entry): void {
     const revision = this.table.unregister(entry);
     if (revision === 0) return;
     log.info?.(`unregistered ${describeActor(entry.id)}`);
     this.#push(entry.name, [Kind.removed, entry.name, entry.uuid, revision]);
   }
 
-  #announce(entry: Entry<Holder>): void {
+  #announce(entry: Entry): void {
     this.#push(entry.name, [Kind.added, entry.name, encodeRegistration(entry)]);
   }
 
@@ -261,9 +257,9 @@ export class RegistrarService {
     for (const watcher of watchers) watcher();
   }
 
-  #show(entry: Entry<Holder>): Registration;
-  #show(entry: Entry<Holder> | undefined): Registration | null;
-  #show(entry: Entry<Holder> | undefined): Registration | null {
+  #show(entry: Entry): Registration;
+  #show(entry: Entry | undefined): Registration | null;
+  #show(entry: Entry | undefined): Registration | null {
     return entry === undefined ? null : registrationOf(entry, currentTask().caller.host);
   }
 
