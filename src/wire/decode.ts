@@ -218,8 +218,13 @@ function readExtension(length: number): unknown {
   return new Date(Number(bytes.getBigInt64(start + 4)) * 1_000 + milliseconds);
 }
 
-/** Names of functions, of actors and of fields come again and again: one string object for each of them. */
-const interned: (string | undefined)[] = Array.from({ length: 4_096 }, () => undefined);
+/**
+ * Names of functions, of actors and of fields come again and again: one string object for each of them. Not filled by
+ * a callback: thousands of calls at the start would have it compiled, which takes memory for good (`idle`).
+ */
+const internedSlots = 4_096;
+// oxlint-disable-next-line no-new-array -- a length it is
+const interned = new Array<string | undefined>(internedSlots).fill(undefined);
 const maxInternedBytes = 31;
 const { latin1Slice, utf8Slice } = Buffer.prototype;
 
@@ -232,7 +237,7 @@ function readString(length: number): string {
     if (byte > 0x7f) return utf8Slice.call(source, start, at);
     hash = (Math.imul(hash, 31) + byte) | 0;
   }
-  const slot = hash & (interned.length - 1);
+  const slot = hash & (internedSlots - 1);
   const known = interned[slot];
   if (known !== undefined && known.length === length) {
     let same = 0;
