@@ -2,7 +2,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { openNursery } from "../src/index.ts";
+import * as source from "../src/index.ts";
+import { type Furrow, loadPacked, packedIsMissing } from "./packed.ts";
 import type { WeighRow, Weight } from "./row.ts";
 
 /** How long a fresh process may take to settle. */
@@ -21,23 +22,25 @@ async function weighProcess(start: () => Promise<number>): Promise<Weight> {
   return { bytes: residentBytes(pid), ns };
 }
 
-export const idleRow: WeighRow = {
+async function weighActor({ openNursery }: Furrow, folder: string): Promise<Weight> {
+  await using nursery = await openNursery({
+    registryAddrs: [`unix://${join(folder, "registry.sock")}`, "tcp://127.0.0.1:0"],
+  });
+  return await weighProcess(async () => {
+    const module = import.meta.resolve("./fixtures/actor.ts");
+    const { id } = await nursery.startActor("idle", { module });
+    return id.pid;
+  });
+}
+
+const idleRow: WeighRow = {
   kind: "weigh",
   id: "idle",
   transport: "unix",
   what: "memory of a started actor that does nothing; its time is that of starting it",
   baseline: "a trivial Bun process",
   skip: () => (existsSync("/proc/self/status") ? undefined : "needs /proc"),
-  async weighSubject({ folder }) {
-    await using nursery = await openNursery({
-      registryAddrs: [`unix://${join(folder, "registry.sock")}`, "tcp://127.0.0.1:0"],
-    });
-    return await weighProcess(async () => {
-      const module = import.meta.resolve("./fixtures/actor.ts");
-      const { id } = await nursery.startActor("idle", { module });
-      return id.pid;
-    });
-  },
+  weighSubject: async ({ folder }) => await weighActor(source, folder),
   async weighBaseline({ folder }) {
     const spoken = Promise.withResolvers<void>();
     const unix = join(folder, "idle.sock");
@@ -53,3 +56,14 @@ export const idleRow: WeighRow = {
     return weight;
   },
 };
+
+export const idleRows: readonly WeighRow[] = [
+  idleRow,
+  {
+    ...idleRow,
+    id: "idle.packed",
+    what: "the same as idle, of the package as it is published",
+    skip: () => idleRow.skip?.() ?? packedIsMissing(),
+    weighSubject: async ({ folder }) => await weighActor(await loadPacked(folder), folder),
+  },
+];

@@ -2,7 +2,7 @@
 import { codecRows } from "./codec.ts";
 import { echoRows } from "./echo.ts";
 import { findRows } from "./find.ts";
-import { idleRow } from "./idle.ts";
+import { idleRows } from "./idle.ts";
 import { lookupRows } from "./lookup.ts";
 import { registerRows } from "./register.ts";
 import type { Row } from "./row.ts";
@@ -22,7 +22,7 @@ export const rows: readonly Row[] = [
   memoryRow,
   ...codecRows,
   ...spawnRows,
-  idleRow,
+  ...idleRows,
 ];
 
 /**

@@ -1,10 +1,12 @@
 /** Starting an actor in a process of its own. */
 import { join } from "node:path";
 
-import { openNursery, type Nursery, type Portal } from "../src/index.ts";
+import * as source from "../src/index.ts";
+import type { Nursery, Portal } from "../src/index.ts";
 import { isProcessAlive } from "../src/transport/runtime-dir.ts";
 import { stackedContest } from "./client.ts";
 import type { Operation, Pace } from "./harness.ts";
+import { type Furrow, loadPacked, packedIsMissing } from "./packed.ts";
 import type { RaceRow, Scene } from "./row.ts";
 
 const actor = import.meta.resolve("./fixtures/actor.ts");
@@ -71,7 +73,14 @@ function firstByteOperation(folder: string, count: number): Operation & AsyncDis
   };
 }
 
-function spawnRow(id: string, count: number, what: string, baseline: string): RaceRow {
+function spawnRow(
+  id: string,
+  count: number,
+  what: string,
+  load: (folder: string) => Promise<Furrow>,
+): RaceRow {
+  const baseline =
+    count === 1 ? "a trivial Bun child's first byte" : `${count} trivial Bun children's first bytes`;
   return {
     kind: "race",
     id,
@@ -82,6 +91,7 @@ function spawnRow(id: string, count: number, what: string, baseline: string): Ra
     open: (scene: Scene) =>
       stackedContest(async (stack) => {
         const baselineOperation = stack.use(firstByteOperation(scene.folder, count));
+        const { openNursery } = await load(scene.folder);
         const nursery = stack.use(
           await openNursery({
             registryAddrs: [`unix://${join(scene.folder, "registry.sock")}`, "tcp://127.0.0.1:0"],
@@ -92,7 +102,17 @@ function spawnRow(id: string, count: number, what: string, baseline: string): Ra
   };
 }
 
+const fromSource = async (): Promise<Furrow> => source;
+
 export const spawnRows: readonly RaceRow[] = [
-  spawnRow("spawn", 1, "await startActor, until the portal is there", "a trivial Bun child's first byte"),
-  spawnRow("spawn.8", 8, "8 of them at once, until all are there", "8 trivial Bun children's first bytes"),
+  spawnRow("spawn", 1, "await startActor, until the portal is there", fromSource),
+  spawnRow("spawn.8", 8, "8 of them at once, until all are there", fromSource),
+  {
+    ...spawnRow("spawn.packed", 1, "the same as spawn, of the package as it is published", loadPacked),
+    skip: packedIsMissing,
+  },
+  {
+    ...spawnRow("spawn.packed.8", 8, "8 of them at once, until all are there", loadPacked),
+    skip: packedIsMissing,
+  },
 ];

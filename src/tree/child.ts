@@ -5,7 +5,7 @@
 import { setRuntime, reserveRuntime } from "../actor/current.ts";
 import { Runtime } from "../actor/runtime.ts";
 import { Deadline } from "../deadline.ts";
-import { asError, SpawnError } from "../errors.ts";
+import { asError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { Registries } from "../discovery/registries.ts";
 import type { Peer } from "../channel/peer.ts";
@@ -20,11 +20,13 @@ import { setTreeSettings } from "./settings.ts";
 
 const log = logger("tree");
 
+/** The file that a child process runs; in a bundle, the bundle. */
+export const childFile: string = import.meta.path;
+
 /** A child that failed ends with this code. */
 const failedCode = 1;
 
-async function main(): Promise<void> {
-  const init = takeInit();
+async function main(init: ChildInit): Promise<void> {
   reserveRuntime();
   const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false);
   const registries = new Registries(runtime, init.registryAddrs);
@@ -48,15 +50,6 @@ async function main(): Promise<void> {
     return;
   }
   runtime.becomeReady();
-}
-
-function takeInit(): ChildInit {
-  const text = process.env[initVariable];
-  delete process.env[initVariable];
-  delete process.env[orphanVariable];
-  if (text === undefined)
-    throw new SpawnError(`${import.meta.file} is started by furrow only: ${initVariable} is not set`);
-  return JSON.parse(text) as ChildInit;
 }
 
 async function connectToParent(runtime: Runtime, init: ChildInit): Promise<Peer<Session>> {
@@ -101,4 +94,11 @@ async function fail(runtime: Runtime, parent: Peer<Session>, error: unknown): Pr
   process.exit(failedCode);
 }
 
-await main();
+const text = process.env[initVariable];
+// without the variable this is the root's copy, or a program that is bundled with furrow
+if (Bun.main === childFile && text !== undefined) {
+  delete process.env[initVariable];
+  delete process.env[orphanVariable];
+  // not awaited here: a module that awaits cannot be required, nor bundled with its bytecode
+  void main(JSON.parse(text) as ChildInit);
+}

@@ -10,6 +10,7 @@ import { decodeFailure } from "../rpc/remote-error.ts";
 import { hostId } from "../transport/host.ts";
 import { Kind } from "../wire/messages.ts";
 import { freshSocketPath } from "./boot.ts";
+import { childFile } from "./child.ts";
 import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
 import { OutputTail } from "./output.ts";
 
@@ -57,7 +58,7 @@ export class ChildProcess {
     for (const name of privateVariables) delete env[name];
     env[initVariable] = JSON.stringify(init);
     env[orphanVariable] = "1";
-    const command = [process.execPath, Bun.fileURLToPath(import.meta.resolve("./child.ts")), init.name];
+    const command = [process.execPath, childFile, init.name];
     try {
       this.#process = Bun.spawn(command, {
         env,

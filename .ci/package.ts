@@ -1,0 +1,51 @@
+/**
+ * The package as it is published, in `build/package`: `bun run package`. In place of the source it has one file, see
+ * `bundle.ts`; its manifest is the checkout's, with the entries that are there.
+ */
+import { cpSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import manifest from "../package.json";
+import { bundle } from "./bundle.ts";
+
+const root = join(import.meta.dir, "..");
+const folder = join(root, "build/package");
+
+rmSync(folder, { recursive: true, force: true });
+await bundle(join(folder, "lib"));
+for (const part of ["docs", "README.md", "CHANGELOG.md", "LICENSE"]) copy(part, part);
+copy("build/types", "types");
+copy("node_modules/msgpackr/LICENSE", "lib/LICENSE.msgpackr");
+writeManifest();
+
+function copy(from: string, to: string): void {
+  cpSync(join(root, from), join(folder, to), { recursive: true });
+}
+
+/** What is in the one file is no dependency any more. */
+function writeManifest(): void {
+  const { name, version, description, keywords, license, author, type, engines } = manifest;
+  const published = {
+    name,
+    version,
+    description,
+    keywords,
+    license,
+    author,
+    files: ["lib", "types", "docs", "CHANGELOG.md"],
+    type,
+    exports: {
+      ".": {
+        types: "./types/index.d.ts",
+        default: "./lib/index.js",
+      },
+      "./testing": {
+        types: "./types/testing.d.ts",
+        default: "./lib/testing.js",
+      },
+      "./package.json": "./package.json",
+    },
+    engines,
+  };
+  writeFileSync(join(folder, "package.json"), `${JSON.stringify(published, null, 2)}\n`);
+}

@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { bundle } from "../../.ci/bundle.ts";
+import * as source from "../../src/index.ts";
+import * as testingSource from "../../src/testing.ts";
+
+let folder: string;
+let lib: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "furrow-bundle-"));
+  lib = join(folder, "lib");
+  await bundle(lib);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Runs a program of the folder; what it printed, and in how many files bytecode was found in place of parsing. */
+async function run(
+  file: string,
+): Promise<{ exitCode: number; stdout: string; stderr: string; hits: number }> {
+  const child = Bun.spawn([process.execPath, join(folder, file)], {
+    env: { ...process.env, FURROW_RUNTIME_DIR: join(folder, "run"), BUN_JSC_verboseDiskCache: "1" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const [exitCode, stdout, stderr] = await Promise.all([
+    child.exited,
+    child.stdout.text(),
+    child.stderr.text(),
+  ]);
+  const lines = `${stdout}\n${stderr}`.split("\n");
+  const isOfCache = (line: string): boolean => line.startsWith("[Disk Cache]");
+  const rest = (text: string): string =>
+    text
+      .split("\n")
+      .filter((line) => !isOfCache(line))
+      .join("\n");
+  return {
+    exitCode,
+    stdout: rest(stdout),
+    stderr: rest(stderr),
+    hits: lines.filter((line) => isOfCache(line) && line.includes("hit")).length,
+  };
+}
+
+describe("the package's one file", () => {
+  test("has entries that export what their sources do", async () => {
+    const exportsOf = async (entry: string): Promise<string[]> =>
+      Object.keys((await import(join(lib, entry))) as object).toSorted();
+    expect(await exportsOf("index.js")).toEqual(Object.keys(source).toSorted());
+    expect(await exportsOf("testing.js")).toEqual(Object.keys(testingSource).toSorted());
+  });
+
+  test("is what program and child run, from bytecode, with one instance for both entries and the runtime", async () => {
+    await Bun.write(
+      join(folder, "program.ts"),
+      `import { currentActor, findActor, openNursery } from "./lib/index.js";
+       import { testTree } from "./lib/testing.js";
+       export const whoAmI = () => [currentActor().name, typeof testTree, Bun.main];
+       if (import.meta.main) {
+         await using nursery = await openNursery({ registryAddrs: ["tcp://127.0.0.1:0"] });
+         await nursery.startActor("packed", { module: import.meta.url });
+         await using found = await findActor("packed", { raiseOnNone: true });
+         console.log(JSON.stringify(await found.run.whoAmI()));
+       }`,
+    );
+    const { hits, stdout, ...ended } = await run("program.ts");
+    expect(ended).toEqual({ exitCode: 0, stderr: "" });
+    expect(JSON.parse(stdout)).toEqual(["packed", "function", join(lib, "furrow.cjs")]);
+    expect(hits).toBe(2);
+  });
+
+  test("does nothing when it is run by hand", async () => {
+    expect(await run("lib/furrow.cjs")).toMatchObject({ exitCode: 0, stdout: "", stderr: "" });
+  });
+
+  test("has no path of the checkout that it was built in", async () => {
+    const root = join(import.meta.dir, "../..");
+    expect(await Bun.file(join(lib, "furrow.cjs")).text()).not.toContain(root);
+  });
+});
