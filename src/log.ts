@@ -31,9 +31,14 @@ export function logLevel(setting: string | undefined, layer: Layer): Level | und
   return level;
 }
 
+const silent: Logger = { debug: undefined, info: undefined, warn: undefined, error: undefined };
+
 /** The logger of one layer. Reads `FURROW_LOG` once. */
 export function logger(layer: Layer): Logger {
-  const least = logLevel(process.env["FURROW_LOG"], layer);
+  const setting = process.env["FURROW_LOG"];
+  // every module that logs comes by here: what is called that often at the start is compiled (`idle`)
+  if (setting === undefined) return silent;
+  const least = logLevel(setting, layer);
   const from = least === undefined ? levels.length : levels.indexOf(least);
   const at = (level: Level, index: number): Write | undefined =>
     index < from
