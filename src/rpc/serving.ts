@@ -88,10 +88,9 @@ export class Serving {
     let result: unknown;
     try {
       const { fn, schemas } = this.#host.dispatcher.find(name, "run");
-      result =
-        schemas === undefined
-          ? task.run(fn, ...args)
-          : task.run(() => checkedCall(fn, schemas, name, args, task));
+      result = task.run(
+        schemas === undefined ? () => fn(...args) : () => checkedCall(fn, schemas, name, args, task),
+      );
     } catch (error) {
       this.#fail(id, task, error);
       return;
@@ -148,7 +147,7 @@ export class Serving {
         self: this.#host.id,
         name,
         sendStarted: (started) => {
-          const { value, rich } = toWire(started, `started value of ${name}`);
+          const { value, rich } = toWire(started, "started value of", name);
           channel.send([Kind.started, id, value, rich]);
         },
         sendEnd: () => channel.post([Kind.itemEnd, id]),
@@ -175,7 +174,7 @@ export class Serving {
   #itemOutbox(id: number, name: string): Outbox {
     const { channel } = this.#peer;
     return new Outbox(channel, (item) => {
-      const { value, rich } = toWire(item, `message of ${name}`);
+      const { value, rich } = toWire(item, "message of", name);
       return channel.send(rich ? [Kind.item, id, value, true] : [Kind.item, id, value]);
     });
   }
@@ -215,7 +214,7 @@ export class Serving {
     const { channel } = this.#peer;
     if (!channel.isOpen) return;
     try {
-      const { value, rich } = toWire(result, `result of ${name}`);
+      const { value, rich } = toWire(result, "result of", name);
       channel.send(rich ? [Kind.result, id, value, true] : [Kind.result, id, value]);
     } catch (error) {
       log.debug?.(`result of ${name} for ${describeActor(this.#peer.id)}: ${asError(error).message}`);

@@ -65,12 +65,11 @@ export class Session implements PeerHandler {
       const task = ambientTask();
       if (task?.aborted) throw task.reason;
       const id = ++this.#lastId;
-      const { value, rich } = toWire(args, `arguments of ${name}`);
+      const { value, rich } = toWire(args, "arguments of", name);
       this.peer.channel.send(rich ? [Kind.call, id, name, value, true] : [Kind.call, id, name, value]);
       if (bounds === undefined && task === undefined) {
-        const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-        this.#pending.set(id, { resolve, reject });
-        return promise;
+        // not withResolvers, which takes twice as long
+        return new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject }));
       }
       return this.#boundedAnswer(id, name, bounds ?? {}, task);
     } catch (error) {
@@ -97,7 +96,7 @@ export class Session implements PeerHandler {
     const { limits } = this.#host;
     const id = ++this.#lastId;
     const credit = { messages: limits.creditMessages, bytes: limits.creditBytes };
-    const { value, rich } = toWire(args, `arguments of ${name}`);
+    const { value, rich } = toWire(args, "arguments of", name);
     this.peer.channel.send([kind, id, name, value, rich, credit.messages, credit.bytes]);
     const stopBoundMs = limits.stopGraceMs + limits.stopTermMs;
     const exchange = new Exchange(this, name, id, this.#host.id, credit, stopBoundMs);
@@ -118,7 +117,7 @@ export class Session implements PeerHandler {
 
   /** The exchange's side: a message to the callee. Returns the bytes of its frame. */
   put(id: number, name: string, message: unknown): number {
-    const { value, rich } = toWire(message, `message to ${name}`);
+    const { value, rich } = toWire(message, "message to", name);
     return this.peer.channel.send(rich ? [Kind.put, id, value, true] : [Kind.put, id, value]);
   }
 

@@ -62,8 +62,8 @@ export class Task {
   }
 
   /** Runs `fn` as this task: `currentTask()` finds it in everything that `fn` awaits. */
-  run<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): R {
-    return ambient.run(this, fn, ...args);
+  run<R>(fn: () => R): R {
+    return ambient.run(this, fn);
   }
 }
 
