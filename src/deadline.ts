@@ -31,14 +31,25 @@ export class Deadline {
   readonly signal: AbortSignal | undefined;
   readonly #endsAt: number;
   readonly #what: string;
+  readonly #name: string | undefined;
 
-  /** @throws {RangeError} when `timeout` is not a number of milliseconds from 0 */
-  constructor(bounds: Bounds, what: string) {
+  /**
+   * Errors call the operation `what`, and `name` in quotes where there is one.
+   *
+   * @throws {RangeError} when `timeout` is not a number of milliseconds from 0
+   */
+  constructor(bounds: Bounds, what: string, name?: string) {
     const { signal, timeout } = bounds;
     checkTimeout(timeout);
     this.signal = signal;
     this.#endsAt = timeout === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeout;
     this.#what = what;
+    this.#name = name;
+  }
+
+  /** Whether nothing ends it: no signal, and no timeout. */
+  get isEndless(): boolean {
+    return this.signal === undefined && this.#endsAt === Number.POSITIVE_INFINITY;
   }
 
   /** Milliseconds left; never negative, Infinity without a timeout. */
@@ -48,7 +59,7 @@ export class Deadline {
 
   /** The error for running out of time in `stage`. */
   expired(stage: Stage): TimeoutError {
-    return new TimeoutError(stage, `${this.#what}: deadline passed in stage "${stage}"`);
+    return expired(stage, this.#what, this.#name);
   }
 
   /** Throws when the signal is aborted or the time is up. */
@@ -64,8 +75,8 @@ export class Deadline {
    * @throws {TimeoutError} with `stage` when the time runs out
    */
   async race<T>(stage: Stage | (() => Stage), work: Promise<T>): Promise<T> {
+    if (this.isEndless) return work;
     const { signal } = this;
-    if (signal === undefined && this.#endsAt === Number.POSITIVE_INFINITY) return work;
     work.catch(() => {});
     const now = typeof stage === "function" ? stage : () => stage;
     this.check(now());
@@ -78,6 +89,83 @@ export class Deadline {
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
+    }
+  }
+}
+
+function expired(stage: Stage, what: string, name: string | undefined): TimeoutError {
+  const of = name === undefined ? what : `${what} "${name}"`;
+  return new TimeoutError(stage, `${of}: deadline passed in stage "${stage}"`);
+}
+
+/** A wait, and its error for lasting too long. */
+interface Wait {
+  readonly endsAt: number;
+  expire(): void;
+}
+
+/** One bound for many waits, each of which may last so long: they share a timer. */
+export class Patience {
+  readonly #ms: number;
+  readonly #what: string;
+  /** In the order of their ends. */
+  readonly #waits = new Set<Wait>();
+  #timer: Timer | undefined;
+
+  constructor(ms: number, what: string) {
+    this.#ms = ms;
+    this.#what = what;
+  }
+
+  /**
+   * `work`, unless it takes too long. It then keeps running; its rejection is swallowed, since nobody waits for it.
+   *
+   * @throws {TimeoutError} with `stage`
+   */
+  wait<T>(work: Promise<T>, stage: Stage, name: string): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const wait: Wait = {
+        endsAt: performance.now() + this.#ms,
+        expire: () => reject(expired(stage, this.#what, name)),
+      };
+      this.#waits.add(wait);
+      this.#timer ??= this.#start(this.#ms);
+      work.then(
+        (value) => {
+          this.#waits.delete(wait);
+          resolve(value);
+        },
+        (error: unknown) => {
+          this.#waits.delete(wait);
+          reject(error);
+        },
+      );
+    });
+  }
+
+  /** No wait ends by its bound any more. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#waits.clear();
+  }
+
+  /** Not stopped when the last wait ends, which may be long before: that would be a timer for each again. */
+  #start(ms: number): Timer {
+    const timer = setTimeout(() => this.#expire(), ms);
+    timer.unref();
+    return timer;
+  }
+
+  #expire(): void {
+    this.#timer = undefined;
+    const now = performance.now();
+    for (const wait of this.#waits) {
+      if (wait.endsAt > now) {
+        this.#timer = this.#start(wait.endsAt - now);
+        return;
+      }
+      this.#waits.delete(wait);
+      wait.expire();
     }
   }
 }

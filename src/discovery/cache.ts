@@ -2,11 +2,11 @@
  * What this actor knows of one registrar's table: the names that it asked for, kept current by the registrar's pushes.
  * Pure: no I/O, no clock. When the connection to the registrar ends, the whole cache is thrown away with it.
  */
-import type { Registration } from "./registration.ts";
+import type { Instance } from "./instance.ts";
 
 /** A name that is kept current. An empty list is a known miss. */
 interface Known {
-  list: Registration[];
+  list: Instance[];
   /** Used since the last sweep; spares it once. */
   used: boolean;
   /** Somebody waits for a change of it. */
@@ -34,7 +34,7 @@ export class NameCache {
   }
 
   /** The instances of a name in the order of registration, or undefined when the cache does not know the name. */
-  get(name: string): readonly Registration[] | undefined {
+  get(name: string): readonly Instance[] | undefined {
     const known = this.#names.get(name);
     if (known === undefined) return undefined;
     known.used = true;
@@ -42,7 +42,7 @@ export class NameCache {
   }
 
   /** The registrar's answer: from now on its pushes keep the name current. */
-  install(name: string, list: Registration[]): void {
+  install(name: string, list: Instance[]): void {
     const known = this.#names.get(name);
     if (known !== undefined) {
       known.list = list;
@@ -54,12 +54,12 @@ export class NameCache {
   }
 
   /** A pushed change: an actor registered, or changed its addresses. Returns whether the name is known. */
-  added(name: string, registration: Registration): boolean {
+  added(name: string, instance: Instance): boolean {
     const known = this.#names.get(name);
     if (known === undefined) return false;
-    const at = known.list.findIndex((one) => one.id.uuid === registration.id.uuid);
+    const at = known.list.findIndex((one) => one.id.uuid === instance.id.uuid);
     // lists are replaced, never changed: a lookup under way keeps the one that it has
-    known.list = at < 0 ? [...known.list, registration] : known.list.with(at, registration);
+    known.list = at < 0 ? [...known.list, instance] : known.list.with(at, instance);
     this.#wake(known);
     return true;
   }

@@ -1,7 +1,8 @@
 /** What `queryActor` gives. */
 import type { ActorId } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
-import { dialOrder, type Registration, registrationOf } from "./registration.ts";
+import { Instance } from "./instance.ts";
+import { registrationOf } from "./registration.ts";
 import type { Registries } from "./registries.ts";
 import { cached, type RegistryPortal } from "./ask.ts";
 
@@ -26,8 +27,8 @@ export class AddressResult implements QueryResult {
     this.registry = registry;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.registry?.[Symbol.asyncDispose]();
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve(this.registry?.[Symbol.asyncDispose]());
   }
 }
 
@@ -37,20 +38,11 @@ export function queryKnown(registries: Registries, name: string): QueryResult | 
   if (service !== undefined) {
     const entry = service.table.last(name);
     if (entry === undefined) return undefined;
-    const found = registrationOf(entry, registries.runtime.id.host);
-    return new AddressResult(bestAddress(found), found.id, registries.localPortal);
+    const found = new Instance(registrationOf(entry, registries.runtime.id.host));
+    return new AddressResult(found.best, found.id, registries.localPortal);
   }
   const known = cached(registries, name);
   if (known === undefined) return undefined;
   const last = known[known.length - 1];
-  return new AddressResult(last === undefined ? null : bestAddress(last), last?.id ?? null, null);
+  return new AddressResult(last?.best ?? null, last?.id ?? null, null);
 }
-
-/** The best address of a registration; remembered, since a cached one is asked again and again. */
-export function bestAddress(registration: Registration): Address | null {
-  let best = bestAddresses.get(registration);
-  if (best === undefined) bestAddresses.set(registration, (best = dialOrder(registration)[0] ?? null));
-  return best;
-}
-
-const bestAddresses = new WeakMap<Registration, Address | null>();

@@ -49,8 +49,11 @@ export class RegistrarService {
   readonly table: RegistryTable<Holder> = new RegistryTable<Holder>();
   readonly #runtime: Runtime;
   readonly #clients = new Map<Session, Client>();
-  /** Who wants to hear of a name's changes: peers by push, and this process by call. */
-  readonly #interested = new Map<string, Set<Session>>();
+  /**
+   * Who wants to hear of a name's changes: peers by push, and this process by call. Most names interest one peer, which
+   * then stands for the set.
+   */
+  readonly #interested = new Map<string, Session | Set<Session>>();
   readonly #watchers = new Map<string, Set<() => void>>();
   #ownEntry: Entry<Holder> | undefined;
   #requests = 0;
@@ -175,10 +178,9 @@ export class RegistrarService {
       return;
     }
     const kept = !interest || this.#takeInterest(session, name);
-    void this.#whenFilled(name, () => {
-      session.reply(id, this.table.all(name).map(encodeRegistration));
-      if (!kept) session.peer.channel.post([Kind.unwatched, name]);
-    });
+    const entries = this.table.all(name);
+    if (entries.length > 0 || this.#settling === undefined) answer(session, id, name, entries, kept);
+    else void this.#settling.then(() => answer(session, id, name, this.table.all(name), kept));
   }
 
   /** Answers at once, unless what is asked for may still be on its way back; `undefined` stands for all names. */
@@ -217,9 +219,10 @@ export class RegistrarService {
     const interests = (client.interests ??= new Set());
     if (interests.size >= this.#runtime.limits.maxCachedNames * 2 && !interests.has(name)) return false;
     interests.add(name);
-    let interested = this.#interested.get(name);
-    if (interested === undefined) this.#interested.set(name, (interested = new Set()));
-    interested.add(session);
+    const interested = this.#interested.get(name);
+    if (interested === undefined) this.#interested.set(name, session);
+    else if (interested instanceof Set) interested.add(session);
+    else if (interested !== session) this.#interested.set(name, new Set([interested, session]));
     return true;
   }
 
@@ -229,8 +232,9 @@ export class RegistrarService {
 
   #dropInterest(session: Session, name: string): void {
     const interested = this.#interested.get(name);
-    interested?.delete(session);
-    if (interested?.size === 0) this.#interested.delete(name);
+    if (interested instanceof Set) interested.delete(session);
+    if (interested === session || (interested instanceof Set && interested.size === 0))
+      this.#interested.delete(name);
   }
 
   #remove(entry: Entry<Holder>): void {
@@ -247,11 +251,14 @@ export class RegistrarService {
   /** Tells everybody who is interested in the name. */
   #push(name: string, message: Message): void {
     const interested = this.#interested.get(name);
-    if (interested !== undefined) {
-      this.#pushes += interested.size;
-      for (const session of interested) session.peer.channel.post(message);
-    }
+    if (interested instanceof Set) for (const session of interested) this.#pushTo(session, message);
+    else if (interested !== undefined) this.#pushTo(interested, message);
     this.#wake(name);
+  }
+
+  #pushTo(session: Session, message: Message): void {
+    this.#pushes++;
+    session.peer.channel.post(message);
   }
 
   #wake(name: string): void {
@@ -296,6 +303,18 @@ export class RegistrarService {
     };
     this.#settleTimer = setTimeout(this.#settled, settleMs);
   }
+}
+
+/** `kept`: changes of the name will be pushed, if that was asked for. */
+function answer(
+  session: Session,
+  id: number,
+  name: string,
+  entries: readonly Entry<Holder>[],
+  kept: boolean,
+): void {
+  session.reply(id, entries.map(encodeRegistration));
+  if (!kept) session.peer.channel.post([Kind.unwatched, name]);
 }
 
 function checkName(name: unknown): string {

@@ -16,6 +16,7 @@ const maxNesting = 4;
 const maxTokenBytes = 5;
 const maxCharacterBytes = 4;
 
+// oxlint-disable-next-line typescript/unbound-method -- called with its `this`
 const { utf8Write } = Buffer.prototype as unknown as {
   utf8Write(this: Uint8Array, text: string, offset: number, length: number): number;
 };
