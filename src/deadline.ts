@@ -59,7 +59,8 @@ export class Deadline {
 
   /** The error for running out of time in `stage`. */
   expired(stage: Stage): TimeoutError {
-    return expired(stage, this.#what, this.#name);
+    const what = this.#name === undefined ? this.#what : `${this.#what} "${this.#name}"`;
+    return new TimeoutError(stage, `${what}: deadline passed in stage "${stage}"`);
   }
 
   /** Throws when the signal is aborted or the time is up. */
@@ -89,83 +90,6 @@ export class Deadline {
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
-    }
-  }
-}
-
-function expired(stage: Stage, what: string, name: string | undefined): TimeoutError {
-  const of = name === undefined ? what : `${what} "${name}"`;
-  return new TimeoutError(stage, `${of}: deadline passed in stage "${stage}"`);
-}
-
-/** A wait, and its error for lasting too long. */
-interface Wait {
-  readonly endsAt: number;
-  expire(): void;
-}
-
-/** One bound for many waits, each of which may last so long: they share a timer. */
-export class Patience {
-  readonly #ms: number;
-  readonly #what: string;
-  /** In the order of their ends. */
-  readonly #waits = new Set<Wait>();
-  #timer: Timer | undefined;
-
-  constructor(ms: number, what: string) {
-    this.#ms = ms;
-    this.#what = what;
-  }
-
-  /**
-   * `work`, unless it takes too long. It then keeps running; its rejection is swallowed, since nobody waits for it.
-   *
-   * @throws {TimeoutError} with `stage`
-   */
-  wait<T>(work: Promise<T>, stage: Stage, name: string): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const wait: Wait = {
-        endsAt: performance.now() + this.#ms,
-        expire: () => reject(expired(stage, this.#what, name)),
-      };
-      this.#waits.add(wait);
-      this.#timer ??= this.#start(this.#ms);
-      work.then(
-        (value) => {
-          this.#waits.delete(wait);
-          resolve(value);
-        },
-        (error: unknown) => {
-          this.#waits.delete(wait);
-          reject(error);
-        },
-      );
-    });
-  }
-
-  /** No wait ends by its bound any more. */
-  stop(): void {
-    clearTimeout(this.#timer);
-    this.#waits.clear();
-  }
-
-  /** Not stopped when the last wait ends, which may be long before: that would be a timer for each again. */
-  #start(ms: number): Timer {
-    const timer = setTimeout(() => this.#expire(), ms);
-    timer.unref();
-    return timer;
-  }
-
-  #expire(): void {
-    this.#timer = undefined;
-    const now = performance.now();
-    for (const wait of this.#waits) {
-      if (wait.endsAt > now) {
-        this.#timer = this.#start(wait.endsAt - now);
-        return;
-      }
-      this.#waits.delete(wait);
-      wait.expire();
     }
   }
 }

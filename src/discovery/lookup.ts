@@ -38,19 +38,18 @@ import { checkActorName } from "../wire/actor-name.ts";
 import { Instance } from "./instance.ts";
 import { registrationOf } from "./registration.ts";
 import { registryPatienceMs } from "./bootstrap.ts";
-import { askOnce, type RegistrarLink } from "./registrar-link.ts";
+import { askOnce, type Instances, type RegistrarLink } from "./registrar-link.ts";
 import { Registries } from "./registries.ts";
 import {
   askAll,
   cached,
   connectedLinks,
-  type Instances,
   isOwnRefusal,
   registryAt,
   type RegistryPortal,
   registryPortal,
 } from "./ask.ts";
-import { AddressResult, type QueryResult } from "./query-result.ts";
+import { AddressResult, type QueryResult, resultOf } from "./query-result.ts";
 
 const log = logger("discovery");
 
@@ -85,11 +84,6 @@ function withTask(signal: AbortSignal | undefined): AbortSignal | undefined {
 
 function isAny(found: Instances): boolean {
   return found.length > 0;
-}
-
-function result(instances: Instances, registry: RegistryPortal): QueryResult {
-  const last = instances[instances.length - 1];
-  return new AddressResult(last?.best ?? null, last?.id ?? null, registry);
 }
 
 /** One lookup: a name, options, and one deadline for all of it. */
@@ -204,11 +198,11 @@ export class Lookup {
       const peer = this.#connectedPeer();
       if (peer !== undefined) return new AddressResult(rankAddresses(peer.addrs)[0] ?? null, peer.id, null);
       const instances = await this.#ask(isAny);
-      return result(instances, this.#openRegistry() ?? (await this.#anyRegistry()));
+      return resultOf(instances, this.#registryAsked ?? (await this.#anyRegistry()));
     }
     const registry = await registryAt(this.#registries, addr, this.#deadline);
     try {
-      return result(await this.#ask(isAny), registry);
+      return resultOf(await this.#ask(isAny), registry);
     } catch (error) {
       await registry[Symbol.asyncDispose]();
       throw error;
@@ -249,11 +243,9 @@ export class Lookup {
     return this.#transports === undefined || this.#transports.includes(parseAddress(addr).transport);
   }
 
-  /** The one registrar, if there is just one. */
-  #openRegistry(): RegistryPortal | undefined {
-    if (this.#registries.isRegistrar) return this.#registries.localPortal;
-    const { onlyLink } = this.#registries;
-    return onlyLink?.isOpen ? registryPortal(onlyLink.session) : undefined;
+  /** The one registrar that there is to ask, if there is just one. */
+  get #registryAsked(): Session | RegistryPortal | undefined {
+    return this.#registries.isRegistrar ? this.#registries.localPortal : this.#registries.onlyLink?.session;
   }
 
   async #anyRegistry(): Promise<RegistryPortal> {
@@ -270,15 +262,6 @@ export class Lookup {
 
   /** Asks the registrars side by side. `enough` ends it early, on one registrar's answer. */
   async #ask(enough: (found: Instances) => boolean): Promise<Instances> {
-    const { onlyLink } = this.#registries;
-    if (onlyLink !== undefined && this.#registryAddrs === undefined && this.#deadline.isEndless) {
-      // the common case, without a timer and a race of its own (row `lookup.registrar.unix`)
-      try {
-        return await onlyLink.ask(this.#name);
-      } catch (error) {
-        if (onlyLink.isOpen || error instanceof TimeoutError) throw error;
-      }
-    }
     const deadline = this.#patient();
     if (this.#registryAddrs !== undefined) {
       return await askAll(
@@ -365,12 +348,12 @@ export class Lookup {
       "wait",
       Promise.race([Promise.any(asked), changed]).catch(() => undefined),
     );
-    if (links.length > 1)
-      for (const one of asked)
-        one.then(
-          (link) => link === first || onChange(),
-          () => {},
-        );
+    for (const one of asked)
+      one.then(
+        (link) => link === first || onChange(),
+        // a silent one is asked again; of one that is gone `changed` tells
+        (error: unknown) => error instanceof TimeoutError && onChange(),
+      );
     const answered = links.filter((link) => link.cache.has(this.#name));
     return answered.flatMap((link) => this.#watchCache(link, onChange, stopWatching));
   }
