@@ -248,6 +248,41 @@ describe("waitForActor", () => {
   });
 });
 
+describe("a registrar that is silent", () => {
+  const limits = { probeTimeoutMs: 50 };
+
+  test("ends a lookup without a timeout of its own, and its late answer still makes the name known", async () => {
+    await using registrar = new RawRegistrar();
+    const late: (() => void)[] = [];
+    registrar.onLookup = (peer, [, id]) => void late.push(() => peer.send([Kind.result, id, []]));
+    await using actor = await openRootActor({ registryAddrs: [registrar.addr], limits });
+    for (const lookUp of [queryActor, findActor]) {
+      const error = await failure(lookUp("late"));
+      expect(error).toBeInstanceOf(TimeoutError);
+      expect((error as TimeoutError).stage).toBe("lookup");
+      expect(error.message).toContain('"late"');
+    }
+    expect(late).toHaveLength(2);
+    for (const answer of late) answer();
+    await until(async () => (await queryActor("late", { timeout: 50 }).catch(() => undefined)) !== undefined);
+    const { requests } = actor.stats().lookups;
+    expect((await queryActor("late")).id).toBeNull();
+    expect(actor.stats().lookups.requests).toBe(requests);
+  });
+
+  test("is asked again by a wait", async () => {
+    await using registrar = new RawRegistrar();
+    let asked = 0;
+    registrar.onLookup = () => void asked++;
+    await using _actor = await openRootActor({ registryAddrs: [registrar.addr], limits });
+    const calledOff = new AbortController();
+    const waiting = failure(waitForActor("late", { signal: calledOff.signal }));
+    await until(() => asked === 3);
+    calledOff.abort(new Error("enough"));
+    expect((await waiting).message).toBe("enough");
+  });
+});
+
 describe("queryActor", () => {
   test("says where an actor is without connecting to it, and hands out the registrar that it asked", async () => {
     await using world = new World();
