@@ -11,7 +11,8 @@ import { outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
 import type { Address } from "../transport/address.ts";
 import type { RegistrarApi } from "./registration.ts";
-import type { Instances, RegistrarLink } from "./registrar-link.ts";
+import type { Instances } from "./cache.ts";
+import type { RegistrarLink } from "./registrar-link.ts";
 import type { Registries } from "./registries.ts";
 
 export type RegistryPortal = Portal<RegistrarApi> | LocalPortal<RegistrarApi>;

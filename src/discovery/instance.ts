@@ -10,14 +10,13 @@ import {
   rankAddresses,
 } from "../transport/address.ts";
 import { hostId, isLoopback } from "../transport/host.ts";
-import type { Registration } from "./registration.ts";
 
 export class Instance {
   readonly id: ActorId;
   readonly addrs: readonly Address[];
   #best: Address | null | undefined;
 
-  constructor({ id, addrs }: Pick<Registration, "id" | "addrs">) {
+  constructor(id: ActorId, addrs: readonly Address[]) {
     this.id = id;
     this.addrs = addrs;
   }
@@ -46,27 +45,34 @@ export class Instance {
 }
 
 /**
- * An instance from a registrar's `[uuid, pid, host, addrs, revision]`.
+ * An instance from a registrar's `[uuid, pid, host, addrs, revision]`, which it takes over.
  *
  * @throws {FrameError} when it is malformed
  */
 export function decodeInstance(name: string, form: unknown): Instance {
-  const [uuid, pid, host, addrs, revision] = Array.isArray(form) ? (form as unknown[]) : [];
+  const fields = Array.isArray(form) ? (form as unknown[]) : [];
+  const uuid = fields[0];
+  const pid = fields[1];
+  const host = fields[2];
+  const addrs = fields[3];
   if (
     typeof uuid !== "string" ||
     typeof pid !== "number" ||
     typeof host !== "string" ||
-    typeof revision !== "number" ||
-    !Array.isArray(addrs)
+    !Array.isArray(addrs) ||
+    typeof fields[4] !== "number"
   ) {
     throw new FrameError(`malformed registration of "${name}" from a registrar`);
   }
-  return new Instance({ id: { name, uuid, pid, host }, addrs: decodeAddresses(addrs) });
+  return new Instance({ name, uuid, pid, host }, localized(addrs));
 }
 
-function decodeAddresses(addrs: unknown[]): Address[] {
+function localized(addrs: unknown[]): Address[] {
   const own = hostId();
-  const decoded: Address[] = [];
-  for (const addr of addrs) if (typeof addr === "string") decoded.push(localizeAddress(addr as Address, own));
-  return decoded;
+  for (let at = 0; at < addrs.length; at++) {
+    const addr = addrs[at];
+    if (typeof addr !== "string") return localized(addrs.filter((one) => typeof one === "string"));
+    addrs[at] = localizeAddress(addr as Address, own);
+  }
+  return addrs as Address[];
 }

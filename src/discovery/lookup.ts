@@ -36,9 +36,10 @@ import {
 } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { Instance } from "./instance.ts";
-import { registrationOf } from "./registration.ts";
+import { type Registration, registrationOf } from "./registration.ts";
 import { registryPatienceMs } from "./bootstrap.ts";
-import { askOnce, type Instances, type RegistrarLink } from "./registrar-link.ts";
+import type { Instances } from "./cache.ts";
+import { askOnce, type RegistrarLink } from "./registrar-link.ts";
 import { Registries } from "./registries.ts";
 import {
   askAll,
@@ -80,6 +81,10 @@ function after(ms: number, fn: () => void): () => void {
 function withTask(signal: AbortSignal | undefined): AbortSignal | undefined {
   const task = ambientTask()?.signal;
   return task === undefined || signal === undefined ? (signal ?? task) : AbortSignal.any([signal, task]);
+}
+
+function instanceOf({ id, addrs }: Registration): Instance {
+  return new Instance(id, addrs);
 }
 
 function isAny(found: Instances): boolean {
@@ -227,7 +232,7 @@ export class Lookup {
 
   #ownEntries(): Instances {
     const entries = this.#registries.service?.table.all(this.#name) ?? [];
-    return entries.map((entry) => new Instance(registrationOf(entry, this.#runtime.id.host)));
+    return entries.map((entry) => instanceOf(registrationOf(entry, this.#runtime.id.host)));
   }
 
   /** The last connected peer of that name, if the options leave it open whom to ask. */
@@ -377,7 +382,7 @@ export class Lookup {
       const found = await this.#deadline.race("wait", waited.waitForActor(this.#name));
       // it may be one that cannot be reached: all that are there now are tried
       const others = await this.#deadline.race("wait", waited.findActors(this.#name));
-      return (others.length > 0 ? others : [found]).map((one) => new Instance(one));
+      return (others.length > 0 ? others : [found]).map(instanceOf);
     } finally {
       await registry[Symbol.asyncDispose]();
     }

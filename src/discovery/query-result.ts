@@ -5,7 +5,7 @@ import { Instance } from "./instance.ts";
 import { registrationOf } from "./registration.ts";
 import { Session } from "../rpc/session.ts";
 import type { Registries } from "./registries.ts";
-import type { Instances } from "./registrar-link.ts";
+import type { Instances } from "./cache.ts";
 import { cached, type RegistryPortal, registryPortal } from "./ask.ts";
 
 /** What `queryActor` found. Dispose it to let go of the registrar's portal. */
@@ -52,8 +52,8 @@ export function queryKnown(registries: Registries, name: string): QueryResult | 
   if (service !== undefined) {
     const entry = service.table.last(name);
     if (entry === undefined) return undefined;
-    const found = new Instance(registrationOf(entry, registries.runtime.id.host));
-    return resultOf([found], registries.localPortal);
+    const { id, addrs } = registrationOf(entry, registries.runtime.id.host);
+    return resultOf([new Instance(id, addrs)], registries.localPortal);
   }
   const known = cached(registries, name);
   return known === undefined ? undefined : resultOf(known, null);

@@ -8,7 +8,7 @@ import type { Answer, Session } from "../rpc/session.ts";
 import { type Address, qualifyAddress } from "../transport/address.ts";
 import { Kind, type Message } from "../wire/messages.ts";
 import { registryPatienceMs } from "./bootstrap.ts";
-import { NameCache } from "./cache.ts";
+import { type CachedName, type Instances, NameCache } from "./cache.ts";
 import { decodeInstance, type Instance } from "./instance.ts";
 
 /** Counted over all registrars; see `LookupStats`. */
@@ -18,22 +18,32 @@ export interface LookupCounters {
   pushes: number;
 }
 
-/** What a registrar knows of a name, in the order of registration. */
-export type Instances = readonly Instance[];
+/** A list of requests is not cleaned up below twice this length. */
+const sparseFrom = 64;
+
+function isUnderway(request: LookupRequest): boolean {
+  return !request.isOver;
+}
+
+/** Hears of the end of a request before anybody else. A list that comes after that is late, and heard of too. */
+type OnOver = (request: LookupRequest, list: Instances | undefined) => void;
 
 /** A lookup that is under way, for all who wait for it. */
 class LookupRequest implements Answer {
   readonly name: string;
-  readonly answer: Promise<Instances>;
+  readonly entry: CachedName;
+  readonly promise: Promise<Instances>;
   readonly since: number = performance.now();
-  readonly #onAnswer: (request: LookupRequest, list: Instance[] | undefined) => void;
+  isOver = false;
+  readonly #onOver: OnOver;
   #resolve!: (list: Instances) => void;
   #reject!: (error: unknown) => void;
 
-  constructor(name: string, onAnswer: (request: LookupRequest, list: Instance[] | undefined) => void) {
+  constructor(name: string, entry: CachedName, onOver: OnOver) {
     this.name = name;
-    this.#onAnswer = onAnswer;
-    this.answer = new Promise((resolve, reject) => {
+    this.entry = entry;
+    this.#onOver = onOver;
+    this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
@@ -42,7 +52,7 @@ class LookupRequest implements Answer {
   resolve(answer: unknown): void {
     try {
       const list = readList(this.name, answer);
-      this.#onAnswer(this, list);
+      this.#over(list);
       this.#resolve(list);
     } catch (error) {
       this.reject(error);
@@ -51,8 +61,13 @@ class LookupRequest implements Answer {
   }
 
   reject(error: unknown): void {
-    this.#onAnswer(this, undefined);
+    this.#over(undefined);
     this.#reject(error);
+  }
+
+  #over(list: Instances | undefined): void {
+    this.#onOver(this, list);
+    this.isOver = true;
   }
 }
 
@@ -62,8 +77,9 @@ export class RegistrarLink {
   readonly addrs: Set<Address> = new Set<Address>();
   readonly cache: NameCache;
   readonly #counters: LookupCounters;
-  /** In the order of asking. */
-  readonly #underway = new Map<string, LookupRequest>();
+  /** In the order of asking, those that are over among them until they are the most. */
+  #requests: LookupRequest[] = [];
+  #underway = 0;
   readonly #patienceMs: number;
   #silenceTimer: Timer | undefined;
 
@@ -101,49 +117,58 @@ export class RegistrarLink {
    * @throws {TimeoutError} with stage "lookup" when the registrar is silent; a late answer still makes the name known
    */
   lookup(name: string): Instances | Promise<Instances> {
-    const known = this.cache.get(name);
-    if (known !== undefined) {
-      this.#counters.hits++;
-      return known;
-    }
-    return (this.#underway.get(name) ?? this.#request(name)).answer;
+    const entry = this.cache.find(name);
+    if (entry?.list === undefined) return entry?.asking ?? this.#request(name);
+    entry.used = true;
+    this.#counters.hits++;
+    return entry.list;
   }
 
-  #request(name: string): LookupRequest {
+  #request(name: string): Promise<Instances> {
     this.#counters.requests++;
-    const request = new LookupRequest(name, this.#answered);
+    const entry = this.cache.find(name) ?? this.cache.begin(name);
+    const request = new LookupRequest(name, entry, this.#onOver);
+    this.#underway++;
+    entry.asking = request.promise;
     try {
       this.session.ask([Kind.lookup, 0, name, true], request);
-      this.#underway.set(name, request);
-      this.#silenceTimer ??= this.#watchSilence(this.#patienceMs);
+      this.#noteRequest(request);
     } catch (error) {
       request.reject(error);
     }
-    return request;
+    return request.promise;
   }
 
-  /** In the very moment of the answer: a pushed change may be the next message in the same chunk. */
-  readonly #answered = (request: LookupRequest, list: Instance[] | undefined): void => {
-    const { name } = request;
-    if (this.#underway.get(name) === request) this.#underway.delete(name);
-    if (list !== undefined && this.isOpen) this.cache.install(name, list);
+  readonly #onOver: OnOver = ({ entry, isOver }, list) => {
+    if (!isOver) this.#underway--;
+    // in the very moment of the answer: a pushed change may be the next message in the same chunk
+    if (list !== undefined && this.isOpen) this.cache.answer(entry, list);
+    else entry.asking = undefined;
   };
 
   /**
-   * One timer for all requests: each with its own would cost more than the request (row `lookup.registrar.unix`). It is
-   * left alone when the last one is answered, or lookups one by one would start one each.
+   * One timer watches all requests for silence: each with its own would cost more than the request (row
+   * `lookup.registrar.unix`). It is left alone when the last one is answered, or lookups one by one would start one each.
    */
+  #noteRequest(request: LookupRequest): void {
+    const half = this.#requests.length >> 1;
+    if (half >= sparseFrom && half > this.#underway) this.#requests = this.#requests.filter(isUnderway);
+    this.#requests.push(request);
+    this.#silenceTimer ??= this.#watchSilence(this.#patienceMs);
+  }
+
   #watchSilence(ms: number): Timer {
     const timer = setTimeout(() => {
       this.#silenceTimer = undefined;
+      this.#requests = this.#requests.filter(isUnderway);
       const now = performance.now();
-      for (const [name, request] of this.#underway) {
+      for (const request of this.#requests) {
         const endsAt = request.since + this.#patienceMs;
         if (endsAt > now) {
           this.#silenceTimer = this.#watchSilence(endsAt - now);
           return;
         }
-        this.#underway.delete(name);
+        const { name } = request;
         request.reject(new TimeoutError("lookup", `lookup of "${name}": deadline passed in stage "lookup"`));
       }
     }, ms);
@@ -184,7 +209,10 @@ export async function askOnce(
   return readList(name, await session.request(Kind.lookup, name, false));
 }
 
+/** Reads the answer in place: it is as large as what is kept of it. */
 function readList(name: string, answer: unknown): Instance[] {
   if (!Array.isArray(answer)) throw new FrameError(`a registrar answered no list for "${name}"`);
-  return (answer as unknown[]).map((form) => decodeInstance(name, form));
+  const list = answer as unknown[];
+  for (let at = 0; at < list.length; at++) list[at] = decodeInstance(name, list[at]);
+  return list as Instance[];
 }

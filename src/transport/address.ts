@@ -146,7 +146,9 @@ export function qualifyAddress(addr: Address, host: string): Address {
 
 /** Without the host id where that is `host`: the short form that is shown on that host. */
 export function localizeAddress(addr: Address, host: string): Address {
-  return addr.startsWith(`unix://${host}/`) ? `unix://${addr.slice(`unix://${host}`.length)}` : addr;
+  const end = "unix://".length + host.length;
+  const isOwn = addr.startsWith("unix://") && addr.startsWith(host, "unix://".length) && addr[end] === "/";
+  return isOwn && host !== "" ? `unix://${addr.slice(end)}` : addr;
 }
 
 const undialable = 3;

@@ -186,8 +186,9 @@ describe("a registrar's pushes", () => {
 });
 
 describe("NameCache", () => {
-  const instance = (uuid: string): Instance =>
-    new Instance({ id: { name: "n", uuid, pid: 1, host: "h" }, addrs: [] });
+  const instance = (uuid: string): Instance => new Instance({ name: "n", uuid, pid: 1, host: "h" }, []);
+  const install = (cache: NameCache, name: string, list: Instance[]): void =>
+    cache.answer(cache.begin(name), list);
   const uuids = (cache: NameCache, name = "n"): string[] | undefined =>
     cache.get(name)?.map(({ id }) => id.uuid);
 
@@ -195,7 +196,7 @@ describe("NameCache", () => {
     const cache = new NameCache(10, () => {});
     expect(cache.added("n", instance("early"))).toBeFalse();
     expect(uuids(cache)).toBeUndefined();
-    cache.install("n", [instance("a"), instance("b")]);
+    install(cache, "n", [instance("a"), instance("b")]);
     cache.added("n", instance("c"));
     cache.removed("n", "b");
     cache.added("n", instance("a"));
@@ -209,7 +210,7 @@ describe("NameCache", () => {
 
   test("never changes a list that a lookup holds", () => {
     const cache = new NameCache(10, () => {});
-    cache.install("n", [instance("a")]);
+    install(cache, "n", [instance("a")]);
     const held = cache.get("n");
     cache.added("n", instance("b"));
     cache.removed("n", "a");
@@ -219,10 +220,10 @@ describe("NameCache", () => {
   test("evicts what was not used for longest, never a name that somebody waits for", () => {
     const evicted: string[] = [];
     const cache = new NameCache(3, (name) => evicted.push(name));
-    for (const name of ["a", "b", "c"]) cache.install(name, []);
+    for (const name of ["a", "b", "c"]) install(cache, name, []);
     cache.watch("a", () => {});
-    cache.install("d", []); // all were used: each loses its chance, and the oldest goes
-    cache.install("e", []); // c was not used since
+    install(cache, "d", []); // all were used: each loses its chance, and the oldest goes
+    install(cache, "e", []); // c was not used since
     expect(evicted).toEqual(["b", "c"]);
     expect(cache.size).toBe(3);
   });
@@ -230,7 +231,7 @@ describe("NameCache", () => {
   test("wakes each watcher once, at the next change or at the end", () => {
     const cache = new NameCache(3, () => {});
     const woken: string[] = [];
-    cache.install("n", []);
+    install(cache, "n", []);
     cache.watch("n", () => woken.push("first"));
     const stop = cache.watch("n", () => woken.push("stopped"));
     stop();
