@@ -14,7 +14,7 @@ export function environment({ cpus: pins, rounds, pace, quick }: BenchOptions): 
     platform: process.platform,
     arch: process.arch,
     processor: cpus()[0]?.model ?? "unknown",
-    processors: navigator.hardwareConcurrency,
+    processors: cpus().length,
     pinnedTo: pins.filter((cpu) => cpu !== undefined),
     date: new Date().toISOString(),
     rounds,

@@ -30,11 +30,14 @@ async function main(): Promise<void> {
     else for (const cpu of cpusFor(row, options)) results.push(await runRow(row, cpu, home, options));
   }
   if (options.json !== undefined) {
-    await Bun.write(
-      options.json,
-      `${JSON.stringify({ env: environment(options), rows: results }, null, 2)}\n`,
-    );
+    await Bun.write(options.json, jsonForm(environment(options), results));
   }
+}
+
+/** One line for each row, so that two runs can be compared by eye. */
+function jsonForm(env: Record<string, unknown>, results: readonly Result[]): string {
+  const rows = results.map((result) => `    ${JSON.stringify(result)}`);
+  return `{\n  "env": ${JSON.stringify(env)},\n  "rows": [\n${rows.join(",\n")}\n  ]\n}\n`;
 }
 
 /** A folder that goes with this process; on a signal, too. The processes of a round end when this one does. */
