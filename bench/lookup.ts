@@ -19,7 +19,7 @@ export function nameOf(n: number): string {
 }
 
 /** Asks for another registered name each time. */
-function freshQuery(): () => Promise<void> {
+export function freshQuery(): () => Promise<void> {
   const names = Array.from({ length: manyNames }, (_, n) => nameOf(n));
   let next = 0;
   return async () => {
