@@ -82,12 +82,15 @@ export function pingOperation(client: EchoClient): Operation {
 }
 
 /** Keeps `count` calls in flight: as many loops, each of which awaits its call before the next. */
-export function inFlight(call: () => Promise<unknown>, count: number = lanes): Operation {
+export function inFlight(
+  call: (lane: number) => Promise<unknown> | undefined,
+  count: number = lanes,
+): Operation {
   const callsInEachLane = callsInFlightSample / count;
-  const lane = async (): Promise<void> => {
-    for (let made = 0; made < callsInEachLane; made++) await call();
+  const runLane = async (_: unknown, lane: number): Promise<void> => {
+    for (let made = 0; made < callsInEachLane; made++) await call(lane);
   };
-  return { calls: callsInFlightSample, run: () => Promise.all(Array.from({ length: count }, lane)) };
+  return { calls: callsInFlightSample, run: () => Promise.all(Array.from({ length: count }, runLane)) };
 }
 
 function echoRow(transport: Transport): RaceRow {
