@@ -67,3 +67,16 @@ function besideRow({ name, transport, program, programName, baseline, open }: St
 }
 
 export const besideRows: readonly RaceRow[] = kinds.map(besideRow);
+
+/** Of the servers that are here, what each says its version is. */
+export function storeVersions(): Record<string, string> {
+  const here = kinds.flatMap(({ program, programName }) =>
+    program === undefined ? [] : [{ program, programName }],
+  );
+  return Object.fromEntries(
+    here.map(({ program, programName }) => {
+      const said = Bun.spawnSync([program, "--version"]).stdout.toString();
+      return [programName, /\d+(\.\d+)+/.exec(said)?.[0] ?? "unknown"];
+    }),
+  );
+}

@@ -31,12 +31,14 @@ export function fillDocument(document: string, results: Results): string {
 }
 
 function describeMachine(env: Environment): string {
-  const { furrow, bun, platform, arch, processor, processors, date, rounds, pace, quick } = env;
-  const caution = quick ? " A quick run: it shows that everything runs, and no more." : "";
-  return (
-    `furrow ${furrow} with Bun ${bun} on ${platform} ${arch}, ${processors} × ${processor}, ${date.slice(0, 10)}: ` +
-    `rounds: ${rounds}, each of ${pace.blocks} blocks of ${pace.blockMs} ms for each side.${caution}`
-  );
+  const { furrow, bun, platform, arch, kernel, processor, processors, stores, date, rounds, pace, quick } =
+    env;
+  const versions = Object.entries(stores).map(([name, version]) => `, ${name} ${version}`);
+  return [
+    `furrow ${furrow} with Bun ${bun} on ${platform} ${kernel} ${arch}, ${processors} × ${processor}${versions.join("")}; ${date.slice(0, 10)}.`,
+    `Rounds: ${rounds}, each of ${pace.blocks} blocks of ${pace.blockMs} ms for each side.`,
+    ...(quick ? ["A quick run: it shows that everything runs, and no more."] : []),
+  ].join("\n");
 }
 
 /** A row stands once, whether it was run pinned, unpinned or both. */

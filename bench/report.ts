@@ -1,8 +1,9 @@
 /** Results as a table for people, and what the machine was. */
-import { cpus } from "node:os";
+import { cpus, release } from "node:os";
 
 import { version } from "../package.json" with { type: "json" };
 import { largestTable, smallestTable } from "./goals.ts";
+import { storeVersions } from "./beside.ts";
 import { growthOf } from "./growth.ts";
 import type { Pace } from "./harness.ts";
 import type { BenchOptions } from "./options.ts";
@@ -16,9 +17,12 @@ export interface Environment {
   readonly bun: string;
   readonly bunRevision: string;
   readonly platform: string;
+  readonly kernel: string;
   readonly arch: string;
   readonly processor: string;
   readonly processors: number;
+  /** The versions of the stores that are on the machine, by their servers' names. */
+  readonly stores: Readonly<Record<string, string>>;
   /** The numbers of the processors that rows were tied to. */
   readonly pinnedTo: readonly number[];
   readonly date: string;
@@ -33,9 +37,11 @@ export function environment({ cpus: pins, rounds, pace, quick }: BenchOptions): 
     bun: Bun.version,
     bunRevision: Bun.revision,
     platform: process.platform,
+    kernel: /^\d+\.\d+/.exec(release())?.[0] ?? "unknown",
     arch: process.arch,
     processor: cpus()[0]?.model ?? "unknown",
     processors: cpus().length,
+    stores: storeVersions(),
     pinnedTo: pins.filter((cpu) => cpu !== undefined),
     date: new Date().toISOString(),
     rounds,

@@ -9,6 +9,13 @@ import type { Result } from "../bench/result.ts";
 import type { Results } from "../bench/results-file.ts";
 
 const bench = join(import.meta.dir, "..", "bench", "run.ts");
+const quick = ["--quick", "--pin", "none"];
+/** The stores of the rows named `beside`, and the programs of their servers. */
+const stores = [
+  ["redis", "redis-server"],
+  ["nats", "nats-server"],
+  ["etcd", "etcd"],
+] as const;
 
 interface Run {
   readonly exitCode: number;
@@ -17,9 +24,13 @@ interface Run {
 }
 
 /** Runs the bench with a temporary directory of its own, so that what it leaves there can be seen. */
-async function runBench(folder: string, ...args: string[]): Promise<Run> {
+async function runBench(
+  folder: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Run> {
   const child = Bun.spawn([process.execPath, bench, ...args], {
-    env: { ...process.env, TMPDIR: folder },
+    env: { ...process.env, TMPDIR: folder, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const [exitCode, stdout, stderr] = await Promise.all([
@@ -52,16 +63,7 @@ describe("bench", () => {
   test("writes the rows that it was asked for as JSON, and leaves nothing else behind", async () => {
     await inFolder(async (folder) => {
       const json = join(folder, "results.json");
-      const run = await runBench(
-        folder,
-        "--quick",
-        "--only",
-        "echo.unix,rpc.unix",
-        "--pin",
-        "none",
-        "--json",
-        json,
-      );
+      const run = await runBench(folder, [...quick, "--only", "echo.unix,rpc.unix", "--json", json]);
       expect(run).toMatchObject({ exitCode: 0, stderr: "" });
       expect(run.stdout).toContain("rpc.unix");
       expect(await Bun.file(json).json()).toMatchObject({
@@ -75,9 +77,35 @@ describe("bench", () => {
     });
   });
 
+  test("runs the rows beside those stores that are here, and ends their servers", async () => {
+    await inFolder(async (folder) => {
+      const json = join(folder, "results.json");
+      const ids = stores.map(([name]) => `beside.${name}`).join(",");
+      const run = await runBench(folder, [...quick, "--only", ids, "--json", json]);
+      expect(run).toMatchObject({ exitCode: 0, stderr: "" });
+      const { rows } = (await Bun.file(json).json()) as Results;
+      const here = stores.filter(([, program]) => Bun.which(program) !== null);
+      expect(rows.map(({ id }) => id)).toEqual(here.map(([name]) => `beside.${name}`));
+      // what a server leaves would be in here, and the server itself among the processes of this file
+      expect(readdirSync(folder)).toEqual(["results.json"]);
+    });
+  }, 60_000);
+
+  test("skips a row beside a store that is not here, with a word", async () => {
+    await inFolder(async (folder) => {
+      const ids = stores.map(([name]) => `beside.${name}`).join(",");
+      const { exitCode, stdout } = await runBench(folder, ["--only", ids], { PATH: folder });
+      expect(exitCode).toBe(0);
+      const [, ...lines] = stdout.trimEnd().split("\n");
+      expect(lines).toEqual(
+        stores.map(([name, program]) => `beside.${name}: skipped, no ${program} on this machine`),
+      );
+    });
+  });
+
   test("refuses a row that it does not have, and lists those that it has", async () => {
     await inFolder(async (folder) => {
-      const { exitCode, stdout, stderr } = await runBench(folder, "--only", "echo.unix,echo.pigeon");
+      const { exitCode, stdout, stderr } = await runBench(folder, ["--only", "echo.unix,echo.pigeon"]);
       expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
       expect(stderr).toStartWith(
         "bench: no row of the bench is called echo.pigeon; there are echo.unix, echo.tcp,",
@@ -124,7 +152,13 @@ function resultsOf(...rows: Result[]): Results {
     processors: 2,
     pinnedTo: [1],
   };
-  const versions = { furrow: "1.2.3", bun: "1.4.5", bunRevision: "a" };
+  const versions = {
+    furrow: "1.2.3",
+    bun: "1.4.5",
+    bunRevision: "a",
+    kernel: "6.1",
+    stores: { etcd: "3.4" },
+  };
   return {
     env: { ...versions, ...machine, date: "2026-01-02T03:04:05.000Z", rounds: 3, pace, quick: false },
     rows,
@@ -160,7 +194,7 @@ describe("bench:docs", () => {
     expect(partOf(filled, "unpinned")).toHaveLength(3);
     expect(partOf(filled, "rows")[3]).toBe("| `register.64` | what register.64 does | 1 | a baseline |");
     expect(partOf(filled, "growth").at(-1)).toBe("| on one processor | × 1.25 | × 3.00 |");
-    expect(partOf(filled, "machine")[0]).toContain("2 × Some Processor, 2026-01-02: rounds: 3");
+    expect(partOf(filled, "machine")[0]).toEndWith("2 × Some Processor, etcd 3.4; 2026-01-02.");
   });
 
   test("replaces what an earlier run left there, and nothing else", () => {

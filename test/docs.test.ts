@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
+import { manyNames } from "../bench/lookup.ts";
 import { rows as benchRows } from "../bench/rows.ts";
 import * as furrow from "../src/index.ts";
 import { defaultLimits } from "../src/limits.ts";
@@ -280,6 +281,10 @@ describe("docs/performance.md", () => {
     const part = (name: string): string =>
       document.split(`<!-- ${name} -->`)[1]!.split(`<!-- /${name} -->`)[0]!;
     for (const name of ["rows", "pinned"]) expect(rows(part(name), /^`/).map(([id]) => id)).toEqual(ids);
+  });
+
+  test("says how many names a round of lookups has", () => {
+    expect(read("docs/performance.md")).toContain(`out of ${manyNames.toLocaleString("en")}:`);
   });
 
   test("names commands that exist", () => {
