@@ -6,6 +6,7 @@ import { describe, expect, test } from "bun:test";
 import { join, relative } from "node:path";
 
 import { currentRuntime } from "../src/actor/current.ts";
+import { Registries } from "../src/discovery/registries.ts";
 import { findActor, openNursery, openRootActor, type Portal, queryActor } from "../src/index.ts";
 import { kinds, openScene } from "./support/scene.ts";
 import { World } from "./support/world.ts";
@@ -124,6 +125,17 @@ describe("a lookup", () => {
       for (let made = 0; made < 100; made++) await queryActor(name);
       expect(kinds(await scene.passed())).toEqual(silence);
     }
+  });
+
+  test("costs one request for all who ask for a name at once, and one write for all names of a turn", async () => {
+    await using scene = await openScene();
+    const { link } = Registries.of(currentRuntime()).onlyLink!.session.peer.channel;
+    await Promise.all(Array.from({ length: 64 }, () => queryActor("target")));
+    expect(kinds(await scene.passed())).toEqual({ there: ["lookup"], back: ["result"] });
+    const { writes } = link;
+    await Promise.all(Array.from({ length: 64 }, (_, n) => queryActor(`nobody${n}`)));
+    expect(link.writes - writes).toBeLessThanOrEqual(budgets.writesPerTurn);
+    expect((await scene.passed()).there.messages).toHaveLength(64);
   });
 
   test("costs a few bytes beside the name and the addresses", async () => {
