@@ -90,9 +90,11 @@ function queryShortly(name: string, options: WaitOptions): Promise<QueryResult> 
   if (known !== undefined) return Promise.resolve(known);
   const link = registries.onlyLink;
   if (link === undefined || runtime.peers.byName(name) !== undefined) return undefined;
-  if (signal !== undefined || timeout !== undefined || ambientTask() !== undefined) return undefined;
+  if (signal !== undefined || timeout !== undefined) return undefined;
+  const task = ambientTask();
+  if (task?.aborted) throw task.reason;
   checkActorName(name);
-  return Promise.resolve(link.lookup(name)).then(
+  const answer = Promise.resolve(link.lookup(name)).then(
     (found) => resultOf(found, link.session),
     (error: unknown) => {
       if (link.isOpen || error instanceof TimeoutError) throw error;
@@ -100,6 +102,7 @@ function queryShortly(name: string, options: WaitOptions): Promise<QueryResult> 
       return new Lookup(name, options).query();
     },
   );
+  return task === undefined ? answer : task.follow(answer);
 }
 
 /**

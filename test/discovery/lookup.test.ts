@@ -17,6 +17,7 @@ import {
   TimeoutError,
   waitForActor,
 } from "../../src/index.ts";
+import { Task } from "../../src/rpc/task.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { freePort, until, World } from "../support/world.ts";
@@ -268,6 +269,21 @@ describe("a registrar that is silent", () => {
     const { requests } = actor.stats().lookups;
     expect((await queryActor("late")).id).toBeNull();
     expect(actor.stats().lookups.requests).toBe(requests);
+  });
+
+  test("does not hold the task that asks it", async () => {
+    await using registrar = new RawRegistrar();
+    registrar.onLookup = () => {};
+    await using _actor = await openRootActor({ registryAddrs: [registrar.addr] });
+    for (const lookUp of [queryActor, findActor, waitForActor]) {
+      const task = new Task(undefined);
+      const looked = failure(task.run(() => lookUp("late")));
+      await Bun.sleep(10);
+      const reason = new Error("the caller is gone");
+      task.abort(reason);
+      expect(await looked).toBe(reason);
+      expect(await failure(task.run(() => lookUp("late")))).toBe(reason);
+    }
   });
 
   test("is asked again by a wait", async () => {
