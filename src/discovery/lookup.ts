@@ -284,8 +284,9 @@ export class Lookup {
       }
       try {
         const only = links.length === 1 ? links[0] : undefined;
+        // a link has the patience of its own
         if (only !== undefined)
-          return await deadline.race("lookup", Promise.resolve(only.lookup(this.#name)));
+          return await this.#deadline.race("lookup", Promise.resolve(only.lookup(this.#name)));
         return await askAll(
           links.map((link) => Promise.resolve(link.lookup(this.#name))),
           deadline,

@@ -98,16 +98,13 @@ export class RegistrarLink {
   }
 
   /** Registers this actor with all its addresses, in one message; resolves when the registrar has acknowledged. */
-  async register(runtime: Runtime): Promise<void> {
-    const { id, addrs } = runtime;
-    await this.session.request(
-      Kind.register,
-      addrs.map((addr) => qualifyAddress(addr, id.host)),
-    );
+  register({ id, addrs }: Runtime): Promise<unknown> {
+    const qualified = addrs.map((addr) => qualifyAddress(addr, id.host));
+    return this.session.request(Kind.register, qualified);
   }
 
-  async unregister(): Promise<void> {
-    await this.session.request(Kind.unregister);
+  unregister(): Promise<unknown> {
+    return this.session.request(Kind.unregister);
   }
 
   /**

@@ -241,18 +241,21 @@ export class RegistrarService {
     const revision = this.table.unregister(entry);
     if (revision === 0) return;
     log.info?.(`unregistered ${describeActor(entry.id)}`);
-    this.#push(entry.name, [Kind.removed, entry.name, entry.uuid, revision]);
+    this.#push(entry.name, () => [Kind.removed, entry.name, entry.uuid, revision]);
   }
 
   #announce(entry: Entry<Holder>): void {
-    this.#push(entry.name, [Kind.added, entry.name, encodeRegistration(entry)]);
+    this.#push(entry.name, () => [Kind.added, entry.name, encodeRegistration(entry)]);
   }
 
-  /** Tells everybody who is interested in the name. */
-  #push(name: string, message: Message): void {
+  /** Tells everybody who is interested in the name; mostly nobody is. */
+  #push(name: string, change: () => Message): void {
     const interested = this.#interested.get(name);
-    if (interested instanceof Set) for (const session of interested) this.#pushTo(session, message);
-    else if (interested !== undefined) this.#pushTo(interested, message);
+    if (interested !== undefined) {
+      const message = change();
+      if (interested instanceof Set) for (const session of interested) this.#pushTo(session, message);
+      else this.#pushTo(interested, message);
+    }
     this.#wake(name);
   }
 

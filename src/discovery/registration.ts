@@ -51,5 +51,5 @@ export function readRegisteredAddresses(addrs: unknown, host: string): Address[]
   if (Array.isArray(addrs) && addrs.length > maxAddresses) {
     throw new FrameError(`an actor may register ${maxAddresses} addresses, not ${addrs.length}`);
   }
-  return checkAddresses(checkAddresses(addrs).map((addr) => qualifyAddress(addr, host)));
+  return checkAddresses(addrs).map((addr) => qualifyAddress(addr, host));
 }
