@@ -6,7 +6,10 @@ import type { RaceRow, RawTarget, Scene } from "./row.ts";
 export const pingBytes = 32;
 /** How many calls the rows named `.64` keep in flight. */
 export const lanes = 64;
-const callsInEachLane = 16;
+/** Calls in each sample of what is kept in flight. */
+const callsInFlightSample = 1_024;
+/** As many pings may be in flight on one raw connection. */
+const maxPings = 128;
 
 /** Sends back what it gets. The baseline's server, in the process that also serves the subject. */
 export function serveEcho(where: { readonly unix: string } | { readonly hostname: string }): RawTarget & {
@@ -30,7 +33,7 @@ export class EchoClient implements AsyncDisposable {
   readonly #closed = Promise.withResolvers<void>();
   #socket: Bun.Socket | undefined;
   /** Who waits, in the order of asking; a ring, since shifting an array costs more than the rest. */
-  readonly #waiting: (() => void)[] = Array.from({ length: lanes }, () => () => {});
+  readonly #waiting: (() => void)[] = Array.from({ length: maxPings }, () => () => {});
   #sent = 0;
   #answered = 0;
   /** Bytes of a ping that came in parts. */
@@ -47,10 +50,10 @@ export class EchoClient implements AsyncDisposable {
     return client;
   }
 
-  /** At most `lanes` at once. */
+  /** At most `maxPings` at once. */
   ping(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#waiting[this.#sent++ % lanes] = resolve;
+    this.#waiting[this.#sent++ % maxPings] = resolve;
     this.#socket?.write(this.#message);
     return promise;
   }
@@ -62,7 +65,7 @@ export class EchoClient implements AsyncDisposable {
 
   #onData(length: number): void {
     let bytes = this.#rest + length;
-    for (; bytes >= pingBytes; bytes -= pingBytes) this.#waiting[this.#answered++ % lanes]?.();
+    for (; bytes >= pingBytes; bytes -= pingBytes) this.#waiting[this.#answered++ % maxPings]?.();
     this.#rest = bytes;
   }
 }
@@ -78,12 +81,16 @@ export function pingOperation(client: EchoClient): Operation {
   return { run: () => client.ping() };
 }
 
-/** Keeps 64 calls in flight: as many loops, each of which awaits its call before the next. */
-export function inFlight(call: () => Promise<unknown>): Operation {
-  const lane = async (): Promise<void> => {
-    for (let made = 0; made < callsInEachLane; made++) await call();
+/** Keeps `count` calls in flight: as many loops, each of which awaits its call before the next. */
+export function inFlight(
+  call: (lane: number) => Promise<unknown> | undefined,
+  count: number = lanes,
+): Operation {
+  const callsInEachLane = callsInFlightSample / count;
+  const runLane = async (_: unknown, lane: number): Promise<void> => {
+    for (let made = 0; made < callsInEachLane; made++) await call(lane);
   };
-  return { calls: lanes * callsInEachLane, run: () => Promise.all(Array.from({ length: lanes }, lane)) };
+  return { calls: callsInFlightSample, run: () => Promise.all(Array.from({ length: count }, runLane)) };
 }
 
 function echoRow(transport: Transport): RaceRow {

@@ -36,8 +36,15 @@ export interface Summary {
   readonly p50Ns: number;
   readonly p99Ns: number;
   readonly meanNs: number;
+  /** The values below which the shares of `quantileShares` lie, in its order. */
+  readonly quantilesNs: readonly number[];
   readonly samples: number;
 }
+
+/** Which quantiles are kept of each operation's samples. */
+export const quantileShares: readonly number[] = [
+  0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999,
+];
 
 /** Summaries by side: "subject", "baseline" and the ids of the others. */
 export type Sides = Readonly<Record<string, Summary>>;
@@ -85,6 +92,7 @@ function summarize(samples: readonly number[]): Summary {
     p50Ns: quantile(sorted, 0.5),
     p99Ns: quantile(sorted, 0.99),
     meanNs: sorted.reduce((sum, one) => sum + one, 0) / sorted.length,
+    quantilesNs: quantileShares.map((share) => quantile(sorted, share)),
     samples: sorted.length,
   };
 }

@@ -1,20 +1,47 @@
 /** Results as a table for people, and what the machine was. */
-import { cpus } from "node:os";
+import { cpus, release } from "node:os";
 
 import { version } from "../package.json" with { type: "json" };
+import { largestTable, smallestTable } from "./goals.ts";
+import { storeVersions } from "./beside.ts";
+import { growthOf } from "./growth.ts";
+import type { Pace } from "./harness.ts";
 import type { BenchOptions } from "./options.ts";
 import type { Result } from "./result.ts";
+import type { Results } from "./results-file.ts";
+import { showBytes, showCount, showNs, showRatio, showSpread } from "./show.ts";
 
-/** The head of the JSON form. */
-export function environment({ cpus: pins, rounds, pace, quick }: BenchOptions): Record<string, unknown> {
+/** The head of the JSON form: what the machine was, and how it was timed. */
+export interface Environment {
+  readonly furrow: string;
+  readonly bun: string;
+  readonly bunRevision: string;
+  readonly platform: string;
+  readonly kernel: string;
+  readonly arch: string;
+  readonly processor: string;
+  readonly processors: number;
+  /** The versions of the stores that are on the machine, by their servers' names. */
+  readonly stores: Readonly<Record<string, string>>;
+  /** The numbers of the processors that rows were tied to. */
+  readonly pinnedTo: readonly number[];
+  readonly date: string;
+  readonly rounds: number;
+  readonly pace: Pace;
+  readonly quick: boolean;
+}
+
+export function environment({ cpus: pins, rounds, pace, quick }: BenchOptions): Environment {
   return {
     furrow: version,
     bun: Bun.version,
     bunRevision: Bun.revision,
     platform: process.platform,
+    kernel: /^\d+\.\d+/.exec(release())?.[0] ?? "unknown",
     arch: process.arch,
     processor: cpus()[0]?.model ?? "unknown",
-    processors: navigator.hardwareConcurrency,
+    processors: cpus().length,
+    stores: storeVersions(),
     pinnedTo: pins.filter((cpu) => cpu !== undefined),
     date: new Date().toISOString(),
     rounds,
@@ -61,31 +88,18 @@ export function tableRow(result: Result): string {
   return lines.join("\n");
 }
 
+/** What no row says by itself: how the table's rows compare with each other. */
+export function tableFoot(results: Results): string[] {
+  return growthOf(results).map(({ pinned, table, map }) => {
+    const where = pinned ? "pinned" : "not pinned";
+    return `${largestTable} takes ${showRatio(table)} × ${smallestTable} (${where}); a plain Map ${showRatio(map)} ×`;
+  });
+}
+
 function tableLine(cells: readonly string[]): string {
   const padded = cells.map((cell, at) => {
     const width = widths[at] ?? 0;
     return leftAligned.has(at) ? cell.padEnd(width) : cell.padStart(width);
   });
   return padded.join("  ").trimEnd();
-}
-
-function showNs(ns: number): string {
-  if (ns < 1e3) return `${ns.toFixed(ns < 100 ? 1 : 0)} ns`;
-  return ns < 1e6 ? `${(ns / 1e3).toFixed(2)} µs` : `${(ns / 1e6).toFixed(2)} ms`;
-}
-
-function showBytes(bytes: number): string {
-  return bytes < 1e4 ? `${bytes.toFixed(0)} B` : `${(bytes / 1_048_576).toFixed(1)} MiB`;
-}
-
-function showCount(count: number): string {
-  return Math.round(count).toLocaleString("en");
-}
-
-function showRatio(ratio: number): string {
-  return ratio < 0.1 ? ratio.toPrecision(2) : ratio.toFixed(2);
-}
-
-function showSpread([least, greatest]: readonly [number, number]): string {
-  return `${showRatio(least)} to ${showRatio(greatest)}`;
 }

@@ -1,5 +1,5 @@
 /** A row's rounds as one result: medians over the rounds, and the ratio with its spread. */
-import { median, type Sides, type Summary } from "./harness.ts";
+import { median, quantileShares, type Sides, type Summary } from "./harness.ts";
 import type { RaceFinding, WeighFinding } from "./round.ts";
 import type { RaceRow, Row, WeighRow } from "./row.ts";
 
@@ -7,6 +7,13 @@ import type { RaceRow, Row, WeighRow } from "./row.ts";
 export interface Ratio {
   readonly ratio: number;
   readonly spread: readonly [least: number, greatest: number];
+}
+
+/** Of the samples, those shares took no longer than these times: each the median over the rounds. */
+export interface Quantiles {
+  readonly shares: readonly number[];
+  readonly subjectNs: readonly number[];
+  readonly baselineNs: readonly number[];
 }
 
 /** One row of the JSON form. Times are nanoseconds for each call. */
@@ -28,6 +35,8 @@ export interface Result extends Ratio {
   readonly baselineOpsPerSec: number;
   /** What `ratio` divides. Time and bytes: lower is better; throughput: higher is. */
   readonly ratioOf: "time" | "throughput" | "bytes";
+  /** How the samples lie; absent where there is only one to a round. */
+  readonly quantiles?: Quantiles;
   /** Ratios to others than the baseline. */
   readonly against: Readonly<Record<string, Ratio>>;
   readonly bytes?: number;
@@ -53,12 +62,23 @@ export function raceResult(row: RaceRow, pinned: boolean, found: readonly RaceFi
     ...timesOf(sidesOf("subject"), sidesOf("baseline")),
     ratioOf,
     ...compare("baseline"),
+    quantiles: {
+      shares: quantileShares,
+      subjectNs: quantilesOver(sidesOf("subject")),
+      baselineNs: quantilesOver(sidesOf("baseline")),
+    },
     against: Object.fromEntries(others.map((side) => [side, compare(side)])),
   };
 }
 
+function quantilesOver(rounds: readonly Summary[]): number[] {
+  return quantileShares.map((_, at) =>
+    median(rounds.map(({ quantilesNs }) => quantilesNs[at] ?? Number.NaN)),
+  );
+}
+
 export function weighResult(row: WeighRow, pinned: boolean, found: readonly WeighFinding[]): Result {
-  const once = (ns: number): Summary => ({ p50Ns: ns, p99Ns: ns, meanNs: ns, samples: 1 });
+  const once = (ns: number): Summary => ({ p50Ns: ns, p99Ns: ns, meanNs: ns, quantilesNs: [], samples: 1 });
   return {
     ...factsOf(row, pinned, found.length),
     batch: 1,

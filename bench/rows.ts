@@ -1,4 +1,5 @@
 /** All rows, in the order of the table. */
+import { besideRows } from "./beside.ts";
 import { codecRows } from "./codec.ts";
 import { echoRows } from "./echo.ts";
 import { findRows } from "./find.ts";
@@ -16,6 +17,7 @@ export const rows: readonly Row[] = [
   ...rpcRows,
   ...streamRows,
   ...lookupRows,
+  ...besideRows,
   ...findRows,
   ...registerRows,
   ...tableRows,

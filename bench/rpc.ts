@@ -28,18 +28,27 @@ function rpcRow(transport: Transport): RaceRow {
   };
 }
 
-const rpcInFlight: RaceRow = {
-  kind: "race",
-  id: "rpc.unix.64",
-  transport: "unix",
-  what: `the same call with ${lanes} in flight`,
-  baseline: `echo.unix with ${lanes} in flight, a promise and a write for each`,
-  ratioOf: "throughput",
-  server: {},
-  open: (scene) =>
-    contestWithEcho(scene, async (stack) => inFlight(await openCall(stack)), {
-      raw: (echo) => inFlight(() => echo.ping()),
-    }),
-};
+function inFlightRow(count: number): RaceRow {
+  return {
+    kind: "race",
+    id: `rpc.unix.${count}`,
+    transport: "unix",
+    what: `the same call with ${count} in flight`,
+    baseline: `echo.unix with ${count} in flight, a promise and a write for each`,
+    ratioOf: "throughput",
+    server: {},
+    open: (scene) =>
+      contestWithEcho(scene, async (stack) => inFlight(await openCall(stack), count), {
+        raw: (echo) => inFlight(() => echo.ping(), count),
+      }),
+  };
+}
 
-export const rpcRows: readonly RaceRow[] = [rpcRow("unix"), rpcRow("tcp"), rpcInFlight];
+/** How many calls are kept in flight, one row for each: how the throughput grows with them. */
+const flights = [1, 2, 4, 8, 16, 32, lanes, 128] as const;
+
+export const rpcRows: readonly RaceRow[] = [
+  rpcRow("unix"),
+  rpcRow("tcp"),
+  ...flights.map((count) => inFlightRow(count)),
+];

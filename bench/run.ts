@@ -10,8 +10,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { type BenchOptions, readOptions, usage } from "./options.ts";
-import { environment, tableHead, tableRow } from "./report.ts";
+import { environment, tableFoot, tableHead, tableRow } from "./report.ts";
 import { raceResult, type Result, weighResult } from "./result.ts";
+import { jsonForm } from "./results-file.ts";
 import { raceOnce, type RoundOptions, weighOnce } from "./round.ts";
 import type { Row } from "./row.ts";
 
@@ -29,12 +30,9 @@ async function main(): Promise<void> {
     if (skipped !== undefined) console.log(`${row.id}: skipped, ${skipped}`);
     else for (const cpu of cpusFor(row, options)) results.push(await runRow(row, cpu, home, options));
   }
-  if (options.json !== undefined) {
-    await Bun.write(
-      options.json,
-      `${JSON.stringify({ env: environment(options), rows: results }, null, 2)}\n`,
-    );
-  }
+  const run = { env: environment(options), rows: results };
+  for (const line of tableFoot(run)) console.log(line);
+  if (options.json !== undefined) await Bun.write(options.json, jsonForm(run));
 }
 
 /** A folder that goes with this process; on a signal, too. The processes of a round end when this one does. */

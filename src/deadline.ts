@@ -31,14 +31,25 @@ export class Deadline {
   readonly signal: AbortSignal | undefined;
   readonly #endsAt: number;
   readonly #what: string;
+  readonly #name: string | undefined;
 
-  /** @throws {RangeError} when `timeout` is not a number of milliseconds from 0 */
-  constructor(bounds: Bounds, what: string) {
+  /**
+   * Errors call the operation `what`, and `name` in quotes where there is one.
+   *
+   * @throws {RangeError} when `timeout` is not a number of milliseconds from 0
+   */
+  constructor(bounds: Bounds, what: string, name?: string) {
     const { signal, timeout } = bounds;
     checkTimeout(timeout);
     this.signal = signal;
     this.#endsAt = timeout === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeout;
     this.#what = what;
+    this.#name = name;
+  }
+
+  /** Whether nothing ends it: no signal, and no timeout. */
+  get isEndless(): boolean {
+    return this.signal === undefined && this.#endsAt === Number.POSITIVE_INFINITY;
   }
 
   /** Milliseconds left; never negative, Infinity without a timeout. */
@@ -48,7 +59,8 @@ export class Deadline {
 
   /** The error for running out of time in `stage`. */
   expired(stage: Stage): TimeoutError {
-    return new TimeoutError(stage, `${this.#what}: deadline passed in stage "${stage}"`);
+    const what = this.#name === undefined ? this.#what : `${this.#what} "${this.#name}"`;
+    return new TimeoutError(stage, `${what}: deadline passed in stage "${stage}"`);
   }
 
   /** Throws when the signal is aborted or the time is up. */
@@ -63,22 +75,30 @@ export class Deadline {
    *
    * @throws {TimeoutError} with `stage` when the time runs out
    */
-  async race<T>(stage: Stage | (() => Stage), work: Promise<T>): Promise<T> {
+  race<T>(stage: Stage | (() => Stage), work: Promise<T>): Promise<T> {
+    if (this.isEndless) return work;
     const { signal } = this;
-    if (signal === undefined && this.#endsAt === Number.POSITIVE_INFINITY) return work;
-    work.catch(() => {});
     const now = typeof stage === "function" ? stage : () => stage;
-    this.check(now());
-    const { promise, reject } = Promise.withResolvers<never>();
-    const timer = startTimer(this.remainingMs, () => reject(this.expired(now())));
-    const onAbort = (): void => reject(signal?.reason);
-    signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      return await Promise.race([work, promise]);
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
-    }
+    // by hand: Promise.race inside an async function costs three times as much, and a dial has two of these
+    return new Promise((resolve, reject) => {
+      const timer = startTimer(this.remainingMs, () => settle(reject, this.expired(now())));
+      const onAbort = (): void => settle(reject, signal?.reason);
+      const settle = <R>(end: (result: R) => void, result: R): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", onAbort);
+        end(result);
+      };
+      work.then(
+        (value) => settle(resolve, value),
+        (error: unknown) => settle(reject, error),
+      );
+      signal?.addEventListener("abort", onAbort, { once: true });
+      try {
+        this.check(now());
+      } catch (error) {
+        settle(reject, error);
+      }
+    });
   }
 }
 

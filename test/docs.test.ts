@@ -3,6 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
+import { manyNames } from "../bench/lookup.ts";
+import { rows as benchRows } from "../bench/rows.ts";
 import * as furrow from "../src/index.ts";
 import { defaultLimits } from "../src/limits.ts";
 import { Batch } from "../src/wire/codec.ts";
@@ -14,8 +16,13 @@ import { until, World } from "./support/world.ts";
 const root = join(import.meta.dir, "..");
 const read = (path: string): string => readFileSync(join(root, path), "utf8");
 
+interface Block {
+  readonly language: string;
+  readonly text: string;
+}
+
 /** The fenced blocks of a document, in order. */
-function blocks(document: string): { readonly language: string; readonly text: string }[] {
+function blocks(document: string): Block[] {
   return Array.from(document.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm), ([, language = "", text = ""]) => ({
     language,
     text,
@@ -264,6 +271,30 @@ describe("docs/testing.md", () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+});
+
+describe("docs/performance.md", () => {
+  test("says what each row of the bench does, and what it found", () => {
+    const ids = benchRows.map(({ id }) => `\`${id}\``);
+    const document = read("docs/performance.md");
+    const part = (name: string): string =>
+      document.split(`<!-- ${name} -->`)[1]!.split(`<!-- /${name} -->`)[0]!;
+    for (const name of ["rows", "pinned"]) expect(rows(part(name), /^`/).map(([id]) => id)).toEqual(ids);
+  });
+
+  test("says how many names a round of lookups has", () => {
+    expect(read("docs/performance.md")).toContain(`out of ${manyNames.toLocaleString("en")}:`);
+  });
+
+  test("names commands that exist", () => {
+    const [{ text }] = blocks(read("docs/performance.md")).filter(({ language }) => language === "sh") as [
+      Block,
+    ];
+    const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
+    const named = Array.from(text.matchAll(/^bun run (\S+)/gm), ([, name = ""]) => name);
+    expect(named.filter((name) => !Object.hasOwn(scripts, name))).toEqual([]);
+    expect(named.length).toBeGreaterThan(5);
   });
 });
 

@@ -12,6 +12,7 @@ import { Batch } from "../wire/codec.ts";
 import { decode } from "../wire/decode.ts";
 import { FrameDecoder, type FrameSink } from "../wire/frame.ts";
 import { checkMessage, Kind, type Message } from "../wire/messages.ts";
+import { beginChunk, endChunk, flushLater, type Sender } from "./turn.ts";
 
 const log = logger("channel");
 
@@ -35,9 +36,11 @@ export interface ChannelHandler {
   onMessage(message: Message, bytes: number): void;
   /** Called exactly once, after the last message. */
   onEnd(end: ChannelEnd): void;
+  /** False while nothing that was received is still to be answered. Default true. */
+  readonly isBusy?: boolean;
 }
 
-export class Channel implements LinkReader {
+export class Channel implements LinkReader, Sender {
   handler: ChannelHandler = { onMessage() {}, onEnd() {} };
   readonly link: Link;
   /** Who is there, for messages: an address at first, then the actor. */
@@ -45,7 +48,8 @@ export class Channel implements LinkReader {
   readonly #limits: Limits;
   readonly #decoder = new FrameDecoder(maxHelloBytes);
   readonly #batch = new Batch();
-  #flushScheduled = false;
+  /** For `turn.ts`. */
+  waits = false;
   #end: ChannelEnd | undefined;
   #pingTimer: Timer | undefined;
   #unanswered = 0;
@@ -88,11 +92,7 @@ export class Channel implements LinkReader {
     if (this.link.pendingBytes > 0) this.#checkPending();
     const bytes = this.#batch.add(message, this.#limits.maxFrameBytes);
     if (this.#batch.full) this.flush();
-    else if (!this.#flushScheduled) {
-      this.#flushScheduled = true;
-      // ticks run when the microtasks of this turn are done: whatever they send is in the same write
-      queueMicrotask(this.#scheduleFlush);
-    }
+    else flushLater(this);
     return bytes;
   }
 
@@ -140,11 +140,14 @@ export class Channel implements LinkReader {
     // what comes while the link is still closing is for nobody: the handler has been told of the end
     if (this.#end !== undefined) return;
     this.#unanswered = 0;
+    beginChunk();
     try {
       this.#decoder.push(chunk, this.#onFrame);
     } catch (error) {
       if (!(error instanceof FrameError)) log.error?.(`${this.link.remote}: ${asError(error).stack}`);
       this.abort(asError(error));
+    } finally {
+      endChunk(this, this.handler.isBusy === false);
     }
   }
 
@@ -174,15 +177,6 @@ export class Channel implements LinkReader {
 
   readonly #write = (bytes: Uint8Array, start: number, end: number, stable: boolean): void => {
     this.link.write(bytes, start, end, stable);
-  };
-
-  readonly #scheduleFlush = (): void => {
-    process.nextTick(this.#flushNow);
-  };
-
-  readonly #flushNow = (): void => {
-    this.#flushScheduled = false;
-    this.flush();
   };
 
   #checkPending(): void {

@@ -68,10 +68,13 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     this.addr = dialled ?? hello.addrs[0] ?? `unix://${hello.id.host}/unknown`;
     this.dialledHere = dialled !== undefined;
     this.closed = this.#closed.promise;
-    this.handler = attach(this);
+    const handler = (this.handler = attach(this));
     channel.handler = {
       onMessage: (message, bytes) => this.#onMessage(message, bytes),
       onEnd: (end) => this.#onEnd(end),
+      get isBusy() {
+        return handler.isBusy;
+      },
     };
     channel.label = describeActor(this.id);
     channel.establish();

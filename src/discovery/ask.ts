@@ -10,14 +10,12 @@ import type { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
 import type { Address } from "../transport/address.ts";
-import type { Registration, RegistrarApi } from "./registration.ts";
+import type { RegistrarApi } from "./registration.ts";
+import type { Instances } from "./cache.ts";
 import type { RegistrarLink } from "./registrar-link.ts";
 import type { Registries } from "./registries.ts";
 
 export type RegistryPortal = Portal<RegistrarApi> | LocalPortal<RegistrarApi>;
-
-/** What a registrar knows of a name, in the order of registration. */
-export type Instances = readonly Registration[];
 
 /** What the coherent caches know of a name, or undefined when a registrar must be asked. A miss must be known to all. */
 export function cached(registries: Registries, name: string): Instances | undefined {
@@ -43,7 +41,8 @@ export function cached(registries: Registries, name: string): Instances | undefi
 }
 
 export function registryPortal(session: Session): Portal<RegistrarApi> {
-  session.peer.acquire();
+  // of one that is gone: a portal that says so when it is used
+  if (session.peer.isOpen) session.peer.acquire();
   return new RemotePortal<RegistrarApi>(session, "registrar.");
 }
 

@@ -2,11 +2,17 @@
  * What this actor knows of one registrar's table: the names that it asked for, kept current by the registrar's pushes.
  * Pure: no I/O, no clock. When the connection to the registrar ends, the whole cache is thrown away with it.
  */
-import type { Registration } from "./registration.ts";
+import type { Instance } from "./instance.ts";
 
-/** A name that is kept current. An empty list is a known miss. */
-interface Known {
-  list: Registration[];
+/** What a registrar knows of a name, in the order of registration. */
+export type Instances = readonly Instance[];
+
+/** A name that is kept current, or is being asked for. */
+export interface CachedName {
+  /** Undefined until the registrar has answered; an empty list is a known miss. */
+  list: Instances | undefined;
+  /** The answer, while it is awaited. */
+  asking: Promise<Instances> | undefined;
   /** Used since the last sweep; spares it once. */
   used: boolean;
   /** Somebody waits for a change of it. */
@@ -14,7 +20,7 @@ interface Known {
 }
 
 export class NameCache {
-  readonly #names = new Map<string, Known>();
+  readonly #names = new Map<string, CachedName>();
   readonly #limit: number;
   readonly #onEvict: (name: string) => void;
 
@@ -30,36 +36,44 @@ export class NameCache {
 
   /** Whether the name is known; does not count as a use. */
   has(name: string): boolean {
-    return this.#names.has(name);
+    return this.#names.get(name)?.list !== undefined;
   }
 
   /** The instances of a name in the order of registration, or undefined when the cache does not know the name. */
-  get(name: string): readonly Registration[] | undefined {
+  get(name: string): Instances | undefined {
     const known = this.#names.get(name);
     if (known === undefined) return undefined;
     known.used = true;
     return known.list;
   }
 
-  /** The registrar's answer: from now on its pushes keep the name current. */
-  install(name: string, list: Registration[]): void {
-    const known = this.#names.get(name);
-    if (known !== undefined) {
-      known.list = list;
-      this.#wake(known);
-      return;
-    }
+  /** The entry of a name that is known or asked for. */
+  find(name: string): CachedName | undefined {
+    return this.#names.get(name);
+  }
+
+  /** Makes the entry of a name that is going to be asked for; it is not evicted while `asking` is set. */
+  begin(name: string): CachedName {
     if (this.#names.size >= this.#limit) this.#evict();
-    this.#names.set(name, { list, used: true, waiters: undefined });
+    const entry = { list: undefined, asking: undefined, used: true, waiters: undefined };
+    this.#names.set(name, entry);
+    return entry;
+  }
+
+  /** The registrar's answer: from now on its pushes keep the name current. */
+  answer(entry: CachedName, list: Instances): void {
+    entry.asking = undefined;
+    entry.list = list;
+    this.#wake(entry);
   }
 
   /** A pushed change: an actor registered, or changed its addresses. Returns whether the name is known. */
-  added(name: string, registration: Registration): boolean {
+  added(name: string, instance: Instance): boolean {
     const known = this.#names.get(name);
-    if (known === undefined) return false;
-    const at = known.list.findIndex((one) => one.id.uuid === registration.id.uuid);
+    if (known?.list === undefined) return false;
+    const at = known.list.findIndex((one) => one.id.uuid === instance.id.uuid);
     // lists are replaced, never changed: a lookup under way keeps the one that it has
-    known.list = at < 0 ? [...known.list, registration] : known.list.with(at, registration);
+    known.list = at < 0 ? [...known.list, instance] : known.list.with(at, instance);
     this.#wake(known);
     return true;
   }
@@ -67,7 +81,7 @@ export class NameCache {
   /** A pushed change: an actor is gone. Returns whether the name is known. */
   removed(name: string, uuid: string): boolean {
     const known = this.#names.get(name);
-    if (known === undefined) return false;
+    if (known?.list === undefined) return false;
     known.list = known.list.filter((one) => one.id.uuid !== uuid);
     this.#wake(known);
     return true;
@@ -86,7 +100,7 @@ export class NameCache {
    */
   watch(name: string, onChange: () => void): () => void {
     const known = this.#names.get(name);
-    if (known === undefined) {
+    if (known?.list === undefined) {
       onChange();
       return () => {};
     }
@@ -101,7 +115,7 @@ export class NameCache {
     for (const known of all) this.#wake(known);
   }
 
-  #wake(known: Known): void {
+  #wake(known: CachedName): void {
     const { waiters } = known;
     known.waiters = undefined;
     if (waiters !== undefined) for (const waiter of waiters) waiter();
@@ -111,7 +125,7 @@ export class NameCache {
   #evict(): void {
     for (let passes = 0; passes < 2; passes++) {
       for (const [name, known] of this.#names) {
-        if (known.waiters !== undefined && known.waiters.size > 0) continue;
+        if (known.asking !== undefined || (known.waiters !== undefined && known.waiters.size > 0)) continue;
         if (known.used) {
           known.used = false;
           continue;

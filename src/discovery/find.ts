@@ -3,13 +3,16 @@
  */
 import { currentRuntime } from "../actor/current.ts";
 import { Deadline } from "../deadline.ts";
+import { TimeoutError } from "../errors.ts";
+import { ambientTask } from "../rpc/task.ts";
 import type { PeerInfo, Portal, PortalGroup } from "../rpc/types.ts";
 import { type AddressInput, normalizeAddress } from "../transport/address.ts";
+import { checkActorName } from "../wire/actor-name.ts";
 import { Registries } from "./registries.ts";
 import { connectedLinks, registryAt, type RegistryPortal, registryPortal } from "./ask.ts";
 import { registryPatienceMs } from "./bootstrap.ts";
 import { type FindOptions, Lookup, type WaitOptions } from "./lookup.ts";
-import { type QueryResult, queryKnown } from "./query-result.ts";
+import { type QueryResult, queryKnown, resultOf } from "./query-result.ts";
 
 /**
  * Finds an actor by name and connects to it: the last registered one, or null.
@@ -64,13 +67,42 @@ function atRegistry(options: WaitOptions): FindOptions {
  *
  * @throws {RegistryUnavailableError | TimeoutError} as `findActor`
  */
-export async function queryActor(name: string, options: WaitOptions = {}): Promise<QueryResult> {
-  if (options.registryAddr === undefined) {
-    options.signal?.throwIfAborted();
-    const known = queryKnown(Registries.of(currentRuntime()), name);
-    if (known !== undefined) return known;
+export function queryActor(name: string, options: WaitOptions = {}): Promise<QueryResult> {
+  try {
+    return queryShortly(name, options) ?? new Lookup(name, atRegistry(options)).query();
+  } catch (error) {
+    return Promise.reject(error);
   }
-  return await new Lookup(name, atRegistry(options)).query();
+}
+
+/**
+ * The short ways to an answer: from memory, and from the only registrar when nothing bounds the wait and nobody of that
+ * name is connected. Without async functions, each of which costs as much as an answer from memory does (rows
+ * `lookup.cached` and `lookup.registrar.unix`). Undefined when it is not as simple as that.
+ */
+function queryShortly(name: string, options: WaitOptions): Promise<QueryResult> | undefined {
+  const { signal, timeout, registryAddr } = options;
+  if (registryAddr !== undefined) return undefined;
+  signal?.throwIfAborted();
+  const runtime = currentRuntime();
+  const registries = Registries.of(runtime);
+  const known = queryKnown(registries, name);
+  if (known !== undefined) return Promise.resolve(known);
+  const link = registries.onlyLink;
+  if (link === undefined || runtime.peers.byName(name) !== undefined) return undefined;
+  if (signal !== undefined || timeout !== undefined) return undefined;
+  const task = ambientTask();
+  if (task?.aborted) throw task.reason;
+  checkActorName(name);
+  const answer = Promise.resolve(link.lookup(name)).then(
+    (found) => resultOf(found, link.session),
+    (error: unknown) => {
+      if (link.isOpen || error instanceof TimeoutError) throw error;
+      // it ended under the question: another will take over
+      return new Lookup(name, options).query();
+    },
+  );
+  return task === undefined ? answer : task.follow(answer);
 }
 
 /**

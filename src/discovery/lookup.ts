@@ -35,21 +35,22 @@ import {
   type Transport,
 } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
-import { dialOrder, type Registration, registrationOf } from "./registration.ts";
+import { Instance } from "./instance.ts";
+import { type Registration, registrationOf } from "./registration.ts";
 import { registryPatienceMs } from "./bootstrap.ts";
+import type { Instances } from "./cache.ts";
 import { askOnce, type RegistrarLink } from "./registrar-link.ts";
 import { Registries } from "./registries.ts";
 import {
   askAll,
   cached,
   connectedLinks,
-  type Instances,
   isOwnRefusal,
   registryAt,
   type RegistryPortal,
   registryPortal,
 } from "./ask.ts";
-import { AddressResult, bestAddress, type QueryResult } from "./query-result.ts";
+import { AddressResult, type QueryResult, resultOf } from "./query-result.ts";
 
 const log = logger("discovery");
 
@@ -82,6 +83,14 @@ function withTask(signal: AbortSignal | undefined): AbortSignal | undefined {
   return task === undefined || signal === undefined ? (signal ?? task) : AbortSignal.any([signal, task]);
 }
 
+function instanceOf({ id, addrs }: Registration): Instance {
+  return new Instance(id, addrs);
+}
+
+function isAny(found: Instances): boolean {
+  return found.length > 0;
+}
+
 /** One lookup: a name, options, and one deadline for all of it. */
 export class Lookup {
   readonly #name: string;
@@ -100,7 +109,7 @@ export class Lookup {
     this.#registries = Registries.of(this.#runtime);
     this.#name = name;
     this.#bounds = { signal: withTask(options.signal), timeout: options.timeout };
-    this.#deadline = new Deadline(this.#bounds, `lookup of "${name}"`);
+    this.#deadline = new Deadline(this.#bounds, "lookup of", name);
     this.#registryAddrs = options.registryAddrs?.map(normalizeAddress);
     if (this.#registryAddrs?.length === 0) {
       throw new AddressError(
@@ -118,7 +127,7 @@ export class Lookup {
       const peer = this.#connectedPeer();
       if (peer !== undefined) return new RemotePortal<M>(peer.acquire().handler);
     }
-    const instances = known ?? (await this.#ask((found) => found.length > 0));
+    const instances = known ?? (await this.#ask(isAny));
     const portal = await this.#reachLast<M>(instances, new Set());
     if (portal !== null || instances.length === 0 || !this.#hasSeveralRegistrars) return portal;
     // the first registrar to answer knew dead ones only; another may know a live one
@@ -189,17 +198,16 @@ export class Lookup {
   }
 
   async query(): Promise<QueryResult> {
-    const peer = this.#registryAddrs === undefined ? this.#connectedPeer() : undefined;
-    if (peer !== undefined) return new AddressResult(rankAddresses(peer.addrs)[0] ?? null, peer.id, null);
     const addr = this.#registryAddrs?.[0];
-    const registry =
-      addr === undefined
-        ? await this.#anyRegistry()
-        : await registryAt(this.#registries, addr, this.#deadline);
+    if (addr === undefined) {
+      const peer = this.#connectedPeer();
+      if (peer !== undefined) return new AddressResult(rankAddresses(peer.addrs)[0] ?? null, peer.id, null);
+      const instances = await this.#ask(isAny);
+      return resultOf(instances, this.#registryAsked ?? (await this.#anyRegistry()));
+    }
+    const registry = await registryAt(this.#registries, addr, this.#deadline);
     try {
-      const instances = await this.#ask((found) => found.length > 0);
-      const last = instances[instances.length - 1];
-      return new AddressResult(last === undefined ? null : bestAddress(last), last?.id ?? null, registry);
+      return resultOf(await this.#ask(isAny), registry);
     } catch (error) {
       await registry[Symbol.asyncDispose]();
       throw error;
@@ -224,7 +232,7 @@ export class Lookup {
 
   #ownEntries(): Instances {
     const entries = this.#registries.service?.table.all(this.#name) ?? [];
-    return entries.map((entry) => registrationOf(entry, this.#runtime.id.host));
+    return entries.map((entry) => instanceOf(registrationOf(entry, this.#runtime.id.host)));
   }
 
   /** The last connected peer of that name, if the options leave it open whom to ask. */
@@ -240,6 +248,11 @@ export class Lookup {
     return this.#transports === undefined || this.#transports.includes(parseAddress(addr).transport);
   }
 
+  /** The one registrar that there is to ask, if there is just one. */
+  get #registryAsked(): Session | RegistryPortal | undefined {
+    return this.#registries.isRegistrar ? this.#registries.localPortal : this.#registries.onlyLink?.session;
+  }
+
   async #anyRegistry(): Promise<RegistryPortal> {
     if (this.#registries.isRegistrar) return this.#registries.localPortal;
     const [link] = await connectedLinks(this.#registries, this.#patient());
@@ -249,7 +262,7 @@ export class Lookup {
   /** The operation's deadline, or the default patience where it has none. */
   #patient(): Deadline {
     const timeout = Math.min(this.#deadline.remainingMs, registryPatienceMs(this.#runtime.limits));
-    return new Deadline({ timeout, signal: this.#deadline.signal }, `lookup of "${this.#name}"`);
+    return new Deadline({ timeout, signal: this.#deadline.signal }, "lookup of", this.#name);
   }
 
   /** Asks the registrars side by side. `enough` ends it early, on one registrar's answer. */
@@ -271,8 +284,9 @@ export class Lookup {
       }
       try {
         const only = links.length === 1 ? links[0] : undefined;
+        // a link has the patience of its own
         if (only !== undefined)
-          return await deadline.race("lookup", Promise.resolve(only.lookup(this.#name)));
+          return await this.#deadline.race("lookup", Promise.resolve(only.lookup(this.#name)));
         return await askAll(
           links.map((link) => Promise.resolve(link.lookup(this.#name))),
           deadline,
@@ -340,12 +354,12 @@ export class Lookup {
       "wait",
       Promise.race([Promise.any(asked), changed]).catch(() => undefined),
     );
-    if (links.length > 1)
-      for (const one of asked)
-        one.then(
-          (link) => link === first || onChange(),
-          () => {},
-        );
+    for (const one of asked)
+      one.then(
+        (link) => link === first || onChange(),
+        // a silent one is asked again; of one that is gone `changed` tells
+        (error: unknown) => error instanceof TimeoutError && onChange(),
+      );
     const answered = links.filter((link) => link.cache.has(this.#name));
     return answered.flatMap((link) => this.#watchCache(link, onChange, stopWatching));
   }
@@ -369,7 +383,7 @@ export class Lookup {
       const found = await this.#deadline.race("wait", waited.waitForActor(this.#name));
       // it may be one that cannot be reached: all that are there now are tried
       const others = await this.#deadline.race("wait", waited.findActors(this.#name));
-      return others.length > 0 ? others : [found];
+      return (others.length > 0 ? others : [found]).map(instanceOf);
     } finally {
       await registry[Symbol.asyncDispose]();
     }
@@ -388,10 +402,10 @@ export class Lookup {
   }
 
   /** Connects to one instance. Undefined when nobody of that uuid answers at its addresses. */
-  async #reach<M>(instance: Registration): Promise<Portal<M> | undefined> {
+  async #reach<M>(instance: Instance): Promise<Portal<M> | undefined> {
     const { id } = instance;
     if (id.uuid === this.#runtime.uuid) return new LocalPortal<M>(this.#runtime);
-    const addrs = dialOrder(instance).filter((addr) => this.#isWanted(addr));
+    const addrs = instance.dialOrder().filter((addr) => this.#isWanted(addr));
     try {
       const target = { name: id.name, uuid: id.uuid, addrs };
       const peer = await outsideTasks(() => this.#runtime.peers.connect(target, this.#deadline));

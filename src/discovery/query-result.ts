@@ -1,9 +1,12 @@
 /** What `queryActor` gives. */
 import type { ActorId } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
-import { dialOrder, type Registration, registrationOf } from "./registration.ts";
+import { Instance } from "./instance.ts";
+import { registrationOf } from "./registration.ts";
+import { Session } from "../rpc/session.ts";
 import type { Registries } from "./registries.ts";
-import { cached, type RegistryPortal } from "./ask.ts";
+import type { Instances } from "./cache.ts";
+import { cached, type RegistryPortal, registryPortal } from "./ask.ts";
 
 /** What `queryActor` found. Dispose it to let go of the registrar's portal. */
 export interface QueryResult extends AsyncDisposable {
@@ -14,21 +17,33 @@ export interface QueryResult extends AsyncDisposable {
   readonly registry: RegistryPortal | null;
 }
 
-/** An address that was found, and the portal that was asked for it. */
+/** An address that was found, and who was asked for it: its portal is made when somebody wants it. */
 export class AddressResult implements QueryResult {
   readonly addr: Address | null;
   readonly id: ActorId | null;
-  readonly registry: RegistryPortal | null;
+  readonly #asked: Session | RegistryPortal | null;
+  #registry: RegistryPortal | null | undefined;
 
-  constructor(addr: Address | null, id: ActorId | null, registry: RegistryPortal | null) {
+  constructor(addr: Address | null, id: ActorId | null, asked: Session | RegistryPortal | null) {
     this.addr = addr;
     this.id = id;
-    this.registry = registry;
+    this.#asked = asked;
+  }
+
+  get registry(): RegistryPortal | null {
+    this.#registry ??= this.#asked instanceof Session ? registryPortal(this.#asked) : this.#asked;
+    return this.#registry;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.registry?.[Symbol.asyncDispose]();
+    const portal = this.#asked instanceof Session ? this.#registry : this.#asked;
+    if (portal) await portal[Symbol.asyncDispose]();
   }
+}
+
+export function resultOf(instances: Instances, asked: Session | RegistryPortal | null): QueryResult {
+  const last = instances[instances.length - 1];
+  return new AddressResult(last?.best ?? null, last?.id ?? null, asked);
 }
 
 /** The answer from memory, or undefined when somebody must be asked. */
@@ -37,20 +52,9 @@ export function queryKnown(registries: Registries, name: string): QueryResult | 
   if (service !== undefined) {
     const entry = service.table.last(name);
     if (entry === undefined) return undefined;
-    const found = registrationOf(entry, registries.runtime.id.host);
-    return new AddressResult(bestAddress(found), found.id, registries.localPortal);
+    const { id, addrs } = registrationOf(entry, registries.runtime.id.host);
+    return resultOf([new Instance(id, addrs)], registries.localPortal);
   }
   const known = cached(registries, name);
-  if (known === undefined) return undefined;
-  const last = known[known.length - 1];
-  return new AddressResult(last === undefined ? null : bestAddress(last), last?.id ?? null, null);
+  return known === undefined ? undefined : resultOf(known, null);
 }
-
-/** The best address of a registration; remembered, since a cached one is asked again and again. */
-export function bestAddress(registration: Registration): Address | null {
-  let best = bestAddresses.get(registration);
-  if (best === undefined) bestAddresses.set(registration, (best = dialOrder(registration)[0] ?? null));
-  return best;
-}
-
-const bestAddresses = new WeakMap<Registration, Address | null>();

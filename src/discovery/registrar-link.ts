@@ -2,13 +2,14 @@
  * This actor's connection to one registrar: its registration there, and the cache of names that the registrar keeps
  * current. All of it ends with the connection.
  */
-import { FrameError } from "../errors.ts";
+import { FrameError, TimeoutError } from "../errors.ts";
 import type { Runtime } from "../actor/runtime.ts";
-import type { Session } from "../rpc/session.ts";
+import type { Answer, Session } from "../rpc/session.ts";
 import { type Address, qualifyAddress } from "../transport/address.ts";
 import { Kind, type Message } from "../wire/messages.ts";
-import { NameCache } from "./cache.ts";
-import { decodeRegistration, type Registration } from "./registration.ts";
+import { registryPatienceMs } from "./bootstrap.ts";
+import { type CachedName, type Instances, NameCache } from "./cache.ts";
+import { decodeInstance, type Instance } from "./instance.ts";
 
 /** Counted over all registrars; see `LookupStats`. */
 export interface LookupCounters {
@@ -17,18 +18,76 @@ export interface LookupCounters {
   pushes: number;
 }
 
+/** A list of requests is not cleaned up below twice this length. */
+const sparseFrom = 64;
+
+function isUnderway(request: LookupRequest): boolean {
+  return !request.isOver;
+}
+
+/** Hears of the end of a request before anybody else. A list that comes after that is late, and heard of too. */
+type OnOver = (request: LookupRequest, list: Instances | undefined) => void;
+
+/** A lookup that is under way, for all who wait for it. */
+class LookupRequest implements Answer {
+  readonly name: string;
+  readonly entry: CachedName;
+  readonly promise: Promise<Instances>;
+  readonly since: number = performance.now();
+  isOver = false;
+  readonly #onOver: OnOver;
+  #resolve!: (list: Instances) => void;
+  #reject!: (error: unknown) => void;
+
+  constructor(name: string, entry: CachedName, onOver: OnOver) {
+    this.name = name;
+    this.entry = entry;
+    this.#onOver = onOver;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  resolve(answer: unknown): void {
+    try {
+      const list = readList(this.name, answer);
+      this.#over(list);
+      this.#resolve(list);
+    } catch (error) {
+      this.reject(error);
+      throw error;
+    }
+  }
+
+  reject(error: unknown): void {
+    this.#over(undefined);
+    this.#reject(error);
+  }
+
+  #over(list: Instances | undefined): void {
+    this.#onOver(this, list);
+    this.isOver = true;
+  }
+}
+
 export class RegistrarLink {
   readonly session: Session;
   /** The registry addresses that lead to this registrar. */
   readonly addrs: Set<Address> = new Set<Address>();
   readonly cache: NameCache;
   readonly #counters: LookupCounters;
-  readonly #underway = new Map<string, Promise<readonly Registration[]>>();
+  /** In the order of asking, those that are over among them until they are the most. */
+  #requests: LookupRequest[] = [];
+  #underway = 0;
+  readonly #patienceMs: number;
+  #silenceTimer: Timer | undefined;
 
   /** Takes over one `acquire` of the session's peer. */
   constructor(session: Session, runtime: Runtime, counters: LookupCounters) {
     this.session = session;
     this.#counters = counters;
+    this.#patienceMs = registryPatienceMs(runtime.limits);
     this.cache = new NameCache(runtime.limits.maxCachedNames, (name) =>
       session.peer.channel.post([Kind.forget, name]),
     );
@@ -39,48 +98,85 @@ export class RegistrarLink {
   }
 
   /** Registers this actor with all its addresses, in one message; resolves when the registrar has acknowledged. */
-  async register(runtime: Runtime): Promise<void> {
-    const { id, addrs } = runtime;
-    await this.session.request(
-      Kind.register,
-      addrs.map((addr) => qualifyAddress(addr, id.host)),
-    );
+  register({ id, addrs }: Runtime): Promise<unknown> {
+    const qualified = addrs.map((addr) => qualifyAddress(addr, id.host));
+    return this.session.request(Kind.register, qualified);
   }
 
-  async unregister(): Promise<void> {
-    await this.session.request(Kind.unregister);
+  unregister(): Promise<unknown> {
+    return this.session.request(Kind.unregister);
   }
 
   /**
    * The instances of a name in the order of registration: from memory when the name is known, else by one request that
    * also asks for every later change. Synchronous in the first case.
+   *
+   * @throws {TimeoutError} with stage "lookup" when the registrar is silent; a late answer still makes the name known
    */
-  lookup(name: string): readonly Registration[] | Promise<readonly Registration[]> {
-    const known = this.cache.get(name);
-    if (known !== undefined) {
-      this.#counters.hits++;
-      return known;
+  lookup(name: string): Instances | Promise<Instances> {
+    const entry = this.cache.find(name);
+    if (entry?.list === undefined) return entry?.asking ?? this.#request(name);
+    entry.used = true;
+    this.#counters.hits++;
+    return entry.list;
+  }
+
+  #request(name: string): Promise<Instances> {
+    this.#counters.requests++;
+    const entry = this.cache.find(name) ?? this.cache.begin(name);
+    const request = new LookupRequest(name, entry, this.#onOver);
+    this.#underway++;
+    entry.asking = request.promise;
+    try {
+      this.session.ask([Kind.lookup, 0, name, true], request);
+      this.#noteRequest(request);
+    } catch (error) {
+      request.reject(error);
     }
-    let request = this.#underway.get(name);
-    if (request === undefined) {
-      this.#counters.requests++;
-      request = this.session.ask([Kind.lookup, 0, name, true], (answer) => {
-        const list = readList(name, answer);
-        // in this very moment: a pushed change may be the next message in the same chunk
-        if (this.isOpen) this.cache.install(name, list);
-        return list;
-      });
-      const settled = (): void => void this.#underway.delete(name);
-      request.then(settled, settled);
-      this.#underway.set(name, request);
-    }
-    return request;
+    return request.promise;
+  }
+
+  readonly #onOver: OnOver = ({ entry, isOver }, list) => {
+    if (!isOver) this.#underway--;
+    // in the very moment of the answer: a pushed change may be the next message in the same chunk
+    if (list !== undefined && this.isOpen) this.cache.answer(entry, list);
+    else entry.asking = undefined;
+  };
+
+  /**
+   * One timer watches all requests for silence: each with its own would cost more than the request (row
+   * `lookup.registrar.unix`). It is left alone when the last one is answered, or lookups one by one would start one each.
+   */
+  #noteRequest(request: LookupRequest): void {
+    const half = this.#requests.length >> 1;
+    if (half >= sparseFrom && half > this.#underway) this.#requests = this.#requests.filter(isUnderway);
+    this.#requests.push(request);
+    this.#silenceTimer ??= this.#watchSilence(this.#patienceMs);
+  }
+
+  #watchSilence(ms: number): Timer {
+    const timer = setTimeout(() => {
+      this.#silenceTimer = undefined;
+      this.#requests = this.#requests.filter(isUnderway);
+      const now = performance.now();
+      for (const request of this.#requests) {
+        const endsAt = request.since + this.#patienceMs;
+        if (endsAt > now) {
+          this.#silenceTimer = this.#watchSilence(endsAt - now);
+          return;
+        }
+        const { name } = request;
+        request.reject(new TimeoutError("lookup", `lookup of "${name}": deadline passed in stage "lookup"`));
+      }
+    }, ms);
+    timer.unref();
+    return timer;
   }
 
   onAdded(message: Message): void {
     this.#counters.pushes++;
     const name = message[1] as string;
-    this.cache.added(name, decodeRegistration(name, message[2]));
+    this.cache.added(name, decodeInstance(name, message[2]));
   }
 
   onRemoved(message: Message): void {
@@ -95,6 +191,7 @@ export class RegistrarLink {
 
   /** What was cached through a connection that ended is void at that moment. */
   onEnd(): void {
+    clearTimeout(this.#silenceTimer);
     this.cache.clear();
   }
 }
@@ -104,12 +201,15 @@ export async function askOnce(
   session: Session,
   name: string,
   counters: LookupCounters,
-): Promise<readonly Registration[]> {
+): Promise<readonly Instance[]> {
   counters.requests++;
   return readList(name, await session.request(Kind.lookup, name, false));
 }
 
-function readList(name: string, answer: unknown): Registration[] {
+/** Reads the answer in place: it is as large as what is kept of it. */
+function readList(name: string, answer: unknown): Instance[] {
   if (!Array.isArray(answer)) throw new FrameError(`a registrar answered no list for "${name}"`);
-  return (answer as unknown[]).map((form) => decodeRegistration(name, form));
+  const list = answer as unknown[];
+  for (let at = 0; at < list.length; at++) list[at] = decodeInstance(name, list[at]);
+  return list as Instance[];
 }

@@ -45,8 +45,11 @@ export class RegistrarService {
   readonly table: RegistryTable = new RegistryTable();
   readonly #runtime: Runtime;
   readonly #clients = new Map<Session, Client>();
-  /** Who wants to hear of a name's changes: peers by push, and this process by call. */
-  readonly #interested = new Map<string, Set<Session>>();
+  /**
+   * Who wants to hear of a name's changes: peers by push, and this process by call. Most names interest one peer, which
+   * then stands for the set.
+   */
+  readonly #interested = new Map<string, Session | Set<Session>>();
   readonly #watchers = new Map<string, Set<() => void>>();
   #ownEntry: Entry | undefined;
   #requests = 0;
@@ -171,10 +174,9 @@ export class RegistrarService {
       return;
     }
     const kept = !interest || this.#takeInterest(session, name);
-    void this.#whenFilled(name, () => {
-      session.reply(id, this.table.all(name).map(encodeRegistration));
-      if (!kept) session.peer.channel.post([Kind.unwatched, name]);
-    });
+    const entries = this.table.all(name);
+    if (entries.length > 0 || this.#settling === undefined) answer(session, id, name, entries, kept);
+    else void this.#settling.then(() => answer(session, id, name, this.table.all(name), kept));
   }
 
   /** Answers at once, unless what is asked for may still be on its way back; `undefined` stands for all names. */
@@ -213,9 +215,10 @@ export class RegistrarService {
     const interests = (client.interests ??= new Set());
     if (interests.size >= this.#runtime.limits.maxCachedNames * 2 && !interests.has(name)) return false;
     interests.add(name);
-    let interested = this.#interested.get(name);
-    if (interested === undefined) this.#interested.set(name, (interested = new Set()));
-    interested.add(session);
+    const interested = this.#interested.get(name);
+    if (interested === undefined) this.#interested.set(name, session);
+    else if (interested instanceof Set) interested.add(session);
+    else if (interested !== session) this.#interested.set(name, new Set([interested, session]));
     return true;
   }
 
@@ -225,29 +228,36 @@ export class RegistrarService {
 
   #dropInterest(session: Session, name: string): void {
     const interested = this.#interested.get(name);
-    interested?.delete(session);
-    if (interested?.size === 0) this.#interested.delete(name);
+    if (interested instanceof Set) interested.delete(session);
+    if (interested === session || (interested instanceof Set && interested.size === 0))
+      this.#interested.delete(name);
   }
 
   #remove(entry: Entry): void {
     const revision = this.table.unregister(entry);
     if (revision === 0) return;
     log.info?.(`unregistered ${describeActor(entry.id)}`);
-    this.#push(entry.name, [Kind.removed, entry.name, entry.uuid, revision]);
+    this.#push(entry.name, () => [Kind.removed, entry.name, entry.uuid, revision]);
   }
 
   #announce(entry: Entry): void {
-    this.#push(entry.name, [Kind.added, entry.name, encodeRegistration(entry)]);
+    this.#push(entry.name, () => [Kind.added, entry.name, encodeRegistration(entry)]);
   }
 
-  /** Tells everybody who is interested in the name. */
-  #push(name: string, message: Message): void {
+  /** Tells everybody who is interested in the name; mostly nobody is. */
+  #push(name: string, change: () => Message): void {
     const interested = this.#interested.get(name);
     if (interested !== undefined) {
-      this.#pushes += interested.size;
-      for (const session of interested) session.peer.channel.post(message);
+      const message = change();
+      if (interested instanceof Set) for (const session of interested) this.#pushTo(session, message);
+      else this.#pushTo(interested, message);
     }
     this.#wake(name);
+  }
+
+  #pushTo(session: Session, message: Message): void {
+    this.#pushes++;
+    session.peer.channel.post(message);
   }
 
   #wake(name: string): void {
@@ -292,6 +302,12 @@ export class RegistrarService {
     };
     this.#settleTimer = setTimeout(this.#settled, settleMs);
   }
+}
+
+/** `kept`: changes of the name will be pushed, if that was asked for. */
+function answer(session: Session, id: number, name: string, entries: readonly Entry[], kept: boolean): void {
+  session.reply(id, entries.map(encodeRegistration));
+  if (!kept) session.peer.channel.post([Kind.unwatched, name]);
 }
 
 function checkName(name: unknown): string {

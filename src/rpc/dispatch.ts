@@ -71,11 +71,12 @@ export class Dispatcher {
    */
   find(name: string, verb: "run" | "stream" | "open"): Exposed {
     const exposed = this.#exposed.get(name) ?? this.#own.get(name);
-    const who = describeActor(this.#self);
     if (exposed === undefined) {
+      const who = describeActor(this.#self);
       throw new NotExposedError(`"${name}" is no exported function of the modules enabled in ${who}`);
     }
     if (exposed.streams !== (verb === "stream")) {
+      const who = describeActor(this.#self);
       throw new NotExposedError(
         exposed.streams
           ? `"${name}" of ${who} is a generator: use portal.stream.${name}(...)`

@@ -11,19 +11,22 @@ import type { CallOptions, OpenApi, Portal, PortalClosed, PortalGroup, RunApi, S
 
 const defaultStopMs = 5_000;
 
-/** An object whose every string property is a function that calls it; made once for each name. */
+/**
+ * An object whose every string property is a function that calls it. It is made when it is first read, by a proxy behind
+ * the object, and then is a property of the object: reading it again costs what any property costs (row `rpc.unix`).
+ */
 function verb<Api>(call: (name: string, args: unknown[]) => unknown): Api {
-  const made = new Map<string, (...args: unknown[]) => unknown>();
   const handler: ProxyHandler<object> = {
-    get(_, name) {
+    get(_, name, verbs) {
       // "then" would make `await portal.run` a call
       if (typeof name !== "string" || name === "then") return undefined;
-      let fn = made.get(name);
-      if (fn === undefined) made.set(name, (fn = (...args) => call(name, args)));
-      return fn;
+      const value = (...args: unknown[]): unknown => call(name, args);
+      Object.defineProperty(verbs, name, { value });
+      return value;
     },
+    set: () => false,
   };
-  return new Proxy(Object.freeze(Object.create(null) as object), handler) as Api;
+  return Object.create(new Proxy(Object.freeze(Object.create(null) as object), handler)) as Api;
 }
 
 function boundsOf(options: CallOptions): Bounds | undefined {

@@ -36,6 +36,8 @@ export class Serving {
   readonly #peer: { readonly id: ActorId; readonly channel: Channel };
   readonly #host: ServingHost;
   readonly #served = new Map<number, Served>();
+  /** The call whose function runs at this moment, not yet in the list: most have returned before that was worth it. */
+  #running: Task | undefined;
   /** Resolves at the next end of something that is served. */
   #servedEnd: PromiseWithResolvers<void> | undefined;
 
@@ -45,17 +47,17 @@ export class Serving {
   }
 
   get size(): number {
-    return this.#served.size;
+    return this.#running === undefined ? this.#served.size : this.#served.size + 1;
   }
 
   /** Aborts all of it, without ending the connection. */
   abort(reason: Error): void {
-    for (const { task } of Array.from(this.#served.values())) task.abort(reason);
+    for (const task of this.#tasks()) task.abort(reason);
   }
 
   /** Resolves when nothing runs any more, but for `except`: a task cannot wait for its own end. */
   async ended(except: Task | undefined): Promise<void> {
-    while (Array.from(this.#served.values()).some(({ task }) => task !== except)) {
+    while (this.#tasks().some((task) => task !== except)) {
       this.#servedEnd ??= Promise.withResolvers<void>();
       await this.#servedEnd.promise;
     }
@@ -82,21 +84,24 @@ export class Serving {
   onCall(message: Message): void {
     const id = message[1] as number;
     const name = message[2] as string;
-    const task = this.#admit(id, undefined, undefined);
+    const task = this.#admit(id);
     if (task === undefined) return;
     const args = readArguments(message);
     let result: unknown;
+    this.#running = task;
     try {
       const { fn, schemas } = this.#host.dispatcher.find(name, "run");
-      result =
-        schemas === undefined
-          ? task.run(fn, ...args)
-          : task.run(() => checkedCall(fn, schemas, name, args, task));
+      result = task.run(
+        schemas === undefined ? () => fn(...args) : () => checkedCall(fn, schemas, name, args, task),
+      );
     } catch (error) {
+      this.#running = undefined;
       this.#fail(id, task, error);
       return;
     }
+    this.#running = undefined;
     if (isThenable(result)) {
+      this.#served.set(id, { task, outbox: undefined, inbox: undefined });
       result.then(
         (value) => this.#succeed(id, name, value),
         (error: unknown) => this.#fail(id, task, error),
@@ -111,8 +116,9 @@ export class Serving {
     const name = message[2] as string;
     const outbox = this.#itemOutbox(id, name);
     outbox.allow(message[5] as number, message[6] as number);
-    const task = this.#admit(id, outbox, undefined);
+    const task = this.#admit(id);
     if (task === undefined) return;
+    this.#served.set(id, { task, outbox, inbox: undefined });
     const args = readArguments(message);
     void this.#conclude(id, name, task, async () => {
       const { fn, schemas } = this.#host.dispatcher.find(name, "stream");
@@ -139,8 +145,9 @@ export class Serving {
     const inbox = new Inbox({ messages, bytes }, (more, moreBytes) => {
       if (this.#served.has(id)) channel.post([Kind.allowPuts, id, more, moreBytes]);
     });
-    const task = this.#admit(id, outbox, inbox);
+    const task = this.#admit(id);
     if (task === undefined) return;
+    this.#served.set(id, { task, outbox, inbox });
     channel.post([Kind.allowPuts, id, messages, bytes]);
     const args = readArguments(message);
     const context = new ServedContext(
@@ -148,7 +155,7 @@ export class Serving {
         self: this.#host.id,
         name,
         sendStarted: (started) => {
-          const { value, rich } = toWire(started, `started value of ${name}`);
+          const { value, rich } = toWire(started, "started value of", name);
           channel.send([Kind.started, id, value, rich]);
         },
         sendEnd: () => channel.post([Kind.itemEnd, id]),
@@ -175,13 +182,13 @@ export class Serving {
   #itemOutbox(id: number, name: string): Outbox {
     const { channel } = this.#peer;
     return new Outbox(channel, (item) => {
-      const { value, rich } = toWire(item, `message of ${name}`);
+      const { value, rich } = toWire(item, "message of", name);
       return channel.send(rich ? [Kind.item, id, value, true] : [Kind.item, id, value]);
     });
   }
 
   /** Begins to serve a request; undefined when the peer has too many in flight. */
-  #admit(id: number, outbox: Outbox | undefined, inbox: Inbox | undefined): Task | undefined {
+  #admit(id: number): Task | undefined {
     if (this.#served.has(id)) throw new FrameError(`request id ${id} is in use`);
     const { limits, signal } = this.#host;
     const { maxCallsInFlight } = limits;
@@ -194,9 +201,7 @@ export class Serving {
       this.#replyError(id, new LimitError(text));
       return undefined;
     }
-    const task = new Task(this.#peer.id);
-    this.#served.set(id, { task, outbox, inbox });
-    return task;
+    return new Task(this.#peer.id);
   }
 
   async #conclude(id: number, name: string, task: Task, work: () => Promise<unknown>): Promise<void> {
@@ -215,7 +220,7 @@ export class Serving {
     const { channel } = this.#peer;
     if (!channel.isOpen) return;
     try {
-      const { value, rich } = toWire(result, `result of ${name}`);
+      const { value, rich } = toWire(result, "result of", name);
       channel.send(rich ? [Kind.result, id, value, true] : [Kind.result, id, value]);
     } catch (error) {
       log.debug?.(`result of ${name} for ${describeActor(this.#peer.id)}: ${asError(error).message}`);
@@ -230,13 +235,18 @@ export class Serving {
   }
 
   #end(id: number): void {
-    const served = this.#served.get(id);
-    this.#served.delete(id);
+    const served = this.#served.size > 0 ? this.#served.get(id) : undefined;
+    if (served !== undefined) this.#served.delete(id);
     this.#servedEnd?.resolve();
     this.#servedEnd = undefined;
     // a context that is kept beyond its function cannot be used
     if (served?.outbox !== undefined)
       served.outbox.close(new TransportClosedError("the function has returned"));
+  }
+
+  #tasks(): Task[] {
+    const tasks = Array.from(this.#served.values(), ({ task }) => task);
+    return this.#running === undefined ? tasks : [...tasks, this.#running];
   }
 
   #of(message: Message): Served | undefined {

@@ -61,9 +61,26 @@ export class Task {
     return () => listeners.delete(listener);
   }
 
+  /** `work`, unless this is aborted first: then its reason, and nobody hears how the work ends. */
+  follow<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const stop = this.onAbort(reject);
+      work.then(
+        (value) => {
+          stop();
+          resolve(value);
+        },
+        (error: unknown) => {
+          stop();
+          reject(error);
+        },
+      );
+    });
+  }
+
   /** Runs `fn` as this task: `currentTask()` finds it in everything that `fn` awaits. */
-  run<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): R {
-    return ambient.run(this, fn, ...args);
+  run<R>(fn: () => R): R {
+    return ambient.run(this, fn);
   }
 }
 

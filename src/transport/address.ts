@@ -122,6 +122,19 @@ export function toMultiaddr(addr: Address): string {
   return `/${family === 0 ? "dns" : `ip${family}`}/${parsed.host}/tcp/${parsed.port}`;
 }
 
+export function isAddress(text: unknown): text is Address {
+  return readAddress(text) !== undefined;
+}
+
+/** As `parseAddress`, without an error. */
+function readAddress(text: unknown): ParsedAddress | undefined {
+  try {
+    return parseAddress(text as string);
+  } catch {
+    return undefined;
+  }
+}
+
 function isThisHost(parsed: ParsedUnixAddress): boolean {
   return parsed.host === "" || parsed.host === hostId();
 }
@@ -133,7 +146,27 @@ export function qualifyAddress(addr: Address, host: string): Address {
 
 /** Without the host id where that is `host`: the short form that is shown on that host. */
 export function localizeAddress(addr: Address, host: string): Address {
-  return addr.startsWith(`unix://${host}/`) ? `unix://${addr.slice(`unix://${host}`.length)}` : addr;
+  const end = "unix://".length + host.length;
+  const isOwn = addr.startsWith("unix://") && addr.startsWith(host, "unix://".length) && addr[end] === "/";
+  return isOwn && host !== "" ? `unix://${addr.slice(end)}` : addr;
+}
+
+const undialable = 3;
+
+/** The addresses of this host's interfaces, read when they are first asked for. */
+class OwnAddresses {
+  #known: Set<string> | undefined;
+
+  has(host: string): boolean {
+    return (this.#known ??= interfaceAddresses()).has(host);
+  }
+}
+
+/** 0 unix on this host, 1 tcp on this host, 2 remote tcp, 3 not to be dialled from here. */
+function tierOf(parsed: ParsedAddress, own: OwnAddresses): 0 | 1 | 2 | 3 {
+  if (parsed.transport === "unix") return isThisHost(parsed) ? 0 : undialable;
+  const { host } = parsed;
+  return isLoopback(host) || isWildcard(host) || own.has(host) ? 1 : 2;
 }
 
 /**
@@ -144,24 +177,30 @@ export function localizeAddress(addr: Address, host: string): Address {
  * @throws {AddressError} when one is malformed
  */
 export function rankAddresses(addrs: readonly Address[]): Address[] {
-  const tiers: [Address[], Address[], Address[]] = [[], [], []];
-  let own: Set<string> | undefined;
+  const tiers: Address[][] = [[], [], []];
+  const own = new OwnAddresses();
   for (let at = addrs.length - 1; at >= 0; at--) {
     const addr = addrs[at]!;
-    const parsed = parseAddress(addr);
-    if (parsed.transport === "unix") {
-      if (isThisHost(parsed)) tiers[0].push(addr);
-    } else if (
-      isLoopback(parsed.host) ||
-      isWildcard(parsed.host) ||
-      (own ??= interfaceAddresses()).has(parsed.host)
-    ) {
-      tiers[1].push(addr);
-    } else {
-      tiers[2].push(addr);
-    }
+    tiers[tierOf(parseAddress(addr), own)]?.push(addr);
   }
   return tiers.flat();
+}
+
+/** The first of `rankAddresses`, without the list; one that is malformed is passed over. */
+export function bestAddress(addrs: readonly Address[]): Address | undefined {
+  const own = new OwnAddresses();
+  let best: Address | undefined;
+  let bestTier: number = undialable;
+  for (let at = addrs.length - 1; at >= 0 && bestTier > 0; at--) {
+    const addr = addrs[at]!;
+    const parsed = readAddress(addr);
+    const tier = parsed === undefined ? undialable : tierOf(parsed, own);
+    if (tier < bestTier) {
+      best = addr;
+      bestTier = tier;
+    }
+  }
+  return best;
 }
 
 export const allTransports: readonly Transport[] = ["unix", "tcp"];

@@ -6,6 +6,7 @@ const control = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** Why `name` is no actor name, or undefined when it is one. */
 export function actorNameFault(name: unknown): string | undefined {
+  if (typeof name === "string" && isUsual(name)) return undefined;
   if (typeof name !== "string") return `an actor name must be a string, got ${typeof name}`;
   if (name === "") return "an actor name must not be empty";
   if (control.test(name)) return `actor name ${JSON.stringify(name)} has a control character`;
@@ -15,6 +16,17 @@ export function actorNameFault(name: unknown): string | undefined {
   if (bytes > maxNameBytes)
     return `actor name of ${bytes} B exceeds ${maxNameBytes} B: ${name.slice(0, 32)}...`;
   return undefined;
+}
+
+/** Short, and all of it printable ASCII: told in a quarter of the time that the whole check takes. */
+function isUsual(name: string): boolean {
+  const { length } = name;
+  if (length === 0 || length > 64) return false;
+  for (let at = 0; at < length; at++) {
+    const code = name.charCodeAt(at);
+    if (code < 0x20 || code > 0x7e) return false;
+  }
+  return true;
 }
 
 /**

@@ -8,6 +8,7 @@
 import { addExtension, Packr, RESERVE_START_SPACE, REUSE_BUFFER_MODE } from "msgpackr/pack";
 
 import { asError, EncodeError, LimitError } from "../errors.ts";
+import { writeDirect } from "./direct.ts";
 import { headerBytes, writeLength } from "./frame.ts";
 
 /** From this size on, in bytes, a binary value is written from the caller's memory instead of being copied. */
@@ -111,6 +112,15 @@ export class Batch {
   add(message: readonly unknown[], maxFrameBytes: number): number {
     if (this.#end > bufferBytes - reserveBytes) this.#seal();
     const buffer = (this.#buffer ??= pool.pop() ?? newBuffer());
+    const directStart = this.#end + headerBytes;
+    const directEnd = writeDirect(buffer, directStart, message);
+    if (directEnd > 0) {
+      const size = directEnd - directStart;
+      if (size > maxFrameBytes) throw tooLarge(size, maxFrameBytes);
+      writeLength(buffer, this.#end, size);
+      this.#end = directEnd;
+      return size;
+    }
     // msgpackr starts at multiples of 8: start before our end, and reserve the gap and the length
     const origin = this.#end & ~7;
     const gap = this.#end - origin;
@@ -120,8 +130,7 @@ export class Batch {
     const end = out.end;
     let size = end - frameStart - headerBytes;
     for (const cut of cuts) size += cut.bytes.length;
-    if (size > maxFrameBytes)
-      throw new LimitError(`frame of ${size} B exceeds maxFrameBytes ${maxFrameBytes}`);
+    if (size > maxFrameBytes) throw tooLarge(size, maxFrameBytes);
     writeLength(out, frameStart, size);
     if (moved) {
       // the message outgrew the buffer: what was before stays a part, and the message is one of its own
@@ -181,6 +190,10 @@ export class Batch {
     this.#parts.push({ bytes, start, end, stable });
     this.#partBytes += end - start;
   }
+}
+
+function tooLarge(size: number, maxFrameBytes: number): LimitError {
+  return new LimitError(`frame of ${size} B exceeds maxFrameBytes ${maxFrameBytes}`);
 }
 
 /** Packs `message` into `buffer` from `origin + reserve` on, or into a buffer of msgpackr's when it does not fit. */

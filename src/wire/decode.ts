@@ -226,11 +226,13 @@ const internedSlots = 4_096;
 // oxlint-disable-next-line no-new-array -- a length it is
 const interned = new Array<string | undefined>(internedSlots).fill(undefined);
 const maxInternedBytes = 31;
+/** Up to here, making sure that a text is ASCII and reading it as such is faster than reading it as UTF-8. */
+const maxCheckedBytes = 48;
 const { latin1Slice, utf8Slice } = Buffer.prototype;
 
 function readString(length: number): string {
   const start = take(length);
-  if (length > maxInternedBytes) return utf8Slice.call(source, start, at);
+  if (length > maxInternedBytes) return readLongString(start, length);
   let hash = length;
   for (let index = start; index < at; index++) {
     const byte = source[index]!;
@@ -245,4 +247,11 @@ function readString(length: number): string {
     if (same === length) return known;
   }
   return (interned[slot] = latin1Slice.call(source, start, at));
+}
+
+function readLongString(start: number, length: number): string {
+  if (length > maxCheckedBytes) return utf8Slice.call(source, start, at);
+  let all = 0;
+  for (let index = start; index < at; index++) all |= source[index]!;
+  return all > 0x7f ? utf8Slice.call(source, start, at) : latin1Slice.call(source, start, at);
 }

@@ -21,12 +21,13 @@ export interface WireValue {
 }
 
 /**
- * The value as the codec takes it. Large binaries are not copied: their memory must not change until they are sent.
+ * The value as the codec takes it; an error calls it `role` ("result of") and `name`. Large binaries are not copied: their memory must not change until they are sent.
  *
  * @throws {EncodeError} with the path to the value that cannot cross
  */
-export function toWire(value: unknown, what: string): WireValue {
+export function toWire(value: unknown, role: string, name?: string): WireValue {
   if (isPlain(value)) return { value, rich: false };
+  const what = name === undefined ? role : `${role} ${name}`;
   const plain = new Copier(what, false);
   const copied = plain.copy(value);
   if (!plain.needsRich) return { value: copied, rich: false };

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 
 import { currentActor, openNursery, openRootActor, queryActor } from "../../src/index.ts";
 import { NameCache } from "../../src/discovery/cache.ts";
-import type { Registration } from "../../src/discovery/registration.ts";
+import { Instance } from "../../src/discovery/instance.ts";
 import { hostId } from "../../src/transport/host.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
@@ -186,22 +186,20 @@ describe("a registrar's pushes", () => {
 });
 
 describe("NameCache", () => {
-  const registration = (uuid: string): Registration => ({
-    id: { name: "n", uuid, pid: 1, host: "h" },
-    addrs: [],
-    revision: 1,
-  });
+  const instance = (uuid: string): Instance => new Instance({ name: "n", uuid, pid: 1, host: "h" }, []);
+  const install = (cache: NameCache, name: string, list: Instance[]): void =>
+    cache.answer(cache.begin(name), list);
   const uuids = (cache: NameCache, name = "n"): string[] | undefined =>
     cache.get(name)?.map(({ id }) => id.uuid);
 
   test("applies changes in order and keeps the order of registration", () => {
     const cache = new NameCache(10, () => {});
-    expect(cache.added("n", registration("early"))).toBeFalse();
+    expect(cache.added("n", instance("early"))).toBeFalse();
     expect(uuids(cache)).toBeUndefined();
-    cache.install("n", [registration("a"), registration("b")]);
-    cache.added("n", registration("c"));
+    install(cache, "n", [instance("a"), instance("b")]);
+    cache.added("n", instance("c"));
     cache.removed("n", "b");
-    cache.added("n", registration("a"));
+    cache.added("n", instance("a"));
     expect(uuids(cache)).toEqual(["a", "c"]);
     cache.removed("n", "a");
     cache.removed("n", "c");
@@ -212,9 +210,9 @@ describe("NameCache", () => {
 
   test("never changes a list that a lookup holds", () => {
     const cache = new NameCache(10, () => {});
-    cache.install("n", [registration("a")]);
+    install(cache, "n", [instance("a")]);
     const held = cache.get("n");
-    cache.added("n", registration("b"));
+    cache.added("n", instance("b"));
     cache.removed("n", "a");
     expect(held?.map(({ id }) => id.uuid)).toEqual(["a"]);
   });
@@ -222,10 +220,10 @@ describe("NameCache", () => {
   test("evicts what was not used for longest, never a name that somebody waits for", () => {
     const evicted: string[] = [];
     const cache = new NameCache(3, (name) => evicted.push(name));
-    for (const name of ["a", "b", "c"]) cache.install(name, []);
+    for (const name of ["a", "b", "c"]) install(cache, name, []);
     cache.watch("a", () => {});
-    cache.install("d", []); // all were used: each loses its chance, and the oldest goes
-    cache.install("e", []); // c was not used since
+    install(cache, "d", []); // all were used: each loses its chance, and the oldest goes
+    install(cache, "e", []); // c was not used since
     expect(evicted).toEqual(["b", "c"]);
     expect(cache.size).toBe(3);
   });
@@ -233,12 +231,12 @@ describe("NameCache", () => {
   test("wakes each watcher once, at the next change or at the end", () => {
     const cache = new NameCache(3, () => {});
     const woken: string[] = [];
-    cache.install("n", []);
+    install(cache, "n", []);
     cache.watch("n", () => woken.push("first"));
     const stop = cache.watch("n", () => woken.push("stopped"));
     stop();
-    cache.added("n", registration("a"));
-    cache.added("n", registration("b"));
+    cache.added("n", instance("a"));
+    cache.added("n", instance("b"));
     cache.watch("n", () => woken.push("end"));
     cache.clear();
     cache.watch("n", () => woken.push("unknown name"));

@@ -17,6 +17,7 @@ import {
   TimeoutError,
   waitForActor,
 } from "../../src/index.ts";
+import { Task } from "../../src/rpc/task.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { freePort, until, World } from "../support/world.ts";
@@ -245,6 +246,56 @@ describe("waitForActor", () => {
     await until(async () => await asker.run(({ furrow }) => furrow.currentActor().isRegistrar));
     await world.actor("late");
     expect(await waiting).toBe("late");
+  });
+});
+
+describe("a registrar that is silent", () => {
+  const limits = { probeTimeoutMs: 50 };
+
+  test("ends a lookup without a timeout of its own, and its late answer still makes the name known", async () => {
+    await using registrar = new RawRegistrar();
+    const late: (() => void)[] = [];
+    registrar.onLookup = (peer, [, id]) => void late.push(() => peer.send([Kind.result, id, []]));
+    await using actor = await openRootActor({ registryAddrs: [registrar.addr], limits });
+    for (const lookUp of [queryActor, findActor]) {
+      const error = await failure(lookUp("late"));
+      expect(error).toBeInstanceOf(TimeoutError);
+      expect((error as TimeoutError).stage).toBe("lookup");
+      expect(error.message).toContain('"late"');
+    }
+    expect(late).toHaveLength(2);
+    for (const answer of late) answer();
+    await until(async () => (await queryActor("late", { timeout: 50 }).catch(() => undefined)) !== undefined);
+    const { requests } = actor.stats().lookups;
+    expect((await queryActor("late")).id).toBeNull();
+    expect(actor.stats().lookups.requests).toBe(requests);
+  });
+
+  test("does not hold the task that asks it", async () => {
+    await using registrar = new RawRegistrar();
+    registrar.onLookup = () => {};
+    await using _actor = await openRootActor({ registryAddrs: [registrar.addr] });
+    for (const lookUp of [queryActor, findActor, waitForActor]) {
+      const task = new Task(undefined);
+      const looked = failure(task.run(() => lookUp("late")));
+      await Bun.sleep(10);
+      const reason = new Error("the caller is gone");
+      task.abort(reason);
+      expect(await looked).toBe(reason);
+      expect(await failure(task.run(() => lookUp("late")))).toBe(reason);
+    }
+  });
+
+  test("is asked again by a wait", async () => {
+    await using registrar = new RawRegistrar();
+    let asked = 0;
+    registrar.onLookup = () => void asked++;
+    await using _actor = await openRootActor({ registryAddrs: [registrar.addr], limits });
+    const calledOff = new AbortController();
+    const waiting = failure(waitForActor("late", { signal: calledOff.signal }));
+    await until(() => asked === 3);
+    calledOff.abort(new Error("enough"));
+    expect((await waiting).message).toBe("enough");
   });
 });
 

@@ -1,0 +1,55 @@
+/** What rows are to reach. A row without a line here is measured, and has nothing to reach. */
+import type { Result } from "./result.ts";
+import { pick, type Results } from "./results-file.ts";
+
+type Bound = { readonly atMost: number } | { readonly atLeast: number };
+
+type Goal = Bound & {
+  readonly id: string;
+  /** What is bounded: the ratio to the baseline, calls per second, or the time as a multiple of another row's. */
+  readonly of: "ratio" | "opsPerSec" | { readonly timesRow: string };
+  /** Bounds the ratio to this baseline alone, for a row that has another where a server is missing. */
+  readonly baseline?: string;
+};
+
+/** Where the table's rows begin and end: what a lookup costs should not grow with the table. */
+export const smallestTable = "table.10";
+export const largestTable = "table.1000000";
+
+const goals: readonly Goal[] = [
+  { id: "lookup.registrar.unix.64", of: "ratio", atLeast: 1.5, baseline: "Redis" },
+  { id: "register", of: "ratio", atMost: 1.3 },
+  { id: "register.64", of: "opsPerSec", atLeast: 100_000 },
+  { id: largestTable, of: { timesRow: smallestTable }, atMost: 1.5 },
+];
+
+/**
+ * A row's goal in words, and whether these results reach it; undefined where there is none, or nothing to judge by.
+ * Pinned rows only: there a ratio is one of work done.
+ */
+export function judge(
+  result: Result,
+  results: Results,
+): { readonly words: string; readonly reached: boolean } | undefined {
+  const goal = goals.find(({ id }) => id === result.id);
+  if (goal === undefined || !result.pinned || !result.baseline.startsWith(goal.baseline ?? ""))
+    return undefined;
+  const value = valueOf(goal, result, results);
+  if (value === undefined) return undefined;
+  const reached = "atMost" in goal ? value <= goal.atMost : value >= goal.atLeast;
+  return { words: inWords(goal), reached };
+}
+
+function valueOf({ of }: Goal, result: Result, results: Results): number | undefined {
+  if (of === "ratio") return result.ratio;
+  if (of === "opsPerSec") return result.opsPerSec;
+  const [other] = pick(results, [of.timesRow], result.pinned);
+  return other && result.p50Ns / other.p50Ns;
+}
+
+function inWords(goal: Goal): string {
+  const [sign, value] = "atMost" in goal ? ["≤", goal.atMost] : ["≥", goal.atLeast];
+  const bound = `${sign} ${value.toLocaleString("en")}`;
+  if (goal.of === "ratio") return `ratio ${bound}`;
+  return goal.of === "opsPerSec" ? `${bound} per second` : `${bound} × ${goal.of.timesRow}`;
+}

@@ -1,0 +1,55 @@
+/** Scales: where a value lies between the ends of an axis, and which values are written at it. */
+export interface Tick {
+  readonly value: number;
+  readonly text: string;
+}
+
+export interface Scale {
+  readonly ticks: readonly Tick[];
+  /** 0 at the start of the axis, 1 at its end. */
+  place(value: number): number;
+}
+
+/** 1000 is 1k, a million 1M: many stand side by side. */
+function tickAt(value: number): Tick {
+  const text = value.toLocaleString("en", { notation: "compact" }).replace("K", "k");
+  return { value, text };
+}
+
+function between(transform: (value: number) => number, from: number, to: number): Scale["place"] {
+  const start = transform(from);
+  const length = transform(to) - start;
+  return (value) => (transform(value) - start) / length;
+}
+
+/** From 0 to a round number that is not below `greatest`, with about five steps. */
+export function linearScale(greatest: number): Scale {
+  const rough = greatest / 5;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough) ?? 10 * power;
+  const steps = Math.ceil(greatest / step);
+  const ticks = Array.from({ length: steps + 1 }, (_, n) => tickAt(n * step));
+  return { ticks, place: between((value) => value, 0, steps * step) };
+}
+
+/** Equal ratios take equal room; from a 1, 2 or 5 with zeros to another. */
+export function logScale(least: number, greatest: number): Scale {
+  const exponents = Array.from({ length: 25 }, (_, n) => n - 6);
+  const round = exponents.flatMap((exponent) => [1, 2, 5].map((factor) => factor * 10 ** exponent));
+  const from = round.findLast((value) => value <= least) ?? least;
+  const to = round.find((value) => value >= greatest && value > from) ?? greatest;
+  const ticks = round.filter((value) => value >= from && value <= to).map(tickAt);
+  return { ticks, place: between(Math.log, from, to) };
+}
+
+/** As `logScale`, with just these values written. */
+export function stepScale(values: readonly number[]): Scale {
+  return { ticks: values.map(tickAt), place: between(Math.log, values[0] ?? 1, values.at(-1) ?? 10) };
+}
+
+/** Shares of all samples, stretched towards both ends: the rare ones are what a distribution is looked at for. */
+export function shareScale(least: number, greatest: number): Scale {
+  const shares = [0.01, 0.1, 0.5, 0.9, 0.99, 0.999].filter((share) => share >= least && share <= greatest);
+  const ticks = shares.map((share) => ({ value: share, text: `${Number((share * 100).toFixed(1))}%` }));
+  return { ticks, place: between((share) => Math.log(share / (1 - share)), least, greatest) };
+}

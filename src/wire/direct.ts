@@ -1,0 +1,100 @@
+/**
+ * The short way to bytes: messages that hold nothing but integers, short ASCII texts, booleans, null and lists of those
+ * are written right where they leave from. Most messages are such; `codec.ts` has msgpackr for all others.
+ *
+ * msgpackr sets itself up for every message, which costs as much as writing one of these (rows `rpc.*` and
+ * `lookup.registrar.*` of the bench).
+ */
+
+/** Texts up to this are written here, in characters; longer ones would need a third form of header. */
+const maxTextLength = 255;
+/** Up to this length a loop is faster than a call. */
+const loopLength = 12;
+/** Deeper lists are left to msgpackr: a cycle is endlessly deep. */
+const maxNesting = 4;
+/** The most that one value takes beside a text's characters, and that one character takes. */
+const maxTokenBytes = 5;
+const maxCharacterBytes = 4;
+
+// oxlint-disable-next-line typescript/unbound-method -- called with its `this`
+const { utf8Write } = Buffer.prototype as unknown as {
+  utf8Write(this: Uint8Array, text: string, offset: number, length: number): number;
+};
+
+/** Writes `message` at `at` and returns where it ends; -1 when it holds something else, or there is no room. */
+export function writeDirect(bytes: Uint8Array, at: number, message: readonly unknown[]): number {
+  return writeList(bytes, at, message, 0);
+}
+
+function writeList(bytes: Uint8Array, at: number, list: readonly unknown[], nesting: number): number {
+  const { length } = list;
+  if (length > 15 || nesting > maxNesting) return -1;
+  bytes[at] = 0x90 | length;
+  let end = at + 1;
+  for (let index = 0; index < length; index++) {
+    if (end + maxTokenBytes > bytes.length) return -1;
+    const value = list[index];
+    if (typeof value === "number") end = writeInteger(bytes, end, value);
+    else if (typeof value === "string") end = writeText(bytes, end, value);
+    else if (Array.isArray(value)) end = writeList(bytes, end, value as unknown[], nesting + 1);
+    else if (value === null) bytes[end++] = 0xc0;
+    else if (typeof value === "boolean") bytes[end++] = value ? 0xc3 : 0xc2;
+    else return -1;
+    if (end < 0) return -1;
+  }
+  return end;
+}
+
+function writeInteger(bytes: Uint8Array, at: number, value: number): number {
+  const unsigned = value >>> 0;
+  if (unsigned !== value) {
+    if (value < -32 || value >= 0 || !Number.isInteger(value)) return -1;
+    bytes[at] = 0x100 + value;
+    return at + 1;
+  }
+  if (unsigned < 0x80) {
+    bytes[at] = unsigned;
+    return at + 1;
+  }
+  if (unsigned < 0x100) {
+    bytes[at] = 0xcc;
+    bytes[at + 1] = unsigned;
+    return at + 2;
+  }
+  if (unsigned < 0x1_0000) {
+    bytes[at] = 0xcd;
+    bytes[at + 1] = unsigned >>> 8;
+    bytes[at + 2] = unsigned;
+    return at + 3;
+  }
+  bytes[at] = 0xce;
+  bytes[at + 1] = unsigned >>> 24;
+  bytes[at + 2] = unsigned >>> 16;
+  bytes[at + 3] = unsigned >>> 8;
+  bytes[at + 4] = unsigned;
+  return at + 5;
+}
+
+function writeText(bytes: Uint8Array, at: number, text: string): number {
+  const { length } = text;
+  if (length > maxTextLength || at + maxTokenBytes + length + maxCharacterBytes > bytes.length) return -1;
+  let start = at + 1;
+  if (length < 32) {
+    bytes[at] = 0xa0 | length;
+  } else {
+    bytes[at] = 0xd9;
+    bytes[at + 1] = length;
+    start++;
+  }
+  if (length > loopLength) {
+    // as many bytes as characters: it is ASCII, and the header is right. With any other it is at least one more
+    const written = utf8Write.call(bytes, text, start, length + maxCharacterBytes);
+    return written === length ? start + length : -1;
+  }
+  for (let index = 0; index < length; index++) {
+    const code = text.charCodeAt(index);
+    if (code > 0x7f) return -1;
+    bytes[start + index] = code;
+  }
+  return start + length;
+}

@@ -1,0 +1,93 @@
+/** A relay before an actor's unix address: it passes on what comes, both ways, and keeps the messages and their bytes. */
+import { Deadline } from "../../src/deadline.ts";
+import type { Address } from "../../src/index.ts";
+import { type ParsedAddress, parseAddress } from "../../src/transport/address.ts";
+import type { Link, Listener } from "../../src/transport/transport.ts";
+import { unixTransport } from "../../src/transport/unix.ts";
+import { decode } from "../../src/wire/decode.ts";
+import { FrameDecoder } from "../../src/wire/frame.ts";
+import type { Message } from "../../src/wire/messages.ts";
+
+/** What went one way. */
+export interface Traffic {
+  messages: Message[];
+  bytes: number;
+}
+
+/** What went to the actor, and what came back. */
+export interface Passed {
+  readonly there: Traffic;
+  readonly back: Traffic;
+}
+
+export class Relay implements AsyncDisposable {
+  readonly addr: Address;
+  connections = 0;
+  readonly #target: ParsedAddress & { transport: "unix" };
+  readonly #links = new Set<Link>();
+  #listener: Listener | undefined;
+  #passed: Passed = nothing();
+
+  private constructor(target: Address, path: string) {
+    this.#target = unixAddress(target);
+    this.addr = `unix://${path}`;
+  }
+
+  /** Listens at `path` for those who want `target`. */
+  static async open(target: Address, path: string): Promise<Relay> {
+    const relay = new Relay(target, path);
+    relay.#listener = await unixTransport.listen(unixAddress(relay.addr), (near) => relay.#accept(near));
+    return relay;
+  }
+
+  /** What passed since the last call of this. */
+  take(): Passed {
+    const passed = this.#passed;
+    this.#passed = nothing();
+    return passed;
+  }
+
+  #accept(near: Link): void {
+    this.connections++;
+    const early: Uint8Array[] = [];
+    near.reader = { onData: (chunk) => void early.push(chunk), onEnd: () => near.abort() };
+    this.#links.add(near);
+    void unixTransport.connect(this.#target, new Deadline({ timeout: 5_000 }, "relay")).then((far) => {
+      this.#links.add(far);
+      this.#pass(near, far, "there");
+      this.#pass(far, near, "back");
+      for (const chunk of early) near.reader.onData(chunk);
+    });
+  }
+
+  #pass(from: Link, to: Link, way: keyof Passed): void {
+    const decoder = new FrameDecoder(1 << 28);
+    from.reader = {
+      onData: (chunk) => {
+        const traffic = this.#passed[way];
+        traffic.bytes += chunk.length;
+        decoder.push(chunk, (source, start, end) => {
+          traffic.messages.push(decode(source, start, end) as Message);
+          return true;
+        });
+        to.write(chunk, 0, chunk.length, true);
+      },
+      onEnd: () => void to.close(),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener?.close();
+    for (const link of this.#links) link.abort();
+  }
+}
+
+function nothing(): Passed {
+  return { there: { messages: [], bytes: 0 }, back: { messages: [], bytes: 0 } };
+}
+
+function unixAddress(addr: Address): ParsedAddress & { transport: "unix" } {
+  const parsed = parseAddress(addr);
+  if (parsed.transport !== "unix") throw new Error(`${addr} is no unix address`);
+  return parsed;
+}
