@@ -3,7 +3,7 @@
  * gets more as the reader takes them. So a slow reader slows its writer, and nothing else on the connection.
  */
 import { FrameError } from "../errors.ts";
-import { largeBinaryBytes } from "../wire/codec.ts";
+import { largeBinaryBytes } from "../wire/large-binary.ts";
 
 /** How many messages, and bytes, may be under way. */
 export interface Credit {

@@ -1,18 +1,13 @@
 /**
- * Messages to bytes, on msgpackr, which no other file knows; `decode.ts` is the way back.
+ * Messages to bytes: by `direct.ts` or else by msgpackr, see `packr.ts`; `decode.ts` is the way back.
  *
  * Encoding goes straight into the buffer of a `Batch`, each frame right behind the one before, with its length in
  * front; what a batch holds leaves in one write. A `LargeBinary` is not copied: the batch is cut there, and the
  * caller's memory goes out between the two parts.
  */
-import { addExtension, Packr, RESERVE_START_SPACE, REUSE_BUFFER_MODE } from "msgpackr/pack";
-
-import { asError, EncodeError, LimitError } from "../errors.ts";
+import { LimitError } from "../errors.ts";
 import { writeDirect } from "./direct.ts";
 import { headerBytes, writeLength } from "./frame.ts";
-
-/** From this size on, in bytes, a binary value is written from the caller's memory instead of being copied. */
-export const largeBinaryBytes = 16_384;
 
 /** The size of a pooled buffer. A turn that sends more than this leaves in more than one write. */
 const bufferBytes = 65_536;
@@ -20,52 +15,9 @@ const bufferBytes = 65_536;
 const reserveBytes = 2_560;
 const pooledBuffers = 8;
 
-/** Stands for a large binary inside a message that is being encoded. */
-export class LargeBinary {
-  readonly bytes: Uint8Array;
-
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
-  }
-}
-
-/** msgpackr's own buffer, with the marks that it leaves in REUSE_BUFFER_MODE. */
-type MarkedBuffer = Uint8Array & { start: number; end: number };
-interface Cut {
-  /** The buffer that msgpackr was filling, and where in it the header of the large binary ends. */
-  readonly target: Uint8Array;
-  readonly at: number;
-  readonly bytes: Uint8Array;
-}
-
-const options = { useRecords: false, mapsAsObjects: true, moreTypes: false, useToJSON: false };
-const packr = new Packr(options);
-/** msgpackr's fast map header has 16 bits; this one is for the rare object with more keys than that. */
-const widePackr = new Packr({ ...options, variableMapSize: true });
-
-let cuts: Cut[] = [];
-
-// Of a class of our own, and with no code that could arrive: other users of msgpackr in this process notice nothing.
-addExtension({
-  Class: LargeBinary as never,
-  type: "none",
-  pack(value: LargeBinary, allocate: (bytes: number) => { target: Uint8Array; position: number }) {
-    const { target, position } = allocate(5);
-    const { length } = value.bytes;
-    target[position] = 0xc6; // bin 32
-    target[position + 1] = length >>> 24;
-    target[position + 2] = length >>> 16;
-    target[position + 3] = length >>> 8;
-    target[position + 4] = length;
-    cuts.push({ target, at: position + 5, bytes: value.bytes });
-    return undefined;
-  },
-} as never);
-
 const pool: Uint8Array[] = [];
-/** What msgpackr is left with after each message: a buffer of its usual size that is full. */
-const spent = Buffer.allocUnsafeSlow(8_192);
-
+/** Loaded when it is needed: see there. */
+let packr: typeof import("./packr.ts") | undefined;
 function newBuffer(): Uint8Array {
   return Buffer.allocUnsafeSlow(bufferBytes);
 }
@@ -124,7 +76,9 @@ export class Batch {
     // msgpackr starts at multiples of 8: start before our end, and reserve the gap and the length
     const origin = this.#end & ~7;
     const gap = this.#end - origin;
-    const out = pack(packr, message, buffer, origin, gap + headerBytes);
+    packr ??= require("./packr.ts") as typeof import("./packr.ts");
+    const out = packr.pack(message, buffer, origin, gap + headerBytes);
+    const cuts = packr.lastCuts();
     const moved = out !== buffer;
     const frameStart = moved ? gap : this.#end;
     const end = out.end;
@@ -194,33 +148,4 @@ export class Batch {
 
 function tooLarge(size: number, maxFrameBytes: number): LimitError {
   return new LimitError(`frame of ${size} B exceeds maxFrameBytes ${maxFrameBytes}`);
-}
-
-/** Packs `message` into `buffer` from `origin + reserve` on, or into a buffer of msgpackr's when it does not fit. */
-function pack(
-  packer: Packr,
-  message: readonly unknown[],
-  buffer: Uint8Array,
-  origin: number,
-  reserve: number,
-): MarkedBuffer {
-  if (cuts.length > 0) cuts = [];
-  const cursor = packer as unknown as { position: number };
-  packer.useBuffer(buffer);
-  cursor.position = origin;
-  try {
-    const mode = REUSE_BUFFER_MODE | RESERVE_START_SPACE | reserve;
-    return packer.pack(message, mode) as unknown as MarkedBuffer;
-  } catch (error) {
-    const reason = asError(error).message;
-    if (packer === packr && reason.includes("variableMapSize")) {
-      return pack(widePackr, message, buffer, origin, reserve);
-    }
-    throw new EncodeError(`message cannot be encoded: ${reason}`, { cause: error });
-  } finally {
-    // msgpackr's state is shared by the process: at the end of a buffer, its next user gets one of its own. Not of
-    // the buffer it was filling just now: that may be a large one, with room behind the message
-    packer.useBuffer(spent);
-    cursor.position = spent.length;
-  }
 }

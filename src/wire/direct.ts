@@ -1,6 +1,6 @@
 /**
  * The short way to bytes: messages that hold nothing but integers, short ASCII texts, booleans, null and lists of those
- * are written right where they leave from. Most messages are such; `codec.ts` has msgpackr for all others.
+ * are written right where they leave from. Most messages are such; `packr.ts` has msgpackr for all others.
  *
  * msgpackr sets itself up for every message, which costs as much as writing one of these (rows `rpc.*` and
  * `lookup.registrar.*` of the bench).

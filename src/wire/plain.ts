@@ -1,5 +1,5 @@
 /** The test for values that msgpack carries just as they are: the common case, and the only one on a hot path. */
-import { largeBinaryBytes } from "./codec.ts";
+import { largeBinaryBytes } from "./large-binary.ts";
 
 /** Values nested deeper than this cannot cross; a cycle is endlessly deep. */
 export const maxDepth = 1_000;

@@ -6,7 +6,7 @@
  * stand for those values. `docs/protocol.md` describes both forms.
  */
 import { EncodeError, FrameError } from "../errors.ts";
-import { LargeBinary, largeBinaryBytes } from "./codec.ts";
+import { LargeBinary, largeBinaryBytes } from "./large-binary.ts";
 import { setOwn } from "./decode.ts";
 import { decodeError, encodeError } from "./error-values.ts";
 import { fitsInt64, isPlain, maxDepth } from "./plain.ts";

@@ -7,7 +7,7 @@ import { EncodeError, FrameError, LimitError, TransportClosedError } from "../..
 import { type Limits, resolveLimits } from "../../src/limits.ts";
 import type { Link, LinkReader } from "../../src/transport/transport.ts";
 import { unixTransport } from "../../src/transport/unix.ts";
-import { largeBinaryBytes } from "../../src/wire/codec.ts";
+import { largeBinaryBytes } from "../../src/wire/large-binary.ts";
 import { Kind, type Message } from "../../src/wire/messages.ts";
 import { toWire } from "../../src/wire/values.ts";
 import { until } from "../support/world.ts";

@@ -3,8 +3,9 @@ import fc from "fast-check";
 import { Packr, pack as packTheirs, unpack as unpackTheirs } from "msgpackr";
 
 import { EncodeError, LimitError } from "../../src/errors.ts";
-import { Batch, LargeBinary, largeBinaryBytes } from "../../src/wire/codec.ts";
+import { Batch } from "../../src/wire/codec.ts";
 import { decode } from "../../src/wire/decode.ts";
+import { LargeBinary, largeBinaryBytes } from "../../src/wire/large-binary.ts";
 import { FrameDecoder } from "../../src/wire/frame.ts";
 import { drained, frameOf, messageOf, portrait } from "./crossing.ts";
 

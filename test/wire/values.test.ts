@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 
 import { EncodeError, FrameError } from "../../src/errors.ts";
-import { LargeBinary, largeBinaryBytes } from "../../src/wire/codec.ts";
+import { LargeBinary, largeBinaryBytes } from "../../src/wire/large-binary.ts";
 import { fromWire, toWire } from "../../src/wire/values.ts";
 import { crossed, frameOf, messageOf, portrait } from "./crossing.ts";
 
