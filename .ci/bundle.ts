@@ -25,6 +25,8 @@ export async function bundle(folder: string): Promise<void> {
     target: "bun",
     format: "cjs",
     bytecode: true,
+    // what ES modules are without saying so
+    banner: `"use strict";`,
     // Bun would write the path of this checkout there
     define: { "import.meta.path": "module.filename" },
   });

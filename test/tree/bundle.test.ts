@@ -76,6 +76,11 @@ describe("the package's one file", () => {
     expect(await run("lib/furrow.cjs")).toMatchObject({ exitCode: 0, stdout: "", stderr: "" });
   });
 
+  test("is strict, as the modules in it are", async () => {
+    const [, second] = (await Bun.file(join(lib, "furrow.cjs")).text()).split("\n");
+    expect(second).toEndWith('{"use strict";');
+  });
+
   test("has no path of the checkout that it was built in", async () => {
     const root = join(import.meta.dir, "../..");
     expect(await Bun.file(join(lib, "furrow.cjs")).text()).not.toContain(root);
