@@ -21,6 +21,11 @@ const goals: readonly Goal[] = [
   { id: "register", of: "ratio", atMost: 1.3 },
   { id: "register.64", of: "opsPerSec", atLeast: 100_000 },
   { id: largestTable, of: { timesRow: smallestTable }, atMost: 1.5 },
+  { id: "memory.1000000", of: "ratio", atMost: 1.1 },
+  { id: "spawn", of: "ratio", atMost: 2 },
+  { id: "spawn.packed", of: "ratio", atMost: 2 },
+  { id: "idle", of: "ratio", atMost: 1.3 },
+  { id: "idle.packed", of: "ratio", atMost: 1.3 },
 ];
 
 /**
