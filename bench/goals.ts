@@ -1,13 +1,17 @@
 /** What rows are to reach. A row without a line here is measured, and has nothing to reach. */
 import type { Result } from "./result.ts";
 import { pick, type Results } from "./results-file.ts";
+import { showNs } from "./show.ts";
 
 type Bound = { readonly atMost: number } | { readonly atLeast: number };
 
 type Goal = Bound & {
   readonly id: string;
-  /** What is bounded: the ratio to the baseline, calls per second, or the time as a multiple of another row's. */
-  readonly of: "ratio" | "opsPerSec" | { readonly timesRow: string };
+  /**
+   * What is bounded: the ratio to the baseline or to another operation that took turns, calls per second, the median
+   * time in nanoseconds, or that as a multiple of another row's.
+   */
+  readonly of: "ratio" | "opsPerSec" | "p50Ns" | { readonly against: string } | { readonly timesRow: string };
   /** Bounds the ratio to this baseline alone, for a row that has another where a server is missing. */
   readonly baseline?: string;
 };
@@ -17,11 +21,24 @@ export const smallestTable = "table.10";
 export const largestTable = "table.1000000";
 
 const goals: readonly Goal[] = [
+  { id: "rpc.unix", of: "ratio", atMost: 1.15 },
+  { id: "rpc.tcp", of: "ratio", atMost: 1.15 },
+  { id: "rpc.unix.64", of: "ratio", atLeast: 1.5 },
+  { id: "stream.small", of: "opsPerSec", atLeast: 1_000_000 },
+  { id: "stream.64k", of: "ratio", atLeast: 0.8 },
+  { id: "lookup.registrar.unix", of: "ratio", atMost: 1.15 },
+  { id: "lookup.registrar.tcp", of: "ratio", atMost: 1.15 },
   { id: "lookup.registrar.unix.64", of: "ratio", atLeast: 1.5, baseline: "Redis" },
+  { id: "lookup.cached", of: "p50Ns", atMost: 500 },
+  { id: "lookup.peer", of: "p50Ns", atMost: 100 },
+  { id: "find.cold.unix", of: { against: "echo.unix" }, atMost: 4 },
+  { id: "find.warm", of: "p50Ns", atMost: 2_000 },
   { id: "register", of: "ratio", atMost: 1.3 },
   { id: "register.64", of: "opsPerSec", atLeast: 100_000 },
   { id: largestTable, of: { timesRow: smallestTable }, atMost: 1.5 },
   { id: "memory.1000000", of: "ratio", atMost: 1.1 },
+  { id: "codec.encode", of: "ratio", atMost: 1.1 },
+  { id: "codec.decode", of: "ratio", atMost: 1.1 },
   { id: "spawn", of: "ratio", atMost: 2 },
   { id: "spawn.packed", of: "ratio", atMost: 2 },
   { id: "idle", of: "ratio", atMost: 1.3 },
@@ -47,14 +64,17 @@ export function judge(
 
 function valueOf({ of }: Goal, result: Result, results: Results): number | undefined {
   if (of === "ratio") return result.ratio;
-  if (of === "opsPerSec") return result.opsPerSec;
+  if (of === "opsPerSec" || of === "p50Ns") return result[of];
+  if ("against" in of) return result.against[of.against]?.ratio;
   const [other] = pick(results, [of.timesRow], result.pinned);
   return other && result.p50Ns / other.p50Ns;
 }
 
-function inWords(goal: Goal): string {
-  const [sign, value] = "atMost" in goal ? ["≤", goal.atMost] : ["≥", goal.atLeast];
-  const bound = `${sign} ${value.toLocaleString("en")}`;
-  if (goal.of === "ratio") return `ratio ${bound}`;
-  return goal.of === "opsPerSec" ? `${bound} per second` : `${bound} × ${goal.of.timesRow}`;
+function inWords({ of, ...bound }: Goal): string {
+  const [sign, value] = "atMost" in bound ? ["≤", bound.atMost] : ["≥", bound.atLeast];
+  if (of === "p50Ns") return `${sign} ${showNs(value)}`;
+  const words = `${sign} ${value.toLocaleString("en")}`;
+  if (of === "ratio") return `ratio ${words}`;
+  if (of === "opsPerSec") return `${words} per second`;
+  return `${words} × ${"against" in of ? of.against : of.timesRow}`;
 }

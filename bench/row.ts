@@ -67,6 +67,8 @@ export interface ServerPlaces {
   readonly echo: RawTarget;
   /** Its raw socket that sends what it is asked for: see `serveFlood`. */
   readonly flood: RawTarget;
+  /** Its socket that serves calls without furrow: see `serveBare`. */
+  readonly bare: RawTarget;
 }
 
 /** As `Bun.connect` takes it. */

@@ -1,5 +1,6 @@
 /** All rows, in the order of the table. */
 import { besideRows } from "./beside.ts";
+import { bareRows } from "./bare.ts";
 import { codecRows } from "./codec.ts";
 import { echoRows } from "./echo.ts";
 import { findRows } from "./find.ts";
@@ -14,6 +15,7 @@ import { memoryRow, tableRows } from "./table.ts";
 
 export const rows: readonly Row[] = [
   ...echoRows,
+  ...bareRows,
   ...rpcRows,
   ...streamRows,
   ...lookupRows,

@@ -108,7 +108,13 @@ export class Channel implements LinkReader, Sender {
 
   /** Writes what waits. */
   flush(): void {
-    if (this.#end === undefined) this.#batch.drain(this.#write);
+    if (this.#end !== undefined) return;
+    try {
+      this.#batch.drain(this.#write);
+    } catch (error) {
+      // part of a frame is on its way, and the rest is not to be had
+      this.abort(asError(error));
+    }
   }
 
   /** Says goodbye and ends in order: nothing that was sent before is lost. */

@@ -10,6 +10,7 @@
 export interface Sender {
   /** Set while it is in the list here. */
   waits: boolean;
+  /** Must not throw: others would never be flushed. */
   flush(): void;
 }
 

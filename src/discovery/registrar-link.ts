@@ -3,6 +3,7 @@
  * current. All of it ends with the connection.
  */
 import { FrameError, TimeoutError } from "../errors.ts";
+import { describeActor } from "../identity.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import type { Answer, Session } from "../rpc/session.ts";
 import { type Address, qualifyAddress } from "../transport/address.ts";
@@ -165,8 +166,9 @@ export class RegistrarLink {
           this.#silenceTimer = this.#watchSilence(endsAt - now);
           return;
         }
-        const { name } = request;
-        request.reject(new TimeoutError("lookup", `lookup of "${name}": deadline passed in stage "lookup"`));
+        const registrar = describeActor(this.session.peer.id);
+        const text = `${registrar}, the registrar, has not answered a lookup of "${request.name}" in ${this.#patienceMs} ms`;
+        request.reject(new TimeoutError("lookup", text));
       }
     }, ms);
     timer.unref();

@@ -5,6 +5,7 @@ import { logger } from "../log.ts";
 import type { Channel } from "../channel/channel.ts";
 import type { Limits } from "../limits.ts";
 import { Kind, type Message } from "../wire/messages.ts";
+import { isPlain } from "../wire/plain.ts";
 import { fromWire, toWire } from "../wire/values.ts";
 import { ServedContext } from "./context.ts";
 import type { Dispatcher } from "./dispatch.ts";
@@ -80,7 +81,10 @@ export class Serving {
     this.#of(message)?.outbox?.allow(message[2] as number, message[3] as number);
   }
 
-  /** A call: its function runs at once, and an answer that is there at once leaves at once. */
+  /**
+   * A call: its function runs at once, and an answer that is there at once leaves at once. There is no closure in here:
+   * one would cost every call an environment (row `rpc.unix.64`).
+   */
   onCall(message: Message): void {
     const id = message[1] as number;
     const name = message[2] as string;
@@ -91,24 +95,26 @@ export class Serving {
     this.#running = task;
     try {
       const { fn, schemas } = this.#host.dispatcher.find(name, "run");
-      result = task.run(
-        schemas === undefined ? () => fn(...args) : () => checkedCall(fn, schemas, name, args, task),
-      );
+      result =
+        schemas === undefined
+          ? task.apply(fn, args)
+          : task.apply(checkedCall, [fn, schemas, name, args, task]);
     } catch (error) {
       this.#running = undefined;
       this.#fail(id, task, error);
       return;
     }
     this.#running = undefined;
-    if (isThenable(result)) {
-      this.#served.set(id, { task, outbox: undefined, inbox: undefined });
-      result.then(
-        (value) => this.#succeed(id, name, value),
-        (error: unknown) => this.#fail(id, task, error),
-      );
-    } else {
-      this.#succeed(id, name, result);
-    }
+    if (isThenable(result)) this.#await(id, name, task, result);
+    else this.#succeed(id, name, result);
+  }
+
+  #await(id: number, name: string, task: Task, result: PromiseLike<unknown>): void {
+    this.#served.set(id, { task, outbox: undefined, inbox: undefined });
+    result.then(
+      (value) => this.#succeed(id, name, value),
+      (error: unknown) => this.#fail(id, task, error),
+    );
   }
 
   onStream(message: Message): void {
@@ -220,8 +226,12 @@ export class Serving {
     const { channel } = this.#peer;
     if (!channel.isOpen) return;
     try {
-      const { value, rich } = toWire(result, "result of", name);
-      channel.send(rich ? [Kind.result, id, value, true] : [Kind.result, id, value]);
+      if (isPlain(result)) {
+        channel.send([Kind.result, id, result]);
+      } else {
+        const { value, rich } = toWire(result, "result of", name);
+        channel.send([Kind.result, id, value, rich]);
+      }
     } catch (error) {
       log.debug?.(`result of ${name} for ${describeActor(this.#peer.id)}: ${asError(error).message}`);
       this.#replyError(id, error);

@@ -8,6 +8,7 @@ import { describeActor } from "../identity.ts";
 import { type ChannelEnd, closedError } from "../channel/channel.ts";
 import type { Peer, PeerHandler } from "../channel/peer.ts";
 import { Kind, type Message } from "../wire/messages.ts";
+import { isPlain } from "../wire/plain.ts";
 import { fromWire, toWire } from "../wire/values.ts";
 import { Exchange } from "./exchange.ts";
 import { decodeFailure } from "./remote-error.ts";
@@ -65,12 +66,13 @@ export class Session implements PeerHandler {
       const task = ambientTask();
       if (task?.aborted) throw task.reason;
       const id = ++this.#lastId;
-      const { value, rich } = toWire(args, "arguments of", name);
-      this.peer.channel.send(rich ? [Kind.call, id, name, value, true] : [Kind.call, id, name, value]);
-      if (bounds === undefined && task === undefined) {
-        // not withResolvers, which takes twice as long
-        return new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject }));
+      if (isPlain(args)) {
+        this.peer.channel.send([Kind.call, id, name, args]);
+      } else {
+        const { value, rich } = toWire(args, "arguments of", name);
+        this.peer.channel.send([Kind.call, id, name, value, rich]);
       }
+      if (bounds === undefined && task === undefined) return this.#answer(id);
       return this.#boundedAnswer(id, name, bounds ?? {}, task);
     } catch (error) {
       // an abort rejects with the signal's own reason, whatever it is
@@ -237,6 +239,11 @@ export class Session implements PeerHandler {
     this.abortTasks(
       new TransportClosedError(`the caller ${describeActor(this.peer.id)} is gone`, { cause: error }),
     );
+  }
+
+  /** In a function of its own, and not by withResolvers: both would make objects for every call. */
+  #answer(id: number): Promise<unknown> {
+    return new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject }));
   }
 
   #boundedAnswer(id: number, name: string, bounds: Bounds, task: Task | undefined): Promise<unknown> {

@@ -78,10 +78,19 @@ export class Task {
     });
   }
 
+  /** As `run`, for a function with arguments. */
+  apply<A extends unknown[], R>(fn: (...args: A) => R, args: A): R {
+    return ambient.run(this, applied<A, R>, fn, args);
+  }
+
   /** Runs `fn` as this task: `currentTask()` finds it in everything that `fn` awaits. */
   run<R>(fn: () => R): R {
     return ambient.run(this, fn);
   }
+}
+
+function applied<A extends unknown[], R>(fn: (...args: A) => R, args: A): R {
+  return fn(...args);
 }
 
 /**

@@ -6,7 +6,7 @@
  */
 import type { Socket, SocketHandler } from "bun";
 
-import { asError, TransportClosedError } from "../errors.ts";
+import { asError, EncodeError, TransportClosedError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { Link, LinkEnd, LinkReader } from "./transport.ts";
 
@@ -156,6 +156,11 @@ export class SocketLink implements Link {
     if (socket === undefined) return;
     while (this.#queue.length > 0) {
       const next = this.#queue[0]!;
+      // memory of the user's, which was transferred away or resized under the queue
+      if (next.length === 0) {
+        this.abort(new EncodeError("a binary value was transferred or resized before all of it was sent"));
+        return;
+      }
       this.writes++;
       const taken = socket.write(next);
       if (taken === 0) return;

@@ -5,7 +5,7 @@
  * front; what a batch holds leaves in one write. A `LargeBinary` is not copied: the batch is cut there, and the
  * caller's memory goes out between the two parts.
  */
-import { LimitError } from "../errors.ts";
+import { EncodeError, LimitError } from "../errors.ts";
 import { writeDirect } from "./direct.ts";
 import { headerBytes, writeLength } from "./frame.ts";
 
@@ -103,7 +103,11 @@ export class Batch {
     return size;
   }
 
-  /** Hands all parts to `sink`, in order, and gives the buffer back. */
+  /**
+   * Hands all parts to `sink`, in order, and gives the buffer back.
+   *
+   * @throws {EncodeError} when the memory of a large binary is not there any more
+   */
   drain(sink: BatchSink): void {
     const buffer = this.#buffer;
     const start = this.#start;
@@ -112,7 +116,10 @@ export class Batch {
       const parts = this.#parts;
       this.#parts = [];
       this.#partBytes = 0;
-      for (const part of parts) sink(part.bytes, part.start, part.end, part.stable);
+      for (const { bytes, start, end: partEnd, stable } of parts) {
+        checkMemory(bytes, partEnd);
+        sink(bytes, start, partEnd, stable);
+      }
     }
     if (buffer === undefined) return;
     if (end > start) sink(buffer, start, end, false);
@@ -144,6 +151,14 @@ export class Batch {
     this.#parts.push({ bytes, start, end, stable });
     this.#partBytes += end - start;
   }
+}
+
+/** @throws {EncodeError} when a binary was transferred or resized while it waited to be sent */
+export function checkMemory(bytes: Uint8Array, end: number): void {
+  if (end <= bytes.length) return;
+  throw new EncodeError(
+    `${end - bytes.length} B of a binary value are gone: it was transferred or resized before it was sent`,
+  );
 }
 
 function tooLarge(size: number, maxFrameBytes: number): LimitError {

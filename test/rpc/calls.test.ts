@@ -13,6 +13,7 @@ import {
   RemoteActorError,
   TimeoutError,
   TransportClosedError,
+  waitForActor,
 } from "../../src/index.ts";
 import { KnownError } from "../fixtures/exports.ts";
 import { until, World } from "../support/world.ts";
@@ -267,6 +268,24 @@ describe("Portal.run", () => {
     const call = portal.run.echo(list);
     list.push(3);
     expect(await call).toEqual([1, 2]);
+  });
+
+  test("fails, and does not hang, when a binary's memory is transferred away before it is sent", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    await world.actor("target", { enableModules: [module.href] });
+    // one that waits for the end of the turn, and one that waits for the kernel
+    for (const bytes of [20_000, 8_388_608]) {
+      await using portal = await waitForActor<Exports>("target", { timeout: 5_000 });
+      const binary = new Uint8Array(bytes);
+      const call = failure(portal.run.echo(binary));
+      binary.buffer.transfer();
+      const error = await call;
+      expect(error).toBeInstanceOf(TransportClosedError);
+      expect((error.cause as Error).message).toContain("was transferred or resized before");
+    }
+    await using portal = await waitForActor<Exports>("target", { timeout: 5_000 });
+    expect(await portal.run.add(1, 2)).toBe(3);
   });
 });
 

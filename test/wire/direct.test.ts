@@ -1,0 +1,104 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+
+import { decode } from "../../src/wire/decode.ts";
+import { writeDirect } from "../../src/wire/direct.ts";
+
+/** What it wrote at `at` into a buffer of that size, or -1. */
+function written(message: readonly unknown[], size = 4_096, at = 5): Uint8Array | -1 {
+  const bytes = new Uint8Array(size).fill(0xc1);
+  const end = writeDirect(bytes, at, message);
+  expect(bytes.subarray(0, at).every((byte) => byte === 0xc1)).toBeTrue();
+  return end < 0 ? -1 : bytes.subarray(at, end);
+}
+
+function readBack(message: readonly unknown[]): unknown {
+  const bytes = written(message);
+  if (bytes === -1) throw new Error(`${Bun.inspect(message)} was left to msgpackr`);
+  return decode(bytes, 0, bytes.length);
+}
+
+/** Whatever is written here and not left to msgpackr. */
+const value = fc.letrec((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 3 },
+    fc.integer({ min: -32, max: 0xffff_ffff }),
+    fc.constantFrom(0, 31, 32, 127, 128, 255, 256, 65_535, 65_536, 0xffff_ffff, -1, -32),
+    fc.string({ unit: "binary-ascii", maxLength: 255 }),
+    fc.constant(null),
+    fc.boolean(),
+    fc.array(tie("value"), { maxLength: 15 }),
+  ),
+})).value;
+
+describe("writeDirect", () => {
+  test("writes what decode reads back", () => {
+    fc.assert(
+      fc.property(fc.array(value, { maxLength: 15 }), (message) => {
+        const bytes = written(message, 1_048_576);
+        if (bytes === -1) throw new Error("it was left to msgpackr");
+        expect(decode(bytes, 0, bytes.length)).toEqual(message);
+      }),
+    );
+  });
+
+  test("takes texts at every border of their headers", () => {
+    for (const length of [0, 1, 11, 12, 13, 31, 32, 33, 254, 255]) {
+      const message = ["x".repeat(length), length];
+      expect(readBack(message)).toEqual(message);
+    }
+  });
+
+  test("leaves to msgpackr what is not as plain as that", () => {
+    const cycle: unknown[] = [];
+    cycle.push(cycle);
+    const others: unknown[] = [
+      0.5,
+      -33,
+      2 ** 32,
+      Number.NaN,
+      Number.POSITIVE_INFINITY,
+      1n,
+      undefined,
+      {},
+      new Date(0),
+      new Map(),
+      Symbol.iterator,
+      () => {},
+      "x".repeat(256),
+      Array.from({ length: 16 }, () => 1),
+      [[[[[1]]]]],
+      cycle,
+    ];
+    for (const other of others) {
+      expect(written([1, other])).toBe(-1);
+      expect(written([1, [other]])).toBe(-1);
+    }
+  });
+
+  test("leaves every text that is not ASCII to msgpackr, wherever the other character is", () => {
+    for (const other of ["é", "€", "😀", "\u0080", "\ud800"]) {
+      for (const length of [1, 12, 13, 31, 32, 60, 255]) {
+        for (let at = 0; at < length; at += Math.max(1, length >> 3)) {
+          const text = "x".repeat(at) + other + "x".repeat(Math.max(0, length - at - other.length));
+          expect(written([text])).toBe(-1);
+        }
+        expect(written([other.repeat(Math.ceil(length / other.length))])).toBe(-1);
+        expect(written(["x".repeat(length - 1) + other])).toBe(-1);
+      }
+    }
+  });
+
+  test("never writes beyond the end, and says that there is no room", () => {
+    const message = [8, 70_000, "name", ["x".repeat(40), null, true, [1, 2]], "short"];
+    const whole = written(message);
+    if (whole === -1) throw new Error("it was left to msgpackr");
+    for (let size = 0; size <= whole.length + 64; size++) {
+      const memory = new Uint8Array(size + 64).fill(0xc1);
+      const end = writeDirect(memory.subarray(0, size), 0, message);
+      expect(memory.subarray(size).every((byte) => byte === 0xc1)).toBeTrue();
+      if (end >= 0) expect(Array.from(memory.subarray(0, end))).toEqual(Array.from(whole));
+      else expect(size).toBeLessThan(whole.length + 16);
+    }
+  });
+});
