@@ -13,7 +13,8 @@ const folder = join(root, "build/package");
 
 rmSync(folder, { recursive: true, force: true });
 await bundle(join(folder, "lib"));
-for (const part of ["docs", "README.md", "CHANGELOG.md", "LICENSE"]) copy(part, part);
+// the source is there to be read: the one file has none of its comments
+for (const part of ["src", "docs", "README.md", "CHANGELOG.md", "LICENSE"]) copy(part, part);
 copy("build/types", "types");
 copy("node_modules/msgpackr/LICENSE", "lib/LICENSE.msgpackr");
 writeManifest();
@@ -32,7 +33,7 @@ function writeManifest(): void {
     keywords,
     license,
     author,
-    files: ["lib", "types", "docs", "CHANGELOG.md"],
+    files: ["lib", "types", "src", "docs", "CHANGELOG.md"],
     type,
     exports: {
       ".": {

@@ -37,8 +37,10 @@ export class Entry {
 const none: readonly never[] = Object.freeze([]);
 
 export class RegistryTable {
-  /** Most names have one entry, which then stands for the list. */
-  readonly #byName = new Map<string, Entry | Entry[]>();
+  /** The last entry of each name; its own map, so that finding it reads no entry (`table.*`). */
+  readonly #last = new Map<string, Entry>();
+  /** All entries of the names that have several, in the order of registration: few do. */
+  readonly #several = new Map<string, Entry[]>();
   /** Kept once for all entries that have it: each id from the wire comes with a copy (`memory.1000000`). */
   #host = "";
   #size = 0;
@@ -49,7 +51,7 @@ export class RegistryTable {
   }
 
   get names(): number {
-    return this.#byName.size;
+    return this.#last.size;
   }
 
   get revision(): number {
@@ -62,26 +64,32 @@ export class RegistryTable {
   register(id: ActorId, addrs: readonly Address[], former?: Entry): Entry {
     if (id.host !== this.#host) this.#host = id.host;
     const entry = new Entry(id, this.#host, addrs, ++this.#revision);
-    const found = this.#byName.get(id.name);
-    if (former !== undefined && this.#replace(found, former, entry)) return entry;
+    if (former !== undefined && this.#replace(former, entry)) return entry;
+    const { name } = entry;
+    const last = this.#last.get(name);
+    if (last !== undefined) {
+      const list = this.#several.get(name);
+      if (list === undefined) this.#several.set(name, [last, entry]);
+      else list.push(entry);
+    }
+    this.#last.set(name, entry);
     this.#size++;
-    if (found === undefined) this.#byName.set(id.name, entry);
-    else if (Array.isArray(found)) found.push(entry);
-    else this.#byName.set(id.name, [found, entry]);
     return entry;
   }
 
   /** Removes an entry. Returns the revision of the change, or 0 when it was not there. */
   unregister(entry: Entry): number {
-    const found = this.#byName.get(entry.name);
-    if (found === entry) {
-      this.#byName.delete(entry.name);
+    const { name } = entry;
+    const list = this.#several.get(name);
+    if (list === undefined) {
+      if (this.#last.get(name) !== entry) return 0;
+      this.#last.delete(name);
     } else {
-      const at = Array.isArray(found) ? found.indexOf(entry) : -1;
+      const at = list.indexOf(entry);
       if (at < 0) return 0;
-      const list = found as Entry[];
       list.splice(at, 1);
-      if (list.length === 1) this.#byName.set(entry.name, list[0]!);
+      this.#last.set(name, list[list.length - 1]!);
+      if (list.length === 1) this.#several.delete(name);
     }
     this.#size--;
     return ++this.#revision;
@@ -89,38 +97,36 @@ export class RegistryTable {
 
   /** The entries of a name, in the order of registration. */
   all(name: string): readonly Entry[] {
-    const found = this.#byName.get(name);
-    return found === undefined ? none : Array.isArray(found) ? found : [found];
+    const last = this.#last.get(name);
+    return last === undefined ? none : (this.#several.get(name) ?? [last]);
   }
 
   /** The last registered of a name. */
   last(name: string): Entry | undefined {
-    const found = this.#byName.get(name);
-    return Array.isArray(found) ? found[found.length - 1] : found;
+    return this.#last.get(name);
   }
 
   /** The first registered of a name. */
   first(name: string): Entry | undefined {
-    const found = this.#byName.get(name);
-    return Array.isArray(found) ? found[0] : found;
+    return this.#several.get(name)?.[0] ?? this.#last.get(name);
   }
 
   /** Every entry, name by name. */
   *entries(): IterableIterator<Entry> {
-    for (const found of this.#byName.values()) {
-      if (Array.isArray(found)) yield* found;
-      else yield found;
+    for (const [name, last] of this.#last) {
+      const list = this.#several.get(name);
+      if (list === undefined) yield last;
+      else yield* list;
     }
   }
 
-  #replace(found: Entry | Entry[] | undefined, former: Entry, entry: Entry): boolean {
-    if (found === former) {
-      this.#byName.set(entry.name, entry);
-      return true;
-    }
-    const at = Array.isArray(found) ? found.indexOf(former) : -1;
-    if (at < 0) return false;
-    (found as Entry[])[at] = entry;
-    return true;
+  #replace(former: Entry, entry: Entry): boolean {
+    const { name } = entry;
+    const list = this.#several.get(name);
+    const at = list?.indexOf(former) ?? -1;
+    if (at >= 0) list![at] = entry;
+    const isLast = this.#last.get(name) === former;
+    if (isLast) this.#last.set(name, entry);
+    return isLast || at >= 0;
   }
 }
