@@ -45,7 +45,8 @@ function writeList(bytes: Uint8Array, at: number, list: readonly unknown[], nest
   return end;
 }
 
-function writeInteger(bytes: Uint8Array, at: number, value: number): number {
+/** Writes an integer of up to 32 bits, in its shortest form; -1 when it is another number. */
+export function writeInteger(bytes: Uint8Array, at: number, value: number): number {
   const unsigned = value >>> 0;
   if (unsigned !== value) {
     if (value < -32 || value >= 0 || !Number.isInteger(value)) return -1;
@@ -72,6 +73,27 @@ function writeInteger(bytes: Uint8Array, at: number, value: number): number {
   bytes[at + 2] = unsigned >>> 16;
   bytes[at + 3] = unsigned >>> 8;
   bytes[at + 4] = unsigned;
+  return at + 5;
+}
+
+/** Writes what goes before `length` bytes of binary; returns where those start. */
+export function writeBinaryHeader(bytes: Uint8Array, at: number, length: number): number {
+  if (length < 0x100) {
+    bytes[at] = 0xc4;
+    bytes[at + 1] = length;
+    return at + 2;
+  }
+  if (length < 0x1_0000) {
+    bytes[at] = 0xc5;
+    bytes[at + 1] = length >>> 8;
+    bytes[at + 2] = length;
+    return at + 3;
+  }
+  bytes[at] = 0xc6;
+  bytes[at + 1] = length >>> 24;
+  bytes[at + 2] = length >>> 16;
+  bytes[at + 3] = length >>> 8;
+  bytes[at + 4] = length;
   return at + 5;
 }
 
