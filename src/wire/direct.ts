@@ -1,6 +1,6 @@
 /**
- * The short way to bytes: messages that hold nothing but integers, short ASCII texts, booleans, null and lists of those
- * are written right where they leave from. Most messages are such; `packr.ts` has msgpackr for all others.
+ * The short way to bytes: messages that hold nothing but integers, short ASCII texts, booleans, null, binaries and lists of
+ * those are written right where they leave from. Most messages are such; `packr.ts` has msgpackr for all others.
  *
  * msgpackr sets itself up for every message, which costs as much as writing one of these (rows `rpc.*` and
  * `lookup.registrar.*` of the bench).
@@ -12,7 +12,7 @@ const maxTextLength = 255;
 const loopLength = 12;
 /** Deeper lists are left to msgpackr: a cycle is endlessly deep. */
 const maxNesting = 4;
-/** The most that one value takes beside a text's characters, and that one character takes. */
+/** The most that one value takes beside a text's characters or a binary's bytes, and that one character takes. */
 const maxTokenBytes = 5;
 const maxCharacterBytes = 4;
 
@@ -39,6 +39,7 @@ function writeList(bytes: Uint8Array, at: number, list: readonly unknown[], nest
     else if (Array.isArray(value)) end = writeList(bytes, end, value as unknown[], nesting + 1);
     else if (value === null) bytes[end++] = 0xc0;
     else if (typeof value === "boolean") bytes[end++] = value ? 0xc3 : 0xc2;
+    else if (value instanceof Uint8Array) end = writeBinary(bytes, end, value);
     else return -1;
     if (end < 0) return -1;
   }
@@ -74,6 +75,15 @@ export function writeInteger(bytes: Uint8Array, at: number, value: number): numb
   bytes[at + 3] = unsigned >>> 8;
   bytes[at + 4] = unsigned;
   return at + 5;
+}
+
+/** Writes a binary when there is room for it. */
+function writeBinary(bytes: Uint8Array, at: number, value: Uint8Array): number {
+  const { length } = value;
+  if (at + maxTokenBytes + length > bytes.length) return -1;
+  const start = writeBinaryHeader(bytes, at, length);
+  bytes.set(value, start);
+  return start + length;
 }
 
 /** Writes what goes before `length` bytes of binary; returns where those start. */

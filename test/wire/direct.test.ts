@@ -27,6 +27,7 @@ const value = fc.letrec((tie) => ({
     fc.string({ unit: "binary-ascii", maxLength: 255 }),
     fc.constant(null),
     fc.boolean(),
+    fc.uint8Array({ maxLength: 300 }),
     fc.array(tie("value"), { maxLength: 15 }),
   ),
 })).value;
@@ -46,6 +47,16 @@ describe("writeDirect", () => {
     for (const length of [0, 1, 11, 12, 13, 31, 32, 33, 254, 255]) {
       const message = ["x".repeat(length), length];
       expect(readBack(message)).toEqual(message);
+    }
+  });
+
+  test("takes binaries at every border of their headers, and copies them", () => {
+    for (const length of [0, 1, 255, 256, 65_535, 65_536]) {
+      const binary = new Uint8Array(length).fill(7);
+      const bytes = written([length, [binary]], 100_000);
+      if (bytes === -1) throw new Error("it was left to msgpackr");
+      binary.fill(8);
+      expect(decode(bytes, 0, bytes.length)).toEqual([length, [new Uint8Array(length).fill(7)]]);
     }
   });
 
@@ -90,7 +101,7 @@ describe("writeDirect", () => {
   });
 
   test("never writes beyond the end, and says that there is no room", () => {
-    const message = [8, 70_000, "name", ["x".repeat(40), null, true, [1, 2]], "short"];
+    const message = [8, 70_000, "name", ["x".repeat(40), null, true, [1, 2]], new Uint8Array(40), "short"];
     const whole = written(message);
     if (whole === -1) throw new Error("it was left to msgpackr");
     for (let size = 0; size <= whole.length + 64; size++) {
