@@ -1,5 +1,5 @@
 /**
- * The short way to bytes: messages that hold nothing but integers, short ASCII texts, booleans, null, binaries and lists of
+ * The short way to bytes: messages that hold nothing but numbers, short ASCII texts, booleans, null, binaries and lists of
  * those are written right where they leave from. Most messages are such; `packr.ts` has msgpackr for all others.
  *
  * msgpackr sets itself up for every message, which costs as much as writing one of these (rows `rpc.*` and
@@ -13,7 +13,7 @@ const loopLength = 12;
 /** Deeper lists are left to msgpackr: a cycle is endlessly deep. */
 const maxNesting = 4;
 /** The most that one value takes beside a text's characters or a binary's bytes, and that one character takes. */
-const maxTokenBytes = 5;
+const maxTokenBytes = 9;
 const maxCharacterBytes = 4;
 
 // oxlint-disable-next-line typescript/unbound-method -- called with its `this`
@@ -34,7 +34,7 @@ function writeList(bytes: Uint8Array, at: number, list: readonly unknown[], nest
   for (let index = 0; index < length; index++) {
     if (end + maxTokenBytes > bytes.length) return -1;
     const value = list[index];
-    if (typeof value === "number") end = writeInteger(bytes, end, value);
+    if (typeof value === "number") end = writeNumber(bytes, end, value);
     else if (typeof value === "string") end = writeText(bytes, end, value);
     else if (Array.isArray(value)) end = writeList(bytes, end, value as unknown[], nesting + 1);
     else if (value === null) bytes[end++] = 0xc0;
@@ -44,6 +44,19 @@ function writeList(bytes: Uint8Array, at: number, list: readonly unknown[], nest
     if (end < 0) return -1;
   }
   return end;
+}
+
+const float = new DataView(new ArrayBuffer(8));
+const floatBytes = new Uint8Array(float.buffer);
+
+/** Writes an integer of up to 32 bits or a float64; -1 for the negative integers that have a form of their own. */
+function writeNumber(bytes: Uint8Array, at: number, value: number): number {
+  const end = writeInteger(bytes, at, value);
+  if (end >= 0 || (value >= -0x8000_0000 && value < 0 && Number.isInteger(value))) return end;
+  bytes[at] = 0xcb;
+  float.setFloat64(0, value);
+  for (let index = 0; index < 8; index++) bytes[at + 1 + index] = floatBytes[index]!;
+  return at + 9;
 }
 
 /** Writes an integer of up to 32 bits, in its shortest form; -1 when it is another number. */
