@@ -88,12 +88,14 @@ export class Channel implements LinkReader, Sender {
    * @throws {EncodeError} when it cannot be encoded; nothing was queued
    */
   send(message: Message): number {
-    if (this.#end !== undefined) throw closedError(this.#end, this.label);
-    if (this.link.pendingBytes > 0) this.#checkPending();
-    const bytes = this.#batch.add(message, this.#limits.maxFrameBytes);
-    if (this.#batch.full) this.flush();
-    else flushLater(this);
-    return bytes;
+    this.#checkSending();
+    return this.#queued(this.#batch.add(message, this.#limits.maxFrameBytes));
+  }
+
+  /** As `send` of `[kind, id, value]`. @throws as `send` */
+  sendBinary(kind: Kind, id: number, value: Uint8Array): number {
+    this.#checkSending();
+    return this.#queued(this.#batch.addBinary(kind, id, value, this.#limits.maxFrameBytes));
   }
 
   /** For messages that nobody waits for: a peer that does not take them loses the connection. */
@@ -184,6 +186,17 @@ export class Channel implements LinkReader, Sender {
   readonly #write = (bytes: Uint8Array, start: number, end: number, stable: boolean): void => {
     this.link.write(bytes, start, end, stable);
   };
+
+  #checkSending(): void {
+    if (this.#end !== undefined) throw closedError(this.#end, this.label);
+    if (this.link.pendingBytes > 0) this.#checkPending();
+  }
+
+  #queued(bytes: number): number {
+    if (this.#batch.full) this.flush();
+    else flushLater(this);
+    return bytes;
+  }
 
   #checkPending(): void {
     const pending = this.link.pendingBytes + this.#batch.pendingBytes;

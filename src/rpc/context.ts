@@ -4,7 +4,7 @@ import type { ActorId } from "../identity.ts";
 import type { Inbox, Outbox } from "./flow.ts";
 import type { Task } from "./task.ts";
 import type { Context, ContextTypes } from "./types.ts";
-import { check, type Schemas } from "./validated.ts";
+import { check, type Schema, type Schemas } from "./validated.ts";
 
 /** What a context needs of its session. */
 export interface ContextHost {
@@ -88,14 +88,15 @@ export class ServedContext implements Context<Required<ContextTypes>> {
   }
 
   [Symbol.asyncIterator](): AsyncIterator<unknown, undefined> {
-    return { next: () => this.#next() as Promise<IteratorResult<unknown, undefined>> };
+    const schema = this.#schemas?.receive;
+    const next = () => (schema === undefined ? this.#inbox.next() : this.#nextChecked(schema));
+    return { next: next as () => Promise<IteratorResult<unknown, undefined>> };
   }
 
   /** A message that does not fit ends the dialog: it is its sender's, the caller's, error. */
-  async #next(): Promise<IteratorResult<unknown, unknown>> {
+  async #nextChecked(schema: Schema): Promise<IteratorResult<unknown, unknown>> {
     const step = await this.#inbox.next();
-    const schema = this.#schemas?.receive;
-    if (step.done || schema === undefined) return step;
+    if (step.done) return step;
     return { done: false, value: await check(schema, step.value, `message to ${this.#host.name}`) };
   }
 

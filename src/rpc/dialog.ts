@@ -72,16 +72,9 @@ export class OpenDialog implements Dialog<unknown, unknown, unknown, unknown> {
 
   [Symbol.asyncIterator](): AsyncIterator<unknown, undefined> {
     return {
-      next: async () => {
-        const { inbox } = this.#exchange;
-        try {
-          const step = await this.#exchange.bounded(inbox.next(), this.#bounds, "the next message");
-          // the result is told by `result`
-          return step.done ? { done: true, value: undefined } : step;
-        } catch (error) {
-          this.#told = { error };
-          throw error;
-        }
+      next: () => {
+        const item = this.#exchange.inbox.take();
+        return item === undefined ? this.#nextMessage() : Promise.resolve({ done: false, value: item.value });
       },
     };
   }
@@ -97,6 +90,18 @@ export class OpenDialog implements Dialog<unknown, unknown, unknown, unknown> {
     if (this.#resultRead && over) return;
     if (this.#told?.error === error) return;
     throw error;
+  }
+
+  async #nextMessage(): Promise<IteratorResult<unknown, undefined>> {
+    const { inbox } = this.#exchange;
+    try {
+      const step = await this.#exchange.bounded(inbox.next(), this.#bounds, "the next message");
+      // the result is told by `result`
+      return step.done ? { done: true, value: undefined } : step;
+    } catch (error) {
+      this.#told = { error };
+      throw error;
+    }
   }
 
   async #awaitResult(): Promise<unknown> {

@@ -212,19 +212,24 @@ export class Inbox {
     this.#unreadBytes = 0;
   }
 
-  next(): Promise<IteratorResult<unknown, unknown>> {
-    if (this.#head < this.#items.length) {
-      const { value, bytes } = this.#items[this.#head]!;
-      // what is read must not be held by a list that never gets empty, which is so while the writer stays ahead
-      this.#items[this.#head++] = taken;
-      if (this.#head === this.#items.length || this.#head >= compactAt) {
-        this.#items = this.#items.slice(this.#head);
-        this.#head = 0;
-      }
-      this.#unreadBytes -= bytes;
-      this.#taken(bytes);
-      return Promise.resolve({ done: false, value });
+  /** An item that is there, if one is. */
+  take(): Item | undefined {
+    if (this.#head === this.#items.length) return undefined;
+    const item = this.#items[this.#head]!;
+    // what is read must not be held by a list that never gets empty, which is so while the writer stays ahead
+    this.#items[this.#head++] = taken;
+    if (this.#head === this.#items.length || this.#head >= compactAt) {
+      this.#items = this.#items.slice(this.#head);
+      this.#head = 0;
     }
+    this.#unreadBytes -= item.bytes;
+    this.#taken(item.bytes);
+    return item;
+  }
+
+  next(): Promise<IteratorResult<unknown, unknown>> {
+    const item = this.take();
+    if (item !== undefined) return Promise.resolve({ done: false, value: item.value });
     if (this.#end !== undefined) return this.#atEnd();
     const reader = Promise.withResolvers<IteratorResult<unknown, unknown>>();
     this.#readers.push(reader);

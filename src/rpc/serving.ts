@@ -187,10 +187,7 @@ export class Serving {
 
   #itemOutbox(id: number, name: string): Outbox {
     const { channel } = this.#peer;
-    return new Outbox(channel, (item) => {
-      const { value, rich } = toWire(item, "message of", name);
-      return channel.send(rich ? [Kind.item, id, value, true] : [Kind.item, id, value]);
-    });
+    return new Outbox(channel, (item) => sendValue(channel, Kind.item, id, item, "message of", name));
   }
 
   /** Begins to serve a request; undefined when the peer has too many in flight. */
@@ -226,12 +223,7 @@ export class Serving {
     const { channel } = this.#peer;
     if (!channel.isOpen) return;
     try {
-      if (isPlain(result)) {
-        channel.send([Kind.result, id, result]);
-      } else {
-        const { value, rich } = toWire(result, "result of", name);
-        channel.send([Kind.result, id, value, rich]);
-      }
+      sendValue(channel, Kind.result, id, result, "result of", name);
     } catch (error) {
       log.debug?.(`result of ${name} for ${describeActor(this.#peer.id)}: ${asError(error).message}`);
       this.#replyError(id, error);
@@ -266,6 +258,26 @@ export class Serving {
   #replyError(id: number, error: unknown): void {
     sendFailure(this.#peer.channel, id, error, this.#host.id);
   }
+}
+
+/**
+ * Sends `[kind, id, value]`; returns the size of its frame in bytes. An error calls the value `role` ("result of") and
+ * `name`.
+ *
+ * @throws {EncodeError} when the value cannot cross; as `Channel.send` otherwise
+ */
+export function sendValue(
+  channel: Channel,
+  kind: typeof Kind.result | typeof Kind.item | typeof Kind.put,
+  id: number,
+  value: unknown,
+  role: string,
+  name: string,
+): number {
+  if (value instanceof Uint8Array) return channel.sendBinary(kind, id, value);
+  if (isPlain(value)) return channel.send([kind, id, value]);
+  const wire = toWire(value, role, name);
+  return channel.send([kind, id, wire.value, wire.rich]);
 }
 
 /** Answers a request with a failure; one that is too large to send is told in few words. */

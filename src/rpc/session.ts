@@ -12,7 +12,7 @@ import { isPlain } from "../wire/plain.ts";
 import { fromWire, toWire } from "../wire/values.ts";
 import { Exchange } from "./exchange.ts";
 import { decodeFailure } from "./remote-error.ts";
-import { sendFailure, Serving, type ServingHost } from "./serving.ts";
+import { sendFailure, sendValue, Serving, type ServingHost } from "./serving.ts";
 import type { Task } from "./task.ts";
 import { ambientTask } from "./task.ts";
 
@@ -119,8 +119,7 @@ export class Session implements PeerHandler {
 
   /** The exchange's side: a message to the callee. Returns the bytes of its frame. */
   put(id: number, name: string, message: unknown): number {
-    const { value, rich } = toWire(message, "message to", name);
-    return this.peer.channel.send(rich ? [Kind.put, id, value, true] : [Kind.put, id, value]);
+    return sendValue(this.peer.channel, Kind.put, id, message, "message to", name);
   }
 
   putEnd(id: number): void {

@@ -6,8 +6,9 @@
  * caller's memory goes out between the two parts.
  */
 import { EncodeError, LimitError } from "../errors.ts";
-import { writeDirect } from "./direct.ts";
+import { writeBinaryHeader, writeDirect, writeInteger } from "./direct.ts";
 import { headerBytes, writeLength } from "./frame.ts";
+import { LargeBinary, largeBinaryBytes } from "./large-binary.ts";
 
 /** The size of a pooled buffer. A turn that sends more than this leaves in more than one write. */
 const bufferBytes = 65_536;
@@ -100,6 +101,37 @@ export class Batch {
     }
     this.#end = end;
     if (moved) this.#seal();
+    return size;
+  }
+
+  /**
+   * As `add` of `[kind, id, value]`, with a large value written from its own memory: nothing has to be looked at, or be
+   * wrapped (rows `stream.*`).
+   *
+   * @throws {LimitError} when the frame would exceed `maxFrameBytes`
+   */
+  addBinary(kind: number, id: number, value: Uint8Array, maxFrameBytes: number): number {
+    const { length } = value;
+    const isLarge = length >= largeBinaryBytes;
+    if (this.#end + (isLarge ? 0 : length) > bufferBytes - reserveBytes) this.#seal();
+    const buffer = (this.#buffer ??= pool.pop() ?? newBuffer());
+    const start = this.#end + headerBytes;
+    buffer[start] = 0x93;
+    buffer[start + 1] = kind;
+    const idEnd = writeInteger(buffer, start + 2, id);
+    if (idEnd < 0) return this.add([kind, id, isLarge ? new LargeBinary(value) : value], maxFrameBytes);
+    const at = writeBinaryHeader(buffer, idEnd, length);
+    const size = at - start + length;
+    if (size > maxFrameBytes) throw tooLarge(size, maxFrameBytes);
+    writeLength(buffer, this.#end, size);
+    if (isLarge) {
+      this.#part(buffer, this.#start, at, false);
+      this.#part(value, 0, length, true);
+      this.#start = this.#end = at;
+    } else {
+      buffer.set(value, at);
+      this.#end = at + length;
+    }
     return size;
   }
 

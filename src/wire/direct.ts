@@ -1,6 +1,6 @@
 /**
- * The short way to bytes: messages that hold nothing but integers, short ASCII texts, booleans, null and lists of those
- * are written right where they leave from. Most messages are such; `packr.ts` has msgpackr for all others.
+ * The short way to bytes: messages that hold nothing but numbers, short ASCII texts, booleans, null, binaries and lists of
+ * those are written right where they leave from. Most messages are such; `packr.ts` has msgpackr for all others.
  *
  * msgpackr sets itself up for every message, which costs as much as writing one of these (rows `rpc.*` and
  * `lookup.registrar.*` of the bench).
@@ -12,8 +12,8 @@ const maxTextLength = 255;
 const loopLength = 12;
 /** Deeper lists are left to msgpackr: a cycle is endlessly deep. */
 const maxNesting = 4;
-/** The most that one value takes beside a text's characters, and that one character takes. */
-const maxTokenBytes = 5;
+/** The most that one value takes beside a text's characters or a binary's bytes, and that one character takes. */
+const maxTokenBytes = 9;
 const maxCharacterBytes = 4;
 
 // oxlint-disable-next-line typescript/unbound-method -- called with its `this`
@@ -34,18 +34,33 @@ function writeList(bytes: Uint8Array, at: number, list: readonly unknown[], nest
   for (let index = 0; index < length; index++) {
     if (end + maxTokenBytes > bytes.length) return -1;
     const value = list[index];
-    if (typeof value === "number") end = writeInteger(bytes, end, value);
+    if (typeof value === "number") end = writeNumber(bytes, end, value);
     else if (typeof value === "string") end = writeText(bytes, end, value);
     else if (Array.isArray(value)) end = writeList(bytes, end, value as unknown[], nesting + 1);
     else if (value === null) bytes[end++] = 0xc0;
     else if (typeof value === "boolean") bytes[end++] = value ? 0xc3 : 0xc2;
+    else if (value instanceof Uint8Array) end = writeBinary(bytes, end, value);
     else return -1;
     if (end < 0) return -1;
   }
   return end;
 }
 
-function writeInteger(bytes: Uint8Array, at: number, value: number): number {
+const float = new DataView(new ArrayBuffer(8));
+const floatBytes = new Uint8Array(float.buffer);
+
+/** Writes an integer of up to 32 bits or a float64; -1 for the negative integers that have a form of their own. */
+function writeNumber(bytes: Uint8Array, at: number, value: number): number {
+  const end = writeInteger(bytes, at, value);
+  if (end >= 0 || (value >= -0x8000_0000 && value < 0 && Number.isInteger(value))) return end;
+  bytes[at] = 0xcb;
+  float.setFloat64(0, value);
+  for (let index = 0; index < 8; index++) bytes[at + 1 + index] = floatBytes[index]!;
+  return at + 9;
+}
+
+/** Writes an integer of up to 32 bits, in its shortest form; -1 when it is another number. */
+export function writeInteger(bytes: Uint8Array, at: number, value: number): number {
   const unsigned = value >>> 0;
   if (unsigned !== value) {
     if (value < -32 || value >= 0 || !Number.isInteger(value)) return -1;
@@ -72,6 +87,36 @@ function writeInteger(bytes: Uint8Array, at: number, value: number): number {
   bytes[at + 2] = unsigned >>> 16;
   bytes[at + 3] = unsigned >>> 8;
   bytes[at + 4] = unsigned;
+  return at + 5;
+}
+
+/** Writes a binary when there is room for it. */
+function writeBinary(bytes: Uint8Array, at: number, value: Uint8Array): number {
+  const { length } = value;
+  if (at + maxTokenBytes + length > bytes.length) return -1;
+  const start = writeBinaryHeader(bytes, at, length);
+  bytes.set(value, start);
+  return start + length;
+}
+
+/** Writes what goes before `length` bytes of binary; returns where those start. */
+export function writeBinaryHeader(bytes: Uint8Array, at: number, length: number): number {
+  if (length < 0x100) {
+    bytes[at] = 0xc4;
+    bytes[at + 1] = length;
+    return at + 2;
+  }
+  if (length < 0x1_0000) {
+    bytes[at] = 0xc5;
+    bytes[at + 1] = length >>> 8;
+    bytes[at + 2] = length;
+    return at + 3;
+  }
+  bytes[at] = 0xc6;
+  bytes[at + 1] = length >>> 24;
+  bytes[at + 2] = length >>> 16;
+  bytes[at + 3] = length >>> 8;
+  bytes[at + 4] = length;
   return at + 5;
 }
 

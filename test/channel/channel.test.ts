@@ -167,6 +167,8 @@ describe("Channel.send", () => {
     const { channel } = recorded();
     const message: Message = [Kind.result, 1, "text"];
     expect(channel.send(message)).toBe(frameOf(message).length - 4);
+    const value = new Uint8Array([1, 2, 3]);
+    expect(channel.sendBinary(Kind.item, 1, value)).toBe(frameOf([Kind.item, 1, value]).length - 4);
   });
 
   test("writes a large binary from the caller's memory, and copies a small one", () => {
@@ -240,6 +242,7 @@ describe("Channel.send", () => {
     };
     expect(fill).toThrow(LimitError);
     expect(fill).toThrow(/B wait for .*, which does not read them: maxPendingSendBytes is 1000000$/);
+    expect(() => channel.sendBinary(Kind.item, 1, new Uint8Array(1))).toThrow(LimitError);
     expect(channel.link.pendingBytes).toBeWithin(900_000, 1_100_000);
     expect(channel.isOpen).toBe(true);
     both.far.channel.link.resume();
@@ -253,6 +256,7 @@ describe("Channel.send", () => {
     await using both = await channels();
     await both.near.channel.close();
     expect(() => both.near.channel.send([Kind.ping, 1])).toThrow(TransportClosedError);
+    expect(() => both.near.channel.sendBinary(Kind.item, 1, new Uint8Array(1))).toThrow(TransportClosedError);
     expect(() => both.near.channel.post([Kind.ping, 1])).not.toThrow();
   });
 });

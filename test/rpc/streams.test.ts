@@ -308,6 +308,41 @@ describe("stream", () => {
     expect(await portal.run.events()).toEqual([]);
   });
 
+  test("values that are there are read at once, in the order of the calls, deadline or not", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Flows>("far", { module });
+    for (const reading of [portal, portal.with({ timeout: 10_000 })]) {
+      const stream = reading.stream.count(5);
+      await stream.next();
+      await portal.run.ping(); // answered behind the values
+      const read: unknown[] = [];
+      for (let n = 0; n < 4; n++) void stream.next().then(({ value }) => read.push(value));
+      await Promise.resolve();
+      expect(read).toEqual([1, 2, 3, 4]);
+      expect(await stream.next()).toEqual({ done: true, value: 5 });
+    }
+  });
+
+  test("values that are there are dropped when the reader leaves, and when it is aborted", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Flows>("far", { module });
+    const left = portal.stream.count(5);
+    await left.next();
+    await portal.run.ping();
+    await left.return(0);
+    expect((await left.next()).done).toBeTrue();
+    const controller = new AbortController();
+    const aborted = portal.with({ signal: controller.signal }).stream.endless();
+    await aborted.next();
+    await portal.run.ping();
+    const enough = new Error("enough");
+    controller.abort(enough);
+    expect(await failure(aborted.next())).toBe(enough);
+    expect((await aborted.next()).done).toBeTrue();
+  });
+
   test("a slow reader slows its writer: no more is produced than the credit allows", async () => {
     await using world = new World();
     await using nursery = await openNursery({ ...world.options, limits: { creditMessages: 10 } });

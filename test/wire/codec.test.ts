@@ -7,7 +7,7 @@ import { Batch } from "../../src/wire/codec.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { LargeBinary, largeBinaryBytes } from "../../src/wire/large-binary.ts";
 import { FrameDecoder } from "../../src/wire/frame.ts";
-import { drained, frameOf, messageOf, portrait } from "./crossing.ts";
+import { drained, frameOf, joined, messageOf, portrait } from "./crossing.ts";
 
 const unlimited = 0xffff_ffff;
 /** The size of the buffer that messages are encoded into. */
@@ -187,6 +187,80 @@ describe("Batch", () => {
     expect(partsOf(batch)).toHaveLength(1);
     batch.add([new LargeBinary(new Uint8Array(bufferBytes + 1))], unlimited);
     expect(batch.full).toBe(true);
+  });
+});
+
+describe("Batch.addBinary", () => {
+  const kind = 18;
+  const lengths = [0, 1, 255, 256, largeBinaryBytes - 1, largeBinaryBytes, 65_535, 65_536, 200_000];
+  const ids = [0, 127, 128, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 40];
+
+  test("adds [kind, id, value], whatever the sizes, and returns the size of the frame", () => {
+    for (const id of ids) {
+      for (const length of lengths) {
+        const batch = new Batch();
+        const value = new Uint8Array(length).fill(7);
+        const size = batch.addBinary(kind, id, value, unlimited);
+        expect(batch.pendingBytes).toBe(size + 4);
+        expect(messagesIn(drained(batch))).toStrictEqual([[kind, id, value]]);
+      }
+    }
+  });
+
+  test("writes a large value from the caller's memory, and copies a small one", () => {
+    const large = new Uint8Array(new ArrayBuffer(100_000), 500, largeBinaryBytes).fill(1);
+    const small = new Uint8Array(largeBinaryBytes - 1).fill(2);
+    const batch = new Batch();
+    batch.add(["before"], unlimited);
+    batch.addBinary(kind, 1, large, unlimited);
+    batch.addBinary(kind, 2, small, unlimited);
+    small.fill(3);
+    const parts: Uint8Array[] = [];
+    const sources: Uint8Array[] = [];
+    batch.drain((bytes, start, end, stable) => {
+      parts.push(bytes.slice(start, end));
+      if (stable) sources.push(bytes);
+    });
+    expect(sources).toEqual([large]);
+    expect(sources[0]).toBe(large);
+    const copied = new Uint8Array(small.length).fill(2);
+    expect(messagesIn(joined(parts))).toStrictEqual([["before"], [kind, 1, large], [kind, 2, copied]]);
+  });
+
+  test("carries any sequence, among messages of other kinds", () => {
+    const binary = fc.oneof(fc.nat(300), fc.nat(largeBinaryBytes - 1), fc.nat(100_000));
+    const text = fc.nat(30_000).map((size) => "t".repeat(size));
+    fc.assert(
+      fc.property(fc.array(fc.oneof(binary, text), { maxLength: 30 }), (list) => {
+        const batch = new Batch();
+        const messages = list.map((one, id) => [
+          kind,
+          id,
+          typeof one === "string" ? one : new Uint8Array(one),
+        ]);
+        for (const message of messages) {
+          const [, id, value] = message as [number, number, string | Uint8Array];
+          if (typeof value === "string") batch.add(message, unlimited);
+          else batch.addBinary(kind, id, value, unlimited);
+        }
+        expect(messagesIn(drained(batch))).toStrictEqual(messages);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test("refuses a frame beyond maxFrameBytes and adds nothing of it", () => {
+    const batch = new Batch();
+    batch.addBinary(kind, 1, new Uint8Array(95), 100);
+    for (const length of [96, 200, largeBinaryBytes, 100_000]) {
+      expect(() => batch.addBinary(kind, 1, new Uint8Array(length), 100)).toThrow(LimitError);
+    }
+    batch.addBinary(kind, 2, new Uint8Array(95), 100);
+    const value = new Uint8Array(95);
+    expect(messagesIn(drained(batch))).toStrictEqual([
+      [kind, 1, value],
+      [kind, 2, value],
+    ]);
   });
 });
 

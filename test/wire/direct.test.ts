@@ -18,6 +18,14 @@ function readBack(message: readonly unknown[]): unknown {
   return decode(bytes, 0, bytes.length);
 }
 
+/** The protocol's form of it: 0xcb, and eight bytes in network order. */
+function float64(value: number): Uint8Array {
+  const bytes = new Uint8Array(9);
+  bytes[0] = 0xcb;
+  new DataView(bytes.buffer).setFloat64(1, value);
+  return bytes;
+}
+
 /** Whatever is written here and not left to msgpackr. */
 const value = fc.letrec((tie) => ({
   value: fc.oneof(
@@ -27,6 +35,8 @@ const value = fc.letrec((tie) => ({
     fc.string({ unit: "binary-ascii", maxLength: 255 }),
     fc.constant(null),
     fc.boolean(),
+    fc.double({ noInteger: true }),
+    fc.uint8Array({ maxLength: 300 }),
     fc.array(tie("value"), { maxLength: 15 }),
   ),
 })).value;
@@ -49,15 +59,34 @@ describe("writeDirect", () => {
     }
   });
 
+  test("takes every other number as a float64", () => {
+    const { NaN: nan, MAX_VALUE, MIN_VALUE, POSITIVE_INFINITY, NEGATIVE_INFINITY } = Number;
+    for (const number of [0.5, -0.5, 2 ** 32, -(2 ** 31) - 1, 2 ** 53, MAX_VALUE, MIN_VALUE, Math.PI]) {
+      expect(written([number])).toEqual(new Uint8Array([0x91, ...float64(number)]));
+    }
+    expect(readBack([nan, POSITIVE_INFINITY, [NEGATIVE_INFINITY, -1.5]])).toEqual([
+      nan,
+      POSITIVE_INFINITY,
+      [NEGATIVE_INFINITY, -1.5],
+    ]);
+  });
+
+  test("takes binaries at every border of their headers, and copies them", () => {
+    for (const length of [0, 1, 255, 256, 65_535, 65_536]) {
+      const binary = new Uint8Array(length).fill(7);
+      const bytes = written([length, [binary]], 100_000);
+      if (bytes === -1) throw new Error("it was left to msgpackr");
+      binary.fill(8);
+      expect(decode(bytes, 0, bytes.length)).toEqual([length, [new Uint8Array(length).fill(7)]]);
+    }
+  });
+
   test("leaves to msgpackr what is not as plain as that", () => {
     const cycle: unknown[] = [];
     cycle.push(cycle);
     const others: unknown[] = [
-      0.5,
       -33,
-      2 ** 32,
-      Number.NaN,
-      Number.POSITIVE_INFINITY,
+      -(2 ** 31),
       1n,
       undefined,
       {},
@@ -90,7 +119,15 @@ describe("writeDirect", () => {
   });
 
   test("never writes beyond the end, and says that there is no room", () => {
-    const message = [8, 70_000, "name", ["x".repeat(40), null, true, [1, 2]], "short"];
+    const message = [
+      8,
+      70_000,
+      "name",
+      ["x".repeat(40), null, true, [1, 0.5]],
+      "short",
+      new Uint8Array(40),
+      0.5,
+    ];
     const whole = written(message);
     if (whole === -1) throw new Error("it was left to msgpackr");
     for (let size = 0; size <= whole.length + 64; size++) {
