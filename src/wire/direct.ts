@@ -1,6 +1,6 @@
 /**
- * The short way to bytes: messages that hold nothing but numbers, short ASCII texts, booleans, null, binaries and lists of
- * those are written right where they leave from. Most messages are such; `packr.ts` has msgpackr for all others.
+ * The short way to bytes: messages that hold nothing but numbers, short ASCII texts, booleans, null, binaries, and lists and
+ * records of those are written right where they leave from. Most messages are such; `packr.ts` has msgpackr for all others.
  *
  * msgpackr sets itself up for every message, which costs as much as writing one of these (rows `rpc.*` and
  * `lookup.registrar.*` of the bench).
@@ -10,7 +10,9 @@
 const maxTextLength = 255;
 /** Up to this length a loop is faster than a call. */
 const loopLength = 12;
-/** Deeper lists are left to msgpackr: a cycle is endlessly deep. */
+/** The most elements that a list's or a record's header of one byte can tell. */
+const maxElements = 15;
+/** Deeper values are left to msgpackr: a cycle is endlessly deep. */
 const maxNesting = 4;
 /** The most that one value takes beside a text's characters or a binary's bytes, and that one character takes. */
 const maxTokenBytes = 9;
@@ -26,23 +28,52 @@ export function writeDirect(bytes: Uint8Array, at: number, message: readonly unk
   return writeList(bytes, at, message, 0);
 }
 
+/** There is room for a token at `at`. */
 function writeList(bytes: Uint8Array, at: number, list: readonly unknown[], nesting: number): number {
   const { length } = list;
-  if (length > 15 || nesting > maxNesting) return -1;
+  if (length > maxElements || nesting > maxNesting) return -1;
   bytes[at] = 0x90 | length;
   let end = at + 1;
-  for (let index = 0; index < length; index++) {
-    if (end + maxTokenBytes > bytes.length) return -1;
-    const value = list[index];
-    if (typeof value === "number") end = writeNumber(bytes, end, value);
-    else if (typeof value === "string") end = writeText(bytes, end, value);
-    else if (Array.isArray(value)) end = writeList(bytes, end, value as unknown[], nesting + 1);
-    else if (value === null) bytes[end++] = 0xc0;
-    else if (typeof value === "boolean") bytes[end++] = value ? 0xc3 : 0xc2;
-    else if (value instanceof Uint8Array) end = writeBinary(bytes, end, value);
-    else return -1;
+  for (let index = 0; index < length && end >= 0; index++) {
+    end = writeValue(bytes, end, list[index], nesting);
+  }
+  return end;
+}
+
+function writeValue(bytes: Uint8Array, at: number, value: unknown, nesting: number): number {
+  if (at + maxTokenBytes > bytes.length) return -1;
+  if (typeof value === "string") return writeText(bytes, at, value);
+  if (typeof value === "number") return writeNumber(bytes, at, value);
+  if (value === null || typeof value === "boolean") {
+    bytes[at] = value === null ? 0xc0 : value ? 0xc3 : 0xc2;
+    return at + 1;
+  }
+  if (typeof value !== "object") return -1;
+  if (Array.isArray(value)) return writeList(bytes, at, value as unknown[], nesting + 1);
+  if (value instanceof Uint8Array) return writeBinary(bytes, at, value);
+  return Object.getPrototypeOf(value) === Object.prototype
+    ? writeRecord(bytes, at, value as Record<string, unknown>, nesting + 1)
+    : -1;
+}
+
+/** Its own properties; those of a prototype that somebody has added to are none of it. */
+function writeRecord(
+  bytes: Uint8Array,
+  at: number,
+  record: Record<string, unknown>,
+  nesting: number,
+): number {
+  if (nesting > maxNesting) return -1;
+  let end = at + 1;
+  let count = 0;
+  for (const key in record) {
+    if (!Object.hasOwn(record, key)) continue;
+    if (++count > maxElements) return -1;
+    end = writeText(bytes, end, key);
+    if (end >= 0) end = writeValue(bytes, end, record[key], nesting);
     if (end < 0) return -1;
   }
+  bytes[at] = 0x80 | count;
   return end;
 }
 

@@ -38,6 +38,14 @@ const value = fc.letrec((tie) => ({
     fc.double({ noInteger: true }),
     fc.uint8Array({ maxLength: 300 }),
     fc.array(tie("value"), { maxLength: 15 }),
+    fc.dictionary(
+      fc.string({ unit: "binary-ascii", maxLength: 40 }).filter((key) => key !== "__proto__"),
+      tie("value"),
+      {
+        maxKeys: 15,
+        noNullPrototype: true,
+      },
+    ),
   ),
 })).value;
 
@@ -89,7 +97,12 @@ describe("writeDirect", () => {
       -(2 ** 31),
       1n,
       undefined,
-      {},
+      { a: undefined },
+      { é: 1 },
+      { ["x".repeat(256)]: 1 },
+      Object.fromEntries(Array.from({ length: 16 }, (_, at) => [`k${at}`, at])),
+      Object.create(null),
+      new (class {})(),
       new Date(0),
       new Map(),
       Symbol.iterator,
@@ -97,11 +110,21 @@ describe("writeDirect", () => {
       "x".repeat(256),
       Array.from({ length: 16 }, () => 1),
       [[[[[1]]]]],
+      { a: { a: { a: { a: { a: 1 } } } } },
       cycle,
     ];
     for (const other of others) {
       expect(written([1, other])).toBe(-1);
       expect(written([1, [other]])).toBe(-1);
+    }
+  });
+
+  test("writes a record's own properties, whatever somebody has added to all objects", () => {
+    Object.defineProperty(Object.prototype, "polluted", { value: 1, enumerable: true, configurable: true });
+    try {
+      expect(written([{ a: 1 }])).toEqual(new Uint8Array([0x91, 0x81, 0xa1, 0x61, 1]));
+    } finally {
+      Reflect.deleteProperty(Object.prototype, "polluted");
     }
   });
 

@@ -39,7 +39,12 @@ export const golden: readonly GoldenRow[] = [
   },
   { what: "result", message: [Kind.result, 1, "ok"], hex: "06000000 93 09 01 a26f6b" },
   { what: "an undefined result", message: [Kind.result, 1, undefined], hex: "06000000 93 09 01 d40000" },
-  { what: "an object", message: [Kind.result, 1, { a: 1 }], hex: "09000000 93 09 01 de0001 a161 01" },
+  { what: "an object", message: [Kind.result, 1, { a: 1 }], hex: "07000000 93 09 01 81 a161 01" },
+  {
+    what: "an object of something rarer",
+    message: [Kind.result, 1, { a: 1n }],
+    hex: "11000000 93 09 01 de0001 a161 d30000000000000001",
+  },
   { what: "a float", message: [Kind.result, 1, 1.5], hex: "0c000000 93 09 01 cb3ff8000000000000" },
   { what: "a bigint", message: [Kind.result, 1, -1n], hex: "0c000000 93 09 01 d3ffffffffffffffff" },
   {
