@@ -130,7 +130,7 @@ function bareRow(id: string, count: number | undefined): RaceRow {
     what: `the least that rpc.unix could be: the codec, a promise, one write for each turn${count === undefined ? "" : `; ${count} in flight`}`,
     baseline:
       count === undefined ? "echo.unix" : `echo.unix with ${count} in flight, a promise and a write for each`,
-    ...(count === undefined ? {} : { ratioOf: "throughput" }),
+    ...(count === undefined ? {} : { ratioOf: "throughput", warmupFactor: 5 }),
     server: {},
     open: (scene) =>
       stackedContest(async (stack) => {

@@ -55,6 +55,7 @@ const registerInFlight: RaceRow = {
   what: `one actor that unregisters and registers by turns with ${lanes} of these in flight, each acknowledged and each a change of the table`,
   baseline: `echo.unix with ${lanes} in flight, a promise and a write for each`,
   ratioOf: "throughput",
+  warmupFactor: 5,
   server: {},
   open: (scene) =>
     contestWithEcho(scene, async () => registrationInFlight(), {
@@ -69,6 +70,7 @@ const registerConnections: RaceRow = {
   what: `the registrar alone: ${lanes} connections with an actor each, which unregister and register by turns, one request in flight on each; the other end is bytes made before`,
   baseline: `${lanes} raw sockets with a ping in flight on each`,
   ratioOf: "throughput",
+  warmupFactor: 5,
   server: {},
   open: (scene) =>
     stackedContest(async (stack) => {

@@ -48,7 +48,13 @@ export async function raceOnce(row: RaceRow, options: RoundOptions): Promise<Rac
   await using server =
     row.server && new BenchProcess("server", { ...place, needs: row.server } satisfies ServerPlan, options);
   const scene = { ...place, server: server && ((await server.answer()) as ServerPlaces) };
-  return (await askTimer(row, scene, { ...options, pace: row.pace ?? options.pace })) as RaceFinding;
+  return (await askTimer(row, scene, { ...options, pace: paceOf(row, options) })) as RaceFinding;
+}
+
+function paceOf({ pace, warmupFactor = 1 }: RaceRow, options: RoundOptions): Pace {
+  if (pace !== undefined) return pace;
+  const [least, most] = options.pace.warmupMs;
+  return { ...options.pace, warmupMs: [least * warmupFactor, most * warmupFactor] };
 }
 
 export async function weighOnce(row: WeighRow, options: RoundOptions): Promise<WeighFinding> {

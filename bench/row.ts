@@ -25,6 +25,8 @@ export interface RaceRow extends RowFacts {
   readonly ratioOf?: "time" | "throughput";
   /** For operations that are too slow, or too few, for the usual pace. */
   readonly pace?: Pace;
+  /** Has both sides warmed up so many times as long: many calls in flight run code that is compiled for the last time late. */
+  readonly warmupFactor?: number;
   /** Sets the scene in the timing process. */
   open(scene: Scene): Promise<Contest>;
 }

@@ -36,6 +36,7 @@ function inFlightRow(count: number): RaceRow {
     what: `the same call with ${count} in flight`,
     baseline: `echo.unix with ${count} in flight, a promise and a write for each`,
     ratioOf: "throughput",
+    warmupFactor: 5,
     server: {},
     open: (scene) =>
       contestWithEcho(scene, async (stack) => inFlight(await openCall(stack), count), {

@@ -13,6 +13,7 @@ function streamRow(id: string, bytes: number, messages: number): RaceRow {
     what: `a message of ${bytes} bytes out of an exported generator, read with for await`,
     baseline: `a raw socket that sends as many messages of ${bytes} bytes, a write for each`,
     ratioOf: "throughput",
+    warmupFactor: 5,
     server: {},
     open: (scene) =>
       stackedContest(async (stack) => {
