@@ -287,6 +287,20 @@ describe("Portal.run", () => {
     await using portal = await waitForActor<Exports>("target", { timeout: 5_000 });
     expect(await portal.run.add(1, 2)).toBe(3);
   });
+
+  test("fails, and does not hang, when a message before it in the same write cannot be sent", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    await world.actor("target", { enableModules: [module.href] });
+    await using portal = await waitForActor<Exports>("target", { timeout: 5_000 });
+    const binary = new Uint8Array(20_000);
+    const gone = failure(portal.run.echo(binary));
+    binary.buffer.transfer();
+    // large enough to be written at once, together with what waits
+    const behind = failure(portal.run.echo("x".repeat(60_000)));
+    expect(await gone).toBeInstanceOf(TransportClosedError);
+    expect(await behind).toBeInstanceOf(TransportClosedError);
+  });
 });
 
 describe("LocalPortal", () => {
