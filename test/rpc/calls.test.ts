@@ -233,6 +233,25 @@ describe("Portal.run", () => {
     expect((await portal.closed).reason).toBe("peer-died");
   });
 
+  test("waits for any thenable as await does, in the task, and lives through those that misbehave", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    expect(await portal.run.thenable("nested")).toBe("nested");
+    expect(await portal.run.thenable("function")).toBe("function");
+    expect(await portal.run.thenable("lazy")).toBe("root");
+    for (const how of ["throws", "getter throws", "proxy"] as const) {
+      expect((await failure(portal.run.thenable(how))).cause).toMatchObject({
+        name: "RangeError",
+        message: how,
+      });
+    }
+    expect(await failure(portal.run.throwProxy())).toBeInstanceOf(RemoteActorError);
+    const given = failure(portal.with({ timeout: 20 }).run.throwUnreadable());
+    expect(await given).toBeInstanceOf(TimeoutError);
+    expect(await portal.run.add(1, 2)).toBe(3);
+  });
+
   test("bounds the calls that a peer may have in flight", async () => {
     await using world = new World();
     await using nursery = await openNursery({ ...world.options, limits: { maxCallsInFlight: 3 } });
