@@ -252,6 +252,28 @@ describe("Portal.run", () => {
     expect(await portal.run.add(1, 2)).toBe(3);
   });
 
+  test("lets a getter of an argument send, or refuses it, and no other message is harmed", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    for (const text of ["short", "é".repeat(100)]) {
+      const inner: Promise<unknown>[] = [];
+      const value = {
+        get sends() {
+          inner.push(portal.run.echo(text).catch((error: unknown) => error));
+          return "sent";
+        },
+        text,
+      };
+      const call = portal.run.echo(value);
+      expect(await portal.run.echo("behind")).toBe("behind");
+      expect(await call).toEqual({ sends: "sent", text });
+      for (const one of await Promise.all(inner)) {
+        if (one !== text) expect(one).toBeInstanceOf(EncodeError);
+      }
+    }
+  });
+
   test("bounds the calls that a peer may have in flight", async () => {
     await using world = new World();
     await using nursery = await openNursery({ ...world.options, limits: { maxCallsInFlight: 3 } });
