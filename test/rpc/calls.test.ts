@@ -274,6 +274,14 @@ describe("Portal.run", () => {
     }
   });
 
+  test("can be used by code that freezes what it is given", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    const run = Object.freeze(portal.run);
+    expect(await run.add(1, 2)).toBe(3);
+  });
+
   test("bounds the calls that a peer may have in flight", async () => {
     await using world = new World();
     await using nursery = await openNursery({ ...world.options, limits: { maxCallsInFlight: 3 } });
