@@ -193,8 +193,13 @@ export class Channel implements LinkReader, Sender {
   }
 
   #queued(bytes: number): number {
-    if (this.#batch.full) this.flush();
-    else flushLater(this);
+    if (!this.#batch.full) {
+      flushLater(this);
+      return bytes;
+    }
+    this.flush();
+    // what waited before it could not be sent, and ended the channel
+    if (this.#end !== undefined) throw closedError(this.#end, this.label);
     return bytes;
   }
 

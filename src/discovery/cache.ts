@@ -23,6 +23,8 @@ export class NameCache {
   readonly #names = new Map<string, CachedName>();
   readonly #limit: number;
   readonly #onEvict: (name: string) => void;
+  /** Of those, the ones with a list: only they count, so that a name costs no search for room while it is asked for. */
+  #known = 0;
 
   /** `onEvict` gives the interest in a name back to the registrar. */
   constructor(limit: number, onEvict: (name: string) => void) {
@@ -30,8 +32,9 @@ export class NameCache {
     this.#onEvict = onEvict;
   }
 
+  /** How many names are known. */
   get size(): number {
-    return this.#names.size;
+    return this.#known;
   }
 
   /** Whether the name is known; does not count as a use. */
@@ -54,7 +57,6 @@ export class NameCache {
 
   /** Makes the entry of a name that is going to be asked for; it is not evicted while `asking` is set. */
   begin(name: string): CachedName {
-    if (this.#names.size >= this.#limit) this.#evict();
     const entry = { list: undefined, asking: undefined, used: true, waiters: undefined };
     this.#names.set(name, entry);
     return entry;
@@ -62,9 +64,15 @@ export class NameCache {
 
   /** The registrar's answer: from now on its pushes keep the name current. */
   answer(entry: CachedName, list: Instances): void {
-    entry.asking = undefined;
+    if (entry.list === undefined && ++this.#known > this.#limit) this.#evict();
     entry.list = list;
     this.#wake(entry);
+  }
+
+  /** Nothing was learnt of a name that was asked for. */
+  giveUp(name: string, entry: CachedName): void {
+    entry.asking = undefined;
+    if (entry.list === undefined && this.#names.get(name) === entry) this.#names.delete(name);
   }
 
   /** A pushed change: an actor registered, or changed its addresses. Returns whether the name is known. */
@@ -90,8 +98,11 @@ export class NameCache {
   /** The registrar does not keep this name current: it is asked for again. */
   drop(name: string): void {
     const known = this.#names.get(name);
-    this.#names.delete(name);
-    if (known !== undefined) this.#wake(known);
+    if (known?.list === undefined) return;
+    known.list = undefined;
+    this.#known--;
+    if (known.asking === undefined) this.#names.delete(name);
+    this.#wake(known);
   }
 
   /**
@@ -112,6 +123,7 @@ export class NameCache {
   clear(): void {
     const all = Array.from(this.#names.values());
     this.#names.clear();
+    this.#known = 0;
     for (const known of all) this.#wake(known);
   }
 
@@ -125,12 +137,14 @@ export class NameCache {
   #evict(): void {
     for (let passes = 0; passes < 2; passes++) {
       for (const [name, known] of this.#names) {
-        if (known.asking !== undefined || (known.waiters !== undefined && known.waiters.size > 0)) continue;
+        if (known.list === undefined || known.asking !== undefined) continue;
+        if (known.waiters !== undefined && known.waiters.size > 0) continue;
         if (known.used) {
           known.used = false;
           continue;
         }
         this.#names.delete(name);
+        this.#known--;
         this.#onEvict(name);
         return;
       }

@@ -137,11 +137,22 @@ export class RegistrarLink {
     return request.promise;
   }
 
-  readonly #onOver: OnOver = ({ entry, isOver }, list) => {
-    if (!isOver) this.#underway--;
+  readonly #onOver: OnOver = ({ name, entry, isOver }, list) => {
+    const { cache } = this;
+    const isNews = list !== undefined && this.isOpen;
+    if (isOver) {
+      // late: it may be asked for anew, and that answer is to come
+      if (isNews) cache.answer(cache.find(name) ?? cache.begin(name), list);
+      return;
+    }
+    this.#underway--;
     // in the very moment of the answer: a pushed change may be the next message in the same chunk
-    if (list !== undefined && this.isOpen) this.cache.answer(entry, list);
-    else entry.asking = undefined;
+    if (!isNews) {
+      cache.giveUp(name, entry);
+      return;
+    }
+    cache.answer(entry, list);
+    entry.asking = undefined;
   };
 
   /**

@@ -21,7 +21,7 @@ function verb<Api>(call: (name: string, args: unknown[]) => unknown): Api {
       // "then" would make `await portal.run` a call
       if (typeof name !== "string" || name === "then") return undefined;
       const value = (...args: unknown[]): unknown => call(name, args);
-      Object.defineProperty(verbs, name, { value });
+      Reflect.defineProperty(verbs as object, name, { value }); // not kept where somebody has frozen it
       return value;
     },
     set: () => false,

@@ -8,13 +8,14 @@ import {
   RemoteActorError,
 } from "../errors.ts";
 import { type ActorId, readActorId } from "../identity.ts";
-import { decodeError, encodeError } from "../wire/error-values.ts";
+import { decodeError, encodeError, isError } from "../wire/error-values.ts";
 
 /** Relays a failure passes before its path is cut: a loop of actors must not grow it for ever. */
 const maxRelays = 64;
 
 /** The wire form of what a function of `self` threw. An error that came from elsewhere keeps its origin. */
 export function encodeFailure(thrown: unknown, self: ActorId): unknown[] {
+  if (!isError(thrown)) return [[self], encodeError(thrown)];
   const relayed = thrown instanceof RemoteActorError;
   // the death of a child arose there, and has come here
   const died = thrown instanceof ActorDiedError ? [thrown.actor] : [];

@@ -92,6 +92,7 @@ export class Serving {
     if (task === undefined) return;
     const args = readArguments(message);
     let result: unknown;
+    let promise: Promise<unknown> | undefined;
     this.#running = task;
     try {
       const { fn, schemas } = this.#host.dispatcher.find(name, "run");
@@ -99,17 +100,18 @@ export class Serving {
         schemas === undefined
           ? task.apply(fn, args)
           : task.apply(checkedCall, [fn, schemas, name, args, task]);
+      promise = promiseOf(task, result);
     } catch (error) {
       this.#running = undefined;
       this.#fail(id, task, error);
       return;
     }
     this.#running = undefined;
-    if (isThenable(result)) this.#await(id, name, task, result);
-    else this.#succeed(id, name, result);
+    if (promise === undefined) this.#succeed(id, name, result);
+    else this.#await(id, name, task, promise);
   }
 
-  #await(id: number, name: string, task: Task, result: PromiseLike<unknown>): void {
+  #await(id: number, name: string, task: Task, result: Promise<unknown>): void {
     this.#served.set(id, { task, outbox: undefined, inbox: undefined });
     result.then(
       (value) => this.#succeed(id, name, value),
@@ -298,9 +300,20 @@ function readArguments(message: Message): unknown[] {
 }
 
 function isAbortOf(task: Task, error: unknown): boolean {
-  return error === task.reason || (error instanceof Error && error.name === "AbortError");
+  try {
+    return error === task.reason || (error instanceof Error && error.name === "AbortError");
+  } catch {
+    return false; // the name of a hostile one
+  }
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+/**
+ * What a function returned that has to be waited for. Only of a plain promise is it known that `then` calls back once, later,
+ * and does not throw: any other thenable is asked as `await` would ask it, and as part of the task.
+ */
+function promiseOf(task: Task, result: unknown): Promise<unknown> | undefined {
+  if ((typeof result !== "object" && typeof result !== "function") || result === null) return undefined;
+  if (Object.getPrototypeOf(result) === Promise.prototype) return result as Promise<unknown>;
+  if (!("then" in result) || typeof result.then !== "function") return undefined;
+  return task.run(async () => await (result as unknown as PromiseLike<unknown>));
 }

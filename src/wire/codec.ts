@@ -17,6 +17,8 @@ const reserveBytes = 2_560;
 const pooledBuffers = 8;
 
 const pool: Uint8Array[] = [];
+/** A message is on its way into a buffer, in one of all batches; msgpackr has one state for all of them. */
+let encoding = false;
 /** Loaded when it is needed: see there. */
 let packr: typeof import("./packr.ts") | undefined;
 function newBuffer(): Uint8Array {
@@ -60,9 +62,19 @@ export class Batch {
    * Adds one frame and returns its size in bytes, without the length. When it throws, nothing was added.
    *
    * @throws {LimitError} when the frame would exceed `maxFrameBytes`
-   * @throws {EncodeError} when msgpackr cannot encode the message
+   * @throws {EncodeError} when msgpackr cannot encode the message, or a getter in another one that is being added sends this
    */
   add(message: readonly unknown[], maxFrameBytes: number): number {
+    checkIdle();
+    encoding = true;
+    try {
+      return this.#encode(message, maxFrameBytes);
+    } finally {
+      encoding = false;
+    }
+  }
+
+  #encode(message: readonly unknown[], maxFrameBytes: number): number {
     if (this.#end > bufferBytes - reserveBytes) this.#seal();
     const buffer = (this.#buffer ??= pool.pop() ?? newBuffer());
     const directStart = this.#end + headerBytes;
@@ -111,6 +123,7 @@ export class Batch {
    * @throws {LimitError} when the frame would exceed `maxFrameBytes`
    */
   addBinary(kind: number, id: number, value: Uint8Array, maxFrameBytes: number): number {
+    checkIdle();
     const { length } = value;
     const isLarge = length >= largeBinaryBytes;
     if (this.#end + (isLarge ? 0 : length) > bufferBytes - reserveBytes) this.#seal();
@@ -191,6 +204,11 @@ export function checkMemory(bytes: Uint8Array, end: number): void {
   throw new EncodeError(
     `${end - bytes.length} B of a binary value are gone: it was transferred or resized before it was sent`,
   );
+}
+
+/** @throws {EncodeError} inside a getter of a value that is being encoded: both would be written to the same place */
+function checkIdle(): void {
+  if (encoding) throw new EncodeError("a getter of a value that is being sent cannot send a message itself");
 }
 
 function tooLarge(size: number, maxFrameBytes: number): LimitError {

@@ -84,7 +84,8 @@ function encodeAt(thrown: unknown, depth: number, budget: { left: number }): unk
   ];
 }
 
-function isError(thrown: unknown): thrown is Error {
+/** Total: what cannot even be asked, a proxy that throws, is none. */
+export function isError(thrown: unknown): thrown is Error {
   return unlessThrows(() => thrown instanceof Error, false);
 }
 

@@ -228,6 +228,39 @@ describe("NameCache", () => {
     expect(cache.size).toBe(3);
   });
 
+  test("keeps its limit, and does not search for room, when any number of names is asked for at once", () => {
+    const evicted: string[] = [];
+    const cache = new NameCache(10, (name) => evicted.push(name));
+    const start = performance.now();
+    const entries = Array.from({ length: 40_000 }, (_, index) => {
+      const entry = cache.begin(`n${index}`);
+      entry.asking = Promise.resolve([]);
+      return entry;
+    });
+    expect(cache.size).toBe(0);
+    for (const entry of entries) {
+      cache.answer(entry, []);
+      entry.asking = undefined;
+    }
+    // each of them looking at all others would take a minute
+    expect(performance.now() - start).toBeLessThan(2_000);
+    expect(cache.size).toBe(10);
+    expect(evicted).toHaveLength(40_000 - 10);
+  });
+
+  test("forgets a name that was asked for in vain, and keeps one that is asked for anew", () => {
+    const cache = new NameCache(10, () => {});
+    cache.giveUp("n", cache.begin("n"));
+    expect(cache.find("n")).toBeUndefined();
+    const entry = cache.begin("n");
+    entry.asking = Promise.resolve([]);
+    cache.answer(entry, []); // a late one
+    cache.drop("n");
+    expect(cache.find("n")).toBe(entry);
+    expect(cache.has("n")).toBeFalse();
+    expect(cache.size).toBe(0);
+  });
+
   test("wakes each watcher once, at the next change or at the end", () => {
     const cache = new NameCache(3, () => {});
     const woken: string[] = [];

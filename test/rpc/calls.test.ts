@@ -233,6 +233,55 @@ describe("Portal.run", () => {
     expect((await portal.closed).reason).toBe("peer-died");
   });
 
+  test("waits for any thenable as await does, in the task, and lives through those that misbehave", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    expect(await portal.run.thenable("nested")).toBe("nested");
+    expect(await portal.run.thenable("function")).toBe("function");
+    expect(await portal.run.thenable("lazy")).toBe("root");
+    for (const how of ["throws", "getter throws", "proxy"] as const) {
+      expect((await failure(portal.run.thenable(how))).cause).toMatchObject({
+        name: "RangeError",
+        message: how,
+      });
+    }
+    expect(await failure(portal.run.throwProxy())).toBeInstanceOf(RemoteActorError);
+    const given = failure(portal.with({ timeout: 20 }).run.throwUnreadable());
+    expect(await given).toBeInstanceOf(TimeoutError);
+    expect(await portal.run.add(1, 2)).toBe(3);
+  });
+
+  test("lets a getter of an argument send, or refuses it, and no other message is harmed", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    for (const text of ["short", "é".repeat(100)]) {
+      const inner: Promise<unknown>[] = [];
+      const value = {
+        get sends() {
+          inner.push(portal.run.echo(text).catch((error: unknown) => error));
+          return "sent";
+        },
+        text,
+      };
+      const call = portal.run.echo(value);
+      expect(await portal.run.echo("behind")).toBe("behind");
+      expect(await call).toEqual({ sends: "sent", text });
+      for (const one of await Promise.all(inner)) {
+        if (one !== text) expect(one).toBeInstanceOf(EncodeError);
+      }
+    }
+  });
+
+  test("can be used by code that freezes what it is given", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    const run = Object.freeze(portal.run);
+    expect(await run.add(1, 2)).toBe(3);
+  });
+
   test("bounds the calls that a peer may have in flight", async () => {
     await using world = new World();
     await using nursery = await openNursery({ ...world.options, limits: { maxCallsInFlight: 3 } });
@@ -286,6 +335,20 @@ describe("Portal.run", () => {
     }
     await using portal = await waitForActor<Exports>("target", { timeout: 5_000 });
     expect(await portal.run.add(1, 2)).toBe(3);
+  });
+
+  test("fails, and does not hang, when a message before it in the same write cannot be sent", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    await world.actor("target", { enableModules: [module.href] });
+    await using portal = await waitForActor<Exports>("target", { timeout: 5_000 });
+    const binary = new Uint8Array(20_000);
+    const gone = failure(portal.run.echo(binary));
+    binary.buffer.transfer();
+    // large enough to be written at once, together with what waits
+    const behind = failure(portal.run.echo("x".repeat(60_000)));
+    expect(await gone).toBeInstanceOf(TransportClosedError);
+    expect(await behind).toBeInstanceOf(TransportClosedError);
   });
 });
 
