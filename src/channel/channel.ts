@@ -83,7 +83,7 @@ export class Channel implements LinkReader, Sender {
   /**
    * Queues a message for the end of this turn; returns the size of its frame in bytes.
    *
-   * @throws {TransportClosedError} when the channel has ended
+   * @throws {TransportClosedError} when the channel has ended, or ends on what waited before
    * @throws {LimitError} when `maxPendingSendBytes` wait already, or the frame is too large; nothing was queued
    * @throws {EncodeError} when it cannot be encoded; nothing was queued
    */
@@ -187,14 +187,23 @@ export class Channel implements LinkReader, Sender {
     this.link.write(bytes, start, end, stable);
   };
 
-  #checkSending(): void {
+  #checkOpen(): void {
     if (this.#end !== undefined) throw closedError(this.#end, this.label);
+  }
+
+  #checkSending(): void {
+    this.#checkOpen();
     if (this.link.pendingBytes > 0) this.#checkPending();
   }
 
   #queued(bytes: number): number {
-    if (this.#batch.full) this.flush();
-    else flushLater(this);
+    if (this.#batch.full) {
+      this.flush();
+      // which may have ended it: who sends must not begin to wait for an answer
+      this.#checkOpen();
+    } else {
+      flushLater(this);
+    }
     return bytes;
   }
 

@@ -287,6 +287,19 @@ describe("Portal.run", () => {
     await using portal = await waitForActor<Exports>("target", { timeout: 5_000 });
     expect(await portal.run.add(1, 2)).toBe(3);
   });
+
+  test("fails, and does not hang, when the write that it sets off ends the connection", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    await world.actor("target", { enableModules: [module.href] });
+    await using portal = await waitForActor<Exports>("target", { timeout: 5_000 });
+    const binary = new Uint8Array(20_000);
+    const calls = [failure(portal.run.echo(binary))];
+    binary.buffer.transfer();
+    // too much for one write with what waits: that is written at once, and its memory is gone
+    calls.push(failure(portal.run.echo(new Uint8Array(60_000))));
+    for (const error of await Promise.all(calls)) expect(error).toBeInstanceOf(TransportClosedError);
+  });
 });
 
 describe("LocalPortal", () => {
