@@ -286,6 +286,21 @@ describe("a registrar that is silent", () => {
     }
   });
 
+  test("ends a lookup in time after it has refused this actor's registration, too", async () => {
+    await using registrar = new RawRegistrar();
+    await using _actor = await openRootActor({ registryAddrs: [registrar.addr], limits });
+    let refuse: (() => void) | undefined;
+    registrar.onRegister = (peer, [, id]) => {
+      refuse ??= () => peer.send([Kind.error, id, [[], ["Error", "no", "", null, null, null]]]);
+    };
+    registrar.onLookup = () => refuse?.();
+    registrar.cut();
+    await until(() => refuse !== undefined);
+    const error = await failure(queryActor("late"));
+    expect(error).toBeInstanceOf(TimeoutError);
+    expect((error as TimeoutError).stage).toBe("lookup");
+  });
+
   test("is asked again by a wait", async () => {
     await using registrar = new RawRegistrar();
     let asked = 0;
