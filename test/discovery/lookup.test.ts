@@ -15,6 +15,7 @@ import {
   queryActor,
   RegistryUnavailableError,
   TimeoutError,
+  TransportClosedError,
   waitForActor,
 } from "../../src/index.ts";
 import { Task } from "../../src/rpc/task.ts";
@@ -315,6 +316,17 @@ describe("a registrar that is silent", () => {
 });
 
 describe("queryActor", () => {
+  test("gives no portal that lasts once its result is disposed", async () => {
+    await using world = new World();
+    await world.actor("hub");
+    await using _actor = await openRootActor({ ...world.options, name: "asker" });
+    const asked = await queryActor("nobody");
+    await asked[Symbol.asyncDispose]();
+    const { registry } = asked;
+    expect(registry?.id.name).toBe("hub");
+    expect(await failure(registry!.run.findActor("nobody"))).toBeInstanceOf(TransportClosedError);
+  });
+
   test("says where an actor is without connecting to it, and hands out the registrar that it asked", async () => {
     await using world = new World();
     await world.actor("hub");
