@@ -220,6 +220,7 @@ describe("a child", () => {
     await using nursery = await openNursery(world.options);
     const module = new URL("./fixtures/modules.ts", import.meta.url);
     const child = await nursery.startActor<typeof import("./fixtures/modules.ts")>("child", { module });
+    await child.run.nothing();
     const loaded = (await child.run.modules()).map((file) => relative(root, file)).toSorted();
     const [own, packages, others] = [
       loaded.filter((file) => file.startsWith("src/")),

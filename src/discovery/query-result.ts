@@ -23,6 +23,7 @@ export class AddressResult implements QueryResult {
   readonly id: ActorId | null;
   readonly #asked: Session | RegistryPortal | null;
   #registry: RegistryPortal | null | undefined;
+  #disposed = false;
 
   constructor(addr: Address | null, id: ActorId | null, asked: Session | RegistryPortal | null) {
     this.addr = addr;
@@ -31,11 +32,16 @@ export class AddressResult implements QueryResult {
   }
 
   get registry(): RegistryPortal | null {
-    this.#registry ??= this.#asked instanceof Session ? registryPortal(this.#asked) : this.#asked;
+    if (this.#registry === undefined) {
+      this.#registry = this.#asked instanceof Session ? registryPortal(this.#asked) : this.#asked;
+      // asked for too late: it must not hold the connection
+      if (this.#disposed) void this.#registry?.[Symbol.asyncDispose]();
+    }
     return this.#registry;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true;
     const portal = this.#asked instanceof Session ? this.#registry : this.#asked;
     if (portal) await portal[Symbol.asyncDispose]();
   }

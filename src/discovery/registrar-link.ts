@@ -202,9 +202,12 @@ export class RegistrarLink {
     this.session.peer.channel.post([Kind.report, uuid]);
   }
 
-  /** What was cached through a connection that ended is void at that moment. */
+  /**
+   * What was cached through a connection that ended is void at that moment. One that goes on, to a registrar that did not
+   * take the registration, may still have requests under way, with their time to wait.
+   */
   onEnd(): void {
-    clearTimeout(this.#silenceTimer);
+    if (!this.isOpen) clearTimeout(this.#silenceTimer);
     this.cache.clear();
   }
 }

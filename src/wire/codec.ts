@@ -91,7 +91,7 @@ export class Batch {
     const gap = this.#end - origin;
     packr ??= require("./packr.ts") as typeof import("./packr.ts");
     const out = packr.pack(message, buffer, origin, gap + headerBytes);
-    const cuts = packr.lastCuts();
+    const cuts = packr.takeCuts();
     const moved = out !== buffer;
     const frameStart = moved ? gap : this.#end;
     const end = out.end;

@@ -1,6 +1,7 @@
 /**
- * The short way to bytes: messages that hold nothing but numbers, short ASCII texts, booleans, null, binaries, and lists and
- * records of those are written right where they leave from. Most messages are such; `packr.ts` has msgpackr for all others.
+ * The short way to bytes: messages that hold nothing but numbers, short ASCII texts, booleans, null, undefined, binaries, and
+ * lists and records of those are written right where they leave from. Most messages are such; `packr.ts` has msgpackr for all
+ * others.
  *
  * msgpackr sets itself up for every message, which costs as much as writing one of these (rows `rpc.*` and
  * `lookup.registrar.*` of the bench).
@@ -47,6 +48,12 @@ function writeValue(bytes: Uint8Array, at: number, value: unknown, nesting: numb
   if (value === null || typeof value === "boolean") {
     bytes[at] = value === null ? 0xc0 : value ? 0xc3 : 0xc2;
     return at + 1;
+  }
+  if (value === undefined) {
+    // extension 0, of one byte
+    bytes[at] = 0xd4;
+    bytes[at + 1] = bytes[at + 2] = 0;
+    return at + 3;
   }
   if (typeof value !== "object") return -1;
   if (Array.isArray(value)) return writeList(bytes, at, value as unknown[], nesting + 1);

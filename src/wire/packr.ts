@@ -24,9 +24,11 @@ const widePackr = new Packr({ ...options, variableMapSize: true });
 
 let cuts: Cut[] = [];
 
-/** The large binaries of the message that was packed last. */
-export function lastCuts(): readonly Cut[] {
-  return cuts;
+/** The large binaries of the message that was packed last, once: kept here, they would be kept until the next such message. */
+export function takeCuts(): readonly Cut[] {
+  const taken = cuts;
+  if (taken.length > 0) cuts = [];
+  return taken;
 }
 
 // Of a class of our own, and with no code that could arrive: other users of msgpackr in this process notice nothing.
@@ -61,7 +63,6 @@ export function pack(
   reserve: number,
   packer: Packr = packr,
 ): MarkedBuffer {
-  if (cuts.length > 0) cuts = [];
   const cursor = packer as unknown as { position: number };
   packer.useBuffer(buffer);
   cursor.position = origin;
@@ -69,6 +70,7 @@ export function pack(
     const mode = REUSE_BUFFER_MODE | RESERVE_START_SPACE | reserve;
     return packer.pack(message, mode) as unknown as MarkedBuffer;
   } catch (error) {
+    cuts = [];
     const reason = asError(error).message;
     if (packer === packr && reason.includes("variableMapSize")) {
       return pack(message, buffer, origin, reserve, widePackr);

@@ -15,6 +15,7 @@ import {
   queryActor,
   RegistryUnavailableError,
   TimeoutError,
+  TransportClosedError,
   waitForActor,
 } from "../../src/index.ts";
 import { Task } from "../../src/rpc/task.ts";
@@ -286,6 +287,21 @@ describe("a registrar that is silent", () => {
     }
   });
 
+  test("ends a lookup in time after it has refused this actor's registration, too", async () => {
+    await using registrar = new RawRegistrar();
+    await using _actor = await openRootActor({ registryAddrs: [registrar.addr], limits });
+    let refuse: (() => void) | undefined;
+    registrar.onRegister = (peer, [, id]) => {
+      refuse ??= () => peer.send([Kind.error, id, [[], ["Error", "no", "", null, null, null]]]);
+    };
+    registrar.onLookup = () => refuse?.();
+    registrar.cut();
+    await until(() => refuse !== undefined);
+    const error = await failure(queryActor("late"));
+    expect(error).toBeInstanceOf(TimeoutError);
+    expect((error as TimeoutError).stage).toBe("lookup");
+  });
+
   test("is asked again by a wait", async () => {
     await using registrar = new RawRegistrar();
     let asked = 0;
@@ -300,6 +316,17 @@ describe("a registrar that is silent", () => {
 });
 
 describe("queryActor", () => {
+  test("gives no portal that lasts once its result is disposed", async () => {
+    await using world = new World();
+    await world.actor("hub");
+    await using _actor = await openRootActor({ ...world.options, name: "asker" });
+    const asked = await queryActor("nobody");
+    await asked[Symbol.asyncDispose]();
+    const { registry } = asked;
+    expect(registry?.id.name).toBe("hub");
+    expect(await failure(registry!.run.findActor("nobody"))).toBeInstanceOf(TransportClosedError);
+  });
+
   test("says where an actor is without connecting to it, and hands out the registrar that it asked", async () => {
     await using world = new World();
     await world.actor("hub");

@@ -1,3 +1,4 @@
+import { heapStats } from "bun:jsc";
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Packr, pack as packTheirs, unpack as unpackTheirs } from "msgpackr";
@@ -187,6 +188,30 @@ describe("Batch", () => {
     expect(partsOf(batch)).toHaveLength(1);
     batch.add([new LargeBinary(new Uint8Array(bufferBytes + 1))], unlimited);
     expect(batch.full).toBe(true);
+  });
+});
+
+describe("Batch.drain", () => {
+  test("keeps nothing of a large binary that has left, nor of one in a message that was refused", () => {
+    const bytes = 67_108_864;
+    const heldBytes = (): number => {
+      Bun.gc(true);
+      return heapStats().extraMemorySize;
+    };
+    const batch = new Batch();
+    const before = heldBytes();
+    const send = (): void => {
+      batch.add([[new LargeBinary(new Uint8Array(bytes))]], unlimited);
+      batch.drain(() => {});
+    };
+    const refuse = (): void => {
+      const message = [new LargeBinary(new Uint8Array(bytes)), Symbol.iterator];
+      expect(() => batch.add(message, unlimited)).toThrow(EncodeError);
+    };
+    for (const work of [send, refuse]) {
+      work();
+      expect(heldBytes() - before).toBeLessThan(bytes / 2);
+    }
   });
 });
 
