@@ -6,11 +6,15 @@
  * there at once leave at once, without a tick of their own (row `rpc.unix`).
  */
 
+import { asError } from "../errors.ts";
+import { logger } from "../log.ts";
+
+const log = logger("channel");
+
 /** Somebody who collects what it has to send. */
 export interface Sender {
   /** Set while it is in the list here. */
   waits: boolean;
-  /** Must not throw: others would never be flushed. */
   flush(): void;
 }
 
@@ -60,6 +64,11 @@ function flushAll(): void {
   waiting = [];
   for (const sender of senders) {
     sender.waits = false;
-    sender.flush();
+    try {
+      sender.flush();
+    } catch (error) {
+      // it must not, and the others would wait for ever
+      log.error?.(`a write at the end of a turn: ${asError(error).stack}`);
+    }
   }
 }

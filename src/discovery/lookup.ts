@@ -284,9 +284,8 @@ export class Lookup {
       }
       try {
         const only = links.length === 1 ? links[0] : undefined;
-        // a link has the patience of its own
         if (only !== undefined)
-          return await this.#deadline.race("lookup", Promise.resolve(only.lookup(this.#name)));
+          return await deadline.race("lookup", Promise.resolve(only.lookup(this.#name)));
         return await askAll(
           links.map((link) => Promise.resolve(link.lookup(this.#name))),
           deadline,
@@ -360,7 +359,8 @@ export class Lookup {
         // a silent one is asked again; of one that is gone `changed` tells
         (error: unknown) => error instanceof TimeoutError && onChange(),
       );
-    const answered = links.filter((link) => link.cache.has(this.#name));
+    // the first may have answered, and its cache not have kept it
+    const answered = links.filter((link) => link === first || link.cache.has(this.#name));
     return answered.flatMap((link) => this.#watchCache(link, onChange, stopWatching));
   }
 

@@ -20,8 +20,10 @@ import { setTreeSettings } from "./settings.ts";
 
 const log = logger("tree");
 
-/** The file that a child process runs; in a bundle, the bundle. */
-export const childFile: string = import.meta.path;
+/** The file that a child process runs: this one, or the package's. "" in a bundle, which is somebody's whole program. */
+export const childFile: string = /[\\/](?:child\.ts|furrow\.cjs)$/.test(import.meta.path)
+  ? import.meta.path
+  : "";
 
 /** A child that failed ends with this code. */
 const failedCode = 1;

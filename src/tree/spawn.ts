@@ -58,6 +58,11 @@ export class ChildProcess {
     for (const name of privateVariables) delete env[name];
     env[initVariable] = JSON.stringify(init);
     env[orphanVariable] = "1";
+    if (childFile === "") {
+      throw new SpawnError(
+        `cannot start actor "${init.name}" from a bundle: leave furrow out of it (bun build --external furrow)`,
+      );
+    }
     const command = [process.execPath, childFile, init.name];
     try {
       this.#process = Bun.spawn(command, {

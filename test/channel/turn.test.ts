@@ -35,6 +35,19 @@ describe("flushLater", () => {
     await turnOver();
     expect(flushed).toEqual(["microtask", "a", "b", "b"]);
   });
+
+  test("goes on behind one that throws", async () => {
+    const { flushed, senders: all } = senders("a", "b");
+    const [a, b] = all as [Sender, Sender];
+    a.flush = () => {
+      throw new Error("cannot write");
+    };
+    flushLater(a);
+    flushLater(b);
+    await turnOver();
+    expect(flushed).toEqual(["b"]);
+    expect(a.waits).toBeFalse();
+  });
 });
 
 describe("endChunk", () => {

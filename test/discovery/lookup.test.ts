@@ -19,7 +19,7 @@ import {
   waitForActor,
 } from "../../src/index.ts";
 import { Task } from "../../src/rpc/task.ts";
-import { Kind } from "../../src/wire/messages.ts";
+import { Kind, type Message } from "../../src/wire/messages.ts";
 import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { freePort, until, World } from "../support/world.ts";
 import { failure } from "../support/outcome.ts";
@@ -247,6 +247,41 @@ describe("waitForActor", () => {
     await until(async () => await asker.run(({ furrow }) => furrow.currentActor().isRegistrar));
     await world.actor("late");
     expect(await waiting).toBe("late");
+  });
+});
+
+describe("a wait for a name that is not kept current", () => {
+  const names = ["one", "two", "three"];
+
+  /** Waits for all of them at one registrar, until it was asked for each again; `behind` goes behind its first answers. */
+  async function askedAgain(limits: { maxCachedNames?: number }, behind: readonly Message[]): Promise<void> {
+    await using registrar = new RawRegistrar();
+    await using _actor = await openRootActor({ registryAddrs: [registrar.addr], limits });
+    const asked: unknown[] = [];
+    const answers: Message[] = [];
+    registrar.onLookup = (peer, [, id, name]) => {
+      asked.push(name);
+      answers.push([Kind.result, id, []]);
+      // all in one write
+      if (asked.length === names.length) peer.send(...answers, ...behind);
+    };
+    const calledOff = new AbortController();
+    const waits = names.map((name) => failure(waitForActor(name, { signal: calledOff.signal })));
+    const kept = limits.maxCachedNames ?? 0;
+    await until(() => asked.length === 2 * names.length - kept);
+    calledOff.abort(new Error("enough"));
+    for (const error of await Promise.all(waits)) expect(error.message).toBe("enough");
+  }
+
+  test("asks again when the registrar has no room for the interest", async () => {
+    await askedAgain(
+      {},
+      names.map((name) => [Kind.unwatched, name]),
+    );
+  });
+
+  test("asks again when its own cache has no room for the name", async () => {
+    await askedAgain({ maxCachedNames: 1 }, []);
   });
 });
 

@@ -72,6 +72,28 @@ describe("the package's one file", () => {
     expect(hits).toBe(2);
   });
 
+  test("can be bundled into a program, which runs, and is told so when it starts an actor", async () => {
+    await Bun.write(
+      join(folder, "whole.ts"),
+      `import { findActor, openNursery } from "./lib/index.js";
+       await using nursery = await openNursery({ registryAddrs: ["tcp://127.0.0.1:0"] });
+       console.log((await findActor("root")).id.name);
+       await nursery.startActor("child", { module: import.meta.url }).catch((error) => console.log(error.message));`,
+    );
+    const built = await Bun.build({
+      entrypoints: [join(folder, "whole.ts")],
+      outdir: join(folder, "dist"),
+      target: "bun",
+    });
+    expect(built.success).toBeTrue();
+    // away from the package's files, as a bundle is
+    await Bun.write(join(folder, "away/whole.js"), Bun.file(join(folder, "dist/whole.js")));
+    const { stdout, stderr, exitCode } = await run("away/whole.js");
+    expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 0 });
+    expect(stdout).toStartWith("root\n");
+    expect(stdout).toContain('cannot start actor "child" from a bundle: leave furrow out of it');
+  });
+
   test("does nothing when it is run by hand", async () => {
     expect(await run("lib/furrow.cjs")).toMatchObject({ exitCode: 0, stdout: "", stderr: "" });
   });
