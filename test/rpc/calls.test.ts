@@ -319,6 +319,16 @@ describe("Portal.run", () => {
     expect(await call).toEqual([1, 2]);
   });
 
+  test("aborts a function that cuts its caller off before it has returned", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    await world.actor("target", { enableModules: [module.href] });
+    await using portal = await waitForActor<Exports>("target", { timeout: 5_000 });
+    expect(await failure(portal.run.hangUp("cut"))).toBeInstanceOf(TransportClosedError);
+    await using again = await waitForActor<Exports>("target", { timeout: 5_000 });
+    expect((await again.run.ended())["cut"]).toContain("is gone");
+  });
+
   test("fails, and does not hang, when a binary's memory is transferred away before it is sent", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
