@@ -19,14 +19,20 @@ export function now(): Date {
   return new Date(0);
 }
 
-/** The visitor's part. */
+async function registered(): Promise<string> {
+  await using registry = await getRegistry();
+  return (await registry.run.listActors()).map(({ id }) => id.name).join(", ");
+}
+
+/** The visitor's part, while there is no clock. */
 export async function lookAround(): Promise<void> {
   await using registry = await getRegistry();
   console.log(`registrar: ${registry.id.name} at ${registry.addr}`);
-  const registered = async (): Promise<string> =>
-    (await registry.run.listActors()).map(({ id }) => id.name).join(", ");
   console.log("registered:", await registered());
+}
 
+/** The visitor's part from then on. */
+export async function meetTheClock(): Promise<void> {
   await using clock = await waitForActor<Actors>("clock", { timeout: 5_000 });
   const time = await clock.run.now();
   console.log(`clock came up, and says ${time.toISOString()}`);
@@ -40,7 +46,8 @@ if (import.meta.main) {
   // a registry of its own, on a free port: nobody else's names turn up in this one
   await using nursery = await openNursery({ registryAddrs: ["tcp://127.0.0.1:0"] });
   await using visitor = await nursery.startActor<Actors>("visitor", { module: import.meta.url });
-  const visit = visitor.run.lookAround();
+  await visitor.run.lookAround();
+  const meeting = visitor.run.meetTheClock();
   await nursery.startActor("clock", { module: import.meta.url });
-  await visit;
+  await meeting;
 }
