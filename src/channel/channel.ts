@@ -1,7 +1,7 @@
 /**
  * Typed messages both ways over a link.
  *
- * Everything that is sent in one turn of the event loop leaves in one write. A channel ends in one of four ways, and
+ * What is sent in one turn of the event loop leaves in one write; `turn.ts` says when. A channel ends in one of four ways, and
  * tells its handler once; a bye is what separates a peer that left from one that died.
  */
 import { asError, FrameError, LimitError, TransportClosedError } from "../errors.ts";
@@ -83,7 +83,7 @@ export class Channel implements LinkReader, Sender {
   /**
    * Queues a message for the end of this turn; returns the size of its frame in bytes.
    *
-   * @throws {TransportClosedError} when the channel has ended
+   * @throws {TransportClosedError} when the channel has ended, or ends on what waited before
    * @throws {LimitError} when `maxPendingSendBytes` wait already, or the frame is too large; nothing was queued
    * @throws {EncodeError} when it cannot be encoded; nothing was queued
    */
@@ -193,12 +193,9 @@ export class Channel implements LinkReader, Sender {
   }
 
   #queued(bytes: number): number {
-    if (!this.#batch.full) {
-      flushLater(this);
-      return bytes;
-    }
-    this.flush();
-    // what waited before it could not be sent, and ended the channel
+    if (this.#batch.full) this.flush();
+    else flushLater(this);
+    // what waited before it could not be written, and ended the channel: nobody may wait for an answer
     if (this.#end !== undefined) throw closedError(this.#end, this.label);
     return bytes;
   }

@@ -21,6 +21,7 @@ const pool: Uint8Array[] = [];
 let encoding = false;
 /** Loaded when it is needed: see there. */
 let packr: typeof import("./packr.ts") | undefined;
+
 function newBuffer(): Uint8Array {
   return Buffer.allocUnsafeSlow(bufferBytes);
 }
@@ -155,19 +156,18 @@ export class Batch {
    */
   drain(sink: BatchSink): void {
     const buffer = this.#buffer;
-    const start = this.#start;
-    const end = this.#end;
+    const last = { start: this.#start, end: this.#end };
     if (this.#parts.length > 0) {
       const parts = this.#parts;
       this.#parts = [];
       this.#partBytes = 0;
-      for (const { bytes, start, end: partEnd, stable } of parts) {
-        checkMemory(bytes, partEnd);
-        sink(bytes, start, partEnd, stable);
+      for (const { bytes, start, end, stable } of parts) {
+        checkMemory(bytes, end);
+        sink(bytes, start, end, stable);
       }
     }
     if (buffer === undefined) return;
-    if (end > start) sink(buffer, start, end, false);
+    if (last.end > last.start) sink(buffer, last.start, last.end, false);
     this.#release(buffer);
   }
 
@@ -199,7 +199,7 @@ export class Batch {
 }
 
 /** @throws {EncodeError} when a binary was transferred or resized while it waited to be sent */
-export function checkMemory(bytes: Uint8Array, end: number): void {
+function checkMemory(bytes: Uint8Array, end: number): void {
   if (end <= bytes.length) return;
   throw new EncodeError(
     `${end - bytes.length} B of a binary value are gone: it was transferred or resized before it was sent`,
