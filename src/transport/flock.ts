@@ -1,11 +1,10 @@
 /**
- * A lock on a path that ends with its process, however that ends: the kernel's `flock`. Node and Bun have no call for
- * it; loading libc takes a fraction of a millisecond and happens only where a well-known path is bound.
+ * A lock on a path that ends with its process, however that ends: the kernel's `flock`.
  */
-import { dlopen } from "bun:ffi";
 import { closeSync, fstatSync, openSync, rmSync, statSync } from "node:fs";
 
 import { logger } from "../log.ts";
+import { flock } from "./libc.ts";
 
 const log = logger("transport");
 const sharedNow = 1 | 4; // LOCK_SH | LOCK_NB
@@ -19,35 +18,15 @@ export interface PathLock {
   release(): void;
 }
 
-type Flock = (fd: number, operation: number) => number;
-let flock: Flock | undefined;
-
-function loadFlock(): Flock {
-  const signature = { flock: { args: ["i32", "i32"], returns: "i32" } } as const;
-  const names =
-    process.platform === "darwin"
-      ? ["libSystem.B.dylib"]
-      : ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`, "libc.so"];
-  for (const name of names) {
-    try {
-      return dlopen(name, signature).symbols.flock;
-    } catch (error) {
-      log.debug?.(`${name} cannot be loaded: ${String(error)}`);
-    }
-  }
-  throw new Error(`no libc found for flock (tried ${names.join(", ")})`);
-}
-
 /**
  * Takes the lock at `path`, creating its file, or returns undefined when a live process holds it.
  *
  * @throws the system's error when the file cannot be created
  */
 export function lockPath(path: string): PathLock | undefined {
-  flock ??= loadFlock();
   for (;;) {
     const fd = openSync(path, "a", 0o600);
-    if (!takeLock(flock, fd)) {
+    if (!takeLock(fd)) {
       closeSync(fd);
       return undefined;
     }
@@ -71,11 +50,11 @@ export function lockPath(path: string): PathLock | undefined {
 }
 
 /** A lock that can be shared, but not taken, is held by somebody who asks `isLocked`. */
-function takeLock(lock: Flock, fd: number): boolean {
+function takeLock(fd: number): boolean {
   for (let tries = 0; tries < triesPastLookers; tries++) {
-    if (lock(fd, exclusiveNow) === 0) return true;
-    if (lock(fd, sharedNow) !== 0) return false;
-    lock(fd, unlock);
+    if (flock(fd, exclusiveNow)) return true;
+    if (!flock(fd, sharedNow)) return false;
+    flock(fd, unlock);
     Bun.sleepSync(1);
   }
   return false;
@@ -90,8 +69,7 @@ export function isLocked(path: string): boolean {
     return false; // no file, no lock
   }
   try {
-    flock ??= loadFlock();
-    return flock(fd, sharedNow) !== 0;
+    return !flock(fd, sharedNow);
   } finally {
     closeSync(fd);
   }

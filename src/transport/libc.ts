@@ -1,0 +1,74 @@
+/**
+ * The calls of the C library that Bun has none for: `flock`, and who is at the other end of a unix socket. Loading it
+ * takes a third of a millisecond, so that happens at the first call.
+ */
+import { dlopen } from "bun:ffi";
+
+import { logger } from "../log.ts";
+
+const log = logger("transport");
+
+const signatures = {
+  flock: { args: ["i32", "i32"], returns: "i32" },
+  getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+} as const;
+
+interface Libc {
+  /** `flock(2)`: 0 when the lock was taken. */
+  flock(fd: number, operation: number): number;
+  /** `getsockopt(2)`: 0 when `value` and `length` were filled in. */
+  getsockopt(fd: number, level: number, option: number, value: Uint8Array, length: Uint32Array): number;
+}
+
+let libc: Libc | undefined;
+
+function load(): Libc {
+  const names =
+    process.platform === "darwin"
+      ? ["libSystem.B.dylib"]
+      : ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`, "libc.so"];
+  const failures: unknown[] = [];
+  for (const name of names) {
+    try {
+      return dlopen(name, signatures).symbols;
+    } catch (error) {
+      log.debug?.(`cannot load ${name}: ${String(error)}`);
+      failures.push(error);
+    }
+  }
+  throw new AggregateError(failures, `no C library found (tried ${names.join(", ")})`);
+}
+
+/** As `flock(2)`; returns whether the lock was taken. */
+export function flock(fd: number, operation: number): boolean {
+  libc ??= load();
+  return libc.flock(fd, operation) === 0;
+}
+
+/** The process at the other end of a unix socket, as the kernel knows it. */
+export interface Credentials {
+  /** 0 when the process is in a pid namespace that this one cannot see into. */
+  readonly pid: number;
+  readonly uid: number;
+}
+
+const solSocket = 1;
+const soPeerCred = 17;
+/** `struct ucred`: pid, uid and gid, 32 bits each. */
+const ucred = new Uint32Array(3);
+const ucredBytes = new Uint8Array(ucred.buffer);
+const ucredLength = new Uint32Array(1);
+
+/**
+ * Who is at the other end of the unix socket `fd`: for the side that accepts, the process that connected; for the side
+ * that connects, the process that listens. See `SO_PEERCRED` in unix(7). Undefined where the system has no such call
+ * (anything but Linux), or `fd` is not a connected unix socket.
+ */
+export function peerCredentials(fd: number): Credentials | undefined {
+  if (process.platform !== "linux") return undefined;
+  libc ??= load();
+  ucredLength[0] = ucredBytes.length;
+  if (libc.getsockopt(fd, solSocket, soPeerCred, ucredBytes, ucredLength) !== 0) return undefined;
+  const [pid = 0, uid = 0] = ucred;
+  return { pid, uid };
+}
