@@ -203,14 +203,13 @@ export function bestAddress(addrs: readonly Address[]): Address | undefined {
   return best;
 }
 
-export const allTransports: readonly Transport[] = ["unix", "tcp"];
-
+const allTransports: readonly Transport[] = ["unix", "tcp"];
 /**
  * The transports to use, checked.
  *
  * @throws {AddressError} when there is none, or one is unknown
  */
-export function readTransports(transports: readonly Transport[] = allTransports): readonly Transport[] {
+export function readTransports(transports: readonly Transport[]): readonly Transport[] {
   if (transports.length === 0) throw new AddressError("enableTransports must name at least one of unix, tcp");
   for (const transport of transports) {
     if (!allTransports.includes(transport)) {

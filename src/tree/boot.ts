@@ -15,6 +15,23 @@ import {
 import { isOwnDirectory, registrySocketPath, runtimeDir, socketPath } from "../transport/runtime-dir.ts";
 
 const defaultRegistryPort = 1616;
+
+/**
+ * The transports that a root enables when it is not told: unix, where the kernel says who is at the other end, and
+ * those of the addresses that it is given.
+ *
+ * @throws {AddressError} when an address is malformed
+ */
+export function impliedTransports(given: readonly AddressInput[]): readonly Transport[] {
+  return Array.from(new Set(["unix" as const, ...given.map((addr) => parseAddress(addr).transport)]));
+}
+
+/** The addresses of `$FURROW_REGISTRY_ADDRS`. */
+export function registryAddrsOfEnvironment(): readonly AddressInput[] {
+  const listed = (process.env["FURROW_REGISTRY_ADDRS"] ?? "").split(",").map((part) => part.trim());
+  return listed.filter((part) => part !== "") as AddressInput[];
+}
+
 /**
  * Addresses of an option, in URL spelling, each once.
  *
@@ -44,8 +61,7 @@ export function readRegistryAddrs(
       throw new AddressError("registryAddrs must not be empty; leave it out for the defaults");
     return readAddressOption("registryAddrs", option, transports);
   }
-  const listed = (process.env["FURROW_REGISTRY_ADDRS"] ?? "").split(",").map((part) => part.trim());
-  const fromEnv = listed.filter((part) => part !== "") as AddressInput[];
+  const fromEnv = registryAddrsOfEnvironment();
   if (fromEnv.length > 0) return readAddressOption("FURROW_REGISTRY_ADDRS", fromEnv, transports);
   return transports.map((transport): Address =>
     transport === "tcp"

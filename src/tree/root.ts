@@ -32,7 +32,15 @@ import {
 import { hostId, ipVersion, isLoopback, isWildcard } from "../transport/host.ts";
 import { hasLiveSockets, runtimeDir, sweepSockets } from "../transport/runtime-dir.ts";
 import { checkActorName } from "../wire/actor-name.ts";
-import { bindFresh, enableModules, moduleSpecifier, readAddressOption, readRegistryAddrs } from "./boot.ts";
+import {
+  bindFresh,
+  enableModules,
+  impliedTransports,
+  moduleSpecifier,
+  readAddressOption,
+  readRegistryAddrs,
+  registryAddrsOfEnvironment,
+} from "./boot.ts";
 import { setTreeSettings, treeSettings } from "./settings.ts";
 
 const log = logger("tree");
@@ -48,7 +56,10 @@ export interface RootOptions {
   readonly registryAddrs?: readonly AddressInput[];
   /** True: the boot fails unless this actor becomes the registrar. */
   readonly ensureRegistry?: boolean;
-  /** Default `["unix", "tcp"]`; the actor listens on each. */
+  /**
+   * The actor listens on each; so do its children. Default: unix, and tcp where `registryAddrs`, `bindAddrs` or
+   * `$FURROW_REGISTRY_ADDRS` has a tcp address.
+   */
   readonly enableTransports?: readonly Transport[];
   /** Where to listen; a registrar listens at the registry addresses too. Default: one fresh address per transport. */
   readonly bindAddrs?: readonly AddressInput[];
@@ -84,9 +95,12 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   signal?.throwIfAborted();
   checkActorName(name);
   const limits = resolveLimits(options.limits);
-  const transports = readTransports(options.enableTransports);
+  const { registryAddrs: givenRegistry = registryAddrsOfEnvironment(), bindAddrs: givenBind = [] } = options;
+  const transports = readTransports(
+    options.enableTransports ?? impliedTransports([...givenRegistry, ...givenBind]),
+  );
   const registryAddrs = readRegistryAddrs(options.registryAddrs, transports);
-  const bindAddrs = readAddressOption("bindAddrs", options.bindAddrs ?? [], transports);
+  const bindAddrs = readAddressOption("bindAddrs", givenBind, transports);
   reserveRuntime();
   const id: ActorId = { name, uuid: crypto.randomUUID(), pid: process.pid, host: hostId() };
   const runtime = new Runtime(id, limits, true);
