@@ -2,7 +2,7 @@
 import { asError, systemCode, TransportClosedError } from "../errors.ts";
 import type { Deadline } from "../deadline.ts";
 import type { SocketLink } from "./socket.ts";
-import { socketHandlers } from "./socket.ts";
+import { kernelPeer, socketHandlers } from "./socket.ts";
 
 type Target = { readonly unix: string } | { readonly hostname: string; readonly port: number };
 
@@ -34,6 +34,7 @@ export function isAbsent(error: unknown): boolean {
  * opens.
  */
 export async function dial(link: SocketLink, target: Target, deadline: Deadline): Promise<SocketLink> {
+  const isUnix = "unix" in target;
   const options = {
     ...target,
     allowHalfOpen: true,
@@ -41,7 +42,7 @@ export async function dial(link: SocketLink, target: Target, deadline: Deadline)
     socket: {
       ...socketHandlers,
       open(socket) {
-        link.onOpen(socket);
+        link.onOpen(socket, isUnix ? kernelPeer(socket) : undefined);
       },
       connectError() {
         // the promise rejects with the same error

@@ -7,6 +7,7 @@ const nobody: LinkReader = { onData() {}, onEnd() {} };
 class MemoryLink implements Link {
   reader: LinkReader = nobody;
   readonly remote = "this actor";
+  readonly peer = undefined;
   readonly localHost = "";
   readonly mayFallSilent = false;
   readonly pendingBytes = 0;

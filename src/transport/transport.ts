@@ -19,12 +19,21 @@ export interface LinkReader {
   onEnd(end: LinkEnd): void;
 }
 
+/** Who the transport itself proves to be at the other end of a link. */
+export type LinkPeer =
+  /** The kernel's word; `pid` is 0 for a process that this one's pid namespace does not show. */
+  | { readonly kind: "unix"; readonly uid: number; readonly pid: number }
+  /** What a certificate says that our authority has signed: `shop/web` for the URI `furrow:shop/web`. */
+  | { readonly kind: "tls"; readonly subject: string };
+
 /** A connected, ordered stream of bytes with a peer. */
 export interface Link {
   /** Who hears of the input; set it before the turn that opened the link is over. */
   reader: LinkReader;
   /** The other end, for messages: a path, or host and port. */
   readonly remote: string;
+  /** Undefined where the transport proves nothing: plain tcp, and unix sockets on a system that doesn't tell. */
+  readonly peer: LinkPeer | undefined;
   /** The address of this end, for a tcp link; "" for a unix one. */
   readonly localHost: string;
   /** Whether silence can mean a dead peer: only a link that leaves this host. */

@@ -9,7 +9,7 @@ import { formatAddress, type ParsedUnixAddress } from "./address.ts";
 import { dial, isAbsent, listenFault } from "./dial.ts";
 import { isLocked, lockPath, type PathLock } from "./flock.ts";
 import { isProcessAlive, maxSocketPathBytes, socketOwner } from "./runtime-dir.ts";
-import { SocketLink, socketHandlers } from "./socket.ts";
+import { kernelPeer, SocketLink, socketHandlers } from "./socket.ts";
 import type { Link, Listener, TransportDriver } from "./transport.ts";
 
 const log = logger("transport");
@@ -136,7 +136,7 @@ function listenAt(
         open(socket) {
           const link = new SocketLink(`a peer on ${path}`, false);
           socket.data = link; // the option of that name would be shared by all sockets
-          link.onOpen(socket);
+          link.onOpen(socket, kernelPeer(socket));
           onLink(link);
         },
       },

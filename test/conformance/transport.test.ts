@@ -8,7 +8,14 @@ import { AddressError, systemCode, TimeoutError, TransportClosedError } from "..
 import { formatAddress, type ParsedAddress, parseAddress } from "../../src/transport/address.ts";
 import { isAbsent } from "../../src/transport/dial.ts";
 import { tcpTransport } from "../../src/transport/tcp.ts";
-import type { Link, LinkEnd, LinkReader, Listener, TransportDriver } from "../../src/transport/transport.ts";
+import type {
+  Link,
+  LinkEnd,
+  LinkPeer,
+  LinkReader,
+  Listener,
+  TransportDriver,
+} from "../../src/transport/transport.ts";
 import { unixTransport } from "../../src/transport/unix.ts";
 import { Program, until } from "../support/world.ts";
 
@@ -236,6 +243,20 @@ describe.each(kinds.map((kind) => [kind.driver.transport, kind] as const))(
     });
 
     describe("Link", () => {
+      test("names the process at its other end, from either side, where the kernel knows it", async () => {
+        await using both = await wire();
+        const isKnown = transport === "unix" && process.platform === "linux";
+        const processAt = (pid: number): LinkPeer | undefined =>
+          isKnown ? { kind: "unix", uid: process.getuid!(), pid } : undefined;
+        expect([both.near.peer, both.far.peer]).toEqual([processAt(process.pid), processAt(process.pid)]);
+        await using program = await silentListener(fresh());
+        const link = await driver.connect(program.address, soon());
+        expect(link.peer).toEqual(processAt(program.pid));
+        link.abort();
+        // what was known stays known
+        expect(link.peer).toEqual(processAt(program.pid));
+      });
+
       test("sends all of 32 MiB to a reader that is slow to start, and says what waits", async () => {
         await using both = await wire();
         const bytes = patterned(32 * mebibyte);
