@@ -68,6 +68,21 @@ export class HandshakeError extends FurrowError {
   readonly code = "ERR_HANDSHAKE";
 }
 
+/**
+ * A peer or registrar did not take our proof of who we are, or did not prove who it is; or there is no usable secret or
+ * certificate to prove it with. Nothing was said beyond the protocol's version.
+ */
+export class UnauthenticatedError extends FurrowError {
+  override readonly name = "UnauthenticatedError";
+  readonly code = "ERR_UNAUTHENTICATED";
+}
+
+/** The peer knows who we are, and its `policy` doesn't allow this. Nothing was done. */
+export class PermissionDeniedError extends FurrowError {
+  override readonly name = "PermissionDeniedError";
+  readonly code = "ERR_PERMISSION_DENIED";
+}
+
 /** The connection could not be made or is gone. Pending work may or may not have happened at the peer. */
 export class TransportClosedError extends FurrowError {
   override readonly name = "TransportClosedError";

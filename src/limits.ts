@@ -16,8 +16,13 @@ export interface Limits {
   readonly maxFrameBytes: number;
   /** Bytes that may wait for a peer that does not read, for each connection. */
   readonly maxPendingSendBytes: number;
-  /** Open connections. Stops a flood from using up the file descriptors. */
+  /** Connections to peers. Stops a flood from using up the file descriptors. */
   readonly maxConnections: number;
+  /**
+   * Connections, for each transport, that have not proved yet who is there. They take no place of peers; one more ends
+   * the oldest. Stops those who connect and say nothing.
+   */
+  readonly maxStrangers: number;
   /** Calls that one peer may have in flight here. */
   readonly maxCallsInFlight: number;
   /** Messages that a stream or dialog may have under way, for each direction. */
@@ -37,6 +42,7 @@ export const defaultLimits: Limits = Object.freeze({
   maxFrameBytes: 67_108_864,
   maxPendingSendBytes: 67_108_864,
   maxConnections: 4_096,
+  maxStrangers: 256,
   maxCallsInFlight: 65_536,
   creditMessages: 64,
   creditBytes: 1_048_576,

@@ -17,9 +17,7 @@ import { shieldsEnded } from "../rpc/task-group.ts";
 import { type Address, formatAddress, parseAddress } from "../transport/address.ts";
 import { interfaceAddresses, ipVersion, isWildcard } from "../transport/host.ts";
 import { memoryLinks } from "../transport/memory.ts";
-import { tcpTransport } from "../transport/tcp.ts";
-import type { Listener } from "../transport/transport.ts";
-import { unixTransport } from "../transport/unix.ts";
+import type { Link, Listener } from "../transport/transport.ts";
 import { Kind, type Message } from "../wire/messages.ts";
 import type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor.ts";
 
@@ -126,12 +124,11 @@ export class Runtime implements Actor {
    */
   async listen(address: Address): Promise<void> {
     const parsed = parseAddress(address);
+    const { drivers } = this.peers;
+    const accept = (link: Link): void => this.peers.accept(link, parsed.transport);
     // sockets belong to the actor, not to the task that happened to open them
-    const accept = this.peers.accept.bind(this.peers);
     const listener = await outsideTasks(() =>
-      parsed.transport === "unix"
-        ? unixTransport.listen(parsed, accept)
-        : tcpTransport.listen(parsed, accept),
+      parsed.transport === "unix" ? drivers.unix.listen(parsed, accept) : drivers.tcp.listen(parsed, accept),
     );
     if (this.#ending !== undefined) {
       listener.close();
@@ -217,7 +214,7 @@ export class Runtime implements Actor {
       return new Peer<Session>(
         hello,
         channel,
-        addrs[0],
+        { transport: "unix", proof: { auth: "same-user" }, ...(addrs[0] && { dialled: addrs[0] }) },
         (peer) => new Session(peer, this),
         () => {},
       );

@@ -16,8 +16,10 @@ import { beginChunk, endChunk, flushLater, type Sender } from "./turn.ts";
 
 const log = logger("channel");
 
-/** The first frames come from a stranger: hello and nothing larger. */
+/** The first frames hold a hello and nothing larger. */
 const maxHelloBytes = 65_536;
+/** What may come from a stranger: a hello without addresses. */
+export const maxStrangerBytes = 4_096;
 /** On links that can fall silent: how often to ask for a sign of life, and how many may stay unanswered. */
 const pingIntervalMs = 2_000;
 const pingsUnanswered = 3;
@@ -46,7 +48,7 @@ export class Channel implements LinkReader, Sender {
   /** Who is there, for messages: an address at first, then the actor. */
   label: string;
   readonly #limits: Limits;
-  readonly #decoder = new FrameDecoder(maxHelloBytes);
+  readonly #decoder: FrameDecoder;
   readonly #batch = new Batch();
   /** For `turn.ts`. */
   waits = false;
@@ -54,7 +56,8 @@ export class Channel implements LinkReader, Sender {
   #pingTimer: Timer | undefined;
   #unanswered = 0;
 
-  constructor(link: Link, limits: Limits) {
+  constructor(link: Link, limits: Limits, maxFrameBytes: number = maxHelloBytes) {
+    this.#decoder = new FrameDecoder(maxFrameBytes);
     this.link = link;
     this.label = link.remote;
     this.#limits = limits;
@@ -69,6 +72,11 @@ export class Channel implements LinkReader, Sender {
   /** How it ended, once it has. */
   get end(): ChannelEnd | undefined {
     return this.#end;
+  }
+
+  /** Opens it for a whole hello: the other side is no stranger any more. */
+  admit(): void {
+    this.#decoder.maxFrameBytes = maxHelloBytes;
   }
 
   /** Opens it for the full protocol, after the handshake. */

@@ -148,6 +148,7 @@ export class RegistrarService {
     const { id } = session.peer;
     const addrs = readRegisteredAddresses(message[2], id.host);
     client.entry = this.table.register(id, addrs, client.entry);
+    session.peer.isVouched = true;
     log.info?.(`registered ${describeActor(id)} at ${addrs.join(" ")}`);
     this.#announce(client.entry);
     session.reply(message[1] as number, client.entry.revision);

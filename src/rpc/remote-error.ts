@@ -5,6 +5,7 @@ import {
   ContextCancelledError,
   LimitError,
   NotExposedError,
+  PermissionDeniedError,
   RemoteActorError,
 } from "../errors.ts";
 import { type ActorId, readActorId } from "../identity.ts";
@@ -30,6 +31,7 @@ export function decodeFailure(form: readonly unknown[], from: ActorId): Error {
   if (
     cause instanceof NotExposedError ||
     cause instanceof LimitError ||
+    cause instanceof PermissionDeniedError ||
     cause instanceof ContextCancelledError
   )
     return cause;

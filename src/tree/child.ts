@@ -59,6 +59,8 @@ async function connectToParent(runtime: Runtime, init: ChildInit): Promise<Peer<
   const deadline = new Deadline({ timeout: dialTimeoutMs + handshakeTimeoutMs }, "connection to the parent");
   const target = { ...init.parent, addrs: rankAddresses(init.parent.addrs) };
   const parent = await runtime.peers.connect(target, deadline);
+  // a child looks names up where its parent is registered
+  parent.isVouched = true;
   void parent.closed.then(({ reason }) => {
     log.info?.(`the parent is gone (${reason})`);
     // a parent that still lives must not take this for a good end

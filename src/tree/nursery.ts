@@ -272,11 +272,17 @@ function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
     const childOf = (session: Session): ChildProcess | undefined => {
       for (const nursery of open ?? []) {
         const child = nursery.child(session.peer.id.uuid);
-        if (child !== undefined) return child;
+        if (child?.pid === session.peer.id.pid) return child;
       }
       return undefined;
     };
-    runtime.serve(Kind.ready, (session) => childOf(session)?.onReady());
+    runtime.serve(Kind.ready, (session) => {
+      const child = childOf(session);
+      if (child === undefined) return;
+      // it is registered where its parent is
+      session.peer.isVouched = true;
+      child.onReady();
+    });
     runtime.serve(Kind.stopping, (session) => childOf(session)?.onStopping());
     runtime.serve(Kind.failed, (session, message: Message) =>
       childOf(session)?.onFailed(message[1] as unknown[]),

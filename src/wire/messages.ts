@@ -17,6 +17,7 @@ export const Kind = {
   idle: 5,
   idleAgreed: 6,
   resume: 7,
+  prove: 24,
   // calls
   call: 8,
   result: 9,
@@ -62,6 +63,7 @@ const shapes: readonly (string | undefined)[] = (() => {
   const table: (string | undefined)[] = [];
   table[Kind.hello] = "nsssnsabSVV"; // version, uuid, name, host, pid, purpose, addrs, registrar, target, nonce, proof
   table[Kind.refuse] = "ss"; // code, text
+  table[Kind.prove] = "Vssnab"; // proof, name, host, pid, addrs, registrar: the dialler's, over plain tcp
   table[Kind.bye] = "s"; // reason
   table[Kind.ping] = "n";
   table[Kind.pong] = "n";

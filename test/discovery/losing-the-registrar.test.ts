@@ -59,7 +59,7 @@ describe("losing the registrar", () => {
         query: query.id?.uuid,
       };
     });
-    await using peer = await RawPeer.connect(world.tcp, { name: "peer" });
+    await using peer = await RawPeer.connect(world.unix, { name: "peer" });
     await peer.take(Kind.hello);
     peer.send([Kind.lookup, 1, "late", false], [Kind.lookup, 2, "next", false]);
     // what is there is answered at once

@@ -2,6 +2,8 @@
  * A peer that is a script: it speaks the protocol over a plain socket, and can say what no actor would. What it sends
  * in one call leaves in one write.
  */
+import { join } from "node:path";
+
 import type { Address } from "../../src/index.ts";
 import { hostId } from "../../src/transport/host.ts";
 import { parseAddress } from "../../src/transport/address.ts";
@@ -47,6 +49,15 @@ export class RawPeer implements AsyncDisposable {
   static async connect(addr: Address, identity?: RawIdentity): Promise<RawPeer> {
     const peer = new RawPeer();
     await peer.dial(addr, identity);
+    return peer;
+  }
+
+  /** Connects to a registrar, and registers there. */
+  static async register(addr: Address, identity: RawIdentity): Promise<RawPeer> {
+    const peer = await RawPeer.connect(addr, identity);
+    await peer.take(Kind.hello);
+    peer.send([Kind.register, 1, identity.addrs ?? []]);
+    await peer.take(Kind.result);
     return peer;
   }
 
@@ -129,17 +140,19 @@ const rawHandlers = {
   close: (socket: Bun.Socket<RawPeer>) => socket.data.onEnded(),
 };
 
+let listeners = 0;
+
 /** Where scripted peers are dialled. `script` is run for each connection as it opens; it may end with the connection. */
 export class RawListener implements AsyncDisposable {
   readonly addr: Address;
   /** The connections that came, in order. */
   readonly peers: RawPeer[] = [];
-  readonly #listener: Bun.TCPSocketListener<RawPeer>;
+  readonly #listener: Bun.UnixSocketListener<RawPeer>;
 
   constructor(script: (peer: RawPeer) => Promise<void>) {
+    const path = join(process.env["FURROW_RUNTIME_DIR"]!, `raw-${++listeners}.sock`);
     this.#listener = Bun.listen<RawPeer>({
-      hostname: "127.0.0.1",
-      port: 0,
+      unix: path,
       socket: {
         ...rawHandlers,
         open: (socket) => {
@@ -153,7 +166,7 @@ export class RawListener implements AsyncDisposable {
         },
       },
     });
-    this.addr = `tcp://127.0.0.1:${this.#listener.port}`;
+    this.addr = `unix://${path}`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
