@@ -206,8 +206,8 @@ export class Acceptor<H extends PeerHandler> {
     if (this.#isFull(channel)) return true;
     if (purpose === "further") return false;
     const other = index.get(uuid);
-    // two processes that claim one uuid: neither may keep the other out
-    if (other !== undefined && (pid === undefined || other.id.pid === pid))
+    // of two processes that claim one uuid the first may not keep the other out, unless it is known to be the actor
+    if (other !== undefined && (other.isKnown || pid === undefined || other.id.pid === pid))
       return refuse("duplicate", "already connected");
     if (this.#host.isGreeting(uuid) && id.uuid < uuid)
       return refuse("crossed", "dialling the other way just now");

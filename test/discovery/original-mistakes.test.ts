@@ -228,11 +228,9 @@ describe("discovery", () => {
     // it dialled us: what we see is where it listens, not the port that it came from
     expect(getPeerByName("dialler")?.map((peer) => [...peer.addrs])).toEqual([addrs]);
     await using query = await queryActor("dialler");
-    expect({ addr: query.addr, registry: query.registry }).toEqual({
-      addr: rankAddresses(addrs)[0]!,
-      registry: null,
-    });
-    expect(self.stats().lookups.requests).toBe(0);
+    expect(query.addr).toBe(rankAddresses(addrs)[0]!);
+    // that it is connected doesn't say that it is registered
+    expect(self.stats().lookups.requests).toBe(1);
   });
 
   test("a deadline on each stage, and the error names the stage", async () => {
@@ -447,7 +445,7 @@ describe("discovery", () => {
     expect(hub.connections - connections).toBe(0);
   });
 
-  test("unix and tcp together by default", async () => {
+  test("unix and tcp together where both are enabled", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const child = await nursery.startActor<Service>("child", { module: service });

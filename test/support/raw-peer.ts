@@ -5,8 +5,11 @@
 import { join } from "node:path";
 
 import type { Address } from "../../src/index.ts";
+import type { Hello } from "../../src/channel/handshake.ts";
+import { diallerProof, knockProof, newNonce } from "../../src/channel/proof.ts";
 import { hostId } from "../../src/transport/host.ts";
 import { parseAddress } from "../../src/transport/address.ts";
+import { readSecret } from "../../src/transport/secret.ts";
 import { Batch } from "../../src/wire/codec.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { FrameDecoder } from "../../src/wire/frame.ts";
@@ -68,7 +71,41 @@ export class RawPeer implements AsyncDisposable {
     await (parsed.transport === "unix"
       ? Bun.connect<RawPeer>({ unix: parsed.path, data: this, socket })
       : Bun.connect<RawPeer>({ hostname: parsed.host, port: parsed.port, data: this, socket }));
-    if (identity !== undefined) this.send(rawHello(identity));
+    if (identity === undefined) return;
+    const hello = rawHello(identity);
+    if (parsed.transport === "tcp") await this.#prove(hello);
+    else this.send(hello);
+  }
+
+  /** Says what a hello says over plain tcp: with a knock, and then the proof. */
+  async #prove(hello: Message): Promise<void> {
+    const [, version, uuid, name, host, pid, purpose, addrs, isRegistrar, target] = hello;
+    const { key } = readSecret(undefined);
+    const said = {
+      id: { uuid, name, host, pid },
+      addrs,
+      isRegistrar,
+      purpose,
+      target,
+    } as Hello;
+    const nonce = newNonce();
+    const knock = { uuid: said.id.uuid, purpose: said.purpose, target: said.target };
+    const proof = knockProof(key, nonce, knock);
+    this.send([Kind.hello, version, uuid, "", "", 0, purpose, [], false, target, nonce, proof]);
+    const answer = await this.take();
+    // whoever asks for messages gets this one too
+    this.#taken--;
+    if (answer[0] !== Kind.hello) return;
+    const theirs = {
+      id: { uuid: answer[2], name: answer[3], host: answer[4], pid: answer[5] },
+      purpose: answer[6],
+      addrs: answer[7],
+      isRegistrar: answer[8],
+      target: null,
+    } as Hello;
+    const nonces = { dialler: nonce, acceptor: answer[10] as Uint8Array };
+    const mine = diallerProof(key, { nonces, dialler: said, acceptor: theirs });
+    this.send([Kind.prove, mine, name, host, pid, addrs, isRegistrar]);
   }
 
   attach(socket: Bun.Socket<RawPeer>): void {
