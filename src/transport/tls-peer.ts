@@ -77,6 +77,9 @@ const protocolFaults: readonly (readonly [RegExp, string])[] = [
   [/WRONG_VERSION_NUMBER|HTTP_REQUEST|HTTPS_PROXY_REQUEST/, "it does not speak TLS"],
 ];
 
+/** Also what a furrow without TLS does, to which a handshake is a malformed frame. */
+export const endedEarly = "it ended the connection during the TLS handshake; it may not speak TLS";
+
 /** What went wrong, with the subject of the other end and the system's code where they are known. */
 export function faultOf(socket: Socket<unknown>, error: Error): string {
   const code = systemCode(error);
@@ -85,6 +88,6 @@ export function faultOf(socket: Socket<unknown>, error: Error): string {
     const subject = subjectOf(alternativeNamesOf(socket));
     return `its certificate${subject === undefined ? "" : `, which says ${subject},`} ${fault} (${code})`;
   }
-  if (code === "ECONNRESET") return "it ended the connection during the handshake (not furrow with TLS?)";
+  if (code === "ECONNRESET") return endedEarly;
   return protocolFaults.find(([pattern]) => pattern.test(error.message))?.[1] ?? error.message;
 }

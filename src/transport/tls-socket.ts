@@ -12,7 +12,7 @@ import type { ParsedTcpAddress } from "./address.ts";
 import { type SecureDial, listenFault } from "./dial.ts";
 import { isLoopback } from "./host.ts";
 import { SocketLink, socketHandlers } from "./socket.ts";
-import { faultOf, judge, tlsName, tlsProtocol } from "./tls-peer.ts";
+import { endedEarly, faultOf, judge, tlsName, tlsProtocol } from "./tls-peer.ts";
 import type { TlsIdentity } from "./tls.ts";
 import type { Link, Listener } from "./transport.ts";
 
@@ -161,11 +161,16 @@ export function secureDial(link: SocketLink, identity: TlsIdentity): SecureDial 
     verified.reject(error);
     link.abort(error);
   };
+  let hasHeard = false;
   return {
     tls: optionsOf(identity),
     verified: verified.promise,
     handlers: {
       ...tlsHandlers,
+      data(_socket, chunk) {
+        hasHeard = true;
+        link.onData(chunk);
+      },
       handshake(socket, isDone, error) {
         if (link.peer !== undefined) return;
         const verdict = judge(socket, isDone, error);
@@ -178,11 +183,18 @@ export function secureDial(link: SocketLink, identity: TlsIdentity): SecureDial 
         verified.resolve();
       },
       close(_socket, error) {
-        refuse("it ended the connection during the handshake", error);
-        link.onClosed(error);
+        if (link.peer === undefined) refuse(endedEarly, error);
+        else if (error !== undefined && !hasHeard) link.onClosed(unheard(error));
+        else link.onClosed(error);
       },
     },
   };
+}
+
+/** A listener that does not take our certificate says nothing of it: it resets the connection. */
+function unheard(error: Error): Error {
+  const text = "it reset the connection before its first byte: it may not accept our certificate";
+  return new Error(`${text} (${error.message})`, { cause: error });
 }
 
 const tlsHandlers: Omit<SocketHandler<SocketLink>, "open"> = {

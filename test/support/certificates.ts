@@ -22,11 +22,12 @@ export class Authority {
   readonly #name: string;
   readonly #key: KeyObject;
 
-  constructor(name = "a test authority") {
+  /** Signed by `parent`, or by itself. */
+  constructor(name = "a test authority", parent?: Authority) {
     const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     this.#name = name;
     this.#key = privateKey;
-    this.certificate = this.#sign(name, publicKey, {}, [
+    this.certificate = (parent ?? this).#sign(name, publicKey, {}, [
       extension("2.5.29.19", sequence(tagged(0x01, [0xff])), true),
       extension("2.5.29.15", tagged(0x03, [0x02, 0x04]), true),
     ]);
