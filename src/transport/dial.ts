@@ -29,18 +29,32 @@ export function isAbsent(error: unknown): boolean {
   return error instanceof TransportClosedError && absentCodes.has(systemCode(error.cause));
 }
 
+/** What a dial over TLS adds to a plain one. */
+export interface SecureDial {
+  readonly tls: Bun.TLSOptions;
+  readonly handlers: Omit<Bun.SocketHandler<SocketLink>, "open">;
+  /** Resolves when the peer has proved who it is; rejects with the error of the dial. */
+  readonly verified: Promise<void>;
+}
+
 /**
  * One attempt to connect. `Bun.connect` takes neither signal nor timeout: a link that comes too late is ended as it
  * opens.
  */
-export async function dial(link: SocketLink, target: Target, deadline: Deadline): Promise<SocketLink> {
+export async function dial(
+  link: SocketLink,
+  target: Target,
+  deadline: Deadline,
+  secure?: SecureDial,
+): Promise<SocketLink> {
   const isUnix = "unix" in target;
   const options = {
     ...target,
     allowHalfOpen: true,
     data: link,
+    ...(secure === undefined ? undefined : { tls: secure.tls }),
     socket: {
-      ...socketHandlers,
+      ...(secure?.handlers ?? socketHandlers),
       open(socket) {
         link.onOpen(socket, isUnix ? kernelPeer(socket) : undefined);
       },
@@ -58,6 +72,8 @@ export async function dial(link: SocketLink, target: Target, deadline: Deadline)
       const text = `cannot connect to ${link.remote}: ${why}${code ? ` (${code})` : ""}`;
       throw new TransportClosedError(text, { cause: error });
     }
+    // the socket is open before the handshake begins
+    if (secure !== undefined) await secure.verified;
   };
   try {
     // only what the system says is wrapped: an abort and a timeout come out as themselves
