@@ -47,7 +47,7 @@ export class ChildProcess {
   #startFailed = false;
   #stillStopping = false;
   #stopping: Promise<void> | undefined;
-  /** Signals that were sent on purpose. */
+  /** Signals that this side has sent to it while it ran. */
   readonly #sent = new Set<string>();
 
   /** @throws {SpawnError} when the process cannot be started */
@@ -153,6 +153,9 @@ export class ChildProcess {
     if (session !== undefined) {
       // the answer, or the end of the connection: either way the process is to end
       session.request(Kind.stop).catch(() => {});
+    }
+    // a child that has started and lost its connection is dying, or ending by itself: how it does is for #watch to see
+    if (session !== undefined || this.#started) {
       if (await this.#endedGently(stopGraceMs)) return;
       log.warn?.(`${describeActor(this.id)} did not end in ${stopGraceMs} ms: sending SIGTERM`);
     }
@@ -195,12 +198,13 @@ export class ChildProcess {
 
   async #watch(): Promise<Error | undefined> {
     await this.#process.exited;
-    this.#removeSocket();
     const { exitCode, signalCode: raw } = this.#process;
     const signalCode = raw === null ? null : String(raw);
+    // asked now: what is sent from here on ends nothing
+    const wanted = signalCode !== null && this.#sent.has(signalCode);
+    this.#removeSocket();
     log.info?.(`${describeActor(this.id)} ended: ${signalCode ?? `code ${exitCode}`}`);
     await this.#stderr.closed(stderrGraceMs);
-    const wanted = signalCode !== null && this.#sent.has(signalCode);
     if (this.#failure === undefined && (exitCode === 0 || wanted)) return undefined;
     const death: ActorDeath = { exitCode, signal: signalCode, stderr: this.#stderr.text };
     return new ActorDiedError(this.id, death, { cause: this.#failure });
