@@ -104,6 +104,30 @@ describe("Portal.run", () => {
     expect(await portal.run.echo(values)).toEqual(values);
   });
 
+  test("carries a Buffer as one, of any size, as an argument, a result and inside of both, to itself as well", async () => {
+    await using world = new World();
+    await using nursery = await openNursery({ ...world.options, enableModules: [module] });
+    const remote = await nursery.startActor<Exports>("target", { module });
+    const local = await findActor<Exports>("root", { raiseOnNone: true });
+    expect(local).toBeInstanceOf(LocalPortal);
+    for (const portal of [remote, local]) {
+      for (const size of [0, 3, 20_000]) {
+        const buffer = Buffer.alloc(size, "abc");
+        const array = new Uint8Array(buffer);
+        expect(await portal.run.hexOf(buffer)).toBe(buffer.toString("hex"));
+        const [one, plain, { deep }] = (await portal.run.echo([buffer, array, { deep: buffer }])) as [
+          Buffer,
+          Uint8Array,
+          { deep: Buffer },
+        ];
+        const back = (await portal.run.echo(buffer)) as Buffer;
+        for (const made of [one, deep, back]) expect(made.toString("latin1")).toBe(buffer.toString("latin1"));
+        expect(plain.constructor).toBe(Uint8Array);
+        expect(((await portal.run.echo(array)) as object).constructor).toBe(Uint8Array);
+      }
+    }
+  });
+
   test("refuses what cannot cross at the sender, with the path to it; nothing is sent", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
@@ -182,6 +206,23 @@ describe("Portal.run", () => {
     expect(error.actor.name).toBe("origin");
     expect(error.relayPath.map(({ name }) => name)).toEqual(["origin", "middle"]);
     expect(error.cause).toBeInstanceOf(TypeError);
+  });
+
+  test("keeps the name of an error through relays, set by hand or of a class that nobody registered", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const names = ["first", "second", "third"];
+    const [first] = await Promise.all(names.map((name) => nursery.startActor<Exports>(name, { module })));
+    for (const [fn, name, cls] of [
+      ["failUnknown", "UnknownError", Error],
+      ["failNamed", "QuoteError", TypeError],
+    ] as const) {
+      const error = (await failure(first!.run.relayFar(["second", "third"], fn))) as RemoteActorError;
+      expect(error.relayPath).toHaveLength(3);
+      expect([error.remoteName, (error.cause as Error).name]).toEqual([name, name]);
+      expect((error.cause as Error).constructor).toBe(cls);
+      expect(error.message).toContain(`${name}: `);
+    }
   });
 
   test("aborts the callee's task when the caller aborts or times out, with the signal's own reason", async () => {
