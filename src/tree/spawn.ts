@@ -32,6 +32,14 @@ export interface SpawnOptions {
   readonly output: OutputMode;
 }
 
+/** Why a bundle starts no actors, and what can be done: a child runs a file of furrow's, with furrow in no other. */
+function bundleAdvice(): string {
+  const leaveOut = "bun build --external furrow, with furrow in its node_modules";
+  return Bun.isStandaloneExecutable
+    ? `an executable made by bun build --compile: there is no file in it that a child could run. Run the program with bun, bundled or not (${leaveOut}), or start the actor in such a program and find it by name from this one`
+    : `a bundle: leave furrow out of it (${leaveOut})`;
+}
+
 export class ChildProcess {
   readonly id: ActorId;
   readonly init: ChildInit;
@@ -58,11 +66,7 @@ export class ChildProcess {
     for (const name of privateVariables) delete env[name];
     env[initVariable] = JSON.stringify(init);
     env[orphanVariable] = "1";
-    if (childFile === "") {
-      throw new SpawnError(
-        `cannot start actor "${init.name}" from a bundle: leave furrow out of it (bun build --external furrow)`,
-      );
-    }
+    if (childFile === "") throw new SpawnError(`cannot start actor "${init.name}" from ${bundleAdvice()}`);
     const command = [process.execPath, childFile, init.name];
     try {
       this.#process = Bun.spawn(command, {

@@ -56,6 +56,34 @@ describe("Portal.run", () => {
     expect(run["then"]).toBeUndefined();
   });
 
+  test("names the nearest function when there is none of that name, else some that there are", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    const said = async (name: string): Promise<string> => {
+      const { message } = await failure(untyped(portal)[name]!());
+      return message.replace(/#[0-9a-f]+/, "");
+    };
+    for (const [name, near] of [
+      ["ad", "add"],
+      ["adds", "add"],
+      ["ehco", "echo"],
+      ["Echo", "echo"],
+      ["failknown", "failKnown"],
+    ]) {
+      expect(await said(name!)).toBe(
+        `no module enabled in target exports a function "${name}"; did you mean "${near}"?`,
+      );
+    }
+    expect(await said("somethingElse")).toMatch(
+      /^no module enabled in target exports a function "somethingElse"; there are "add", "arrow", .* and \d+ more$/,
+    );
+    expect(await said("x".repeat(10_000))).toContain('; there are "add"');
+    const empty = await nursery.startActor("empty", {});
+    const { message } = await failure(untyped(empty as Portal<Exports>)["add"]!());
+    expect(message).toEndWith('exports a function "add"; there are none');
+  });
+
   test("carries every value of the contract both ways", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
