@@ -34,8 +34,9 @@ async function main(init: ChildInit): Promise<void> {
   const registries = new Registries(runtime, init.registryAddrs);
   setTreeSettings(runtime, init);
   process.on("exit", () => runtime.unlisten());
-  // Ctrl-C reaches the whole process group; the root decides, and cancels its children
+  // Ctrl-C and a terminal that closes reach the whole process group; the root decides, and cancels its children
   process.on("SIGINT", () => {});
+  process.on("SIGHUP", () => {});
   // listening comes first: the handshake carries the addresses
   await bindFresh(runtime, init.transports, init.bindAddrs, init.tcpHost);
   const parent = await connectToParent(runtime, init);

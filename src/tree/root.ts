@@ -1,4 +1,5 @@
 /** The root of a tree: probes the registry, joins or becomes it, listens, and answers signals. */
+import { writeSync } from "node:fs";
 import { dirname } from "node:path";
 
 import type { Actor } from "../actor/actor.ts";
@@ -67,7 +68,7 @@ export interface RootOptions {
   readonly enableModules?: readonly (string | URL)[];
   /** Inherited by children. */
   readonly limits?: Partial<Limits>;
-  /** Default true: SIGINT and SIGTERM cancel the tree, then exit with 128 + the signal's number. */
+  /** Default true: SIGINT, SIGTERM and SIGHUP cancel the tree, then exit with 128 + the signal's number. */
   readonly handleSignals?: boolean;
   /** Aborts the boot; later cancels the actor. */
   readonly signal?: AbortSignal;
@@ -235,7 +236,7 @@ function sweepRuntimeDir(transports: readonly Transport[], registryAddrs: readon
   }
 }
 
-const signalNumbers = { SIGINT: 2, SIGTERM: 15 } as const;
+const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 
 /** Cancels the tree on the first signal and exits; a second one exits at once. Returns how to stop listening. */
 function handleSignals(runtime: Runtime): () => void {
@@ -244,7 +245,7 @@ function handleSignals(runtime: Runtime): () => void {
     const listener = (): void => {
       if (received) process.exit(128 + number);
       received = true;
-      process.stderr.write(`furrow: ${signal}: cancelling actor "${runtime.name}" (pid ${process.pid})\n`);
+      say(`furrow: ${signal}: cancelling actor "${runtime.name}" (pid ${process.pid})\n`);
       const reason = new ContextCancelledError(runtime.id, signal);
       // the handlers stay until the exit, so that a second signal is heard
       void runtime.cancel(reason).finally(() => process.exit(128 + number));
@@ -256,6 +257,15 @@ function handleSignals(runtime: Runtime): () => void {
     if (received) return;
     for (const [signal, listener] of listeners) process.off(signal, listener);
   };
+}
+
+/** Writes to stderr as far as that goes: after SIGHUP there may be no terminal any more. */
+function say(text: string): void {
+  try {
+    writeSync(2, text);
+  } catch {
+    // there is no other place to say it
+  }
 }
 
 /**

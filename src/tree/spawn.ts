@@ -32,6 +32,14 @@ export interface SpawnOptions {
   readonly output: OutputMode;
 }
 
+/** Why a bundle starts no actors, and what can be done: a child runs a file of furrow's, with furrow in no other. */
+function bundleAdvice(): string {
+  const leaveOut = "bun build --external furrow, with furrow in its node_modules";
+  return Bun.isStandaloneExecutable
+    ? `an executable made by bun build --compile: there is no file in it that a child could run. Run the program with bun, bundled or not (${leaveOut}), or start the actor in such a program and find it by name from this one`
+    : `a bundle: leave furrow out of it (${leaveOut})`;
+}
+
 export class ChildProcess {
   readonly id: ActorId;
   readonly init: ChildInit;
@@ -47,7 +55,7 @@ export class ChildProcess {
   #startFailed = false;
   #stillStopping = false;
   #stopping: Promise<void> | undefined;
-  /** Signals that were sent on purpose. */
+  /** Signals that this side has sent to it while it ran. */
   readonly #sent = new Set<string>();
 
   /** @throws {SpawnError} when the process cannot be started */
@@ -58,11 +66,7 @@ export class ChildProcess {
     for (const name of privateVariables) delete env[name];
     env[initVariable] = JSON.stringify(init);
     env[orphanVariable] = "1";
-    if (childFile === "") {
-      throw new SpawnError(
-        `cannot start actor "${init.name}" from a bundle: leave furrow out of it (bun build --external furrow)`,
-      );
-    }
+    if (childFile === "") throw new SpawnError(`cannot start actor "${init.name}" from ${bundleAdvice()}`);
     const command = [process.execPath, childFile, init.name];
     try {
       this.#process = Bun.spawn(command, {
@@ -153,6 +157,9 @@ export class ChildProcess {
     if (session !== undefined) {
       // the answer, or the end of the connection: either way the process is to end
       session.request(Kind.stop).catch(() => {});
+    }
+    // a child that has started and lost its connection is dying, or ending by itself: how it does is for #watch to see
+    if (session !== undefined || this.#started) {
       if (await this.#endedGently(stopGraceMs)) return;
       log.warn?.(`${describeActor(this.id)} did not end in ${stopGraceMs} ms: sending SIGTERM`);
     }
@@ -195,12 +202,13 @@ export class ChildProcess {
 
   async #watch(): Promise<Error | undefined> {
     await this.#process.exited;
-    this.#removeSocket();
     const { exitCode, signalCode: raw } = this.#process;
     const signalCode = raw === null ? null : String(raw);
+    // asked now: what is sent from here on ends nothing
+    const wanted = signalCode !== null && this.#sent.has(signalCode);
+    this.#removeSocket();
     log.info?.(`${describeActor(this.id)} ended: ${signalCode ?? `code ${exitCode}`}`);
     await this.#stderr.closed(stderrGraceMs);
-    const wanted = signalCode !== null && this.#sent.has(signalCode);
     if (this.#failure === undefined && (exitCode === 0 || wanted)) return undefined;
     const death: ActorDeath = { exitCode, signal: signalCode, stderr: this.#stderr.text };
     return new ActorDiedError(this.id, death, { cause: this.#failure });
