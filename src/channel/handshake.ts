@@ -5,6 +5,7 @@
 import type { Deadline } from "../deadline.ts";
 import { HandshakeError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
+import { checkAddressLimits } from "../transport/address-limits.ts";
 import { type Address, localizeAddress, parseAddress, qualifyAddress } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { actorNameFault } from "../wire/actor-name.ts";
@@ -31,7 +32,7 @@ export interface Hello {
 
 /**
  * Why an acceptor refuses. version: another protocol. target: somebody else was meant. duplicate: the two are connected
- * already. crossed: it is just dialling the other way. self: a dial to oneself. limit: too many connections.
+ * already. crossed: it is just dialling the other way. self: a dial to oneself. limit: too many connections, or addresses.
  */
 export type Refusal = "version" | "target" | "duplicate" | "crossed" | "self" | "limit" | "malformed";
 
@@ -71,6 +72,7 @@ export function helloMessage(hello: Hello): Message {
  * Reads a hello; its fields have been checked for type.
  *
  * @throws {HandshakeError} when the version differs or a field is out of range
+ * @throws {LimitError} when it has too many addresses, or one is too long
  */
 export function readHello(message: Message): Hello {
   const [kind, version, uuid, name, host, pid, purpose, addrs, isRegistrar, target] = message;
@@ -95,8 +97,14 @@ export function readHello(message: Message): Hello {
   };
 }
 
-/** Addresses from the wire, as seen from this host. @throws {HandshakeError} when one is malformed */
+/**
+ * Addresses from the wire, as seen from this host.
+ *
+ * @throws {HandshakeError} when one is malformed
+ * @throws {LimitError} when there are too many, or one is too long
+ */
 export function readAddresses(list: readonly unknown[]): Address[] {
+  checkAddressLimits(list);
   return list.map((addr) => {
     try {
       parseAddress(addr as string);

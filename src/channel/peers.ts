@@ -330,7 +330,8 @@ export class Peers<H extends PeerHandler = PeerHandler> {
     } catch (error) {
       log.info?.(`${channel.link.remote}: ${asError(error).message}`);
       const foreign = message[0] === Kind.hello && message[1] !== protocolVersion;
-      this.#refuse(channel, foreign ? "version" : "malformed", asError(error).message);
+      const refusal = error instanceof LimitError ? "limit" : foreign ? "version" : "malformed";
+      this.#refuse(channel, refusal, asError(error).message);
       return;
     }
     const { uuid } = self.id;

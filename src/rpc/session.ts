@@ -157,9 +157,15 @@ export class Session implements PeerHandler {
     this.#pending.set(id, answer);
   }
 
-  /** Answers a request of another layer. */
+  /** Answers a request of another layer; with an error where the value is too large. */
   reply(id: number, value: unknown): void {
-    this.peer.channel.post([Kind.result, id, value]);
+    const { channel } = this.peer;
+    if (!channel.isOpen) return;
+    try {
+      channel.send([Kind.result, id, value]);
+    } catch (error) {
+      this.replyError(id, error);
+    }
   }
 
   replyError(id: number, error: unknown): void {
