@@ -146,7 +146,7 @@ export async function greet<T>(
         ),
       ),
   };
-  channel.send(helloMessage(hello));
+  channel.sendControl(helloMessage(hello));
   channel.flush();
   return await deadline.race("handshake", promise);
 }

@@ -16,6 +16,9 @@ import { sendFailure, sendValue, Serving, type ServingHost } from "./serving.ts"
 import type { Task } from "./task.ts";
 import { ambientTask } from "./task.ts";
 
+/** A cancel always fits: the reason is for people, and may be cut. */
+const maxReasonChars = 4_096;
+
 /** Who waits for the answer to a request; called in the moment that it arrives, before any message behind it. */
 export interface Answer {
   resolve(value: unknown): void;
@@ -131,7 +134,7 @@ export class Session implements PeerHandler {
   }
 
   cancelRequest(id: number, reason: string): void {
-    this.peer.channel.post([Kind.cancel, id, reason]);
+    this.peer.channel.post([Kind.cancel, id, reason.slice(0, maxReasonChars)]);
   }
 
   /** Waits no longer for a request; its answer will be ignored. */
@@ -162,7 +165,7 @@ export class Session implements PeerHandler {
     const { channel } = this.peer;
     if (!channel.isOpen) return;
     try {
-      channel.send([Kind.result, id, value]);
+      channel.sendControl([Kind.result, id, value], true);
     } catch (error) {
       this.replyError(id, error);
     }
