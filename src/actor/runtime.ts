@@ -14,6 +14,7 @@ import { Dispatcher } from "../rpc/dispatch.ts";
 import { Session } from "../rpc/session.ts";
 import { ambientTask, outsideTasks } from "../rpc/task.ts";
 import { shieldsEnded } from "../rpc/task-group.ts";
+import { checkAddressLimits, maxWildcardAddresses } from "../transport/address-limits.ts";
 import { type Address, formatAddress, parseAddress } from "../transport/address.ts";
 import { interfaceAddresses, ipVersion, isWildcard } from "../transport/host.ts";
 import { memoryLinks } from "../transport/memory.ts";
@@ -121,6 +122,7 @@ export class Runtime implements Actor {
    * Binds an address. What it adds to `addrs` can be dialled: a wildcard becomes the addresses of this host.
    *
    * @throws {AddressError} when it cannot be bound
+   * @throws {LimitError} when the actor has as many addresses as it may have
    */
   async listen(address: Address): Promise<void> {
     const parsed = parseAddress(address);
@@ -133,6 +135,12 @@ export class Runtime implements Actor {
     if (this.#ending !== undefined) {
       listener.close();
       throw new TransportClosedError("this actor is ending: it listens no more");
+    }
+    try {
+      checkAddressLimits([...this.#addrs, ...advertised(listener)]);
+    } catch (error) {
+      listener.close();
+      throw error;
     }
     this.#listeners.set(address, listener);
     this.#advertise();
@@ -300,7 +308,7 @@ function advertised(listener: Listener): Address[] {
   for (const host of interfaceAddresses()) {
     // link-local addresses mean nothing without an interface
     const fits = ipVersion(host) === (v4 ? 4 : 6) && !/^fe80:/i.test(host);
-    if (fits && !hosts.includes(host)) hosts.push(host);
+    if (fits && hosts.length < maxWildcardAddresses && !hosts.includes(host)) hosts.push(host);
   }
   return hosts.map((host) => formatAddress({ transport: "tcp", host, port: address.port }));
 }

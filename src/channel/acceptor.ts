@@ -227,7 +227,8 @@ export class Acceptor<H extends PeerHandler> {
       return;
     }
     const foreign = message[0] === Kind.hello && message[1] !== protocolVersion;
-    this.#refuse(channel, foreign ? "version" : "malformed", fault.message);
+    const refusal = fault instanceof LimitError ? "limit" : foreign ? "version" : "malformed";
+    this.#refuse(channel, refusal, fault.message);
   }
 
   /** Says no word beyond the protocol's. */

@@ -20,6 +20,8 @@ const log = logger("channel");
 const maxHelloBytes = 65_536;
 /** What may come from a stranger: a hello without addresses. */
 export const maxStrangerBytes = 4_096;
+/** What a control message or an error may always have, however small `maxFrameBytes` is. */
+const maxControlBytes = 65_536;
 /** On links that can fall silent: how often to ask for a sign of life, and how many may stay unanswered. */
 const pingIntervalMs = 2_000;
 const pingsUnanswered = 3;
@@ -52,6 +54,10 @@ export class Channel implements LinkReader, Sender {
   readonly #batch = new Batch();
   /** For `turn.ts`. */
   waits = false;
+  /** Room for control messages and errors, beyond what waits of the others. */
+  readonly #reserve: number;
+  /** Where that room ends, in bytes that wait. */
+  #ceiling: number;
   #end: ChannelEnd | undefined;
   #pingTimer: Timer | undefined;
   #unanswered = 0;
@@ -61,6 +67,9 @@ export class Channel implements LinkReader, Sender {
     this.link = link;
     this.label = link.remote;
     this.#limits = limits;
+    const { maxPendingSendBytes } = limits;
+    this.#reserve = Math.max(maxPendingSendBytes / 4, 2 * maxControlBytes);
+    this.#ceiling = maxPendingSendBytes + this.#reserve;
     link.reader = this;
   }
 
@@ -81,7 +90,7 @@ export class Channel implements LinkReader, Sender {
 
   /** Opens it for the full protocol, after the handshake. */
   establish(): void {
-    this.#decoder.maxFrameBytes = this.#limits.maxFrameBytes;
+    this.#decoder.maxFrameBytes = Math.max(this.#limits.maxFrameBytes, maxControlBytes);
     if (this.link.mayFallSilent) {
       this.#pingTimer = setInterval(() => this.#ping(), pingIntervalMs);
       this.#pingTimer.unref();
@@ -106,11 +115,45 @@ export class Channel implements LinkReader, Sender {
     return this.#queued(this.#batch.addBinary(kind, id, value, this.#limits.maxFrameBytes));
   }
 
-  /** For messages that nobody waits for: a peer that does not take them loses the connection. */
+  /**
+   * As `send`, for control messages and errors: there is room for them when there is none for others, if they have no
+   * more than 64 KiB. An `ample` one leaves half of that room to the others.
+   *
+   * @throws as `send`; {LimitError} only when that room is used up too, or the message is too large
+   */
+  sendControl(message: Message, ample = false): void {
+    this.#checkOpen();
+    const { maxFrameBytes, maxPendingSendBytes } = this.#limits;
+    let most = Math.max(maxFrameBytes, maxControlBytes);
+    let pending = 0;
+    if (this.link.pendingBytes > 0) {
+      pending = this.link.pendingBytes + this.#batch.pendingBytes;
+      if (pending > maxPendingSendBytes) {
+        if (pending > this.#ceiling - (ample ? this.#reserve / 2 : 0)) throw this.#tooMuch(pending);
+        most = maxControlBytes;
+      }
+    }
+    try {
+      this.#batch.add(message, most);
+    } catch (error) {
+      if (!(error instanceof LimitError) || most > maxControlBytes) throw error;
+      // it has the room of control messages only because of another limit: that is the one to name
+      if (pending > maxPendingSendBytes) throw this.#tooMuch(pending);
+      throw new LimitError(`frame of more than ${maxControlBytes} B exceeds maxFrameBytes ${maxFrameBytes}`);
+    }
+    if (this.#batch.full) this.flush();
+    else flushLater(this);
+    this.#checkOpen();
+  }
+
+  /**
+   * Sends a control message that nobody waits for. A peer that reads so little that even these do not fit loses the
+   * connection.
+   */
   post(message: Message): void {
     if (this.#end !== undefined) return;
     try {
-      this.send(message);
+      this.sendControl(message);
     } catch (error) {
       this.abort(asError(error));
     }
@@ -130,7 +173,7 @@ export class Channel implements LinkReader, Sender {
   /** Says goodbye and ends in order: nothing that was sent before is lost. */
   async close(reason = "closed"): Promise<void> {
     if (this.#end === undefined) {
-      this.#batch.add([Kind.bye, reason], this.#limits.maxFrameBytes);
+      this.#batch.add([Kind.bye, reason], maxControlBytes);
       this.flush();
       this.#finish({ reason: "closed" });
     }
@@ -196,26 +239,37 @@ export class Channel implements LinkReader, Sender {
   };
 
   #checkSending(): void {
-    if (this.#end !== undefined) throw closedError(this.#end, this.label);
+    this.#checkOpen();
     if (this.link.pendingBytes > 0) this.#checkPending();
   }
 
+  #checkOpen(): void {
+    if (this.#end !== undefined) throw closedError(this.#end, this.label);
+  }
+
   #queued(bytes: number): number {
-    if (this.#batch.full) this.flush();
+    if (this.#batch.full) this.#flushData();
     else flushLater(this);
     // what waited before it could not be written, and ended the channel: nobody may wait for an answer
-    if (this.#end !== undefined) throw closedError(this.#end, this.label);
+    this.#checkOpen();
     return bytes;
+  }
+
+  /** The last message that is let in may be a large one: the room for control messages begins after it. */
+  #flushData(): void {
+    this.flush();
+    this.#ceiling = Math.max(this.link.pendingBytes, this.#limits.maxPendingSendBytes) + this.#reserve;
   }
 
   #checkPending(): void {
     const pending = this.link.pendingBytes + this.#batch.pendingBytes;
-    const { maxPendingSendBytes } = this.#limits;
-    if (pending > maxPendingSendBytes) {
-      throw new LimitError(
-        `${pending} B wait for ${this.link.remote}, which does not read them: maxPendingSendBytes is ${maxPendingSendBytes}`,
-      );
-    }
+    if (pending > this.#limits.maxPendingSendBytes) throw this.#tooMuch(pending);
+  }
+
+  #tooMuch(pending: number): LimitError {
+    return new LimitError(
+      `${pending} B wait for ${this.link.remote}, which does not read them: maxPendingSendBytes is ${this.#limits.maxPendingSendBytes}`,
+    );
   }
 
   #ping(): void {

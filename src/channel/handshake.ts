@@ -8,6 +8,7 @@
 import type { Deadline } from "../deadline.ts";
 import { HandshakeError, UnauthenticatedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
+import { checkAddressLimits } from "../transport/address-limits.ts";
 import { type Address, localizeAddress, parseAddress, qualifyAddress } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import type { Secret } from "../transport/secret.ts";
@@ -47,7 +48,7 @@ export interface Hello {
 /**
  * Why an acceptor refuses. version: another protocol. unauthenticated: no proof, or a wrong one. target: another actor
  * was meant. duplicate: the two are connected already. crossed: it is just dialling the other way. self: a dial to
- * oneself. limit: too many connections.
+ * oneself. limit: too many connections, or addresses.
  */
 export type Refusal =
   | "version"
@@ -140,6 +141,7 @@ function checkVersion(message: Message): void {
  * Reads a hello; its fields have been checked for type.
  *
  * @throws {HandshakeError} when the version differs or a field is out of range
+ * @throws {LimitError} when it has too many addresses, or one is too long
  */
 export function readHello(message: Message): Hello {
   checkVersion(message);
@@ -168,8 +170,14 @@ function knockFault(uuid: string, purpose: string): string | undefined {
   return purposes.includes(purpose) ? undefined : `unknown purpose ${JSON.stringify(purpose)}`;
 }
 
-/** Addresses from the wire, as seen from this host. @throws {HandshakeError} when one is malformed */
+/**
+ * Addresses from the wire, as seen from this host.
+ *
+ * @throws {HandshakeError} when one is malformed
+ * @throws {LimitError} when there are too many, or one is too long
+ */
 export function readAddresses(list: readonly unknown[]): Address[] {
+  checkAddressLimits(list);
   return list.map((addr) => {
     try {
       parseAddress(addr as string);
@@ -246,9 +254,9 @@ export async function greet<T>(
     if (hello.purpose === "probe") return;
     beforeProof(theirs);
     const transcript = { nonces, dialler: asSaid(hello), acceptor: said };
-    channel.send(proveMessage(hello, diallerProof(key, transcript)));
+    channel.sendControl(proveMessage(hello, diallerProof(key, transcript)));
   };
-  channel.send(
+  channel.sendControl(
     secret === undefined
       ? helloMessage(hello)
       : knockMessage(knock, nonce, knockProof(secret.key, nonce, knock)),

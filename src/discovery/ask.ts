@@ -2,7 +2,14 @@
 import { RefusedError } from "../channel/handshake.ts";
 import type { Peer } from "../channel/peer.ts";
 import type { Deadline } from "../deadline.ts";
-import { asError, causeOf, messagesOf, RegistryUnavailableError, TimeoutError } from "../errors.ts";
+import {
+  asError,
+  causeOf,
+  LimitError,
+  messagesOf,
+  RegistryUnavailableError,
+  TimeoutError,
+} from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import type { LocalPortal } from "../rpc/portal.ts";
 import { RemotePortal } from "../rpc/portal.ts";
@@ -100,6 +107,7 @@ export function isOwnRefusal(error: unknown): boolean {
  *
  * @throws {RegistryUnavailableError} when none answered; `cause` says why each
  * @throws {TimeoutError} when the only one asked is silent
+ * @throws {LimitError} when the only one asked has an answer that is too large
  */
 export async function askAll(
   questions: readonly Promise<Instances>[],
@@ -132,8 +140,15 @@ export async function askAll(
     return answers.find(enough) ?? answers.flat();
   }
   const [only] = failures;
-  if (questions.length === 1 && (only instanceof TimeoutError || only instanceof RegistryUnavailableError))
-    throw only;
+  if (questions.length === 1) {
+    // it has answered, or is known to be silent
+    if (
+      only instanceof TimeoutError ||
+      only instanceof RegistryUnavailableError ||
+      only instanceof LimitError
+    )
+      throw only;
+  }
   throw new RegistryUnavailableError(`no registrar answered: ${messagesOf(failures)}`, {
     cause: causeOf(failures),
   });

@@ -4,7 +4,7 @@
  * Presence is a lease held by a connection: an entry goes in the moment its connection ends. Whoever looks a name up
  * may take an interest in it; each change of that name is then pushed to them, before the change is acknowledged.
  */
-import { ActorNameError } from "../errors.ts";
+import { ActorNameError, LimitError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import type { RegistrarStats } from "../actor/actor.ts";
@@ -146,7 +146,14 @@ export class RegistrarService {
     const client = this.#client(session);
     // a peer registers what it is by its handshake, so no other can change the entry
     const { id } = session.peer;
-    const addrs = readRegisteredAddresses(message[2], id.host);
+    let addrs: Address[];
+    try {
+      addrs = readRegisteredAddresses(message[2], id.host);
+    } catch (error) {
+      if (!(error instanceof LimitError)) throw error;
+      session.replyError(message[1] as number, error);
+      return;
+    }
     client.entry = this.table.register(id, addrs, client.entry);
     session.peer.isVouched = true;
     log.info?.(`registered ${describeActor(id)} at ${addrs.join(" ")}`);

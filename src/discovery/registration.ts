@@ -1,11 +1,9 @@
 /** A registration as users see it, and as it travels: `[uuid, pid, host, addrs, revision]`, its name known from context. */
 import { FrameError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
+import { checkAddressLimits } from "../transport/address-limits.ts";
 import { type Address, isAddress, localizeAddress, qualifyAddress } from "../transport/address.ts";
 import type { Entry } from "./table.ts";
-
-/** More than any host has interfaces worth listening on. */
-const maxAddresses = 256;
 
 /** One registered actor, with the table's revision of that change. */
 export interface Registration {
@@ -46,10 +44,13 @@ function checkAddresses(addrs: unknown): Address[] {
   return addrs;
 }
 
-/** Addresses that a peer of `host` wants registered, as the table keeps them. @throws {FrameError} when one is malformed */
+/**
+ * Addresses that a peer of `host` wants registered, as the table keeps them.
+ *
+ * @throws {LimitError} when there are too many, or one is too long
+ * @throws {FrameError} when one is malformed
+ */
 export function readRegisteredAddresses(addrs: unknown, host: string): Address[] {
-  if (Array.isArray(addrs) && addrs.length > maxAddresses) {
-    throw new FrameError(`an actor may register ${maxAddresses} addresses, not ${addrs.length}`);
-  }
+  if (Array.isArray(addrs)) checkAddressLimits(addrs);
   return checkAddresses(addrs).map((addr) => qualifyAddress(addr, host));
 }

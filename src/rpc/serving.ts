@@ -11,11 +11,15 @@ import { ServedContext } from "./context.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { Inbox, Outbox } from "./flow.ts";
 import { encodeFailure } from "./remote-error.ts";
+import { refuse } from "./refusals.ts";
 import { pump } from "./stream.ts";
 import { Task } from "./task.ts";
 import { check, checkArguments, checkedCall, valueCheck } from "./validated.ts";
 
 const log = logger("rpc");
+
+/** How much of an error's name is told of one that cannot be sent. */
+const maxNameChars = 64;
 
 /** One thing that runs. A call has neither outbox nor inbox, a stream has no inbox. */
 interface Served {
@@ -282,14 +286,28 @@ export function sendValue(
   return channel.send([kind, id, wire.value, wire.rich]);
 }
 
-/** Answers a request with a failure; one that is too large to send is told in few words. */
+/**
+ * Answers a request with a failure. There is always room for one; where there is none for all of it, a `LimitError` says so in few
+ * words.
+ */
 export function sendFailure(channel: Channel, id: number, error: unknown, self: ActorId): void {
   if (!channel.isOpen) return;
   try {
-    channel.send([Kind.error, id, encodeFailure(error, self)]);
+    channel.sendControl([Kind.error, id, encodeFailure(error, self)], true);
   } catch (tooLarge) {
-    const text = `${asError(error).name}, which cannot be sent: ${asError(tooLarge).message}`;
-    channel.post([Kind.error, id, encodeFailure(new LimitError(text), self)]);
+    if (!channel.isOpen) return;
+    const { message } = asError(tooLarge);
+    // of a result that did not fit, that is all there is to say
+    const text = error instanceof LimitError ? message : `${nameOf(error)}, which cannot be sent: ${message}`;
+    refuse(channel, id, text, self);
+  }
+}
+
+function nameOf(error: unknown): string {
+  try {
+    return String(asError(error).name).slice(0, maxNameChars);
+  } catch {
+    return "an error"; // a getter of a hostile one
   }
 }
 

@@ -16,6 +16,9 @@ import { sendFailure, sendValue, Serving, type ServingHost } from "./serving.ts"
 import type { Task } from "./task.ts";
 import { ambientTask } from "./task.ts";
 
+/** A cancel always fits: the reason is for people, and may be cut. */
+const maxReasonChars = 4_096;
+
 /** Who waits for the answer to a request; called in the moment that it arrives, before any message behind it. */
 export interface Answer {
   resolve(value: unknown): void;
@@ -131,7 +134,7 @@ export class Session implements PeerHandler {
   }
 
   cancelRequest(id: number, reason: string): void {
-    this.peer.channel.post([Kind.cancel, id, reason]);
+    this.peer.channel.post([Kind.cancel, id, reason.slice(0, maxReasonChars)]);
   }
 
   /** Waits no longer for a request; its answer will be ignored. */
@@ -157,9 +160,15 @@ export class Session implements PeerHandler {
     this.#pending.set(id, answer);
   }
 
-  /** Answers a request of another layer. */
+  /** Answers a request of another layer; with an error where the value is too large. */
   reply(id: number, value: unknown): void {
-    this.peer.channel.post([Kind.result, id, value]);
+    const { channel } = this.peer;
+    if (!channel.isOpen) return;
+    try {
+      channel.sendControl([Kind.result, id, value], true);
+    } catch (error) {
+      this.replyError(id, error);
+    }
   }
 
   replyError(id: number, error: unknown): void {

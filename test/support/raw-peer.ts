@@ -42,6 +42,7 @@ export class RawPeer implements AsyncDisposable {
   readonly #decoder = new FrameDecoder(1 << 28);
   #socket: Bun.Socket<RawPeer> | undefined;
   #taken = 0;
+  readonly #unsent: Uint8Array[] = [];
   #arrived = Promise.withResolvers<void>();
 
   constructor() {
@@ -126,6 +127,35 @@ export class RawPeer implements AsyncDisposable {
     if (taken !== bytes.length) throw new Error(`${String(taken)} of ${bytes.length} B were written`);
   }
 
+  /** As `send`, for more than the kernel takes at once. */
+  sendAll(...messages: Message[]): void {
+    const batch = new Batch();
+    for (const message of messages) batch.add(message, 1 << 28);
+    batch.drain((bytes, start, end) => this.#unsent.push(bytes.slice(start, end)));
+    this.onDrain();
+  }
+
+  onDrain(): void {
+    for (let next = this.#unsent[0]; next !== undefined; next = this.#unsent[0]) {
+      const taken = this.#socket?.write(next) ?? -1;
+      if (taken < 0) return;
+      if (taken < next.length) {
+        this.#unsent[0] = next.subarray(taken);
+        return;
+      }
+      this.#unsent.shift();
+    }
+  }
+
+  /** Reads no more, or reads again. */
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    this.#socket?.resume();
+  }
+
   /** The next message that was not taken yet: of that kind, those before it passed over, or any. */
   async take(kind?: number): Promise<Message> {
     for (;;) {
@@ -173,6 +203,7 @@ export class RawPeer implements AsyncDisposable {
 
 const rawHandlers = {
   data: (socket: Bun.Socket<RawPeer>, chunk: Buffer) => socket.data.onData(chunk),
+  drain: (socket: Bun.Socket<RawPeer>) => socket.data.onDrain(),
   end: (socket: Bun.Socket<RawPeer>) => void socket.end(),
   close: (socket: Bun.Socket<RawPeer>) => socket.data.onEnded(),
 };
