@@ -4,9 +4,10 @@
  */
 import { Peers } from "../channel/peers.ts";
 import { Channel } from "../channel/channel.ts";
+import { checkExposure, type Credentials } from "../channel/credentials.ts";
 import { Peer } from "../channel/peer.ts";
 import { Deadline } from "../deadline.ts";
-import { asError, ContextCancelledError, TransportClosedError } from "../errors.ts";
+import { asError, ContextCancelledError, PermissionDeniedError, TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
 import { logger, setLogName } from "../log.ts";
@@ -20,7 +21,9 @@ import { interfaceAddresses, ipVersion, isWildcard } from "../transport/host.ts"
 import { memoryLinks } from "../transport/memory.ts";
 import type { Link, Listener } from "../transport/transport.ts";
 import { Kind, type Message } from "../wire/messages.ts";
+import type { Policy } from "../rpc/policy.ts";
 import type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor.ts";
+import { type ActorSecurity, readSecurity } from "./security.ts";
 
 const log = logger("actor");
 
@@ -42,6 +45,8 @@ export class Runtime implements Actor {
   readonly id: ActorId;
   readonly isRoot: boolean;
   readonly limits: Limits;
+  readonly policy: Policy;
+  readonly #credentials: Credentials;
   readonly peers: Peers<Session>;
   readonly dispatcher: Dispatcher;
   discovery: DiscoveryPart | undefined;
@@ -61,8 +66,10 @@ export class Runtime implements Actor {
   #local: { readonly near: Peer<Session>; readonly far: Peer<Session> } | undefined;
   #ending: Promise<void> | undefined;
 
-  constructor(id: ActorId, limits: Limits, isRoot: boolean) {
+  constructor(id: ActorId, limits: Limits, isRoot: boolean, security: ActorSecurity = readSecurity()) {
     this.id = id;
+    this.policy = security.policy;
+    this.#credentials = security.credentials;
     this.limits = limits;
     this.isRoot = isRoot;
     this.dispatcher = new Dispatcher(id);
@@ -75,6 +82,7 @@ export class Runtime implements Actor {
       }),
       limits,
       (peer: Peer<Session>) => new Session(peer, this),
+      security,
     );
     setLogName(id.name);
     this.serve(Kind.ready, () => {}); // noted where the peer is kept
@@ -126,6 +134,7 @@ export class Runtime implements Actor {
    */
   async listen(address: Address): Promise<void> {
     const parsed = parseAddress(address);
+    if (parsed.transport === "tcp") checkExposure(address, parsed.host, this.#credentials);
     const { drivers } = this.peers;
     const accept = (link: Link): void => this.peers.accept(link, parsed.transport);
     // sockets belong to the actor, not to the task that happened to open them
@@ -242,6 +251,11 @@ export class Runtime implements Actor {
   }
 
   async #onStop(session: Session, id: number): Promise<void> {
+    if (!session.permissions.mayStop()) {
+      const text = `the policy of ${describeActor(this.id)} doesn't let this peer stop it`;
+      session.replyError(id, new PermissionDeniedError(text));
+      return;
+    }
     const reason = new ContextCancelledError(session.peer.id, "cancelActor");
     // a sign of life for whoever counts the time: it takes as long as the children below take
     const beat = setInterval(() => session.peer.channel.post([Kind.stopping]), this.limits.stopGraceMs / 3);

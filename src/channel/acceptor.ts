@@ -173,7 +173,7 @@ export class Acceptor<H extends PeerHandler> {
         if (this.#isFull(channel)) return;
         this.#settle(stranger);
         // of two connections that have come up meanwhile, both sides keep the same one
-        host.establish(theirs, channel, { transport, proof: knocker.proof });
+        host.establish(theirs, channel, { transport, proof: knocker.proofOver(channel.link) });
       },
       onEnd: () => {
         this.#knocking.delete(uuid);

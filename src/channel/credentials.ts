@@ -1,10 +1,29 @@
-/** What an actor proves itself with, and how a peer has proved itself. */
+/** What an actor proves itself with, how a peer has proved itself, and which addresses need TLS. */
 import { readFileSync } from "node:fs";
 
-import { UnauthenticatedError } from "../errors.ts";
+import { AddressError, UnauthenticatedError } from "../errors.ts";
+import type { Address } from "../transport/address.ts";
+import { isLoopback, isWildcard } from "../transport/host.ts";
 import { readSecret, type Secret, type SecretOption } from "../transport/secret.ts";
-import type { LinkPeer } from "../transport/transport.ts";
+import type { Link, LinkPeer } from "../transport/transport.ts";
 import type { TlsIdentity } from "../transport/tls.ts";
+
+/** A peer over plain tcp. */
+export interface SecretProof {
+  readonly auth: "secret";
+  /**
+   * Whether it is this user: it holds the secret of this user's runtime directory, or its end of the connection belongs
+   * to a process of this user. Asked for only where it matters, since the kernel takes its time.
+   */
+  isOwn(): boolean;
+}
+
+export function secretProof(secret: Secret, link: Link): SecretProof {
+  return {
+    auth: "secret",
+    isOwn: () => secret.isOwn || (process.getuid !== undefined && link.loopbackUid() === process.getuid()),
+  };
+}
 
 /**
  * How a peer proved who it is.
@@ -14,7 +33,7 @@ import type { TlsIdentity } from "../transport/tls.ts";
  */
 export type PeerProof =
   | { readonly auth: "same-user"; readonly uid?: number }
-  | { readonly auth: "secret"; readonly isOwn: boolean }
+  | SecretProof
   | { readonly auth: "tls"; readonly subject: string };
 
 export interface Credentials {
@@ -56,6 +75,17 @@ export function linkProof(
     throw new UnauthenticatedError(`${remote} belongs to uid ${peer.uid}, and this process to uid ${own}`);
   }
   return { auth: "same-user", uid: peer.uid };
+}
+
+/**
+ * Plain tcp must not leave the machine: everybody on the way could read and change what is said.
+ *
+ * @throws {AddressError} when the address isn't loopback, and there is no TLS
+ */
+export function checkExposure(addr: Address, host: string, credentials: Pick<Credentials, "tls">): void {
+  if (credentials.tls !== undefined || isLoopback(host)) return;
+  const what = isWildcard(host) ? "is every address of this machine" : "is not a loopback address";
+  throw new AddressError(`${addr} ${what}, so it needs mutual TLS: set security.tls (docs/security.md)`);
 }
 
 /** Why a claimed pid isn't the peer's, or undefined when it may be. The kernel's word is a pid of this namespace. */

@@ -4,7 +4,6 @@
  */
 import { Deadline, sleep } from "../deadline.ts";
 import {
-  AddressError,
   asError,
   LimitError,
   type Stage,
@@ -15,9 +14,8 @@ import {
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import { type Address, parseAddress, type Transport } from "../transport/address.ts";
-import { isLoopback, isWildcard } from "../transport/host.ts";
 import { Channel } from "./channel.ts";
-import { type Credentials, linkProof } from "./credentials.ts";
+import { checkExposure, type Credentials, linkProof, type PeerProof, secretProof } from "./credentials.ts";
 import { greet, type Hello, type Purpose, RefusedError } from "./handshake.ts";
 import { type DialTarget, type Peer, type PeerHandler, type PeerOrigin, UnreachableError } from "./peer.ts";
 import type { PeerIndex } from "./peer-index.ts";
@@ -230,7 +228,12 @@ export class Dialler<H extends PeerHandler> {
         this.#greeting.delete(channel);
         // the acceptor's hello says what it is in the middle of, and not what this connection is for
         const hello = purpose === undefined ? theirs : { ...theirs, purpose };
-        return host.establish(hello, channel, { transport, proof, dialled: addr });
+        return host.establish(hello, channel, {
+          transport,
+          proof,
+          dialled: addr,
+          isConfirmed: target !== undefined,
+        });
       });
     } catch (error) {
       this.#greeting.delete(channel);
@@ -244,14 +247,14 @@ export class Dialler<H extends PeerHandler> {
     { channel, transport }: Opened,
     own: Hello,
     deadline: Deadline,
-    take: (theirs: Hello, proof: Origin["proof"]) => T,
+    take: (theirs: Hello, proof: PeerProof) => T,
   ): Promise<T> {
     const { link } = channel;
     const byLink = linkProof(link.peer, transport === "unix", link.remote);
     if (byLink !== undefined)
       return greet(channel, own, undefined, deadline, (theirs) => take(theirs, byLink));
     const { secret } = this.#host.credentials;
-    const proof = { auth: "secret", isOwn: secret.isOwn } as const;
+    const proof = secretProof(secret, link);
     return greet(
       channel,
       own,
@@ -295,19 +298,6 @@ export class Dialler<H extends PeerHandler> {
     const timeout = Math.min(own, outer?.remainingMs ?? own);
     return new Deadline({ timeout, signal: outer?.signal }, `${step} of ${addr} (${Math.round(timeout)} ms)`);
   }
-}
-
-type Origin = PeerOrigin;
-
-/**
- * Plain tcp must not leave the machine: everybody on the way could read and change what is said.
- *
- * @throws {AddressError} when the address isn't loopback, and there is no TLS
- */
-export function checkExposure(addr: Address, host: string, credentials: Pick<Credentials, "tls">): void {
-  if (credentials.tls !== undefined || isLoopback(host)) return;
-  const what = isWildcard(host) ? "is every address of this machine" : "is not a loopback address";
-  throw new AddressError(`${addr} ${what}, so it needs mutual TLS: set security.tls (docs/security.md)`);
 }
 
 function endingError(): TransportClosedError {

@@ -11,11 +11,12 @@ import { type ActorId, describeActor } from "../identity.ts";
 import { checkAddressLimits } from "../transport/address-limits.ts";
 import { type Address, localizeAddress, parseAddress, qualifyAddress } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
+import type { Link } from "../transport/transport.ts";
 import type { Secret } from "../transport/secret.ts";
 import { actorNameFault } from "../wire/actor-name.ts";
 import { Kind, type Message, protocolVersion } from "../wire/messages.ts";
 import type { Channel } from "./channel.ts";
-import { pidFault, type PeerProof } from "./credentials.ts";
+import { pidFault, type PeerProof, secretProof } from "./credentials.ts";
 import {
   acceptorProof,
   diallerProof,
@@ -321,8 +322,8 @@ export class Knocker {
     return new Knocker(knock, secret, nonce.slice());
   }
 
-  get proof(): PeerProof {
-    return { auth: "secret", isOwn: this.#secret.isOwn };
+  proofOver(link: Link): PeerProof {
+    return secretProof(this.#secret, link);
   }
 
   /** The acceptor's hello, with its proof. */

@@ -57,7 +57,10 @@ export class PeerIndex<H extends PeerHandler> {
       .find((peer) => peer.id.uuid === target.uuid && peer.isOpen && peer.isHeldBy(target));
   }
 
-  /** Takes in a connection whose handshake is done; returns the one that stands for its peer from now on. */
+  /**
+   * Takes in a connection whose handshake is done; returns the one to use: that which stands for its peer from now on, or
+   * itself where that one only claims the uuid, or can't do what this one was dialled for.
+   */
   enter(peer: Peer<H>): Peer<H> {
     const { uuid } = peer.id;
     const how = peer.dialledHere ? "dialled" : "accepted";
@@ -75,7 +78,7 @@ export class PeerIndex<H extends PeerHandler> {
     }
     this.#surplus.add(surplus);
     surplus.retire();
-    return kept;
+    return peer.isFurther || (peer.isKnown && !kept.isKnown) ? peer : kept;
   }
 
   /** Called from the peer's end, so that no lookup sees it after that moment. */
@@ -95,8 +98,9 @@ export class PeerIndex<H extends PeerHandler> {
    * uuid; then the one that the smaller uuid dialled.
    */
   #isBetter(peer: Peer<H>, other: Peer<H>): boolean {
+    const isOtherProcess = peer.id.pid !== other.id.pid || peer.id.host !== other.id.host;
+    if (isOtherProcess && peer.isKnown !== other.isKnown) return peer.isKnown;
     if (peer.isFurther) return false;
-    if (peer.isKnown !== other.isKnown) return peer.isKnown;
     const smallerDialled = peer.dialledHere === this.#ownUuid() < peer.id.uuid;
     // of two that were dialled by the same side, the other side has closed the former
     return peer.dialledHere === other.dialledHere || smallerDialled;

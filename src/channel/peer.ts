@@ -45,6 +45,8 @@ export interface PeerOrigin {
   readonly proof: PeerProof;
   /** The address that was dialled; undefined when the peer dialled us. */
   readonly dialled?: Address;
+  /** Whether it is known to be the actor of its uuid: it was dialled as that, at an address of it. */
+  readonly isConfirmed?: boolean;
 }
 
 export class Peer<H extends PeerHandler = PeerHandler> {
@@ -78,12 +80,12 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   readonly #forget: (peer: Peer<H>) => void;
   readonly #idleMs: number;
   /** See `isHeldBy`; once it is known it stays so. */
-  #isConfirmed = false;
+  #isConfirmed: boolean;
 
   constructor(
     hello: Hello,
     channel: Channel,
-    { transport, proof, dialled }: PeerOrigin,
+    { transport, proof, dialled, isConfirmed = false }: PeerOrigin,
     attach: (peer: Peer<H>) => H,
     forget: (peer: Peer<H>) => void,
     idleMs: number = defaultIdleMs,
@@ -98,6 +100,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     this.channel = channel;
     this.transport = transport;
     this.proof = proof;
+    this.#isConfirmed = isConfirmed;
     this.addr = dialled ?? bestAddress(hello.addrs) ?? `unix://${hello.id.host}/unknown`;
     this.dialledHere = dialled !== undefined;
     this.closed = this.#closed.promise;
@@ -140,7 +143,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     const { proof } = this;
     const { peer, mayFallSilent } = this.channel.link;
     if (peer?.kind === "unix") return peer.pid;
-    return proof.auth === "secret" && proof.isOwn && !mayFallSilent ? this.id.pid : undefined;
+    return proof.auth === "secret" && !mayFallSilent && proof.isOwn() ? this.id.pid : undefined;
   }
 
   /** Resolves when an agreed close has happened or was called off; undefined when there is none. */

@@ -4,11 +4,13 @@
  * Presence is a lease held by a connection: an entry goes in the moment its connection ends. Whoever looks a name up
  * may take an interest in it; each change of that name is then pushed to them, before the change is acknowledged.
  */
-import { ActorNameError, LimitError } from "../errors.ts";
+import { ActorNameError, LimitError, PermissionDeniedError } from "../errors.ts";
+import type { PeerProof } from "../channel/credentials.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import type { RegistrarStats } from "../actor/actor.ts";
 import type { Runtime } from "../actor/runtime.ts";
+import { allPermissions } from "../rpc/policy.ts";
 import type { Session } from "../rpc/session.ts";
 import { currentTask } from "../rpc/task.ts";
 import { type Address, parseAddress, qualifyAddress } from "../transport/address.ts";
@@ -31,6 +33,7 @@ const log = logger("discovery");
  */
 const settleMs = 500;
 
+const sameUser: PeerProof = { auth: "same-user" };
 const served = [Kind.register, Kind.unregister, Kind.lookup, Kind.forget, Kind.report] as const;
 
 /** What the registrar keeps for each connection. */
@@ -51,6 +54,8 @@ export class RegistrarService {
    */
   readonly #interested = new Map<string, Session | Set<Session>>();
   readonly #watchers = new Map<string, Set<() => void>>();
+  /** How the actor of each entry proved who it is, where the kernel doesn't say that it is of this user. */
+  readonly #proofs = new WeakMap<Entry, PeerProof>();
   #ownEntry: Entry | undefined;
   #requests = 0;
   #pushes = 0;
@@ -143,6 +148,12 @@ export class RegistrarService {
   }
 
   #onRegister(session: Session, message: Message): void {
+    const denied = this.#denial(session);
+    if (denied !== undefined) {
+      log.warn?.(`${describeActor(session.peer.id)}: ${denied.message}`);
+      session.replyError(message[1] as number, denied);
+      return;
+    }
     const client = this.#client(session);
     // a peer registers what it is by its handshake, so no other can change the entry
     const { id } = session.peer;
@@ -156,9 +167,28 @@ export class RegistrarService {
     }
     client.entry = this.table.register(id, addrs, client.entry);
     session.peer.isVouched = true;
+    const { proof } = session.peer;
+    if (proof.auth !== "same-user") this.#proofs.set(client.entry, proof);
     log.info?.(`registered ${describeActor(id)} at ${addrs.join(" ")}`);
     this.#announce(client.entry);
     session.reply(message[1] as number, client.entry.revision);
+  }
+
+  /** Why the peer may not register, or undefined when it may. */
+  #denial(session: Session): PermissionDeniedError | undefined {
+    const { id } = session.peer;
+    const holder = this.#runtime.peers.get(id.uuid)?.handler;
+    if (holder !== undefined && holder !== session && this.#clients.get(holder)?.entry !== undefined)
+      return new PermissionDeniedError(`uuid ${id.uuid} is registered by another connection`);
+    const { permissions } = session;
+    if (permissions === allPermissions) return undefined;
+    const others = this.table.all(id.name).filter(({ uuid }) => uuid !== id.uuid);
+    const holders = others.map((entry) => this.#proofs.get(entry) ?? sameUser);
+    if (permissions.mayRegister(id.name, holders)) return undefined;
+    const why = holders.length > 0 ? "is in use by an actor of another owner" : "is not in its policy";
+    return new PermissionDeniedError(
+      `the name "${id.name}" ${why}: this registrar doesn't let the peer have it`,
+    );
   }
 
   #onUnregister(session: Session, id: number): void {

@@ -1,6 +1,7 @@
 /** The functions that peers may call: the own exports of the enabled modules, and nothing else. */
 import { NotExposedError, SpawnError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
+import { checkCall, type Permissions } from "./policy.ts";
 import { type Schemas, schemasOf } from "./validated.ts";
 
 type Callable = (...args: unknown[]) => unknown;
@@ -78,12 +79,17 @@ export class Dispatcher {
   }
 
   /**
-   * The function of that name, for that verb.
+   * The function of that name, for that verb. The runtime's own are for every peer.
    *
+   * @throws {PermissionDeniedError} when the peer may not call it, whether it is there or not
    * @throws {NotExposedError} when there is none, or it is for another verb
    */
-  find(name: string, verb: "run" | "stream" | "open"): Exposed {
-    const exposed = this.#exposed.get(name) ?? this.#own.get(name);
+  find(name: string, verb: "run" | "stream" | "open", permissions: Permissions): Exposed {
+    const mine = this.#exposed.get(name);
+    const exposed = mine ?? this.#own.get(name);
+    if (permissions.mayCall !== undefined && (mine !== undefined || exposed === undefined)) {
+      checkCall(permissions, name, describeActor(this.#self));
+    }
     if (exposed === undefined) {
       const who = describeActor(this.#self);
       const hint = this.#hint(name);

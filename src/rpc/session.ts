@@ -11,6 +11,7 @@ import { Kind, type Message } from "../wire/messages.ts";
 import { isPlain } from "../wire/plain.ts";
 import { fromWire, toWire } from "../wire/values.ts";
 import { Exchange } from "./exchange.ts";
+import type { Permissions } from "./policy.ts";
 import { decodeFailure } from "./remote-error.ts";
 import { sendFailure, sendValue, Serving, type ServingHost } from "./serving.ts";
 import type { Task } from "./task.ts";
@@ -44,6 +45,15 @@ export class Session implements PeerHandler {
     this.peer = peer;
     this.#host = host;
     this.#serving = new Serving(peer, host);
+  }
+
+  /** What the peer may do here: as the policy says, unless a higher layer knows more of it. */
+  get permissions(): Permissions {
+    return this.#serving.permissions;
+  }
+
+  set permissions(permissions: Permissions) {
+    this.#serving.permissions = permissions;
   }
 
   get isBusy(): boolean {

@@ -9,6 +9,11 @@ class MemoryLink implements Link {
   readonly remote = "this actor";
   readonly peer = undefined;
   readonly localHost = "";
+
+  loopbackUid(): undefined {
+    return undefined;
+  }
+
   readonly mayFallSilent = false;
   readonly pendingBytes = 0;
   writes = 0;

@@ -9,6 +9,7 @@ import type { Socket, SocketHandler } from "bun";
 import { asError, EncodeError, TransportClosedError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { peerCredentials } from "./libc.ts";
+import { loopbackOwner } from "./tcp-owner.ts";
 import type { Link, LinkEnd, LinkPeer, LinkReader } from "./transport.ts";
 
 const log = logger("transport");
@@ -50,6 +51,12 @@ export class SocketLink implements Link {
   get localHost(): string {
     const local = this.#socket?.localAddress;
     return typeof local === "string" ? local : "";
+  }
+
+  loopbackUid(): number | undefined {
+    const socket = this.#socket;
+    if (socket === undefined || this.mayFallSilent || this.peer !== undefined) return undefined;
+    return loopbackOwner(socket.remotePort, socket.localPort);
   }
 
   write(bytes: Uint8Array, start: number, end: number, stable: boolean): void {

@@ -34,6 +34,11 @@ export interface Link {
   readonly remote: string;
   /** Undefined where the transport proves nothing: plain tcp, and unix sockets on a system that doesn't tell. */
   readonly peer: LinkPeer | undefined;
+  /**
+   * The user whose process is at the other end of a loopback tcp link; undefined where the system doesn't tell. Asks the
+   * kernel each time, which takes milliseconds.
+   */
+  loopbackUid(): number | undefined;
   /** The address of this end, for a tcp link; "" for a unix one. */
   readonly localHost: string;
   /** Whether silence can mean a dead peer: only a link that leaves this host. */

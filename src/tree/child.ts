@@ -4,11 +4,13 @@
  */
 import { setRuntime, reserveRuntime } from "../actor/current.ts";
 import { Runtime } from "../actor/runtime.ts";
+import { readSecurity } from "../actor/security.ts";
 import { Deadline } from "../deadline.ts";
 import { asError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { Registries } from "../discovery/registries.ts";
 import type { Peer } from "../channel/peer.ts";
+import { allPermissions } from "../rpc/policy.ts";
 import { encodeFailure } from "../rpc/remote-error.ts";
 import type { Session } from "../rpc/session.ts";
 import { rankAddresses } from "../transport/address.ts";
@@ -30,7 +32,12 @@ const failedCode = 1;
 
 async function main(init: ChildInit): Promise<void> {
   reserveRuntime();
-  const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false);
+  const runtime = new Runtime(
+    childId(init, process.pid, hostId()),
+    init.limits,
+    false,
+    readSecurity(init.security),
+  );
   const registries = new Registries(runtime, init.registryAddrs);
   setTreeSettings(runtime, init);
   process.on("exit", () => runtime.unlisten());
@@ -62,6 +69,7 @@ async function connectToParent(runtime: Runtime, init: ChildInit): Promise<Peer<
   const parent = await runtime.peers.connect(target, deadline);
   // a child looks names up where its parent is registered
   parent.isVouched = true;
+  parent.handler.permissions = allPermissions;
   void parent.closed.then(({ reason }) => {
     log.info?.(`the parent is gone (${reason})`);
     // a parent that still lives must not take this for a good end

@@ -5,6 +5,8 @@ import { dirname } from "node:path";
 import type { Actor } from "../actor/actor.ts";
 import { currentRuntime, reserveRuntime, setRuntime } from "../actor/current.ts";
 import { Runtime } from "../actor/runtime.ts";
+import { readSecurity, type Security, withAbsolutePaths } from "../actor/security.ts";
+import { checkExposure, type Credentials } from "../channel/credentials.ts";
 import { Deadline, sleep } from "../deadline.ts";
 import {
   AddressError,
@@ -68,6 +70,8 @@ export interface RootOptions {
   readonly enableModules?: readonly (string | URL)[];
   /** Inherited by children. */
   readonly limits?: Partial<Limits>;
+  /** What actors prove themselves with, and what peers may do. Inherited by children. */
+  readonly security?: Security;
   /** Default true: SIGINT, SIGTERM and SIGHUP cancel the tree, then exit with 128 + the signal's number. */
   readonly handleSignals?: boolean;
   /** Aborts the boot; later cancels the actor. */
@@ -102,9 +106,13 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   );
   const registryAddrs = readRegistryAddrs(options.registryAddrs, transports);
   const bindAddrs = readAddressOption("bindAddrs", givenBind, transports);
+  const security = readSecurity(options.security);
+  checkExposed([...registryAddrs, ...bindAddrs], security.credentials);
+  // a secret that can't be read is better known before anything listens
+  if (transports.includes("tcp") && security.credentials.tls === undefined) void security.credentials.secret;
   reserveRuntime();
   const id: ActorId = { name, uuid: crypto.randomUUID(), pid: process.pid, host: hostId() };
-  const runtime = new Runtime(id, limits, true);
+  const runtime = new Runtime(id, limits, true, security);
   const registries = new Registries(runtime, registryAddrs);
   const onExit = (): void => runtime.unlisten();
   process.on("exit", onExit);
@@ -119,6 +127,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
       transports,
       tcpHost,
       limits,
+      security: withAbsolutePaths(options.security ?? {}),
     });
   } catch (error) {
     await runtime.cancel();
@@ -137,6 +146,14 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
     setRuntime(undefined);
   });
   return runtime;
+}
+
+/** @throws {AddressError} when other machines could reach one of them, and there is no TLS */
+function checkExposed(addrs: readonly Address[], credentials: Pick<Credentials, "tls">): void {
+  for (const addr of addrs) {
+    const parsed = parseAddress(addr);
+    if (parsed.transport === "tcp") checkExposure(addr, parsed.host, credentials);
+  }
 }
 
 /**

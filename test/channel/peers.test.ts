@@ -9,6 +9,7 @@ import { LimitError, TimeoutError, TransportClosedError } from "../../src/errors
 import type { ActorId } from "../../src/identity.ts";
 import { type Limits, resolveLimits } from "../../src/limits.ts";
 import { Dispatcher } from "../../src/rpc/dispatch.ts";
+import { Policy } from "../../src/rpc/policy.ts";
 import { Session, type SessionHost } from "../../src/rpc/session.ts";
 import { type Address, formatAddress, type Transport } from "../../src/transport/address.ts";
 import { hostId } from "../../src/transport/host.ts";
@@ -30,6 +31,7 @@ class Node implements SessionHost, AsyncDisposable {
   readonly limits: Limits;
   readonly dispatcher: Dispatcher;
   readonly peers: Peers<Session>;
+  readonly policy: Policy = new Policy();
   /** Every connection that came to be. */
   readonly all: Peer<Session>[] = [];
   addrs: Address[] = [];

@@ -21,6 +21,7 @@ import {
 } from "../../src/index.ts";
 import { lockPath } from "../../src/transport/flock.ts";
 import { freePort, until, World } from "../support/world.ts";
+import { Authority, writeTls } from "../support/certificates.ts";
 import { failure } from "../support/outcome.ts";
 
 describe("openRootActor", () => {
@@ -189,9 +190,11 @@ describe("openRootActor", () => {
   });
 
   test("says that a registry address is not of this host instead of hanging", async () => {
+    await using world = new World();
     const error = await failure(
       openRootActor({
         registryAddrs: ["tcp://192.0.2.1:1616"],
+        security: { tls: writeTls(world.dir, "own", new Authority().issue("own")) },
         limits: { probeTimeoutMs: 100, dialTimeoutMs: 100 },
       }),
     );

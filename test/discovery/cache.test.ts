@@ -231,7 +231,7 @@ describe("NameCache", () => {
   test("keeps its limit, and does not search for room, when any number of names is asked for at once", () => {
     const evicted: string[] = [];
     const cache = new NameCache(10, (name) => evicted.push(name));
-    const start = performance.now();
+    // each of them looking at all others would take a minute, and this test's time with it
     const entries = Array.from({ length: 40_000 }, (_, index) => {
       const entry = cache.begin(`n${index}`);
       entry.asking = Promise.resolve([]);
@@ -242,8 +242,6 @@ describe("NameCache", () => {
       cache.answer(entry, []);
       entry.asking = undefined;
     }
-    // each of them looking at all others would take a minute
-    expect(performance.now() - start).toBeLessThan(2_000);
     expect(cache.size).toBe(10);
     expect(evicted).toHaveLength(40_000 - 10);
   });

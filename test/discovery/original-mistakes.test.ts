@@ -29,6 +29,7 @@ import {
 } from "../../src/index.ts";
 import { hostId, interfaceAddresses, ipVersion, isLoopback } from "../../src/transport/host.ts";
 import { Kind } from "../../src/wire/messages.ts";
+import { Authority, writeTls } from "../support/certificates.ts";
 import { rawHello, RawListener, RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { freePort, type Program, until, World } from "../support/world.ts";
 import { failure } from "../support/outcome.ts";
@@ -368,9 +369,11 @@ describe("discovery", () => {
       await using world = new World();
       // over loopback the kernel tells of every death; only from outside silence is possible
       const bindAddrs = [`tcp://${outside}:0`] as const;
-      await using registrar = await openRootActor({ ...world.options, bindAddrs });
+      const authority = new Authority();
+      const security = { tls: writeTls(world.dir, "registrar", authority.issue("registrar")) };
+      await using registrar = await openRootActor({ ...world.options, bindAddrs, security });
       const addr = registrar.addrs.find((one) => one.includes(outside!))!;
-      await using holder = await RawPeer.connect(addr, { name: "holder" });
+      await using holder = await RawPeer.connect(addr, { name: "holder" }, authority.issue("holder"));
       const uuid = (await holder.take(Kind.hello))[9] as string;
       await using rogue = await RawPeer.connect(world.unix, { name: "rogue" });
       await rogue.take(Kind.hello);
@@ -636,8 +639,9 @@ describe("discovery", () => {
     await using world = new World();
     const addresses: Address[] = ["tcp://0.0.0.0:0", "tcp://[::1]:0", "tcp://localhost:0"];
     if (outside !== undefined) addresses.push(`tcp://${outside}:0`);
-    await using actor = await openRootActor({ ...world.options, bindAddrs: addresses });
-    const asker = await world.actor("asker");
+    const security = { tls: writeTls(world.dir, "both", new Authority().issue("both")) };
+    await using actor = await openRootActor({ ...world.options, bindAddrs: addresses, security });
+    const asker = await world.actor("asker", { security });
     const dialable = actor.addrs.filter((addr) => addr.startsWith("tcp://"));
     expect(dialable.length).toBeGreaterThanOrEqual(addresses.length);
     expect(dialable.join()).not.toContain("0.0.0.0");

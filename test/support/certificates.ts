@@ -1,7 +1,9 @@
 /** X.509 certificates for tests, made as they run: an authority signs, with keys on P-256. */
 import { generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 
-import type { TlsIdentity } from "../../src/transport/tls.ts";
+import type { TlsFiles, TlsIdentity } from "../../src/transport/tls.ts";
 
 const day = 86_400_000;
 
@@ -13,6 +15,16 @@ export interface CertificateOptions {
   /** Milliseconds since 1970. */
   readonly notBefore?: number;
   readonly notAfter?: number;
+}
+
+/** Puts an identity into files of `dir`, as the option `security.tls` wants them. */
+export function writeTls(dir: string, name: string, identity: TlsIdentity): TlsFiles {
+  const write = (part: keyof TlsIdentity): string => {
+    const path = join(dir, `${name}.${part}.pem`);
+    writeFileSync(path, identity[part], { mode: 0o600 });
+    return path;
+  };
+  return { cert: write("cert"), key: write("key"), ca: write("ca") };
 }
 
 /** One that signs certificates, and its own. */

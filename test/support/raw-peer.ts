@@ -10,6 +10,7 @@ import { diallerProof, knockProof, newNonce } from "../../src/channel/proof.ts";
 import { hostId } from "../../src/transport/host.ts";
 import { parseAddress } from "../../src/transport/address.ts";
 import { readSecret } from "../../src/transport/secret.ts";
+import type { TlsIdentity } from "../../src/transport/tls.ts";
 import { Batch } from "../../src/wire/codec.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { FrameDecoder } from "../../src/wire/frame.ts";
@@ -24,17 +25,21 @@ export interface RawIdentity {
   readonly addrs?: readonly Address[];
   readonly isRegistrar?: boolean;
   readonly target?: string;
+  readonly pid?: number;
+  readonly purpose?: string;
 }
 
 export function rawHello(identity: RawIdentity): Message {
   const { name = "raw", uuid = crypto.randomUUID(), host = hostId(), version = protocolVersion } = identity;
-  const { addrs = [], isRegistrar = false, target = null } = identity;
-  return [Kind.hello, version, uuid, name, host, process.pid, "peer", addrs, isRegistrar, target, null, null];
+  const { addrs = [], isRegistrar = false, target = null, pid = process.pid, purpose = "peer" } = identity;
+  return [Kind.hello, version, uuid, name, host, pid, purpose, addrs, isRegistrar, target, null, null];
 }
 
 export class RawPeer implements AsyncDisposable {
   /** All that arrived, in order. */
   readonly received: Message[] = [];
+  /** What was sent, a write each. */
+  readonly sent: Uint8Array[] = [];
   /** Resolves when the other side has ended the connection, or this one has. */
   readonly ended: Promise<void>;
   isOpen = true;
@@ -50,9 +55,9 @@ export class RawPeer implements AsyncDisposable {
   }
 
   /** Connects and says hello, if there is an identity to say. */
-  static async connect(addr: Address, identity?: RawIdentity): Promise<RawPeer> {
+  static async connect(addr: Address, identity?: RawIdentity, tls?: TlsIdentity): Promise<RawPeer> {
     const peer = new RawPeer();
-    await peer.dial(addr, identity);
+    await peer.dial(addr, identity, tls);
     return peer;
   }
 
@@ -66,15 +71,27 @@ export class RawPeer implements AsyncDisposable {
   }
 
   /** As `connect`, for a peer that is there already. */
-  async dial(addr: Address, identity?: RawIdentity): Promise<void> {
+  async dial(addr: Address, identity?: RawIdentity, tls?: TlsIdentity): Promise<void> {
     const parsed = parseAddress(addr);
-    const socket = { ...rawHandlers, open: (opened: Bun.Socket<RawPeer>) => this.attach(opened) };
+    const secured = Promise.withResolvers<void>();
+    const socket = {
+      ...rawHandlers,
+      open: (opened: Bun.Socket<RawPeer>) => this.attach(opened),
+      handshake: () => secured.resolve(),
+    };
     await (parsed.transport === "unix"
       ? Bun.connect<RawPeer>({ unix: parsed.path, data: this, socket })
-      : Bun.connect<RawPeer>({ hostname: parsed.host, port: parsed.port, data: this, socket }));
+      : Bun.connect<RawPeer>({
+          hostname: parsed.host,
+          port: parsed.port,
+          data: this,
+          socket,
+          ...(tls && { tls: { ...tls, serverName: "furrow", ALPNProtocols: Buffer.from("\x08furrow/1") } }),
+        }));
+    if (tls !== undefined) await secured.promise;
     if (identity === undefined) return;
     const hello = rawHello(identity);
-    if (parsed.transport === "tcp") await this.#prove(hello);
+    if (parsed.transport === "tcp" && tls === undefined) await this.#prove(hello);
     else this.send(hello);
   }
 
@@ -123,6 +140,7 @@ export class RawPeer implements AsyncDisposable {
   }
 
   sendBytes(bytes: Uint8Array): void {
+    this.sent.push(bytes);
     const taken = this.#socket?.write(bytes);
     if (taken !== bytes.length) throw new Error(`${String(taken)} of ${bytes.length} B were written`);
   }
