@@ -1,9 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { X509Certificate } from "node:crypto";
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { Deadline } from "../../src/deadline.ts";
+import type { ParsedTcpAddress } from "../../src/transport/address.ts";
+import { tcpDriver } from "../../src/transport/tcp.ts";
 import { subjectOf } from "../../src/transport/tls-peer.ts";
 import { loadTls, type TlsFiles, type TlsIdentity } from "../../src/transport/tls.ts";
+import type { Link } from "../../src/transport/transport.ts";
 import { Authority } from "../support/certificates.ts";
 
 const day = 86_400_000;
@@ -176,5 +181,41 @@ describe("subjectOf", () => {
       String.raw`URI:furrow:a, URI:"furrow:b\u002c"`,
     ];
     expect(names.map(subjectOf)).toEqual(names.map(() => undefined));
+  });
+});
+
+describe("docs/security.md", () => {
+  test.skipIf(Bun.which("openssl") === null)("has five commands that make what loadTls takes", async () => {
+    const document = await Bun.file(join(import.meta.dir, "../../docs/security.md")).text();
+    const [, commands = ""] = /^```sh\n([\s\S]*?)^```$/m.exec(document) ?? [];
+    expect(commands.trim().split("\n")).toHaveLength(5);
+    const shell = Bun.spawn(["sh", "-e", "-c", commands], {
+      cwd: dir,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    expect([await shell.stdout.text(), await shell.exited]).toEqual(["web.pem: OK\n", 0]);
+    const [, options = ""] = /tls: (\{.*\}) \}/.exec(document) ?? [];
+    const paths = Array.from(options.matchAll(/(\w+): "([^"]+)"/g), ([, name, path]) => [
+      name,
+      join(dir, path!),
+    ]);
+    const identity = loadTls(Object.fromEntries(paths) as TlsFiles);
+    expect(subjectOf(new X509Certificate(identity.cert).subjectAltName)).toBe("shop/web");
+    // and a peer accepts it
+    const driver = tcpDriver(identity);
+    const accepted = Promise.withResolvers<Link>();
+    const listener = await driver.listen({ transport: "tcp", host: "127.0.0.1", port: 0 }, accepted.resolve);
+    const near = await driver.connect(
+      listener.address as ParsedTcpAddress,
+      new Deadline({ timeout: 5_000 }, "a test"),
+    );
+    const far = await accepted.promise;
+    expect([near.peer, far.peer]).toEqual([
+      { kind: "tls", subject: "shop/web" },
+      { kind: "tls", subject: "shop/web" },
+    ]);
+    listener.close();
+    near.abort();
+    far.abort();
   });
 });
