@@ -33,7 +33,8 @@ import {
 import { hostId, ipVersion, isLoopback, isWildcard } from "../transport/host.ts";
 import { hasLiveSockets, runtimeDir, sweepSockets } from "../transport/runtime-dir.ts";
 import { checkActorName } from "../wire/actor-name.ts";
-import { bindFresh, enableModules, moduleSpecifier, readAddressOption, readRegistryAddrs } from "./boot.ts";
+import { bindFresh, readAddressOption, readRegistryAddrs } from "./boot.ts";
+import { enableModules, moduleSpecifier, refuseUnguarded } from "./modules.ts";
 import { setTreeSettings, treeSettings } from "./settings.ts";
 
 const log = logger("tree");
@@ -82,6 +83,7 @@ export async function openRootActor(options: RootOptions = {}): Promise<Actor> {
 /** As `openRootActor`, for the runtime's own parts. */
 export async function bootRoot(options: RootOptions): Promise<Runtime> {
   const { name = "root", signal } = options;
+  refuseUnguarded("boot an actor");
   signal?.throwIfAborted();
   checkActorName(name);
   const limits = resolveLimits(options.limits);

@@ -6,6 +6,7 @@
  * and those that the program registered; every other name becomes a plain `Error` that carries it.
  */
 import * as errors from "../errors.ts";
+import { withoutFrames } from "../frames.ts";
 import { setOwn } from "./decode.ts";
 import { isBuffer, isPlain } from "./plain.ts";
 
@@ -117,7 +118,7 @@ export function decodeError(form: unknown): Error {
   const message = typeof text === "string" ? text : "";
   const known = classes.get(className) ?? Error;
   // a real error, which Object.create would not make: runtimes and tools tell by more than the prototype
-  const made = known === AggregateError ? new AggregateError([]) : new Error();
+  const made = withoutFrames(() => (known === AggregateError ? new AggregateError([]) : new Error()));
   Object.setPrototypeOf(made, known.prototype as object);
   hidden(made, "message", message);
   if (made.name !== name) hidden(made, "name", name);
