@@ -8,11 +8,18 @@ const ownFolder = import.meta.path.replace(/[^\\/]*$/, "");
 
 /** The frames of a stack that are neither furrow's nor the runtime's. */
 export function userFrames(stack: string | undefined): string[] {
-  return (stack ?? "").split("\n").filter((line) => /^\s*at /.test(line) && !isOwn(line));
+  return framesIn(stack).filter((line) => !isOwn(line));
+}
+
+/** The frames of a stack. */
+export function framesIn(stack: string | undefined): string[] {
+  return (stack ?? "").split("\n").filter((line) => /^\s*at /.test(line));
 }
 
 function isOwn(line: string): boolean {
-  return (ownFolder !== "" && line.includes(ownFolder)) || /\((?:node|bun|internal):|\bnative\b/.test(line);
+  return (
+    (ownFolder !== "" && line.includes(ownFolder)) || /\((?:node:|bun:|internal:|native|unknown)/.test(line)
+  );
 }
 
 /**
@@ -49,4 +56,60 @@ export function setStack(error: Error, frames: readonly string[]): void {
     configurable: true,
     writable: true,
   });
+}
+
+/** The errors that have their caller's frames. */
+const placed = new WeakSet<Error>();
+
+/** Puts the caller's frames behind those that an error from another actor has, once; returns the error. */
+export function placeAtCaller(error: Error): Error {
+  if (placed.has(error)) return error;
+  const frames = callerFrames();
+  if (frames.length === 0) return error;
+  placed.add(error);
+  setStack(error, [...framesIn(error.stack), ...frames]);
+  return error;
+}
+
+/** How many causes, and members of an aggregate, are printed. */
+const maxPrinted = 10;
+
+/**
+ * An error from another actor as it is printed: its stack, then what is behind it, then the frames of the code that prints
+ * it where nothing is known of the caller.
+ */
+export function printedStack(error: Error): string {
+  const lines = [error.stack ?? `${error.name}: ${error.message}`];
+  // the cause is what arose there: its message and frames are those of the error
+  if (error.cause instanceof Error) {
+    lines.push(...fieldsOf(error.cause), ...behind(error.cause, maxPrinted));
+  }
+  if (!placed.has(error)) {
+    const frames = callerFrames();
+    if (frames.length > 0) lines.push("  printed at:", ...frames);
+  }
+  return lines.join("\n");
+}
+
+/** The members and causes of an error, each with its frames. */
+function behind(error: Error, left: number): string[] {
+  if (left === 0) return [];
+  const members = error instanceof AggregateError && Array.isArray(error.errors) ? error.errors : [];
+  const both = error instanceof SuppressedError ? [error.error, error.suppressed] : members;
+  const lines = both.slice(0, maxPrinted).flatMap((one: unknown) => told("error", one, 1));
+  return error.cause === undefined ? lines : [...lines, ...told("cause", error.cause, left)];
+}
+
+function told(role: string, thrown: unknown, left: number): string[] {
+  if (!(thrown instanceof Error)) return [`  [${role}] ${Bun.inspect(thrown, { depth: 1 })}`];
+  const frames = framesIn(thrown.stack).map((line) => `  ${line}`);
+  const text = `  [${role}] ${thrown.name}: ${thrown.message}`;
+  return [text, ...frames, ...fieldsOf(thrown), ...behind(thrown, left - 1)];
+}
+
+/** Its own fields, beside those that every error of the kind has. */
+function fieldsOf(error: Error): string[] {
+  const fields = { ...error } as Record<string, unknown>;
+  delete fields["name"];
+  return Object.keys(fields).length === 0 ? [] : [`  ${Bun.inspect(fields, { depth: 2 })}`];
 }

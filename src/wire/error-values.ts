@@ -127,11 +127,14 @@ export function decodeError(form: unknown): Error {
     hidden(made, "cause", isErrorForm(cause) ? decodeError(cause) : (cause as unknown[])[0]);
   if (Array.isArray(members)) putMembers(made, members.map(decodeError));
   if (typeof fields === "object" && fields !== null) {
+    const isRemote = made instanceof errors.RemoteActorError;
     const isListed = (field: string): boolean => Array.isArray(buffers) && buffers.includes(field);
     for (const [field, value] of Object.entries(fields)) {
       if (reserved.has(field)) continue;
       const bytes = value instanceof Uint8Array && isListed(field) ? value : undefined;
-      setOwn(made, field, bytes ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) : value);
+      const own = bytes ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) : value;
+      if (isRemote && (errors.remoteFields as readonly string[]).includes(field)) hidden(made, field, own);
+      else setOwn(made, field, own);
     }
   }
   return made;
@@ -197,7 +200,8 @@ function membersOf(error: Error): unknown[] | undefined {
 
 function fieldsOf(error: Error): Record<string, unknown> | null {
   const fields: Record<string, unknown> = {};
-  for (const key of Object.keys(error)) {
+  const listed = Object.keys(error);
+  for (const key of error instanceof errors.RemoteActorError ? [...listed, ...errors.remoteFields] : listed) {
     if (reserved.has(key)) continue;
     const plain = unlessThrows(() => plainOf(bufferOf(error, key) ?? fieldOf(error, key)), null);
     if (plain !== null) [fields[key]] = plain;
