@@ -1,9 +1,8 @@
-/** What a root and a child have in common when they start: options read, modules loaded, addresses bound. */
+/** What a root and a child have in common when they start: options read, addresses bound. */
 import { dirname } from "node:path";
 
 import type { Runtime } from "../actor/runtime.ts";
-import { Deadline } from "../deadline.ts";
-import { AddressError, SpawnError, TimeoutError } from "../errors.ts";
+import { AddressError } from "../errors.ts";
 import {
   type Address,
   type AddressInput,
@@ -68,62 +67,6 @@ export function readRegistryAddrs(
       ? `tcp://127.0.0.1:${defaultRegistryPort}`
       : `unix://${registrySocketPath(runtimeDir(), defaultRegistryPort)}`,
   );
-}
-
-/**
- * Imports modules and lets peers call what they export.
- *
- * @throws {SpawnError} when one cannot be loaded (`cause`: its own error), or two export the same name
- */
-export async function enableModules(
-  runtime: Runtime,
-  modules: readonly string[],
-  signal?: AbortSignal,
-): Promise<void> {
-  for (const specifier of new Set(modules)) {
-    let namespace: object;
-    try {
-      namespace = await load(specifier, signal);
-    } catch (error) {
-      signal?.throwIfAborted();
-      throw new SpawnError(`module ${specifier} cannot be loaded: ${describeLoadError(error)}`, {
-        cause: error,
-      });
-    }
-    runtime.dispatcher.expose(namespace, specifier);
-  }
-}
-
-/** A main module that awaits its own import would wait for ever. */
-const ownImportMs = 250;
-
-async function load(specifier: string, signal: AbortSignal | undefined): Promise<object> {
-  const loading = import(specifier) as Promise<object>;
-  const isMain = specifier === Bun.main || specifier === Bun.pathToFileURL(Bun.main).href;
-  const deadline = new Deadline(
-    { signal, timeout: isMain ? ownImportMs : undefined },
-    `import of ${specifier}`,
-  );
-  try {
-    return await deadline.race("wait", loading);
-  } catch (error) {
-    if (!(error instanceof TimeoutError)) throw error;
-    throw new Error(
-      "it is this program's main module, which waits for itself: move the functions to a module of their own",
-    );
-  }
-}
-
-function describeLoadError(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-}
-
-/** A module of an option as something that any process can import. */
-export function moduleSpecifier(module: string | URL): string {
-  if (module instanceof URL) return module.href;
-  // a path would be taken relative to furrow's own files
-  if (/^\.{1,2}\//.test(module)) return Bun.pathToFileURL(module).href;
-  return module;
 }
 
 /**

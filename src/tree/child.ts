@@ -16,8 +16,9 @@ import type { Session } from "../rpc/session.ts";
 import { rankAddresses } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { Kind } from "../wire/messages.ts";
-import { bindFresh, enableModules } from "./boot.ts";
+import { bindFresh } from "./boot.ts";
 import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
+import { enableModules } from "./modules.ts";
 import { setTreeSettings } from "./settings.ts";
 
 const log = logger("tree");

@@ -3,6 +3,7 @@ import { currentRuntime, hasRuntime, isBooting } from "../actor/current.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { checkTimeout, sleep } from "../deadline.ts";
 import { asError, ContextCancelledError, SpawnError, TransportClosedError } from "../errors.ts";
+import { callerFrames, setStack } from "../frames.ts";
 import { logger } from "../log.ts";
 import { Registries } from "../discovery/registries.ts";
 import { RemotePortal } from "../rpc/portal.ts";
@@ -12,7 +13,8 @@ import type { Portal } from "../rpc/types.ts";
 import { type AddressInput, type Transport, readTransports } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { Kind, type Message } from "../wire/messages.ts";
-import { moduleSpecifier, readAddressOption } from "./boot.ts";
+import { readAddressOption } from "./boot.ts";
+import { moduleSpecifier, refuseUnguarded } from "./modules.ts";
 import { RestartBudget, type RestartOption, readRestart } from "./restart.ts";
 import { bootRoot, type RootOptions } from "./root.ts";
 import { treeSettings } from "./settings.ts";
@@ -73,6 +75,7 @@ export interface Nursery extends AsyncDisposable {
  * @throws as `openRootActor`; `RuntimeExistsError` when options are given and there is an actor already
  */
 export async function openNursery(options?: RootOptions): Promise<Nursery> {
+  refuseUnguarded("open a nursery");
   // options are for a root: where there is one, or one is booting, they are refused with it
   const boots = !hasRuntime() || isBooting() || Object.keys(options ?? {}).length > 0;
   const runtime = boots ? await bootRoot(options ?? {}) : currentRuntime();
@@ -113,6 +116,7 @@ class ProcessNursery implements Nursery {
     checkTimeout(options.timeout);
     options.signal?.throwIfAborted();
     this.#checkOpen(name);
+    refuseUnguarded(`start actor "${name}"`, modulesOf(options), ambientTask() !== undefined);
     const child = this.#spawn(name, options);
     this.#supervised++;
     void this.#supervise(child, name, options, budget);
@@ -120,6 +124,7 @@ class ProcessNursery implements Nursery {
       await child.started(options.timeout ?? startTimeoutMs, options.signal);
     } catch (error) {
       await child.stop();
+      if (error instanceof SpawnError) setStack(error, callerFrames());
       throw error;
     }
     const peer = this.#runtime.peers.get(child.id.uuid);
@@ -173,14 +178,13 @@ class ProcessNursery implements Nursery {
     const registries = Registries.of(runtime);
     const transports =
       options.enableTransports === undefined ? tree.transports : readTransports(options.enableTransports);
-    const modules = [...(options.module === undefined ? [] : [options.module]), ...(options.modules ?? [])];
     const init = {
       ...tree,
       transports,
       name,
       uuid: crypto.randomUUID(),
       parent: { name: runtime.name, uuid: runtime.uuid, addrs: runtime.addrs },
-      modules: modules.map(moduleSpecifier),
+      modules: modulesOf(options),
       bindAddrs: readAddressOption("bindAddrs", options.bindAddrs ?? [], transports),
       registryAddrs: registries.registryAddrs,
       registrars: registries.known(),
@@ -259,6 +263,10 @@ class ProcessNursery implements Nursery {
     const text = this.#failures.map(({ message }) => message).join("; ");
     return new AggregateError([...this.#failures], `${this.#failures.length} actors failed: ${text}`);
   }
+}
+
+function modulesOf({ module, modules = [] }: StartOptions): string[] {
+  return [...(module === undefined ? [] : [module]), ...modules].map(moduleSpecifier);
 }
 
 const nurseries = new WeakMap<Runtime, Set<ProcessNursery>>();

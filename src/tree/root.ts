@@ -37,13 +37,12 @@ import { hasLiveSockets, runtimeDir, sweepSockets } from "../transport/runtime-d
 import { checkActorName } from "../wire/actor-name.ts";
 import {
   bindFresh,
-  enableModules,
   impliedTransports,
-  moduleSpecifier,
   readAddressOption,
   readRegistryAddrs,
   registryAddrsOfEnvironment,
 } from "./boot.ts";
+import { enableModules, moduleSpecifier, refuseUnguarded } from "./modules.ts";
 import { setTreeSettings, treeSettings } from "./settings.ts";
 
 const log = logger("tree");
@@ -97,6 +96,7 @@ export async function openRootActor(options: RootOptions = {}): Promise<Actor> {
 /** As `openRootActor`, for the runtime's own parts. */
 export async function bootRoot(options: RootOptions): Promise<Runtime> {
   const { name = "root", signal } = options;
+  refuseUnguarded("boot an actor");
   signal?.throwIfAborted();
   checkActorName(name);
   const limits = resolveLimits(options.limits);

@@ -5,6 +5,7 @@ import type { Runtime } from "../actor/runtime.ts";
 import { sleep, startTimer } from "../deadline.ts";
 import { ActorDiedError, type ActorDeath, asError, SpawnError, TimeoutError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
+import { withoutFrames } from "../frames.ts";
 import { logger } from "../log.ts";
 import { decodeFailure } from "../rpc/remote-error.ts";
 import { hostId } from "../transport/host.ts";
@@ -226,12 +227,13 @@ export class ChildProcess {
 
   #startFailure(error: Error | undefined): SpawnError {
     const own = this.#failure;
-    if (own instanceof SpawnError)
-      return new SpawnError(`actor "${this.id.name}": ${own.message}${this.#quoted()}`, { cause: own.cause });
+    const { name } = this.id;
     const why = own ? `${own.name}: ${own.message}` : (error?.message ?? "its process ended with code 0");
-    return new SpawnError(`actor "${this.id.name}" did not start: ${why}${this.#quoted()}`, {
-      cause: own ?? error,
-    });
+    const [text, cause] =
+      own instanceof SpawnError
+        ? [`actor "${name}": ${own.message}`, own.cause]
+        : [`actor "${name}" did not start: ${why}`, own ?? error];
+    return withoutFrames(() => new SpawnError(`${text}${this.#quoted()}`, { cause }));
   }
 
   #hung(timeoutMs: number): SpawnError {

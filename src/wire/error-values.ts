@@ -6,6 +6,7 @@
  * and those that the program registered; every other name becomes a plain `Error` that carries it.
  */
 import * as errors from "../errors.ts";
+import { withoutFrames } from "../frames.ts";
 import { setOwn } from "./decode.ts";
 import { isBuffer, isPlain } from "./plain.ts";
 
@@ -117,7 +118,7 @@ export function decodeError(form: unknown): Error {
   const message = typeof text === "string" ? text : "";
   const known = classes.get(className) ?? Error;
   // a real error, which Object.create would not make: runtimes and tools tell by more than the prototype
-  const made = known === AggregateError ? new AggregateError([]) : new Error();
+  const made = withoutFrames(() => (known === AggregateError ? new AggregateError([]) : new Error()));
   Object.setPrototypeOf(made, known.prototype as object);
   hidden(made, "message", message);
   if (made.name !== name) hidden(made, "name", name);
@@ -126,11 +127,14 @@ export function decodeError(form: unknown): Error {
     hidden(made, "cause", isErrorForm(cause) ? decodeError(cause) : (cause as unknown[])[0]);
   if (Array.isArray(members)) putMembers(made, members.map(decodeError));
   if (typeof fields === "object" && fields !== null) {
+    const isRemote = made instanceof errors.RemoteActorError;
     const isListed = (field: string): boolean => Array.isArray(buffers) && buffers.includes(field);
     for (const [field, value] of Object.entries(fields)) {
       if (reserved.has(field)) continue;
       const bytes = value instanceof Uint8Array && isListed(field) ? value : undefined;
-      setOwn(made, field, bytes ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) : value);
+      const own = bytes ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) : value;
+      if (isRemote && (errors.remoteFields as readonly string[]).includes(field)) hidden(made, field, own);
+      else setOwn(made, field, own);
     }
   }
   return made;
@@ -196,7 +200,8 @@ function membersOf(error: Error): unknown[] | undefined {
 
 function fieldsOf(error: Error): Record<string, unknown> | null {
   const fields: Record<string, unknown> = {};
-  for (const key of Object.keys(error)) {
+  const listed = Object.keys(error);
+  for (const key of error instanceof errors.RemoteActorError ? [...listed, ...errors.remoteFields] : listed) {
     if (reserved.has(key)) continue;
     const plain = unlessThrows(() => plainOf(bufferOf(error, key) ?? fieldOf(error, key)), null);
     if (plain !== null) [fields[key]] = plain;
