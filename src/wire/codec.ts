@@ -9,6 +9,7 @@ import { EncodeError, LimitError } from "../errors.ts";
 import { writeBinaryHeader, writeDirect, writeInteger } from "./direct.ts";
 import { headerBytes, writeLength } from "./frame.ts";
 import { LargeBinary, largeBinaryBytes } from "./large-binary.ts";
+import { weighedFrom, weightFault } from "./weigh.ts";
 
 /** The size of a pooled buffer. A turn that sends more than this leaves in more than one write. */
 const bufferBytes = 65_536;
@@ -48,6 +49,15 @@ export class Batch {
   /** Parts before that one: cut off by a large binary, or left in a buffer that was full. */
   #parts: Part[] = [];
   #partBytes = 0;
+  readonly #maxFrameValues: number;
+  readonly #weighedFrom: number;
+
+  /** `maxFrameValues`: of each frame; none when it is left out. */
+  constructor(maxFrameValues: number = Number.POSITIVE_INFINITY) {
+    this.#maxFrameValues = maxFrameValues;
+    this.#weighedFrom =
+      maxFrameValues === Number.POSITIVE_INFINITY ? maxFrameValues : weighedFrom(maxFrameValues);
+  }
 
   /** Bytes that wait. */
   get pendingBytes(): number {
@@ -62,7 +72,7 @@ export class Batch {
   /**
    * Adds one frame and returns its size in bytes, without the length. When it throws, nothing was added.
    *
-   * @throws {LimitError} when the frame would exceed `maxFrameBytes`
+   * @throws {LimitError} when the frame would exceed `maxFrameBytes`, or hold too many values
    * @throws {EncodeError} when msgpackr cannot encode the message, or a getter in another one that is being added sends this
    */
   add(message: readonly unknown[], maxFrameBytes: number): number {
@@ -83,6 +93,7 @@ export class Batch {
     if (directEnd > 0) {
       const size = directEnd - directStart;
       if (size > maxFrameBytes) throw tooLarge(size, maxFrameBytes);
+      if (size > this.#weighedFrom) this.#checkWeight(size, buffer, directStart, directEnd);
       writeLength(buffer, this.#end, size);
       this.#end = directEnd;
       return size;
@@ -99,6 +110,10 @@ export class Batch {
     let size = end - frameStart - headerBytes;
     for (const cut of cuts) size += cut.bytes.length;
     if (size > maxFrameBytes) throw tooLarge(size, maxFrameBytes);
+    if (size > this.#weighedFrom) {
+      const missing = cuts.map((cut) => (moved && cut.target === buffer ? cut.at - origin : cut.at));
+      this.#checkWeight(size, out, frameStart + headerBytes, end, missing);
+    }
     writeLength(out, frameStart, size);
     if (moved) {
       // the message outgrew the buffer: what was before stays a part, and the message is one of its own
@@ -147,6 +162,12 @@ export class Batch {
       this.#end = at + length;
     }
     return size;
+  }
+
+  /** @throws {LimitError} when the frame, with what is `missing` in it, is more than a receiver decodes */
+  #checkWeight(size: number, bytes: Uint8Array, from: number, to: number, missing?: readonly number[]): void {
+    const fault = weightFault(size, bytes, from, to, this.#maxFrameValues, missing);
+    if (fault !== undefined) throw new LimitError(fault);
   }
 
   /**
