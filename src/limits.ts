@@ -14,6 +14,12 @@ export interface Limits {
   readonly stopTermMs: number;
   /** The largest frame to accept. Stops a peer from making this process allocate without bound. */
   readonly maxFrameBytes: number;
+  /**
+   * The most values in one frame, sent or received: elements, keys, and what holds them. Small values take much more memory than
+   * bytes, so a frame may take at most 10 times its size, and 8 bytes for each of these, once it is decoded. Stops a frame of
+   * empty maps from blocking the event loop and filling the memory.
+   */
+  readonly maxFrameValues: number;
   /** Bytes that may wait for a peer that does not read, for each connection. */
   readonly maxPendingSendBytes: number;
   /** Connections to peers. Stops a flood from using up the file descriptors. */
@@ -40,6 +46,7 @@ export const defaultLimits: Limits = Object.freeze({
   stopGraceMs: 1_000,
   stopTermMs: 2_000,
   maxFrameBytes: 67_108_864,
+  maxFrameValues: 2_000_000,
   maxPendingSendBytes: 67_108_864,
   maxConnections: 4_096,
   maxStrangers: 256,

@@ -12,6 +12,7 @@ import { Batch } from "../wire/codec.ts";
 import { decode } from "../wire/decode.ts";
 import { FrameDecoder, type FrameSink } from "../wire/frame.ts";
 import { checkMessage, Kind, type Message } from "../wire/messages.ts";
+import { weighedFrom, weightFault } from "../wire/weigh.ts";
 import { beginChunk, endChunk, flushLater, type Sender } from "./turn.ts";
 
 const log = logger("channel");
@@ -51,7 +52,9 @@ export class Channel implements LinkReader, Sender {
   label: string;
   readonly #limits: Limits;
   readonly #decoder: FrameDecoder;
-  readonly #batch = new Batch();
+  readonly #batch: Batch;
+  /** Frames of more bytes are weighed before they are decoded. */
+  readonly #weighedFrom: number;
   /** For `turn.ts`. */
   waits = false;
   /** Room for control messages and errors, beyond what waits of the others. */
@@ -67,6 +70,8 @@ export class Channel implements LinkReader, Sender {
     this.link = link;
     this.label = link.remote;
     this.#limits = limits;
+    this.#batch = new Batch(limits.maxFrameValues);
+    this.#weighedFrom = weighedFrom(limits.maxFrameValues);
     const { maxPendingSendBytes } = limits;
     this.#reserve = Math.max(maxPendingSendBytes / 4, 2 * maxControlBytes);
     this.#ceiling = maxPendingSendBytes + this.#reserve;
@@ -217,6 +222,7 @@ export class Channel implements LinkReader, Sender {
   }
 
   readonly #onFrame: FrameSink = (source, start, end) => {
+    if (end - start > this.#weighedFrom) this.#checkWeight(source, start, end);
     const message = checkMessage(decode(source, start, end));
     switch (message[0]) {
       case Kind.bye:
@@ -237,6 +243,12 @@ export class Channel implements LinkReader, Sender {
   readonly #write = (bytes: Uint8Array, start: number, end: number, stable: boolean): void => {
     this.link.write(bytes, start, end, stable);
   };
+
+  /** @throws {FrameError} when decoding the frame would cost too much */
+  #checkWeight(source: Uint8Array, start: number, end: number): void {
+    const fault = weightFault(end - start, source, start, end, this.#limits.maxFrameValues);
+    if (fault !== undefined) throw new FrameError(fault);
+  }
 
   #checkSending(): void {
     this.#checkOpen();

@@ -10,6 +10,7 @@ import { writeBinaryHeader, writeDirect, writeInteger } from "./direct.ts";
 import { headerBytes, writeLength } from "./frame.ts";
 import { bufferTag, LargeBinary, largeBinaryBytes } from "./large-binary.ts";
 import { isBuffer } from "./plain.ts";
+import { weighedFrom, weightFault } from "./weigh.ts";
 
 /** The size of a pooled buffer. A turn that sends more than this leaves in more than one write. */
 const bufferBytes = 65_536;
@@ -49,6 +50,15 @@ export class Batch {
   /** Parts before that one: cut off by a large binary, or left in a buffer that was full. */
   #parts: Part[] = [];
   #partBytes = 0;
+  readonly #maxFrameValues: number;
+  readonly #weighedFrom: number;
+
+  /** `maxFrameValues`: of each frame; none when it is left out. */
+  constructor(maxFrameValues: number = Number.POSITIVE_INFINITY) {
+    this.#maxFrameValues = maxFrameValues;
+    this.#weighedFrom =
+      maxFrameValues === Number.POSITIVE_INFINITY ? maxFrameValues : weighedFrom(maxFrameValues);
+  }
 
   /** Bytes that wait. */
   get pendingBytes(): number {
@@ -63,7 +73,7 @@ export class Batch {
   /**
    * Adds one frame and returns its size in bytes, without the length. When it throws, nothing was added.
    *
-   * @throws {LimitError} when the frame would exceed `maxFrameBytes`
+   * @throws {LimitError} when the frame would exceed `maxFrameBytes`, or hold too many values
    * @throws {EncodeError} when msgpackr cannot encode the message, or a getter in another one that is being added sends this
    */
   add(message: readonly unknown[], maxFrameBytes: number): number {
@@ -84,6 +94,7 @@ export class Batch {
     if (directEnd > 0) {
       const size = directEnd - directStart;
       if (size > maxFrameBytes) throw tooLarge(size, maxFrameBytes);
+      if (size > this.#weighedFrom) this.#checkWeight(size, buffer, directStart, directEnd);
       writeLength(buffer, this.#end, size);
       this.#end = directEnd;
       return size;
@@ -100,6 +111,10 @@ export class Batch {
     let size = end - frameStart - headerBytes;
     for (const cut of cuts) size += cut.bytes.length;
     if (size > maxFrameBytes) throw tooLarge(size, maxFrameBytes);
+    if (size > this.#weighedFrom) {
+      const missing = cuts.map((cut) => (moved && cut.target === buffer ? cut.at - origin : cut.at));
+      this.#checkWeight(size, out, frameStart + headerBytes, end, missing);
+    }
     writeLength(out, frameStart, size);
     if (moved) {
       // the message outgrew the buffer: what was before stays a part, and the message is one of its own
@@ -158,6 +173,12 @@ export class Batch {
     }
     if (isRich) buffer[this.#end++] = 0xc3;
     return size;
+  }
+
+  /** @throws {LimitError} when the frame, with what is `missing` in it, is more than a receiver decodes */
+  #checkWeight(size: number, bytes: Uint8Array, from: number, to: number, missing?: readonly number[]): void {
+    const fault = weightFault(size, bytes, from, to, this.#maxFrameValues, missing);
+    if (fault !== undefined) throw new LimitError(fault);
   }
 
   /**

@@ -178,8 +178,13 @@ function readMap(length: number): Record<string, unknown> {
   for (let index = 0; index < length; index++) {
     const key = readKey();
     const value = read();
-    if (key === "__proto__") setOwn(record, key, value);
-    else record[key] = value;
+    if (key === "__proto__") {
+      setOwn(record, key, value);
+    } else {
+      const first = key.charCodeAt(0);
+      if (first <= 0x39 && first >= 0x30 && isFar(key, length)) makeSparse(record);
+      record[key] = value;
+    }
   }
   nesting--;
   return record;
@@ -191,6 +196,21 @@ function readKey(): string {
   if (typeof key === "string") return key;
   if (typeof key === "object" && key !== null) fail("a key that is no text, number or boolean");
   return String(key);
+}
+
+/** Whether the key is an index that would have the engine reserve memory for all before it, much more than `length` keys need. */
+function isFar(key: string, length: number): boolean {
+  return key.length > 1 && key.length < 4 && Number(key) > minFarIndex + 8 * length;
+}
+
+const minFarIndex = 16;
+/** The last index that there is: nothing is reserved up to there, nor from then on. */
+const lastIndex = 4_294_967_294;
+
+/** Has a record keep what comes under an index by itself. A map with the one key 999 would take 8 KB otherwise. */
+function makeSparse(record: Record<number, unknown>): void {
+  record[lastIndex] = null;
+  delete record[lastIndex];
 }
 
 /** Plain assignment of "__proto__" would set the prototype. */

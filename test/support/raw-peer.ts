@@ -153,6 +153,12 @@ export class RawPeer implements AsyncDisposable {
     this.onDrain();
   }
 
+  /** As `sendBytes`, for more than the kernel takes at once. */
+  sendRaw(bytes: Uint8Array): void {
+    this.#unsent.push(bytes);
+    this.onDrain();
+  }
+
   onDrain(): void {
     for (let next = this.#unsent[0]; next !== undefined; next = this.#unsent[0]) {
       const taken = this.#socket?.write(next) ?? -1;

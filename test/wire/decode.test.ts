@@ -5,6 +5,7 @@ import { FrameError } from "../../src/errors.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { bytesOf, frameOf, portrait } from "./crossing.ts";
 import { golden } from "./golden.ts";
+import { manyOf } from "./many.ts";
 
 function decoded(hex: string): unknown {
   const bytes = bytesOf(hex);
@@ -123,6 +124,29 @@ describe("decode", () => {
     for (let at = 0; at < 5_000; at += 5) nested.set([0xdd, 0, 0x0e, 0xff, 0xff], at);
     expect(attempt(nested)).toContain("it is cut short");
     expect(process.memoryUsage().rss - before).toBeLessThan(100_000_000);
+  });
+
+  test("reserves no memory for the indices below a key that is a number", () => {
+    const count = 30_000;
+    const frame = manyOf("maps with the key 999", count);
+    Bun.gc(true);
+    const before = process.memoryUsage().rss;
+    const maps = decode(frame, 0, frame.length) as Record<string, unknown>[];
+    expect(process.memoryUsage().rss - before).toBeLessThan(60_000_000);
+    expect(maps).toHaveLength(count);
+    expect(maps[7]).toEqual({ 999: 1 });
+    expect(Object.entries(maps[count - 1]!)).toEqual([["999", 1]]);
+  });
+
+  test("reads maps with numbers for keys, however far apart", () => {
+    for (const keys of [["999"], ["0", "999", "17"], ["25", "24", "a", "998"], ["4294967294", "999"]]) {
+      const record = Object.fromEntries(keys.map((key, at) => [key, at]));
+      const read = decodeOf(frameOf([record])) as [Record<string, unknown>];
+      expect(Object.entries(read[0])).toEqual(Object.entries(record));
+      // an ordinary object, to which anything may be added
+      read[0]["998"] = "more";
+      expect(Object.keys(read[0])).toContain("998");
+    }
   });
 
   test("refuses endless nesting, and takes what a sender lets through", () => {

@@ -1,0 +1,280 @@
+/**
+ * What a frame would take in memory when it is decoded, estimated without decoding it: one pass over its tokens.
+ *
+ * A byte of a frame can stand for an empty map, which takes 72 bytes; a short text that was never seen takes 70, and a record with
+ * keys that were never seen 400. So frames that are large enough to matter are weighed, by who receives them before they are
+ * decoded, and by who sends them before they leave: a sender hears of it, and no connection ends because of it.
+ */
+
+/** Frames of up to so many bytes are not weighed: whatever they hold, it takes some MB at the most. */
+const maxUnweighedBytes = 65_536;
+/** A frame may take so many times its bytes in memory, */
+const bytesPerByte = 10;
+/** and beyond that so many bytes for each value of `maxFrameValues`. */
+const sparePerValue = 8;
+
+// what Bun takes for each, in bytes: `test/wire/weigh.test.ts` holds them
+const slot = 8;
+const arrayCost = 40;
+const emptyArrayCost = 64;
+const mapCost = 64;
+/** So many fields are in that; more of them go elsewhere. */
+const inlineFields = 6;
+const outsideCost = 24;
+const textCost = 56;
+const wideTextCost = 104;
+const binaryCost = 88;
+const dateCost = 64;
+const bigintCost = 32;
+/** A key that begins with a digit gives its record a second kind of storage. */
+const indexCost = 256;
+/** A record whose keys were not seen in this order: the engine keeps a description of it. */
+const shapeCost = 320;
+/** A record with more keys than that has a table of its own instead. */
+const maxShapeKeys = 64;
+const tableCost = 72;
+
+/** As in `decode.ts`: texts up to this length are shared, when they come again before another takes their place. */
+const maxSharedBytes = 31;
+const slots = 4_096;
+const texts = new Int32Array(slots);
+const shapes = new Int32Array(slots);
+/** As in `decode.ts`, which refuses what is nested deeper. */
+const maxNesting = 2_100;
+
+const noGaps: readonly number[] = [];
+
+const nothing = new Uint8Array(0);
+
+let source: Uint8Array = nothing;
+let at = 0;
+let end = 0;
+let nesting = 0;
+let values = 0;
+let most = 0;
+let memory = 0;
+let gaps = noGaps;
+let gap = 0;
+/** Stands for the text that was read last, where it is one that is shared; else 0. */
+let textHash = 0;
+/** The first byte of that text; -1 when it was no text. */
+let textStart = -1;
+
+/** Frames of more bytes than this are to be weighed. */
+export function weighedFrom(maxFrameValues: number): number {
+  return Math.min(maxUnweighedBytes, maxFrameValues);
+}
+
+/** How many values a frame holds, and about how many bytes they take once they are decoded. */
+export interface Weight {
+  readonly values: number;
+  readonly bytes: number;
+}
+
+/**
+ * Weighs the value in `bytes[from..to)`; stops when it holds more than `maxValues`. What is malformed is weighed up to there.
+ * At the positions of `missing` a binary was left out.
+ */
+export function weigh(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  maxValues: number,
+  missing: readonly number[] = noGaps,
+): Weight {
+  source = bytes;
+  at = from;
+  end = to;
+  nesting = gap = memory = 0;
+  values = 1;
+  most = maxValues;
+  gaps = missing;
+  texts.fill(0);
+  shapes.fill(0);
+  weighValue();
+  source = nothing;
+  return { values, bytes: memory };
+}
+
+/** Why a frame of `size` bytes must not be sent, or decoded; undefined when it may. The other parameters as for `weigh`. */
+export function weightFault(
+  size: number,
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  maxFrameValues: number,
+  missing?: readonly number[],
+): string | undefined {
+  const weight = weigh(bytes, from, to, maxFrameValues, missing);
+  if (weight.values > maxFrameValues)
+    return `frame of ${size} B holds ${weight.values} values or more: maxFrameValues is ${maxFrameValues}`;
+  if (weight.bytes <= bytesPerByte * size + sparePerValue * maxFrameValues) return undefined;
+  return (
+    `frame of ${size} B takes about ${weight.bytes} B once it is decoded, more than ${bytesPerByte} times its size ` +
+    `and ${sparePerValue} B for each of maxFrameValues ${maxFrameValues}`
+  );
+}
+
+function uint8(): number {
+  return source[at++]!;
+}
+
+function uint16(): number {
+  const start = at;
+  at += 2;
+  return (source[start]! << 8) | source[start + 1]!;
+}
+
+function uint32(): number {
+  const start = at;
+  at += 4;
+  const high = (source[start]! << 24) | (source[start + 1]! << 16);
+  return (high | (source[start + 2]! << 8) | source[start + 3]!) >>> 0;
+}
+
+function weighValue(): void {
+  const token = source[at++]!;
+  textHash = 0;
+  textStart = -1;
+  if (token < 0x80 || token >= 0xe0) return;
+  if (token < 0x90) return weighMap(token & 0x0f);
+  if (token < 0xa0) return weighArray(token & 0x0f);
+  if (token < 0xc0) return weighText(token & 0x1f);
+  switch (token) {
+    case 0xc4:
+      return weighBinary(uint8());
+    case 0xc5:
+      return weighBinary(uint16());
+    case 0xc6:
+      return weighBinary(uint32());
+    case 0xc7:
+      return weighExtension(uint8());
+    case 0xca:
+    case 0xce:
+    case 0xd2:
+      at += 4;
+      return;
+    case 0xcb:
+      at += 8;
+      return;
+    case 0xcc:
+    case 0xd0:
+      at += 1;
+      return;
+    case 0xcd:
+    case 0xd1:
+      at += 2;
+      return;
+    case 0xcf:
+    case 0xd3:
+      at += 8;
+      memory += bigintCost;
+      return;
+    case 0xd4:
+      return weighExtension(1);
+    case 0xd6:
+      return weighExtension(4);
+    case 0xd7:
+      return weighExtension(8);
+    case 0xd9:
+      return weighText(uint8());
+    case 0xda:
+      return weighText(uint16());
+    case 0xdb:
+      return weighText(uint32());
+    case 0xdc:
+      return weighArray(uint16());
+    case 0xdd:
+      return weighArray(uint32());
+    case 0xde:
+      return weighMap(uint16());
+    case 0xdf:
+      return weighMap(uint32());
+    default:
+  }
+}
+
+function weighBinary(length: number): void {
+  memory += binaryCost;
+  if (gap < gaps.length && gaps[gap] === at) gap++;
+  else at += length;
+}
+
+/** undefined, or a date. */
+function weighExtension(length: number): void {
+  if (source[at] === 0xff) memory += dateCost;
+  at += length + 1;
+}
+
+/** Whether the frame goes on with so many values. */
+function enter(count: number): boolean {
+  values += count;
+  return values <= most && nesting < maxNesting;
+}
+
+function weighArray(length: number): void {
+  memory += length === 0 ? emptyArrayCost : arrayCost + slot * length;
+  if (!enter(length)) return;
+  nesting++;
+  for (let index = 0; index < length && at < end && values <= most; index++) weighValue();
+  nesting--;
+}
+
+function weighMap(length: number): void {
+  memory += length > inlineFields ? mapCost + outsideCost + 2 * slot * (length - inlineFields) : mapCost;
+  if (!enter(2 * length)) return;
+  nesting++;
+  let shape = length > maxShapeKeys ? undefined : 0;
+  let indexed = false;
+  if (shape === undefined) memory += tableCost * length;
+  for (let index = 0; index < length && at < end && values <= most; index++) {
+    weighValue();
+    const isIndex = textStart <= 0x39 && (textStart >= 0x30 || textStart < 0);
+    if (isIndex && !indexed) {
+      indexed = true;
+      memory += indexCost;
+    } else if (isIndex) {
+      memory += 2 * slot;
+    } else if (shape !== undefined) {
+      shape = weighShape(shape);
+    }
+    weighValue();
+  }
+  nesting--;
+}
+
+/** `shape` stands for the keys so far, `textHash` for the next one. */
+function weighShape(shape: number): number {
+  const next = (Math.imul(shape, 31) + textHash + 1) | 0;
+  const place = (next ^ (next >>> 12)) & (slots - 1);
+  if (shapes[place] !== next || textHash === 0) memory += shapeCost;
+  shapes[place] = next;
+  return next;
+}
+
+function weighText(length: number): void {
+  const start = at;
+  at += length;
+  textStart = source[start]!;
+  if (length > maxSharedBytes || at > end) {
+    memory += textCost + 2 * length;
+    return;
+  }
+  let hash = length;
+  let name = length;
+  for (let index = start; index < at; index++) {
+    const byte = source[index]!;
+    if (byte > 0x7f) {
+      memory += wideTextCost;
+      return;
+    }
+    hash = (Math.imul(hash, 31) + byte) | 0;
+    // short texts of the same hash are frequent, and not the same
+    name = Math.imul(name ^ byte, 0x01000193);
+  }
+  textHash = name;
+  const place = hash & (slots - 1);
+  // the engine has all texts of one character
+  if (texts[place] !== name && length > 1) memory += textCost + length;
+  texts[place] = name;
+}
