@@ -18,7 +18,8 @@ import { type Address, formatAddress, parseAddress } from "../transport/address.
 import { interfaceAddresses, ipVersion, isWildcard } from "../transport/host.ts";
 import { memoryLinks } from "../transport/memory.ts";
 import { tcpTransport } from "../transport/tcp.ts";
-import type { Listener } from "../transport/transport.ts";
+import type { LockHolder } from "../transport/socket-lock.ts";
+import type { Listener, ListenerState } from "../transport/transport.ts";
 import { unixTransport } from "../transport/unix.ts";
 import { Kind, type Message } from "../wire/messages.ts";
 import type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor.ts";
@@ -42,6 +43,8 @@ export type EndPhase = "children" | "registration" | "rest";
 export class Runtime implements Actor {
   readonly id: ActorId;
   readonly isRoot: boolean;
+  /** The uuid of the root of its tree. */
+  readonly rootUuid: string;
   readonly limits: Limits;
   readonly peers: Peers<Session>;
   readonly dispatcher: Dispatcher;
@@ -62,10 +65,11 @@ export class Runtime implements Actor {
   #local: { readonly near: Peer<Session>; readonly far: Peer<Session> } | undefined;
   #ending: Promise<void> | undefined;
 
-  constructor(id: ActorId, limits: Limits, isRoot: boolean) {
+  constructor(id: ActorId, limits: Limits, isRoot: boolean, rootUuid: string = id.uuid) {
     this.id = id;
     this.limits = limits;
     this.isRoot = isRoot;
+    this.rootUuid = rootUuid;
     this.dispatcher = new Dispatcher(id);
     this.peers = new Peers<Session>(
       () => ({
@@ -120,17 +124,19 @@ export class Runtime implements Actor {
   }
 
   /**
-   * Binds an address. What it adds to `addrs` can be dialled: a wildcard becomes the addresses of this host.
+   * Binds an address. What it adds to `addrs` can be dialled: a wildcard becomes the addresses of this host. `served`: all
+   * addresses that belong together with it, for whoever finds its lock held.
    *
    * @throws {AddressError} when it cannot be bound
    */
-  async listen(address: Address): Promise<void> {
+  async listen(address: Address, served: readonly Address[] = [address]): Promise<void> {
     const parsed = parseAddress(address);
+    const holder = this.holderOf(served);
     // sockets belong to the actor, not to the task that happened to open them
     const accept = this.peers.accept.bind(this.peers);
     const listener = await outsideTasks(() =>
       parsed.transport === "unix"
-        ? unixTransport.listen(parsed, accept)
+        ? unixTransport.listen(parsed, accept, holder)
         : tcpTransport.listen(parsed, accept),
     );
     if (this.#ending !== undefined) {
@@ -140,6 +146,23 @@ export class Runtime implements Actor {
     this.#listeners.set(address, listener);
     this.#advertise();
     log.info?.(`listening on ${formatAddress(listener.address)}`);
+  }
+
+  /** What a lock says that this actor holds for `addrs`. */
+  holderOf(addrs: readonly Address[]): LockHolder {
+    const { name, uuid, pid } = this.id;
+    return { pid, name, uuid, root: this.rootUuid, addrs };
+  }
+
+  /** Has one of its addresses looked after; see `Listener.restore`. "lost" also when it is not bound. */
+  async restore(address: Address): Promise<ListenerState> {
+    const listener = this.#listeners.get(address);
+    return listener === undefined ? "lost" : await outsideTasks(() => listener.restore());
+  }
+
+  /** The addresses as they were asked for. */
+  get listening(): readonly Address[] {
+    return Array.from(this.#listeners.keys());
   }
 
   /** What an address became when it was bound, or undefined when it is not. */

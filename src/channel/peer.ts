@@ -31,7 +31,8 @@ export interface PeerHandler {
 export class Peer<H extends PeerHandler = PeerHandler> {
   readonly id: ActorId;
   readonly addrs: readonly Address[];
-  readonly isRegistrar: boolean;
+  /** As its hello said, until it says otherwise. */
+  isRegistrar: boolean;
   /** Whether it has finished booting. */
   isReady: boolean;
   readonly channel: Channel;

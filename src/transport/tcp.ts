@@ -35,6 +35,7 @@ export const tcpTransport: TransportDriver<ParsedTcpAddress> = {
         close() {
           listener.stop();
         },
+        restore: () => Promise.resolve("here"),
       };
     } catch (error) {
       throw new AddressError(listenFault(where, error), { cause: error });

@@ -30,10 +30,13 @@ const failedCode = 1;
 
 async function main(init: ChildInit): Promise<void> {
   reserveRuntime();
-  const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false);
+  const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false, init.root.uuid);
   const registries = new Registries(runtime, init.registryAddrs);
   setTreeSettings(runtime, init);
-  process.on("exit", () => runtime.unlisten());
+  process.on("exit", () => {
+    runtime.unlisten();
+    registries.release();
+  });
   // Ctrl-C reaches the whole process group; the root decides, and cancels its children
   process.on("SIGINT", () => {});
   // listening comes first: the handshake carries the addresses

@@ -19,12 +19,13 @@ export interface RawIdentity {
   readonly addrs?: readonly Address[];
   readonly isRegistrar?: boolean;
   readonly target?: string;
+  readonly pid?: number;
 }
 
 export function rawHello(identity: RawIdentity): Message {
   const { name = "raw", uuid = crypto.randomUUID(), host = hostId(), version = protocolVersion } = identity;
-  const { addrs = [], isRegistrar = false, target = null } = identity;
-  return [Kind.hello, version, uuid, name, host, process.pid, "peer", addrs, isRegistrar, target, null, null];
+  const { addrs = [], isRegistrar = false, target = null, pid = process.pid } = identity;
+  return [Kind.hello, version, uuid, name, host, pid, "peer", addrs, isRegistrar, target, null, null];
 }
 
 export class RawPeer implements AsyncDisposable {
