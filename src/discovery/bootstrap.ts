@@ -74,11 +74,16 @@ export type Outcome =
 /**
  * Asks one registry address who is there. An actor that listens already connects as the peer that it is, so that a
  * registrar can be joined over the same connection. A silent address of which nothing is known is asked three times, in
- * `3 * probeTimeoutMs` in all.
+ * `3 * probeTimeoutMs` in all. `isLost`: whether a registrar has just been lost, and so is most likely dead.
  */
-export async function askRegistry(runtime: Runtime, addr: Address, signal?: AbortSignal): Promise<Outcome> {
+export async function askRegistry(
+  runtime: Runtime,
+  addr: Address,
+  isLost: (uuid: string) => boolean,
+  signal?: AbortSignal,
+): Promise<Outcome> {
   const lock = lockOf(addr);
-  const known = lock === undefined ? undefined : withoutAsking(addr, lock);
+  const known = lock === undefined ? undefined : withoutAsking(addr, lock, isLost);
   if (known !== undefined) return known;
   const latest = performance.now() + registryPatienceMs(runtime.limits);
   for (let silent = 0, ended = 0; ;) {
@@ -119,18 +124,27 @@ export function lockOf(addr: Address): string | undefined {
   }
 }
 
-/** What the files say by themselves. A tcp address is dialled in any case: not everyone has the same directory. */
-function withoutAsking(addr: Address, lock: string): Outcome | undefined {
+/**
+ * What the files say by themselves. A lost registrar's name on the lock means that the next has not come yet; that is read
+ * without touching the lock, since a hundred actors that look would keep it from the one that wants to take it. Otherwise
+ * a tcp address is dialled in any case: not every program has the same directory.
+ */
+function withoutAsking(addr: Address, lock: string, isLost: (uuid: string) => boolean): Outcome | undefined {
   const parsed = parseAddress(addr);
+  const holder = readHolder(lock);
+  if (holder !== undefined && isLost(holder.uuid)) return absent(addr, "the next registrar has not come yet");
   if (parsed.transport !== "unix") return undefined;
   if (isLocked(lock)) {
-    const holder = readHolder(lock);
     const isElsewhere = holder !== undefined && !holder.addrs.includes(addr);
     return isElsewhere ? behindLock(addr, lock, new Error(`${addr} is not served`)) : undefined;
   }
   // a socket without a lock is not furrow's: what is there answers for itself
   if (existsSync(parsed.path) && !existsSync(lock)) return undefined;
-  return { kind: "absent", addr, error: new Error(`${addr}: no live process serves it`) };
+  return absent(addr, "no live process serves it");
+}
+
+function absent(addr: Address, why: string): Outcome {
+  return { kind: "absent", addr, error: new Error(`${addr}: ${why}`) };
 }
 
 async function reach(

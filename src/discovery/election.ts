@@ -33,11 +33,13 @@ import { Tenure } from "./tenure.ts";
 const log = logger("discovery");
 
 /** Waits between rounds; the last one repeats. Each with jitter: all who lost the same registrar would come at once. */
-const retryMs = [10, 20, 40, 80, 160, 300] as const;
+const retryMs = [10, 20, 30, 30, 30, 30, 30, 30, 40, 60, 80, 160, 300] as const;
 /** The first wait after a loss. Roots come first: a child can only join. */
 const rootJitterMs = 20;
 const childDelayMs = 15;
 const childJitterMs = 40;
+/** For how long a registrar whose connection ended is taken for dead, unless its lock says otherwise. */
+const lostMs = 500;
 /** After which time a wait for a busy registrar is mentioned in the log. */
 const mentionAfterMs = 1_000;
 /** How often a boot may find everything absent, and yet in use when it binds. */
@@ -83,6 +85,7 @@ export class Election {
   #busy: { readonly since: number; error: Error } | undefined;
   #mentioned = false;
   #lostBinds = 0;
+  #lost: { readonly uuid: string; readonly until: number } | undefined;
   #elsewhere = 0;
   /** What a boot failed with by itself. */
   #failure: unknown;
@@ -96,8 +99,9 @@ export class Election {
     this.#stop.abort();
   }
 
-  /** Begins to ask, or to ask again soon. */
-  start(): void {
+  /** Begins to ask, or to ask again soon. `lost`: the registrar whose connection has ended. */
+  start(lost?: string): void {
+    if (lost !== undefined) this.#lost = { uuid: lost, until: performance.now() + lostMs };
     this.#round = 0;
     this.#wake?.();
     if (this.#signal.aborted) return;
@@ -208,10 +212,15 @@ export class Election {
         (addr) => parseAddress(addr).transport === transport && !served.includes(addr),
       );
       const { runtime } = this.#electorate;
-      outcomes.push(...(await Promise.all(left.map((addr) => askRegistry(runtime, addr, this.#signal)))));
+      outcomes.push(
+        ...(await Promise.all(left.map((addr) => askRegistry(runtime, addr, this.#isLost, this.#signal)))),
+      );
     }
     return outcomes;
   }
+
+  readonly #isLost = (uuid: string): boolean =>
+    this.#lost?.uuid === uuid && performance.now() < this.#lost.until;
 
   async #join(outcomes: readonly Outcome[]): Promise<void> {
     const found = outcomes.filter((outcome) => outcome.kind === "registrar");
@@ -300,6 +309,8 @@ export class Election {
     if (this.#signal.aborted) tenure?.end();
     if (tenure === undefined || this.#signal.aborted) {
       electorate.unserve();
+      // another has the lock: the next one, or the lost one itself, which ended the connection and lives
+      this.#lost = undefined;
       if (this.#boot !== undefined && ++this.#lostBinds === maxLostBinds) {
         const where = registryAddrs.join(", ");
         throw new RegistryUnavailableError(`registry addresses ${where} are taken, and nobody answers there`);

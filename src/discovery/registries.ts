@@ -308,7 +308,7 @@ export class Registries implements DiscoveryPart, Electorate {
     this.#drop(link, new RegistryUnavailableError(text, { cause }));
     if (this.#stop.signal.aborted) return;
     log.info?.(text);
-    this.#election.start();
+    this.#election.start(link.session.peer.id.uuid);
   }
 
   #drop(link: RegistrarLink, error: Error): void {
