@@ -36,8 +36,8 @@ const log = logger("discovery");
 const retryMs = [10, 20, 30, 30, 30, 30, 30, 30, 40, 60, 80, 160, 300] as const;
 /** The first wait after a loss. Roots come first: a child can only join. */
 const rootJitterMs = 20;
-const childDelayMs = 15;
-const childJitterMs = 40;
+const childDelayMs = 40;
+const childJitterMs = 60;
 /** For how long a registrar whose connection ended is taken for dead, unless its lock says otherwise. */
 const lostMs = 500;
 /** After which time a wait for a busy registrar is mentioned in the log. */

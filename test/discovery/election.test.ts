@@ -3,7 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
-import type { Address } from "../../src/index.ts";
+import { type Address, openRootActor } from "../../src/index.ts";
+import { RawRegistrar } from "../support/raw-peer.ts";
 import { freePort, type Program, until, World } from "../support/world.ts";
 
 const both = ["unix", "tcp"] as const;
@@ -133,6 +134,26 @@ describe("losing the registrar while programs boot", () => {
       while (members.length < 3) members.push(await world.actor(`more${round}`, options));
     }
   }, 60_000);
+});
+
+describe("a registrar that dies under the registration of a boot", () => {
+  test("is followed by that boot, which runs one flow and serves every address", async () => {
+    await using world = new World();
+    for (let round = 0; round < 10; round++) {
+      const hub = new RawRegistrar();
+      hub.onRegister = () => void hub[Symbol.asyncDispose]();
+      const addrs: Address[] = [`unix://${world.dir}/r${round}.sock`, hub.addr];
+      await using actor = await openRootActor({ registryAddrs: addrs, enableTransports: both });
+      // a second flow would go on, and let go of what the first has bound
+      const guest = await world.actor("guest", { registryAddrs: addrs.slice(1), enableTransports: ["tcp"] });
+      expect({
+        isRegistrar: actor.isRegistrar,
+        addrs: actor.addrs.toSorted(),
+        registrar: await registrarOf(guest),
+      }).toEqual({ isRegistrar: true, addrs: addrs.toSorted(), registrar: "root" });
+      await guest.kill();
+    }
+  });
 });
 
 describe("the registrar after one that died", () => {
