@@ -52,7 +52,8 @@ export interface PeerOrigin {
 export class Peer<H extends PeerHandler = PeerHandler> {
   readonly id: ActorId;
   readonly addrs: readonly Address[];
-  readonly isRegistrar: boolean;
+  /** As its hello said, until it says otherwise. */
+  isRegistrar: boolean;
   /** Whether it has finished booting. */
   isReady: boolean;
   /**

@@ -246,6 +246,13 @@ export class Lookup {
     return entries.map((entry) => instanceOf(registrationOf(entry, this.#runtime.id.host)));
   }
 
+  /** As `#ownEntries`, once a miss can be relied on. */
+  async #heldEntries(): Promise<Instances> {
+    const awaited = this.#registries.service?.awaited(this.#name);
+    if (awaited !== undefined) await this.#deadline.race("lookup", awaited);
+    return this.#ownEntries();
+  }
+
   /** The last connected peer of that name, if the options leave it open whom to ask. */
   #connectedPeer(): Peer<Session> | undefined {
     if (this.#registryAddrs !== undefined) return undefined;
@@ -325,21 +332,20 @@ export class Lookup {
   async #askOwnTable(): Promise<Instances | undefined> {
     const known = this.#known();
     if (known !== undefined) return known;
-    const settling = this.#registries.service?.settling;
-    if (settling !== undefined) await this.#deadline.race("lookup", settling);
+    await this.#heldEntries();
     return this.#registries.isRegistrar ? (this.#known() ?? []) : undefined;
   }
 
   async #askAddress(addr: Address, deadline: Deadline): Promise<Instances> {
     const registries = this.#registries;
-    if (registries.isRegistrar && this.#runtime.addrs.includes(addr)) return this.#ownEntries();
+    if (registries.isRegistrar && this.#runtime.addrs.includes(addr)) return await this.#heldEntries();
     const link = registries.linkTo(addr);
     if (link !== undefined) return await link.lookup(this.#name);
     let peer: Peer<Session>;
     try {
       peer = await outsideTasks(() => this.#runtime.peers.connectTo(addr, deadline));
     } catch (error) {
-      if (registries.isRegistrar && isOwnRefusal(error)) return this.#ownEntries();
+      if (registries.isRegistrar && isOwnRefusal(error)) return await this.#heldEntries();
       throw error;
     }
     try {

@@ -56,6 +56,7 @@ function tlsDriver(tls: TlsIdentity, limits: Partial<TlsLimits> = {}): TlsDriver
           listeners.delete(listener);
           listener.close();
         },
+        restore: () => listener.restore(),
       };
     },
 
@@ -108,6 +109,7 @@ function listenPlain(address: ParsedTcpAddress, onLink: (link: Link) => void): L
       close() {
         listener.stop();
       },
+      restore: () => Promise.resolve("here"),
     };
   } catch (error) {
     throw new AddressError(listenFault(where, error), { cause: error });

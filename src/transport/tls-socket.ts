@@ -97,6 +97,7 @@ export function listenTls(
       isOpen = false;
       listener.stop();
     },
+    restore: () => Promise.resolve("here"),
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Deadline } from "../deadline.ts";
 import type { ParsedAddress, Transport } from "./address.ts";
+import type { LockHolder } from "./socket-lock.ts";
 
 /** How a link ended: by this side, by an end of the peer's bytes, or by a failure. */
 export type LinkEnd =
@@ -63,20 +64,27 @@ export interface Link {
   resume(): void;
 }
 
+/** Whether an address is still served: as before; again, after it was gone; or no more, since another has its place. */
+export type ListenerState = "here" | "restored" | "lost";
+
 /** An address on which links arrive. */
 export interface Listener {
   /** What is bound: a port of 0 has become a real one. */
   readonly address: ParsedAddress;
   /** Stops accepting and removes the socket file. Links that are open stay open. Idempotent. */
   close(): void;
+  /** Looks whether what makes the address known (a socket file) is still there, and makes it again where it is not. */
+  restore(): Promise<ListenerState>;
 }
 
 export interface TransportDriver<A extends ParsedAddress = ParsedAddress> {
   readonly transport: Transport;
   /**
+   * `holder`: what a lock file beside the address says, where there is one.
+   *
    * @throws {AddressError} when the address is in use (cause: EADDRINUSE), not of this host, too long, not permitted
    */
-  listen(address: A, onLink: (link: Link) => void): Promise<Listener>;
+  listen(address: A, onLink: (link: Link) => void, holder?: LockHolder): Promise<Listener>;
   /**
    * @throws {TransportClosedError} when nobody listens there; `cause` has the system's code
    * @throws {TimeoutError} with stage "dial" when `deadline` passes

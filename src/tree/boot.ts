@@ -1,8 +1,7 @@
 /** What a root and a child have in common when they start: options read, addresses bound. */
-import { dirname } from "node:path";
-
 import type { Runtime } from "../actor/runtime.ts";
-import { AddressError } from "../errors.ts";
+import { AddressError, systemCode } from "../errors.ts";
+import type { ActorId } from "../identity.ts";
 import {
   type Address,
   type AddressInput,
@@ -11,7 +10,8 @@ import {
   parseAddress,
   type Transport,
 } from "../transport/address.ts";
-import { isOwnDirectory, registrySocketPath, runtimeDir, socketPath } from "../transport/runtime-dir.ts";
+import { socketDir } from "../discovery/places.ts";
+import { registrySocketPath, runtimeDir, socketPath } from "../transport/runtime-dir.ts";
 
 const defaultRegistryPort = 1616;
 
@@ -81,19 +81,36 @@ export async function bindFresh(
   bindAddrs: readonly Address[],
   tcpHost: string,
 ): Promise<void> {
-  const fresh = (transport: Transport): Address =>
-    formatAddress(
-      transport === "tcp"
-        ? { transport, host: tcpHost, port: 0 }
-        : { transport, host: "", path: freshSocketPath(runtime.registryAddrs, runtime.name, process.pid) },
-    );
-  for (const addr of bindAddrs.length > 0 ? bindAddrs : transports.map(fresh)) await runtime.listen(addr);
+  for (const addr of bindAddrs) await runtime.listen(addr);
+  if (bindAddrs.length > 0) return;
+  for (const transport of transports) {
+    if (transport === "unix") await bindFreshSocket(runtime);
+    else await runtime.listen(formatAddress({ transport, host: tcpHost, port: 0 }));
+  }
 }
 
-/** Where an actor listens that is told nothing: beside the registry's socket file if that is in a directory of ours. */
-export function freshSocketPath(registryAddrs: readonly Address[], name: string, pid: number): string {
-  const registry = registryAddrs.map(parseAddress).find((parsed) => parsed.transport === "unix");
-  const beside = registry === undefined ? undefined : dirname(registry.path);
-  const dir = beside !== undefined && isOwnDirectory(beside) ? beside : runtimeDir();
-  return socketPath(dir, name, pid);
+/** Another process may have that name and that pid: in a pid namespace that shares the directory. */
+async function bindFreshSocket(runtime: Runtime): Promise<void> {
+  const paths = freshSocketPaths(runtime.registryAddrs, runtime.id);
+  for (const [at, path] of paths.entries()) {
+    try {
+      await runtime.listen(`unix://${path}`);
+      return;
+    } catch (error) {
+      const isTaken = error instanceof AddressError && systemCode(error.cause) === "EADDRINUSE";
+      if (!isTaken || at === paths.length - 1) throw error;
+    }
+  }
+}
+
+/**
+ * Where an actor listens that is told nothing, in the order of trying: beside the registry's socket file if that is in a
+ * directory of ours.
+ */
+export function freshSocketPaths(
+  registryAddrs: readonly Address[],
+  { name, uuid, pid }: Pick<ActorId, "name" | "uuid" | "pid">,
+): readonly string[] {
+  const dir = socketDir(registryAddrs);
+  return [socketPath(dir, name, pid), socketPath(dir, uuid, pid)];
 }

@@ -33,15 +33,16 @@ const failedCode = 1;
 
 async function main(init: ChildInit): Promise<void> {
   reserveRuntime();
-  const runtime = new Runtime(
-    childId(init, process.pid, hostId()),
-    init.limits,
-    false,
-    readSecurity(init.security),
-  );
+  const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false, {
+    rootUuid: init.root.uuid,
+    security: readSecurity(init.security),
+  });
   const registries = new Registries(runtime, init.registryAddrs);
   setTreeSettings(runtime, init);
-  process.on("exit", () => runtime.unlisten());
+  process.on("exit", () => {
+    runtime.unlisten();
+    registries.release();
+  });
   // Ctrl-C and a terminal that closes reach the whole process group; the root decides, and cancels its children
   process.on("SIGINT", () => {});
   process.on("SIGHUP", () => {});

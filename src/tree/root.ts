@@ -1,25 +1,17 @@
 /** The root of a tree: probes the registry, joins or becomes it, listens, and answers signals. */
 import { writeSync } from "node:fs";
-import { dirname } from "node:path";
 
 import type { Actor } from "../actor/actor.ts";
 import { currentRuntime, reserveRuntime, setRuntime } from "../actor/current.ts";
 import { Runtime } from "../actor/runtime.ts";
 import { readSecurity, type Security, withAbsolutePaths } from "../actor/security.ts";
 import { checkExposure, type Credentials } from "../channel/credentials.ts";
-import { Deadline, sleep } from "../deadline.ts";
-import {
-  AddressError,
-  asError,
-  ContextCancelledError,
-  RegistryExistsError,
-  RegistryUnavailableError,
-  systemCode,
-} from "../errors.ts";
-import { type ActorId, describeActor } from "../identity.ts";
+import { Deadline } from "../deadline.ts";
+import { asError, ContextCancelledError } from "../errors.ts";
+import type { ActorId } from "../identity.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
 import { logger } from "../log.ts";
-import { bindRegistry, probeRegistries, refuseOccupied } from "../discovery/bootstrap.ts";
+import { socketDirs } from "../discovery/places.ts";
 import { Registries } from "../discovery/registries.ts";
 import { LocalPortal, RemotePortal } from "../rpc/portal.ts";
 import { outsideTasks } from "../rpc/task.ts";
@@ -33,7 +25,7 @@ import {
   readTransports,
 } from "../transport/address.ts";
 import { hostId, ipVersion, isLoopback, isWildcard } from "../transport/host.ts";
-import { hasLiveSockets, runtimeDir, sweepSockets } from "../transport/runtime-dir.ts";
+import { sweepSockets } from "../transport/socket-lock.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import {
   bindFresh,
@@ -47,9 +39,8 @@ import { setTreeSettings, treeSettings } from "./settings.ts";
 
 const log = logger("tree");
 
-/** How often a boot looks again after another program was faster at binding the registry. */
-const electionTries = 10;
-const electionBackoffMs = 20;
+/** How long a boot may take when `timeout` does not say. */
+const bootTimeoutMs = 30_000;
 
 export interface RootOptions {
   /** Default "root". */
@@ -75,6 +66,8 @@ export interface RootOptions {
   readonly handleSignals?: boolean;
   /** Aborts the boot; later cancels the actor. */
   readonly signal?: AbortSignal;
+  /** Milliseconds for the boot; default 30,000. A registrar that is there and does not answer is waited for as long. */
+  readonly timeout?: number;
 }
 
 /**
@@ -86,7 +79,9 @@ export interface RootOptions {
  * @throws {AddressError | ActorNameError | LimitError} when an option is malformed, or an address cannot be bound
  * @throws {RegistryOccupiedError} when no registrar answers and something else does; nothing is bound
  * @throws {RegistryExistsError} with `ensureRegistry`, when another registrar answers
- * @throws {RegistryUnavailableError} when the registrar does not take the registration
+ * @throws {RegistryUnavailableError} when the registrar does not take the registration, serves none of the registry
+ *   addresses, or is there and does not answer until `timeout` or `signal` ends the wait (`cause`: which); nothing is bound
+ * @throws {TimeoutError} with stage "wait" when the boot takes longer for another reason
  * @throws {SpawnError} when an enabled module cannot be loaded
  */
 export async function openRootActor(options: RootOptions = {}): Promise<Actor> {
@@ -98,6 +93,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   const { name = "root", signal } = options;
   refuseUnguarded("boot an actor");
   signal?.throwIfAborted();
+  const deadline = new Deadline({ timeout: options.timeout ?? bootTimeoutMs, signal }, "boot of", name);
   checkActorName(name);
   const limits = resolveLimits(options.limits);
   const { registryAddrs: givenRegistry = registryAddrsOfEnvironment(), bindAddrs: givenBind = [] } = options;
@@ -112,14 +108,25 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   if (transports.includes("tcp") && security.credentials.tls === undefined) void security.credentials.secret;
   reserveRuntime();
   const id: ActorId = { name, uuid: crypto.randomUUID(), pid: process.pid, host: hostId() };
-  const runtime = new Runtime(id, limits, true, security);
+  const runtime = new Runtime(id, limits, true, { security });
   const registries = new Registries(runtime, registryAddrs);
-  const onExit = (): void => runtime.unlisten();
+  const onExit = (): void => {
+    runtime.unlisten();
+    registries.release();
+  };
   process.on("exit", onExit);
   try {
-    sweepRuntimeDir(transports, registryAddrs);
-    await enableModules(runtime, (options.enableModules ?? []).map(moduleSpecifier), signal);
-    const tcpHost = await settleRegistry(registries, options, transports, bindAddrs);
+    sweep(transports, registryAddrs);
+    const modules = (options.enableModules ?? []).map(moduleSpecifier);
+    await deadline.race("wait", enableModules(runtime, modules, signal));
+    const { ensureRegistry = false } = options;
+    let tcpHost: string | undefined;
+    await registries.settle({ ensureRegistry, bindAddrs, deadline }, async (hosts) => {
+      tcpHost = reachableHost(hosts);
+      await bindFresh(runtime, transports, bindAddrs, tcpHost);
+    });
+    if (registries.isRegistrar || tcpHost === undefined)
+      tcpHost = reachableHost(hostsOf(registries.registryAddrs));
     signal?.throwIfAborted();
     runtime.becomeReady();
     setTreeSettings(runtime, {
@@ -156,76 +163,8 @@ function checkExposed(addrs: readonly Address[], credentials: Pick<Credentials, 
   }
 }
 
-/**
- * Joins the registrar, or becomes it, however many programs try at the same time. Returns the host of this machine that
- * others in the same network as the registrar can reach.
- */
-async function settleRegistry(
-  registries: Registries,
-  options: RootOptions,
-  transports: readonly Transport[],
-  bindAddrs: readonly Address[],
-): Promise<string> {
-  const { runtime } = registries;
-  for (let attempt = 1; ; attempt++) {
-    const outcomes = await probeRegistries(runtime, registries.registryAddrs, options.signal);
-    const found = outcomes.find((outcome) => outcome.kind === "registrar");
-    if (found !== undefined) {
-      if (options.ensureRegistry) {
-        throw new RegistryExistsError(
-          `ensureRegistry: registrar ${describeActor(found.id)} serves ${found.addr} already`,
-        );
-      }
-      const tcpHost = reachableHost(
-        outcomes.map((outcome) => (outcome.kind === "registrar" ? outcome.localHost : "")),
-      );
-      // listening comes first: the handshake and the registration carry the addresses
-      await bindFresh(runtime, transports, bindAddrs, tcpHost);
-      try {
-        await registries.join(outcomes);
-        return tcpHost;
-      } catch (error) {
-        if (!(error instanceof RegistryUnavailableError) || attempt === electionTries) throw error;
-        // it ended under the registration: look again who is there
-        runtime.unlisten();
-        await sleep(electionBackoffMs * (0.5 + Math.random()), options.signal);
-        continue;
-      }
-    }
-    refuseOccupied(outcomes);
-    // with others about, a registrar that is gone may have left actors that are looking for the next one
-    registries.serve(transports.includes("unix") && hasLiveSockets(runtimeDir()));
-    if (await bindAsRegistrar(registries, bindAddrs)) {
-      return reachableHost(
-        registries.registryAddrs
-          .map(parseAddress)
-          .map((parsed) => (parsed.transport === "tcp" ? parsed.host : "")),
-      );
-    }
-    registries.unserve();
-    if (attempt === electionTries) {
-      throw new RegistryUnavailableError(
-        `registry addresses ${registries.registryAddrs.join(", ")} are taken, and nobody answers there`,
-      );
-    }
-    await sleep(electionBackoffMs * attempt * (0.5 + Math.random()), options.signal);
-  }
-}
-
-async function bindAsRegistrar(registries: Registries, bindAddrs: readonly Address[]): Promise<boolean> {
-  const { runtime, registryAddrs } = registries;
-  try {
-    if (!(await bindRegistry(runtime, registryAddrs))) return false;
-  } catch (error) {
-    if (!(error instanceof AddressError) || systemCode(error.cause) !== "EADDRNOTAVAIL") throw error;
-    throw new RegistryUnavailableError(
-      `no registrar answers at ${registryAddrs.join(", ")}, and this host cannot serve there: ${error.message}`,
-      { cause: error },
-    );
-  }
-  for (const addr of bindAddrs) if (!registryAddrs.includes(addr)) await runtime.listen(addr);
-  registries.registerSelf();
-  return true;
+function hostsOf(addrs: readonly Address[]): string[] {
+  return addrs.map(parseAddress).flatMap((parsed) => (parsed.transport === "tcp" ? [parsed.host] : []));
 }
 
 /** The first that is an address of this machine in a network; loopback when there is none. */
@@ -236,19 +175,14 @@ function reachableHost(hosts: readonly string[]): string {
   );
 }
 
-/** The socket files of processes that died with nobody left to sweep. */
-function sweepRuntimeDir(transports: readonly Transport[], registryAddrs: readonly Address[]): void {
+/** What dead processes left that had no registrar to clean up. */
+function sweep(transports: readonly Transport[], registryAddrs: readonly Address[]): void {
   if (!transports.includes("unix")) return;
-  const dirs = new Set([runtimeDir()]);
-  for (const addr of registryAddrs) {
-    const parsed = parseAddress(addr);
-    if (parsed.transport === "unix") dirs.add(dirname(parsed.path));
-  }
-  for (const dir of dirs) {
+  for (const dir of socketDirs(registryAddrs)) {
     try {
       sweepSockets(dir);
     } catch (error) {
-      if (systemCode(error) !== "ENOENT") log.warn?.(`cannot sweep ${dir}: ${String(error)}`);
+      log.warn?.(`cannot sweep ${dir}: ${String(error)}`);
     }
   }
 }

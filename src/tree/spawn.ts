@@ -1,6 +1,4 @@
 /** One child process: started, watched, and stopped by the ladder of cancel message, SIGTERM and SIGKILL. */
-import { rmSync } from "node:fs";
-
 import type { Runtime } from "../actor/runtime.ts";
 import { sleep, startTimer } from "../deadline.ts";
 import { ActorDiedError, type ActorDeath, asError, SpawnError, TimeoutError } from "../errors.ts";
@@ -8,9 +6,11 @@ import { type ActorId, describeActor } from "../identity.ts";
 import { withoutFrames } from "../frames.ts";
 import { logger } from "../log.ts";
 import { decodeFailure } from "../rpc/remote-error.ts";
+import { parseAddress } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
+import { removeDeadSocket } from "../transport/socket-lock.ts";
 import { Kind } from "../wire/messages.ts";
-import { freshSocketPath } from "./boot.ts";
+import { freshSocketPaths } from "./boot.ts";
 import { childFile } from "./child.ts";
 import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
 import { OutputTail } from "./output.ts";
@@ -207,7 +207,7 @@ export class ChildProcess {
     const signalCode = raw === null ? null : String(raw);
     // asked now: what is sent from here on ends nothing
     const wanted = signalCode !== null && this.#sent.has(signalCode);
-    this.#removeSocket();
+    this.#removeSockets();
     log.info?.(`${describeActor(this.id)} ended: ${signalCode ?? `code ${exitCode}`}`);
     await this.#stderr.closed(stderrGraceMs);
     if (this.#failure === undefined && (exitCode === 0 || wanted)) return undefined;
@@ -215,13 +215,19 @@ export class ChildProcess {
     return new ActorDiedError(this.id, death, { cause: this.#failure });
   }
 
-  /** A child that was ended by a signal, or before it could answer one, leaves its socket file. */
-  #removeSocket(): void {
-    if (!this.init.transports.includes("unix") || this.init.bindAddrs.length > 0) return;
-    try {
-      rmSync(freshSocketPath(this.init.registryAddrs, this.init.name, this.pid), { force: true });
-    } catch (error) {
-      log.warn?.(`socket file of ${describeActor(this.id)}: ${asError(error).message}`);
+  /** A child that was ended by a signal, or before it could answer one, leaves its socket files. */
+  #removeSockets(): void {
+    const { init, id } = this;
+    const bound = init.bindAddrs.map(parseAddress);
+    const paths = bound.flatMap((parsed) => (parsed.transport === "unix" ? [parsed.path] : []));
+    if (bound.length === 0 && init.transports.includes("unix"))
+      paths.push(...freshSocketPaths(init.registryAddrs, id));
+    for (const path of paths) {
+      try {
+        removeDeadSocket(path);
+      } catch (error) {
+        log.warn?.(`socket file of ${describeActor(id)}: ${asError(error).message}`);
+      }
     }
   }
 

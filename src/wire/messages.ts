@@ -42,6 +42,7 @@ export const Kind = {
   removed: 37,
   report: 38,
   unwatched: 39,
+  retired: 40,
   // the tree
   stop: 48,
   ready: 49,
@@ -91,6 +92,7 @@ const shapes: readonly (string | undefined)[] = (() => {
   table[Kind.removed] = "ssn"; // name, uuid, revision
   table[Kind.report] = "s"; // uuid
   table[Kind.unwatched] = "s"; // name: the registrar has no room for that interest
+  table[Kind.retired] = ""; // the sender is not the registrar any more
   table[Kind.stop] = "n"; // id
   table[Kind.ready] = ""; // booted, and registered
   table[Kind.stopping] = ""; // asked to stop, and still ending: its own children, or clean-up

@@ -161,7 +161,7 @@ describe("losing the registrar", () => {
     await until(() => actor.stats().peers === 0);
     // what a take-over does first and, when another was faster at binding, last
     const registries = Registries.of(currentRuntime());
-    registries.serve(true);
+    registries.serve();
     const finding = findActor("absent");
     await Bun.sleep(0); // the lookup is a turn further, and waits for the table to fill
     registries.unserve();
