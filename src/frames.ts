@@ -109,7 +109,7 @@ function told(role: string, thrown: unknown, left: number): string[] {
 
 /** Its own fields, beside those that every error of the kind has. */
 function fieldsOf(error: Error): string[] {
-  const fields = { ...error } as Record<string, unknown>;
+  const fields = Object.fromEntries(Object.entries(error));
   delete fields["name"];
   return Object.keys(fields).length === 0 ? [] : [`  ${Bun.inspect(fields, { depth: 2 })}`];
 }
