@@ -152,6 +152,19 @@ export class SharedLock {
     }
   }
 
+  /** Removes the file at `path` if no live process has a share in it. */
+  static sweep(path: string): void {
+    let fd: number;
+    try {
+      fd = openSync(path, openOnly);
+    } catch {
+      return; // gone, or not to be opened
+    }
+    // one try: unlike lookers, members do not let go in a moment
+    if (flock(fd, exclusiveNow)) removeAndClose(path, fd);
+    else closeSync(fd);
+  }
+
   /** Whether its file is still the one at the path. */
   get isCurrent(): boolean {
     return isSameFile(this.#fd, this.path);

@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 import { sleep } from "../deadline.ts";
 import { logger } from "../log.ts";
-import { isLocked, lockExisting } from "./flock.ts";
+import { isLocked, lockExisting, SharedLock } from "./flock.ts";
 import { registrySocketPath, socketOwner } from "./runtime-dir.ts";
 
 const log = logger("transport");
@@ -103,7 +103,7 @@ export function sweepSockets(dir: string): string[] {
   const swept: string[] = [];
   for (const name of readdirSync(dir)) {
     if (/^registry-[0-9a-f]{12}\.members$/.test(name)) {
-      lockExisting(join(dir, name))?.release();
+      SharedLock.sweep(join(dir, name));
       continue;
     }
     if (!name.endsWith(".sock.lock")) continue;

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 
-import { lockPath, type PathLock } from "../../src/transport/flock.ts";
+import { lockPath, type PathLock, SharedLock } from "../../src/transport/flock.ts";
 import {
   formatHolder,
   lockFile,
@@ -151,10 +151,13 @@ describe("sweepSockets", () => {
     const kept = ["notes@1.sock", "other.lock", "other.sock", "registry-notes.members"];
     for (const name of kept) writeFileSync(join(dir, name), "");
     liveSocket("live@4194304.sock");
+    const share = SharedLock.join(join(dir, "registry-ba9876543210.members"));
+    kept.push("registry-ba9876543210.members");
     deadSocket("registry@1616.sock");
     kept.push("live@4194304.sock", "live@4194304.sock.lock", "registry@1616.sock", "registry@1616.sock.lock");
     expect(sweepSockets(dir).toSorted()).toEqual(["0123456789ab@4194304.sock", "quotes@1.sock"]);
     expect(readdirSync(dir).toSorted()).toEqual(kept.toSorted());
     expect(sweepSockets(dir)).toEqual([]);
+    share.leave();
   });
 });
