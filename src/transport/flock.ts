@@ -13,6 +13,7 @@ import {
   writeSync,
 } from "node:fs";
 
+import { systemCode } from "../errors.ts";
 import { logger } from "../log.ts";
 import { flock } from "./libc.ts";
 
@@ -113,13 +114,13 @@ function takeExclusive(fd: number): boolean {
   return false;
 }
 
-/** Whether a live process holds the lock at `path`. Creates nothing. */
+/** Whether a live process holds the lock at `path`; one that may not be read may be held. Creates nothing. */
 export function isLocked(path: string): boolean {
   let fd: number;
   try {
     fd = openSync(path, "r");
-  } catch {
-    return false; // no file, no lock
+  } catch (error) {
+    return systemCode(error) === "EACCES"; // no file, no lock
   }
   try {
     return !flock(fd, sharedNow);

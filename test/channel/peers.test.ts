@@ -17,7 +17,7 @@ import { tcpTransport } from "../../src/transport/tcp.ts";
 import type { Link, Listener } from "../../src/transport/transport.ts";
 import { unixTransport } from "../../src/transport/unix.ts";
 import { Kind } from "../../src/wire/messages.ts";
-import { Program, until } from "../support/world.ts";
+import { until, World } from "../support/world.ts";
 import { frameOf } from "../wire/crossing.ts";
 import { failure, soon, targetOf, uuids } from "./actors.ts";
 import { hello, RawPeer } from "./raw.ts";
@@ -346,8 +346,8 @@ describe("an idle connection", () => {
 describe("pending calls", () => {
   test("reject in the moment in which the peer dies, with TransportClosedError", async () => {
     await using near = await node("near");
-    const program = new Program({ FURROW_SECRET: secretText });
-    await program.up;
+    await using world = new World();
+    const program = await world.program({ FURROW_SECRET: secretText });
     const addr = await program.run(async ({ furrow, keep, args }) => {
       const actor = await furrow.openRootActor({
         name: "victim",

@@ -145,7 +145,7 @@ describe("a registrar that dies under the registration of a boot", () => {
       const addrs: Address[] = [`unix://${world.dir}/r${round}.sock`, hub.addr];
       await using actor = await openRootActor({ registryAddrs: addrs, enableTransports: both });
       // a second flow would go on, and let go of what the first has bound
-      const guest = await world.actor("guest", { registryAddrs: addrs.slice(1), enableTransports: ["tcp"] });
+      const guest = await world.actor("guest", { registryAddrs: addrs.slice(1), enableTransports: ["unix"] });
       expect({
         isRegistrar: actor.isRegistrar,
         addrs: actor.addrs.toSorted(),

@@ -114,7 +114,7 @@ describe("a registrar", () => {
     const hub = await world.actor("hub", unixOnly, { FURROW_REGISTRY_ADDRS: world.unix });
     const victim = await world.actor("victim", unixOnly, { FURROW_REGISTRY_ADDRS: world.unix });
     const [live] = await victim.run(({ furrow }) => furrow.currentActor().addrs);
-    // the pid of no process: what tells the owner dead must not be a peer's word
+    // named after a process that is dead: a name proves nothing
     const dead = Bun.spawnSync(["true"]).pid;
     const far = join(elsewhere.dir, `third@${dead}.sock`);
     const third = Bun.listen({ unix: far, socket: { data() {} } });
@@ -122,7 +122,7 @@ describe("a registrar", () => {
     const here = Bun.listen({ unix: named, socket: { data() {} } });
     try {
       for (const addr of [`unix://${far}`, live!, `unix://${named}`] as Address[]) {
-        const liar = await RawPeer.connect(world.unix, { name: "liar", addrs: [addr], pid: dead });
+        const liar = await RawPeer.connect(world.unix, { name: "liar", addrs: [addr] });
         liar.send([Kind.register, 1, [addr]]);
         await liar.take(Kind.result);
         liar.cut();

@@ -214,7 +214,8 @@ describe("the secret", () => {
     );
     expect(error).toBeInstanceOf(UnauthenticatedError);
     expect(error.message).toContain("the option security.secret");
-    await using _actor = await openRootActor({ registryAddrs: [world.unix] });
+    await using elsewhere = new World();
+    await using _actor = await openRootActor({ registryAddrs: [elsewhere.unix] });
     const lookup = await failure(findActor("hub", { registryAddrs: [world.tcp] }));
     expect(lookup).toBeInstanceOf(RegistryUnavailableError);
     expect(lookup.cause).toBeInstanceOf(UnauthenticatedError);
