@@ -1,9 +1,12 @@
 /** The directory of socket files: found, made private, and named in. */
 import { chmodSync, lstatSync, mkdirSync, readFileSync, realpathSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { dirname, isAbsolute, join, parse, sep } from "node:path";
 
 import { AddressError, asError, systemCode } from "../errors.ts";
+import { logger } from "../log.ts";
+
+const log = logger("transport");
 
 /** Bytes that a socket path may have: the kernel's field less its end mark. */
 export const maxSocketPathBytes: number = process.platform === "darwin" ? 103 : 107;
@@ -18,12 +21,39 @@ export function registrySocketPath(dir: string, port: number): string {
 
 /**
  * The runtime directory: `$FURROW_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/furrow`, else `furrow-<uid>` under the system's
- * temporary directory. Created with its parents when it is missing, and made 0700.
+ * temporary directory. Created with its parents when it is missing, and made 0700. Every user may create the last one, so
+ * where another user, or a link, has that place, it is `.furrow` in the home directory.
  *
- * @throws {AddressError} when it is a link or under one, no directory, somebody else's, or too long for a socket
+ * @throws {AddressError} when it is a link or under one, not a directory, another user's, or too long for a socket
  */
 export function runtimeDir(env: Readonly<Record<string, string | undefined>> = process.env): string {
-  const dir = chooseDir(env);
+  if (env["FURROW_RUNTIME_DIR"]) return usable(env["FURROW_RUNTIME_DIR"]);
+  if (env["XDG_RUNTIME_DIR"]) return usable(join(env["XDG_RUNTIME_DIR"], "furrow"));
+  // macOS has a long path per user here, which leaves no room for names
+  const temporary = process.platform === "darwin" ? "/tmp" : (env["TMPDIR"] ?? tmpdir());
+  const usual = join(temporary, `furrow-${process.getuid?.() ?? "user"}`);
+  try {
+    return usable(usual);
+  } catch (error) {
+    if (!(error instanceof ForeignDirectoryError)) throw error;
+    return instead(error, env["HOME"] ?? homedir());
+  }
+}
+
+/** All programs of a user come here as long as the usual place is taken: they find each other as before. */
+function instead(taken: ForeignDirectoryError, home: string): string {
+  const dir = join(home, ".furrow");
+  try {
+    const own = usable(dir);
+    log.info?.(`${taken.message}; using ${own}`);
+    return own;
+  } catch (error) {
+    log.warn?.(asError(error).message);
+    throw taken;
+  }
+}
+
+function usable(dir: string): string {
   if (!isAbsolute(dir)) throw new AddressError(`runtime directory "${dir}" must be an absolute path`);
   if (Buffer.byteLength(dir) + "/0123456789ab@1234567.sock".length > maxSocketPathBytes) {
     throw new AddressError(
@@ -32,13 +62,6 @@ export function runtimeDir(env: Readonly<Record<string, string | undefined>> = p
     );
   }
   return makePrivate(dir);
-}
-
-function chooseDir(env: Readonly<Record<string, string | undefined>>): string {
-  if (env["FURROW_RUNTIME_DIR"]) return env["FURROW_RUNTIME_DIR"];
-  if (env["XDG_RUNTIME_DIR"]) return join(env["XDG_RUNTIME_DIR"], "furrow");
-  // macOS has a long path per user here, which leaves no room for names
-  return join(process.platform === "darwin" ? "/tmp" : tmpdir(), `furrow-${process.getuid?.() ?? "user"}`);
 }
 
 function makePrivate(dir: string): string {
@@ -78,8 +101,11 @@ function refuseLinks(dir: string): void {
   }
 }
 
+/** The place of the runtime directory is taken by what isn't this user's. */
+class ForeignDirectoryError extends AddressError {}
+
 function refusal(dir: string, why: string): AddressError {
-  return new AddressError(
+  return new ForeignDirectoryError(
     `runtime directory ${dir} ${why}: set FURROW_RUNTIME_DIR to a directory of your own`,
   );
 }

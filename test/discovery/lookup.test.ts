@@ -95,6 +95,72 @@ describe("findActor", () => {
     }
   });
 
+  test("dials only the transports that it is told where a connection exists, too", async () => {
+    await using world = new World();
+    await world.actor("hub");
+    await world.actor("target", { enableModules: [service.href] });
+    await using actor = await openRootActor({ ...world.options, name: "asker" });
+    await using unix = await findActor<Service>("target", { raiseOnNone: true });
+    await using tcp = await findActor<Service>("target", { raiseOnNone: true, enableTransports: ["tcp"] });
+    expect([unix.addr.slice(0, 7), tcp.addr.slice(0, 6)]).toEqual(["unix://", "tcp://"]);
+    expect([await unix.run.add(1, 2), await tcp.run.add(3, 4)]).toEqual([3, 7]);
+    await using again = await findActor<Service>("target", { raiseOnNone: true, enableTransports: ["tcp"] });
+    expect(again.addr).toBe(tcp.addr);
+    expect(actor.stats().peers).toBe(2);
+    // the target never listened where this one may dial
+    expect(await findActor("hub", { enableTransports: ["unix"], registryAddrs: [world.tcp] })).not.toBeNull();
+  });
+
+  test("takes the next instance while the last one is silent, and does not wait for that to time out", async () => {
+    await using world = new World();
+    const limits = { dialTimeoutMs: 60_000, handshakeTimeoutMs: 60_000 };
+    await world.actor("hub");
+    const healthy = await world.actor("pair");
+    const frozen = await world.actor("pair");
+    await using _actor = await openRootActor({ ...world.options, name: "asker", limits });
+    await frozen.freeze();
+    await using found = await findActor("pair", { raiseOnNone: true });
+    expect(found.id.pid).toBe(healthy.pid);
+    await using first = await waitForActor("pair");
+    expect(first.id.pid).toBe(healthy.pid);
+    frozen.signal("SIGCONT");
+  });
+
+  test("is a timeout when every instance is silent", async () => {
+    await using world = new World();
+    await world.actor("hub");
+    const frozen = [await world.actor("pair"), await world.actor("pair")];
+    await using _actor = await openRootActor({
+      ...world.options,
+      name: "asker",
+      limits: { handshakeTimeoutMs: 300 },
+    });
+    for (const one of frozen) await one.freeze();
+    const error = await failure(findActor("pair"));
+    expect(error).toBeInstanceOf(TimeoutError);
+    expect((error as TimeoutError).stage).toBe("handshake");
+    for (const one of frozen) one.signal("SIGCONT");
+  });
+
+  test("has in its cause a registrar that was silent while another knew nobody", async () => {
+    await using one = new World();
+    await using two = new World();
+    const silent = await one.actor("hub-one");
+    await two.actor("hub-two");
+    await using _actor = await openRootActor({
+      registryAddrs: [one.unix, two.unix],
+      name: "asker",
+      limits: { probeTimeoutMs: 100 },
+    });
+    await silent.freeze();
+    expect(await findActor("nobody")).toBeNull();
+    const error = await failure(findActor("nobody", { raiseOnNone: true }));
+    expect(error.name).toBe("ActorNotFoundError");
+    expect(error.cause).toBeInstanceOf(TimeoutError);
+    expect(error.message).toContain("has not answered");
+    silent.signal("SIGCONT");
+  });
+
   test("shares one connection between portals; a portal that is disposed leaves the others alone", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);

@@ -119,6 +119,29 @@ describe("runtimeDir", () => {
     expect([modeOf(path), lstatSync(path).uid]).toEqual(["755", 12_345]);
   });
 
+  test.skipIf(process.getuid?.() !== 0)(
+    "goes to the home directory when another user has the usual place",
+    () => {
+      const env = { TMPDIR: join(dir, "tmp"), HOME: join(dir, "home") };
+      const usual = join(env.TMPDIR, "furrow-0");
+      mkdirSync(env.TMPDIR);
+      expect(runtimeDir(env)).toBe(usual);
+      rmSync(usual, { recursive: true });
+      mkdirSync(usual);
+      chownSync(usual, 12_345, 12_345);
+      expect(runtimeDir(env)).toBe(join(env.HOME, ".furrow"));
+      expect(modeOf(join(env.HOME, ".furrow"))).toBe("700");
+      expect(lstatSync(usual).uid).toBe(12_345);
+      rmSync(usual, { recursive: true });
+      symlinkSync(env.HOME, usual);
+      expect(runtimeDir(env)).toBe(join(env.HOME, ".furrow"));
+      // and says how to get out where that is no use either
+      const nowhere = { ...env, HOME: join(dir, "file") };
+      writeFileSync(nowhere.HOME, "");
+      expect(() => runtimeDir(nowhere)).toThrow("set FURROW_RUNTIME_DIR to a directory of your own");
+    },
+  );
+
   test("refuses a relative path, and one that leaves no room for names", () => {
     expect(() => runtimeDirAt("relative/path")).toThrow("must be an absolute path");
     const long = join(dir, "x".repeat(90));
