@@ -6,6 +6,7 @@ import { join } from "node:path";
 
 import { manyNames } from "../bench/lookup.ts";
 import { rows as benchRows } from "../bench/rows.ts";
+import { Policy } from "../src/rpc/policy.ts";
 import * as furrow from "../src/index.ts";
 import { defaultLimits } from "../src/limits.ts";
 import { Batch } from "../src/wire/codec.ts";
@@ -292,6 +293,30 @@ describe("docs/semantics.md", () => {
       expect(numbers.length, limit).toBeGreaterThan(0);
       for (const [, number = ""] of numbers) expect(Number(number.replaceAll(",", "")), limit).toBe(value);
     }
+  });
+});
+
+describe("docs/security.md", () => {
+  test("names a test that exists for each threat", () => {
+    const section = read("docs/security.md").split("\n## Threats\n")[1]!.split("\n## ")[0]!;
+    const threats = rows(section, /^(?!who$|-+$)/);
+    expect(threats.length).toBeGreaterThan(10);
+    const missing = threats.filter((row) => {
+      const [, file = "", title = ""] = /^`([^`]+)`: (.+)$/.exec(row.at(-1)!) ?? [];
+      return row.length !== 4 || !hasTest(file, title);
+    });
+    expect(missing).toEqual([]);
+  });
+
+  test("has a policy that is one", () => {
+    const policy = blocks(read("docs/security.md"))
+      .map(({ text }) => /policy: (\[[\s\S]*?\n {4}\])/.exec(text)?.[1])
+      .find((found) => found !== undefined);
+    // oxlint-disable-next-line typescript/no-implied-eval -- the document's own literal
+    const rules = new Function(`return ${policy}`)() as ConstructorParameters<typeof Policy>[0];
+    expect(
+      new Policy(rules).permissionsOf({ auth: "tls", subject: "shop/web" }).mayCall?.("listAll"),
+    ).toBeTrue();
   });
 });
 

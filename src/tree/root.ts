@@ -1,5 +1,6 @@
 /** The root of a tree: probes the registry, joins or becomes it, listens, and answers signals. */
 import { writeSync } from "node:fs";
+import { join } from "node:path";
 
 import type { Actor } from "../actor/actor.ts";
 import { currentRuntime, reserveRuntime, setRuntime } from "../actor/current.ts";
@@ -7,7 +8,7 @@ import { Runtime } from "../actor/runtime.ts";
 import { readSecurity, type Security, withAbsolutePaths } from "../actor/security.ts";
 import { checkExposure, type Credentials } from "../channel/credentials.ts";
 import { Deadline } from "../deadline.ts";
-import { asError, ContextCancelledError } from "../errors.ts";
+import { AddressError, asError, ContextCancelledError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { type Limits, resolveLimits } from "../limits.ts";
 import { logger } from "../log.ts";
@@ -25,6 +26,7 @@ import {
   readTransports,
 } from "../transport/address.ts";
 import { hostId, ipVersion, isLoopback, isWildcard } from "../transport/host.ts";
+import { runtimeDir } from "../transport/runtime-dir.ts";
 import { sweepSockets } from "../transport/socket-lock.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import {
@@ -97,9 +99,14 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   checkActorName(name);
   const limits = resolveLimits(options.limits);
   const { registryAddrs: givenRegistry = registryAddrsOfEnvironment(), bindAddrs: givenBind = [] } = options;
-  const transports = readTransports(
+  const asked = readTransports(
     options.enableTransports ?? impliedTransports([...givenRegistry, ...givenBind]),
   );
+  // elsewhere nothing may be awaited before this process is reserved for the actor
+  const transports =
+    process.platform === "darwin"
+      ? await usableTransports(asked, options.enableTransports !== undefined)
+      : asked;
   const registryAddrs = readRegistryAddrs(options.registryAddrs, transports);
   const bindAddrs = readAddressOption("bindAddrs", givenBind, transports);
   const security = readSecurity(options.security);
@@ -153,6 +160,26 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
     setRuntime(undefined);
   });
   return runtime;
+}
+
+/**
+ * The transports, but for unix where the system's sockets don't work: tcp with the secret stands in for those that were
+ * not asked for.
+ *
+ * @throws {AddressError} when they were
+ */
+async function usableTransports(
+  transports: readonly Transport[],
+  wereAsked: boolean,
+): Promise<readonly Transport[]> {
+  if (!transports.includes("unix")) return transports;
+  const { unixSocketFault } = await import("../transport/self-test.ts");
+  const fault = await unixSocketFault(join(runtimeDir(), `try@${process.pid}.sock`));
+  if (fault === undefined) return transports;
+  const text = `unix sockets don't work on this system (${fault.message}; oven-sh/bun #41381)`;
+  if (wereAsked) throw new AddressError(`${text}: set enableTransports to ["tcp"]`, { cause: fault });
+  log.warn?.(`${text}: using tcp with the secret instead`);
+  return ["tcp"];
 }
 
 /** @throws {AddressError} when other machines could reach one of them, and there is no TLS */

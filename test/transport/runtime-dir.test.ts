@@ -26,6 +26,8 @@ import {
   socketPath,
 } from "../../src/transport/runtime-dir.ts";
 
+/** Only root can make a directory of another user. */
+const isRoot = process.getuid?.() === 0;
 let dir = "";
 let worlds = 0;
 
@@ -109,7 +111,7 @@ describe("runtimeDir", () => {
     expect(() => runtimeDirAt(join(file, "below"))).toThrow(AddressError);
   });
 
-  test.skipIf(process.getuid?.() !== 0)("refuses somebody else's directory, and does not change it", () => {
+  test.skipIf(!isRoot)("refuses somebody else's directory, and does not change it", () => {
     const path = join(dir, "theirs");
     mkdirSync(path);
     chmodSync(path, 0o755);
@@ -119,28 +121,25 @@ describe("runtimeDir", () => {
     expect([modeOf(path), lstatSync(path).uid]).toEqual(["755", 12_345]);
   });
 
-  test.skipIf(process.getuid?.() !== 0)(
-    "goes to the home directory when another user has the usual place",
-    () => {
-      const env = { TMPDIR: join(dir, "tmp"), HOME: join(dir, "home") };
-      const usual = join(env.TMPDIR, "furrow-0");
-      mkdirSync(env.TMPDIR);
-      expect(runtimeDir(env)).toBe(usual);
-      rmSync(usual, { recursive: true });
-      mkdirSync(usual);
-      chownSync(usual, 12_345, 12_345);
-      expect(runtimeDir(env)).toBe(join(env.HOME, ".furrow"));
-      expect(modeOf(join(env.HOME, ".furrow"))).toBe("700");
-      expect(lstatSync(usual).uid).toBe(12_345);
-      rmSync(usual, { recursive: true });
-      symlinkSync(env.HOME, usual);
-      expect(runtimeDir(env)).toBe(join(env.HOME, ".furrow"));
-      // and says how to get out where that is no use either
-      const nowhere = { ...env, HOME: join(dir, "file") };
-      writeFileSync(nowhere.HOME, "");
-      expect(() => runtimeDir(nowhere)).toThrow("set FURROW_RUNTIME_DIR to a directory of your own");
-    },
-  );
+  test.skipIf(!isRoot)("goes to the home directory when another user has the usual place", () => {
+    const env = { TMPDIR: join(dir, "tmp"), HOME: join(dir, "home") };
+    const usual = join(env.TMPDIR, "furrow-0");
+    mkdirSync(env.TMPDIR);
+    expect(runtimeDir(env)).toBe(usual);
+    rmSync(usual, { recursive: true });
+    mkdirSync(usual);
+    chownSync(usual, 12_345, 12_345);
+    expect(runtimeDir(env)).toBe(join(env.HOME, ".furrow"));
+    expect(modeOf(join(env.HOME, ".furrow"))).toBe("700");
+    expect(lstatSync(usual).uid).toBe(12_345);
+    rmSync(usual, { recursive: true });
+    symlinkSync(env.HOME, usual);
+    expect(runtimeDir(env)).toBe(join(env.HOME, ".furrow"));
+    // and says how to get out where that is no use either
+    const nowhere = { ...env, HOME: join(dir, "file") };
+    writeFileSync(nowhere.HOME, "");
+    expect(() => runtimeDir(nowhere)).toThrow("set FURROW_RUNTIME_DIR to a directory of your own");
+  });
 
   test("refuses a relative path, and one that leaves no room for names", () => {
     expect(() => runtimeDirAt("relative/path")).toThrow("must be an absolute path");
