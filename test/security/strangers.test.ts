@@ -144,7 +144,8 @@ describe("a stranger over tcp", () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     await using peer = await RawPeer.connect(world.tcp);
-    peer.sendBytes(new Uint8Array(new Uint32Array([4_097]).buffer));
+    // one that is shorter is heard, and refused
+    peer.send(rawHello({ addrs: Array(400).fill("tcp://[::1]:1") as Address[] }));
     await peer.ended;
     expect(peer.received).toEqual([]);
   });
