@@ -12,6 +12,7 @@ import { rpcRows } from "./rpc.ts";
 import { spawnRows } from "./spawn.ts";
 import { streamRows } from "./stream.ts";
 import { memoryRow, tableRows } from "./table.ts";
+import { tlsRows } from "./tls.ts";
 
 export const rows: readonly Row[] = [
   ...echoRows,
@@ -21,6 +22,7 @@ export const rows: readonly Row[] = [
   ...lookupRows,
   ...besideRows,
   ...findRows,
+  ...tlsRows,
   ...registerRows,
   ...tableRows,
   memoryRow,
