@@ -45,11 +45,11 @@ function coldFind(echo: EchoClient): Operation {
   };
 }
 
-const cold: RaceRow = {
+const cold = (transport: "unix" | "tcp", proof: string): RaceRow => ({
   kind: "race",
-  id: "find.cold.unix",
-  transport: "unix",
-  what: "await findActor and dispose, with nothing known and no connection: lookup, connect, handshake, portal",
+  id: `find.cold.${transport}`,
+  transport,
+  what: `await findActor and dispose, with nothing known and no connection: lookup, connect, handshake${proof}, portal`,
   baseline: "a raw connect and one echo",
   server: { target: true },
   open: (scene) =>
@@ -58,9 +58,9 @@ const cold: RaceRow = {
       const echo = stack.use(await openEcho(scene));
       const connect = stack.use(connectOperation(scene.server.echo));
       const { subject, baseline } = stack.use(await contestWithEcho(scene, async () => coldFind(echo)));
-      return { subject, baseline: connect, others: { "echo.unix": baseline } };
+      return { subject, baseline: connect, others: { [`echo.${transport}`]: baseline } };
     }),
-};
+});
 
 const warm: RaceRow = {
   kind: "race",
@@ -78,4 +78,8 @@ const warm: RaceRow = {
     })),
 };
 
-export const findRows: readonly RaceRow[] = [cold, warm];
+export const findRows: readonly RaceRow[] = [
+  cold("unix", ""),
+  cold("tcp", " with a proof of the secret"),
+  warm,
+];
