@@ -2,7 +2,10 @@ import { LimitError } from "./errors.ts";
 
 /** Every bound of the runtime. Times are milliseconds; sizes are bytes; children inherit them. */
 export interface Limits {
-  /** From an open connection to a finished handshake. Stops peers that connect and say nothing. */
+  /**
+   * From an open connection to a finished handshake, and from one part of a frame to the next. Stops peers that connect and say
+   * nothing, or half of something.
+   */
   readonly handshakeTimeoutMs: number;
   /** From the start of a dial to an open connection, for each address. */
   readonly dialTimeoutMs: number;
@@ -12,7 +15,10 @@ export interface Limits {
   readonly stopGraceMs: number;
   /** How long a child may take to end after SIGTERM, before SIGKILL. */
   readonly stopTermMs: number;
-  /** The largest frame to accept. Stops a peer from making this process allocate without bound. */
+  /**
+   * The largest frame to accept and to send; control messages and errors may have 64 KiB whatever it is. Stops a peer from making
+   * this process allocate without bound.
+   */
   readonly maxFrameBytes: number;
   /**
    * The most values in one frame, sent or received: elements, keys, and what holds them. Small values take much more memory than
@@ -20,8 +26,16 @@ export interface Limits {
    * empty maps from blocking the event loop and filling the memory.
    */
   readonly maxFrameValues: number;
-  /** Bytes that may wait for a peer that does not read, for each connection. */
+  /**
+   * Bytes that may wait for a peer that does not read, for each connection. There is a quarter more for control messages and errors;
+   * a peer that lets even that fill up loses the connection. Stops a slow peer from filling the memory with its answers.
+   */
   readonly maxPendingSendBytes: number;
+  /**
+   * Bytes that all connections together may hold: not taken by their peers, of unfinished frames, not read by streams and dialogs.
+   * The connection that holds the most ends first. Stops peers that ask for much and read nothing, or send halves of frames.
+   */
+  readonly maxBufferedBytes: number;
   /** Open connections. Stops a flood from using up the file descriptors. */
   readonly maxConnections: number;
   /** Calls that one peer may have in flight here. */
@@ -43,6 +57,7 @@ export const defaultLimits: Limits = Object.freeze({
   maxFrameBytes: 67_108_864,
   maxFrameValues: 2_000_000,
   maxPendingSendBytes: 67_108_864,
+  maxBufferedBytes: 268_435_456,
   maxConnections: 4_096,
   maxCallsInFlight: 65_536,
   creditMessages: 64,

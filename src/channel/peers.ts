@@ -23,6 +23,7 @@ import { tcpTransport } from "../transport/tcp.ts";
 import type { Link } from "../transport/transport.ts";
 import { unixTransport } from "../transport/unix.ts";
 import { Kind, type Message, protocolVersion } from "../wire/messages.ts";
+import { Buffered } from "./buffered.ts";
 import { Channel } from "./channel.ts";
 import {
   greet,
@@ -69,6 +70,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   /** Connections to peers that have another one, until nobody uses them. */
   readonly #surplus = new Set<Peer<H>>();
   readonly #idleMs: number | undefined;
+  readonly #buffered: Buffered;
   #closed = false;
 
   constructor(
@@ -79,6 +81,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   ) {
     this.#self = self;
     this.#limits = limits;
+    this.#buffered = new Buffered(limits.maxBufferedBytes);
     this.#attach = attach;
     this.#idleMs = options.idleMs;
   }
@@ -102,7 +105,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
 
   /** Takes a link that arrived: awaits its hello, and answers. */
   accept(link: Link): void {
-    const channel = new Channel(link, this.#limits);
+    const channel = new Channel(link, this.#limits, this.#buffered);
     if (this.#closed || this.#connections >= this.#limits.maxConnections) {
       this.#refuse(channel, "limit", `maxConnections is ${this.#limits.maxConnections}`);
       return;
@@ -309,7 +312,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
       link.abort();
       throw new TransportClosedError("this actor is ending");
     }
-    const channel = new Channel(link, this.#limits);
+    const channel = new Channel(link, this.#limits, this.#buffered);
     this.#strangers.add(channel);
     return channel;
   }

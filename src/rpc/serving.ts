@@ -55,6 +55,13 @@ export class Serving {
     return this.#running === undefined ? this.#served.size : this.#served.size + 1;
   }
 
+  /** Bytes of messages that dialogs have not read. */
+  get unreadBytes(): number {
+    let bytes = 0;
+    for (const { inbox } of this.#served.values()) bytes += inbox?.unreadBytes ?? 0;
+    return bytes;
+  }
+
   /** Aborts all of it, without ending the connection. */
   abort(reason: Error): void {
     for (const task of this.#tasks()) task.abort(reason);
@@ -154,9 +161,13 @@ export class Serving {
     const { channel } = this.#peer;
     const outbox = this.#itemOutbox(id, name);
     outbox.allow(message[5] as number, message[6] as number);
-    const inbox = new Inbox({ messages, bytes }, (more, moreBytes) => {
-      if (this.#served.has(id)) channel.post([Kind.allowPuts, id, more, moreBytes]);
-    });
+    const inbox = new Inbox(
+      { messages, bytes },
+      (more, moreBytes) => {
+        if (this.#served.has(id)) channel.post([Kind.allowPuts, id, more, moreBytes]);
+      },
+      channel.buffered,
+    );
     const task = this.#admit(id);
     if (task === undefined) return;
     this.#served.set(id, { task, outbox, inbox });
