@@ -11,13 +11,14 @@ import { ServedContext } from "./context.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { Inbox, Outbox } from "./flow.ts";
 import { encodeFailure } from "./remote-error.ts";
-import { refuse } from "./refusals.ts";
 import { pump } from "./stream.ts";
 import { Task } from "./task.ts";
 import { check, checkArguments, checkedCall, valueCheck } from "./validated.ts";
 
 const log = logger("rpc");
 
+/** Loaded when an answer does not fit for the first time. */
+let refusals: typeof import("./refusals.ts") | undefined;
 /** How much of an error's name is told of one that cannot be sent. */
 const maxNameChars = 64;
 
@@ -310,7 +311,8 @@ export function sendFailure(channel: Channel, id: number, error: unknown, self: 
     const { message } = asError(tooLarge);
     // of a result that did not fit, that is all there is to say
     const text = error instanceof LimitError ? message : `${nameOf(error)}, which cannot be sent: ${message}`;
-    refuse(channel, id, text, self);
+    refusals ??= require("./refusals.ts") as typeof import("./refusals.ts");
+    refusals.refuse(channel, id, text, self);
   }
 }
 

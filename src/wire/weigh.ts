@@ -6,8 +6,6 @@
  * decoded, and by who sends them before they leave: a sender hears of it, and no connection ends because of it.
  */
 
-/** Frames of up to so many bytes are not weighed: whatever they hold, it takes some MB at the most. */
-const maxUnweighedBytes = 65_536;
 /** A frame may take so many times its bytes in memory, */
 const bytesPerByte = 10;
 /** and beyond that so many bytes for each value of `maxFrameValues`. */
@@ -59,11 +57,6 @@ let gap = 0;
 let textHash = 0;
 /** The first byte of that text; -1 when it was no text. */
 let textStart = -1;
-
-/** Frames of more bytes than this are to be weighed. */
-export function weighedFrom(maxFrameValues: number): number {
-  return Math.min(maxUnweighedBytes, maxFrameValues);
-}
 
 /** How many values a frame holds, and about how many bytes they take once they are decoded. */
 export interface Weight {
