@@ -71,6 +71,8 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   readonly #surplus = new Set<Peer<H>>();
   readonly #idleMs: number | undefined;
   readonly #buffered: Buffered;
+  /** While it is set, no step of a dial is bounded by less, in ms: the start of a child has its own bound. */
+  leastStepMs = 0;
   #closed = false;
 
   constructor(
@@ -319,7 +321,8 @@ export class Peers<H extends PeerHandler = PeerHandler> {
 
   /** The bound of one step: its limit, or what is left of the caller's deadline where that is less. */
   #step(step: "dial" | "handshake", addr: Address, outer: Deadline | undefined): Deadline {
-    const own = step === "dial" ? this.#limits.dialTimeoutMs : this.#limits.handshakeTimeoutMs;
+    const { dialTimeoutMs, handshakeTimeoutMs } = this.#limits;
+    const own = Math.max(step === "dial" ? dialTimeoutMs : handshakeTimeoutMs, this.leastStepMs);
     const timeout = Math.min(own, outer?.remainingMs ?? own);
     return new Deadline({ timeout, signal: outer?.signal }, `${step} of ${addr} (${Math.round(timeout)} ms)`);
   }
