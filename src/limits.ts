@@ -36,7 +36,10 @@ export interface Limits {
    * The connection that holds the most ends first. Stops peers that ask for much and read nothing, or send halves of frames.
    */
   readonly maxBufferedBytes: number;
-  /** Open connections. Stops a flood from using up the file descriptors. */
+  /**
+   * Open connections; never more than the process may have files open, less an eighth. Stops a flood from using up the file
+   * descriptors.
+   */
   readonly maxConnections: number;
   /** Calls that one peer may have in flight here. */
   readonly maxCallsInFlight: number;
@@ -64,6 +67,20 @@ export const defaultLimits: Limits = Object.freeze({
   creditBytes: 1_048_576,
   maxCachedNames: 10_000,
 });
+
+/** Descriptors that connections leave to everything else, at the least: files, listeners, the pipes of children. */
+const otherDescriptors = 32;
+
+/**
+ * The limits with `maxConnections` as far as `descriptors`, which the process may have open, allow: an eighth of them, and 32
+ * at the least, are for other things.
+ */
+export function fitToDescriptors(limits: Limits, descriptors: number): Limits {
+  const others = Math.max(otherDescriptors, Math.ceil(descriptors / 8));
+  // very few, and it is half and half
+  const most = Math.max(1, descriptors - others, Math.floor(descriptors / 2));
+  return limits.maxConnections <= most ? limits : Object.freeze({ ...limits, maxConnections: most });
+}
 
 /**
  * The defaults with some of them changed.

@@ -1,6 +1,7 @@
 /** TCP. */
 import { AddressError } from "../errors.ts";
 import { formatAddress, type ParsedTcpAddress } from "./address.ts";
+import { isLastDescriptor } from "./descriptors.ts";
 import { dial, listenFault } from "./dial.ts";
 import { isLoopback } from "./host.ts";
 import { SocketLink, socketHandlers } from "./socket.ts";
@@ -19,6 +20,7 @@ export const tcpTransport: TransportDriver<ParsedTcpAddress> = {
         socket: {
           ...socketHandlers,
           open(socket) {
+            if (isLastDescriptor(socket)) return socket.terminate();
             const link = new SocketLink(
               `tcp peer ${socket.remoteAddress} on ${where}`,
               !isLoopback(socket.remoteAddress),

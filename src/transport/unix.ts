@@ -6,6 +6,7 @@ import { Deadline, sleep } from "../deadline.ts";
 import { AddressError, asError, systemCode } from "../errors.ts";
 import { logger } from "../log.ts";
 import { formatAddress, type ParsedUnixAddress } from "./address.ts";
+import { isLastDescriptor } from "./descriptors.ts";
 import { dial, isAbsent, listenFault } from "./dial.ts";
 import { isLocked, lockPath, type PathLock } from "./flock.ts";
 import { isProcessAlive, maxSocketPathBytes, socketOwner } from "./runtime-dir.ts";
@@ -134,6 +135,7 @@ function listenAt(
       socket: {
         ...socketHandlers,
         open(socket) {
+          if (isLastDescriptor(socket)) return socket.terminate();
           const link = new SocketLink(`a peer on ${path}`, false);
           socket.data = link; // the option of that name would be shared by all sockets
           link.onOpen(socket);

@@ -14,7 +14,7 @@ import {
   systemCode,
 } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
-import { type Limits, resolveLimits } from "../limits.ts";
+import { fitToDescriptors, type Limits, resolveLimits } from "../limits.ts";
 import { logger } from "../log.ts";
 import { bindRegistry, probeRegistries, refuseOccupied } from "../discovery/bootstrap.ts";
 import { Registries } from "../discovery/registries.ts";
@@ -29,6 +29,7 @@ import {
   type Transport,
   readTransports,
 } from "../transport/address.ts";
+import { maxDescriptors } from "../transport/descriptors.ts";
 import { hostId, ipVersion, isLoopback, isWildcard } from "../transport/host.ts";
 import { hasLiveSockets, runtimeDir, sweepSockets } from "../transport/runtime-dir.ts";
 import { checkActorName } from "../wire/actor-name.ts";
@@ -83,7 +84,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   const { name = "root", signal } = options;
   signal?.throwIfAborted();
   checkActorName(name);
-  const limits = resolveLimits(options.limits);
+  const limits = fitToDescriptors(resolveLimits(options.limits), maxDescriptors());
   const transports = readTransports(options.enableTransports);
   const registryAddrs = readRegistryAddrs(options.registryAddrs, transports);
   const bindAddrs = readAddressOption("bindAddrs", options.bindAddrs ?? [], transports);
