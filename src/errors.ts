@@ -2,6 +2,7 @@
  * The closed set of furrow's errors. Each carries a stable `code`, `ERR_` and the class name in upper snake case
  * without `Error`, and a `cause` where there is one. `docs/errors.md` has the table.
  */
+import { framesIn, printedStack, setStack, userFrames } from "./frames.ts";
 import { type ActorId, describeActor } from "./identity.ts";
 
 /** The base of every error that furrow itself throws. */
@@ -66,6 +67,21 @@ export class ActorNotFoundError extends FurrowError {
 export class HandshakeError extends FurrowError {
   override readonly name = "HandshakeError";
   readonly code = "ERR_HANDSHAKE";
+}
+
+/**
+ * A peer or registrar did not take our proof of who we are, or did not prove who it is; or there is no usable secret or
+ * certificate to prove it with. Nothing was said beyond the protocol's version.
+ */
+export class UnauthenticatedError extends FurrowError {
+  override readonly name = "UnauthenticatedError";
+  readonly code = "ERR_UNAUTHENTICATED";
+}
+
+/** The peer knows who we are, and its `policy` doesn't allow this. Nothing was done. */
+export class PermissionDeniedError extends FurrowError {
+  override readonly name = "PermissionDeniedError";
+  readonly code = "ERR_PERMISSION_DENIED";
 }
 
 /** The connection could not be made or is gone. Pending work may or may not have happened at the peer. */
@@ -144,41 +160,50 @@ export interface RemoteFailure {
  * An error that arose in another actor.
  *
  * `cause` is that error rebuilt: built-in and registered classes as themselves, everything else as a plain `Error` of
- * that name. `stack` is the origin's, each frame with its actor. `relayPath` lists the actors that it came through, origin first, the receiver not included.
+ * that name. `stack` is the origin's, each frame with its actor; then the caller's frames, where they can be had without a
+ * cost for calls that succeed: of a call with a signal or a timeout, or made in a called function, of a stream and a
+ * dialog. `relayPath` lists the actors that it came through, origin first, the receiver not included.
  */
 export class RemoteActorError extends FurrowError {
   override readonly name = "RemoteActorError";
   readonly code = "ERR_REMOTE_ACTOR";
-  readonly actor: ActorId;
-  readonly remoteName: string;
-  readonly remoteStack: string;
-  readonly relayPath: readonly ActorId[];
+  declare readonly actor: ActorId;
+  declare readonly remoteName: string;
+  declare readonly remoteStack: string;
+  declare readonly relayPath: readonly ActorId[];
 
   constructor(failure: RemoteFailure, options?: { readonly cause?: unknown }) {
     const path =
       failure.relayPath.length > 1 ? ` via ${failure.relayPath.slice(1).map(describeActor).join(" > ")}` : "";
     super(`${describeActor(failure.actor)}${path}: ${failure.remoteName}: ${failure.remoteMessage}`, options);
-    this.actor = failure.actor;
-    this.remoteName = failure.remoteName;
-    this.remoteStack = failure.remoteStack;
-    this.relayPath = failure.relayPath;
+    // not listed: printed, they would bury the stack, which says the same
+    for (const field of remoteFields) {
+      Object.defineProperty(this, field, { value: failure[field], configurable: true, writable: true });
+    }
     // where this object was made says nothing: it is always the loop that reads the connection
-    Object.defineProperty(this, "stack", {
-      value: `${this.name}: ${this.message}\n${remoteFrames(failure)}`,
-      configurable: true,
-      writable: true,
-    });
+    setStack(this, remoteFrames(failure));
   }
 }
 
+/** What a `RemoteActorError` has of its failure. */
+export const remoteFields = ["actor", "remoteName", "remoteStack", "relayPath"] as const;
+
+Object.defineProperty(RemoteActorError.prototype, Symbol.for("nodejs.util.inspect.custom"), {
+  value(this: RemoteActorError): string {
+    return printedStack(this);
+  },
+});
+
 /** The frames of the origin, each with its actor, then the actors that passed the error on. */
-function remoteFrames({ actor, remoteStack, relayPath }: RemoteFailure): string {
+function remoteFrames({ actor, remoteStack, relayPath }: RemoteFailure): string[] {
   // from there on it is furrow's own way to the function
   const [own = ""] = remoteStack.split(/^.*\(node:async_hooks/m);
-  const frames = own.split("\n").flatMap((line) => /^\s*at (.+)$/.exec(line)?.[1] ?? []);
+  const users = userFrames(own);
+  // all furrow's: what arose in it, a result that cannot cross, say
+  const frames = (users.length > 0 ? users : framesIn(own)).map((line) => line.replace(/^\s*at /, ""));
   const origin = frames.map((frame) => `    at ${describeActor(actor)} ${frame}`);
   const relays = relayPath.slice(1).map((relay) => `    at ${describeActor(relay)} relayed (furrow:1:1)`);
-  return [...origin, ...relays].join("\n");
+  return [...origin, ...relays];
 }
 
 /** A dialog or a call was cancelled by `canceller`. */

@@ -3,7 +3,7 @@
  *
  * The layers, each knowing only those before it:
  *
- *   identity, errors, deadline, log, limits   what everything uses
+ *   identity, frames, errors, deadline, log, limits   what everything uses
  *   wire/        frames, messages, and the values that cross
  *   transport/   unix sockets and tcp; addresses
  *   channel/     messages both ways; handshake; the connected peers
@@ -33,6 +33,7 @@ export {
   LimitError,
   NoRuntimeError,
   NotExposedError,
+  PermissionDeniedError,
   RegistryExistsError,
   RegistryOccupiedError,
   RegistryUnavailableError,
@@ -42,8 +43,14 @@ export {
   type Stage,
   TimeoutError,
   TransportClosedError,
+  UnauthenticatedError,
 } from "./errors.ts";
 export type { ActorId } from "./identity.ts";
+export type { Security } from "./actor/security.ts";
+export type { PolicyRule } from "./rpc/policy.ts";
+export type { SecretOption } from "./transport/secret.ts";
+export type { TlsFiles } from "./transport/tls.ts";
+export type { TaskPeer } from "./rpc/task.ts";
 export type { Limits } from "./limits.ts";
 export { LocalPortal } from "./rpc/portal.ts";
 export { broadcast, type Broadcast } from "./rpc/broadcast.ts";

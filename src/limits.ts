@@ -37,10 +37,15 @@ export interface Limits {
    */
   readonly maxBufferedBytes: number;
   /**
-   * Open connections; never more than the process may have files open, less an eighth. Stops a flood from using up the file
+   * Connections to peers; never more than the files that the process may have open allow. Stops a flood from using up the file
    * descriptors.
    */
   readonly maxConnections: number;
+  /**
+   * Connections, for each transport, that have not proved yet who is there. They take no place of peers; one more ends
+   * the oldest. Stops those who connect and say nothing.
+   */
+  readonly maxStrangers: number;
   /** Calls that one peer may have in flight here. */
   readonly maxCallsInFlight: number;
   /** Messages that a stream or dialog may have under way, for each direction. */
@@ -62,6 +67,7 @@ export const defaultLimits: Limits = Object.freeze({
   maxPendingSendBytes: 67_108_864,
   maxBufferedBytes: 268_435_456,
   maxConnections: 4_096,
+  maxStrangers: 256,
   maxCallsInFlight: 65_536,
   creditMessages: 64,
   creditBytes: 1_048_576,
@@ -72,14 +78,16 @@ export const defaultLimits: Limits = Object.freeze({
 const otherDescriptors = 32;
 
 /**
- * The limits with `maxConnections` as far as `descriptors`, which the process may have open, allow: an eighth of them, and 32
- * at the least, are for other things.
+ * The limits with `maxConnections` and `maxStrangers` as far as `descriptors`, which the process may have open, allow. An eighth
+ * of them, and 32 at the least, are for other things; of the rest a quarter at the most is for strangers.
  */
 export function fitToDescriptors(limits: Limits, descriptors: number): Limits {
   const others = Math.max(otherDescriptors, Math.ceil(descriptors / 8));
   // very few, and it is half and half
-  const most = Math.max(1, descriptors - others, Math.floor(descriptors / 2));
-  return limits.maxConnections <= most ? limits : Object.freeze({ ...limits, maxConnections: most });
+  const available = Math.max(descriptors - others, Math.floor(descriptors / 2));
+  const maxStrangers = Math.max(1, Math.min(limits.maxStrangers, Math.floor(available / 8)));
+  const maxConnections = Math.max(1, Math.min(limits.maxConnections, available - 2 * maxStrangers));
+  return Object.freeze({ ...limits, maxConnections, maxStrangers });
 }
 
 /**

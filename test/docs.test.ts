@@ -1,5 +1,6 @@
 /** What the documents say is so: bytes, tables, programs, and the names of tests. */
 import { describe, expect, test } from "bun:test";
+import { createHmac } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
@@ -65,16 +66,19 @@ interface RawPeer extends AsyncDisposable {
   readonly received: unknown[];
   readonly ended: boolean;
   send(frame: Frame): void;
+  /** A hello, with this process's pid. */
+  hello(frame: Frame): void;
 }
 
 async function rawPeer(actor: furrow.Actor): Promise<RawPeer> {
-  const { port } = furrow.parseAddress(actor.registryAddrs[0]!) as { port: number };
+  const parsed = furrow.parseAddress(actor.registryAddrs[0]!);
   const received: unknown[] = [];
   let ended = false;
   const decoder = new FrameDecoder(defaultLimits.maxFrameBytes);
+  const where =
+    parsed.transport === "unix" ? { unix: parsed.path } : { hostname: parsed.host, port: parsed.port };
   const socket = await Bun.connect({
-    hostname: "127.0.0.1",
-    port,
+    ...where,
     socket: {
       data: (_, chunk) => {
         decoder.push(chunk, (source, start, end) => {
@@ -86,13 +90,18 @@ async function rawPeer(actor: furrow.Actor): Promise<RawPeer> {
         ended = true;
       },
     },
-  });
+  } as Bun.UnixSocketOptions<undefined>);
   return {
     received,
     get ended() {
       return ended;
     },
     send: (frame) => void socket.write(frame.bytes),
+    hello: (frame) => {
+      // the kernel knows the pid, and the document can't
+      const message = frame.message.with(5, process.pid);
+      socket.write(encode(message));
+    },
     [Symbol.asyncDispose]: async () => {
       socket.terminate();
     },
@@ -119,12 +128,12 @@ describe("docs/protocol.md", () => {
   test("has a session that a running actor answers as written", async () => {
     await using world = new World();
     await using actor = await furrow.openRootActor({
-      registryAddrs: [world.tcp],
+      registryAddrs: [world.unix],
       enableModules: [new URL("../examples/service-daemon-discovery.ts", import.meta.url)],
     });
     const [hello, call, result, bye] = frames;
     await using peer = await rawPeer(actor);
-    peer.send(hello!);
+    peer.hello(hello!);
     peer.send(call!);
     await until(() => peer.received.length === 2);
     expect((peer.received[0] as unknown[]).slice(0, 7)).toEqual([
@@ -144,7 +153,7 @@ describe("docs/protocol.md", () => {
   test("has a stream that a running actor sends as written, within the credit that it is given", async () => {
     await using world = new World();
     await using actor = await furrow.openRootActor({
-      registryAddrs: [world.tcp],
+      registryAddrs: [world.unix],
       enableModules: [new URL("./fixtures/flows.ts", import.meta.url)],
     });
     await using root = await furrow.getRoot<typeof import("./fixtures/flows.ts")>();
@@ -153,7 +162,7 @@ describe("docs/protocol.md", () => {
       document.split("\n## A stream in bytes\n")[1]!,
     );
     await using peer = await rawPeer(actor);
-    peer.send(frames[0]!); // hello
+    peer.hello(frames[0]!);
     peer.send(stream!);
     await until(() => peer.received.length === 3);
     await root.run.ping();
@@ -169,6 +178,37 @@ describe("docs/protocol.md", () => {
     const [kind, id, [path, error]] = peer.received[0] as [number, number, [object[], unknown[]]];
     expect([kind, id, path.length, error[0]]).toEqual([Kind.error, 3, 1, "ContextCancelledError"]);
     expect(await root.run.events()).toEqual(["count returned", "count finally", "count finally"]);
+  });
+
+  test("has a knock that a running actor answers with its proof, as written", async () => {
+    await using world = new World();
+    const secret = "an example, not a secret";
+    await using actor = await furrow.openRootActor({ registryAddrs: [world.tcp], security: { secret } });
+    const [knock] = framesOf(document.split("\n## A knock in bytes\n")[1]!);
+    await using peer = await rawPeer(actor);
+    peer.send(knock!);
+    await until(() => peer.received.length === 1);
+    const [, , uuid, name, host, pid, purpose, addrs, , , nonce, proof] = peer.received[0] as [
+      number,
+      number,
+      string,
+      string,
+      string,
+      number,
+      string,
+      string[],
+      boolean,
+      string,
+      Uint8Array,
+      Uint8Array,
+    ];
+    expect([uuid, name, pid]).toEqual([actor.uuid, "root", process.pid]);
+    const theirs = knock!.message;
+    const said = [uuid, name, host, String(pid), purpose, "registrar", String(addrs.length), ...addrs];
+    const fields = ["acceptor", theirs[10], nonce, theirs[2], "peer", "", ...said] as (string | Uint8Array)[];
+    const hmac = createHmac("sha256", secret);
+    for (const field of fields) hmac.update(`${Buffer.byteLength(field)}:`).update(field);
+    expect(Buffer.from(proof).toString("hex")).toBe(hmac.digest("hex"));
   });
 
   test("lists every kind of message with its number", () => {

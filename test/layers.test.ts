@@ -4,6 +4,7 @@ import { dirname, join, relative, sep } from "node:path";
 /** The files and folders of src/. Each may import from itself and from those above it, types included. */
 const layers: readonly string[] = [
   "identity.ts",
+  "frames.ts",
   "errors.ts",
   "deadline.ts",
   "log.ts",

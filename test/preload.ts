@@ -19,6 +19,8 @@ const runtimeDir = join(tmpdir(), `furrow-test-${process.pid}`);
 const hasProc = existsSync("/proc/self/stat");
 
 process.env["FURROW_RUNTIME_DIR"] = runtimeDir;
+// the programs of a test have folders of their own, and one secret
+process.env["FURROW_SECRET"] = "the secret that all programs of a test share";
 // Bun opens a descriptor for each on first use, and keeps it.
 for (const stream of [process.stdout, process.stderr]) stream.write("");
 if (!hasProc) console.warn("leak check: no /proc here, processes and descriptors are not looked at");

@@ -4,9 +4,10 @@
  */
 import { Peers } from "../channel/peers.ts";
 import { Channel } from "../channel/channel.ts";
+import { checkExposure, type Credentials } from "../channel/credentials.ts";
 import { Peer } from "../channel/peer.ts";
 import { Deadline } from "../deadline.ts";
-import { asError, ContextCancelledError, TransportClosedError } from "../errors.ts";
+import { asError, ContextCancelledError, PermissionDeniedError, TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
 import { logger, setLogName } from "../log.ts";
@@ -18,11 +19,12 @@ import { checkAddressLimits, maxWildcardAddresses } from "../transport/address-l
 import { type Address, formatAddress, parseAddress } from "../transport/address.ts";
 import { interfaceAddresses, ipVersion, isWildcard } from "../transport/host.ts";
 import { memoryLinks } from "../transport/memory.ts";
-import { tcpTransport } from "../transport/tcp.ts";
-import type { Listener } from "../transport/transport.ts";
-import { unixTransport } from "../transport/unix.ts";
+import type { LockHolder } from "../transport/socket-lock.ts";
+import type { Link, Listener, ListenerState } from "../transport/transport.ts";
 import { Kind, type Message } from "../wire/messages.ts";
+import type { Policy } from "../rpc/policy.ts";
 import type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor.ts";
+import { type ActorSecurity, readSecurity } from "./security.ts";
 
 const log = logger("actor");
 
@@ -40,10 +42,20 @@ export interface DiscoveryPart {
 /** Work at the end of the actor, in phases: children first, then the registration, then what is left. */
 export type EndPhase = "children" | "registration" | "rest";
 
+export interface RuntimeOptions {
+  /** The root of its tree; default: itself. */
+  readonly rootUuid?: string;
+  readonly security?: ActorSecurity;
+}
+
 export class Runtime implements Actor {
   readonly id: ActorId;
   readonly isRoot: boolean;
+  /** The uuid of the root of its tree. */
+  readonly rootUuid: string;
   readonly limits: Limits;
+  readonly policy: Policy;
+  readonly #credentials: Credentials;
   readonly peers: Peers<Session>;
   readonly dispatcher: Dispatcher;
   discovery: DiscoveryPart | undefined;
@@ -63,10 +75,14 @@ export class Runtime implements Actor {
   #local: { readonly near: Peer<Session>; readonly far: Peer<Session> } | undefined;
   #ending: Promise<void> | undefined;
 
-  constructor(id: ActorId, limits: Limits, isRoot: boolean) {
+  constructor(id: ActorId, limits: Limits, isRoot: boolean, options: RuntimeOptions = {}) {
+    const { rootUuid = id.uuid, security = readSecurity() } = options;
     this.id = id;
+    this.policy = security.policy;
+    this.#credentials = security.credentials;
     this.limits = limits;
     this.isRoot = isRoot;
+    this.rootUuid = rootUuid;
     this.dispatcher = new Dispatcher(id);
     this.peers = new Peers<Session>(
       () => ({
@@ -77,6 +93,7 @@ export class Runtime implements Actor {
       }),
       limits,
       (peer: Peer<Session>) => new Session(peer, this),
+      security,
     );
     setLogName(id.name);
     this.serve(Kind.ready, () => {}); // noted where the peer is kept
@@ -121,19 +138,23 @@ export class Runtime implements Actor {
   }
 
   /**
-   * Binds an address. What it adds to `addrs` can be dialled: a wildcard becomes the addresses of this host.
+   * Binds an address. What it adds to `addrs` can be dialled: a wildcard becomes the addresses of this host. `served`: all
+   * addresses that belong together with it, for whoever finds its lock held.
    *
    * @throws {AddressError} when it cannot be bound
    * @throws {LimitError} when the actor has as many addresses as it may have
    */
-  async listen(address: Address): Promise<void> {
+  async listen(address: Address, served: readonly Address[] = [address]): Promise<void> {
     const parsed = parseAddress(address);
+    if (parsed.transport === "tcp") checkExposure(address, parsed.host, this.#credentials);
+    const { drivers } = this.peers;
+    const accept = (link: Link): void => this.peers.accept(link, parsed.transport);
+    const holder = this.holderOf(served);
     // sockets belong to the actor, not to the task that happened to open them
-    const accept = this.peers.accept.bind(this.peers);
     const listener = await outsideTasks(() =>
       parsed.transport === "unix"
-        ? unixTransport.listen(parsed, accept)
-        : tcpTransport.listen(parsed, accept),
+        ? drivers.unix.listen(parsed, accept, holder)
+        : drivers.tcp.listen(parsed, accept),
     );
     if (this.#ending !== undefined) {
       listener.close();
@@ -148,6 +169,23 @@ export class Runtime implements Actor {
     this.#listeners.set(address, listener);
     this.#advertise();
     log.info?.(`listening on ${formatAddress(listener.address)}`);
+  }
+
+  /** What a lock says that this actor holds for `addrs`. */
+  holderOf(addrs: readonly Address[]): LockHolder {
+    const { name, uuid, pid } = this.id;
+    return { pid, name, uuid, root: this.rootUuid, addrs };
+  }
+
+  /** Has one of its addresses looked after; see `Listener.restore`. "lost" also when it is not bound. */
+  async restore(address: Address): Promise<ListenerState> {
+    const listener = this.#listeners.get(address);
+    return listener === undefined ? "lost" : await outsideTasks(() => listener.restore());
+  }
+
+  /** The addresses as they were asked for. */
+  get listening(): readonly Address[] {
+    return Array.from(this.#listeners.keys());
   }
 
   /** What an address became when it was bound, or undefined when it is not. */
@@ -225,7 +263,7 @@ export class Runtime implements Actor {
       return new Peer<Session>(
         hello,
         channel,
-        addrs[0],
+        { transport: "unix", proof: { auth: "same-user" }, ...(addrs[0] && { dialled: addrs[0] }) },
         (peer) => new Session(peer, this),
         () => {},
       );
@@ -245,6 +283,11 @@ export class Runtime implements Actor {
   }
 
   async #onStop(session: Session, id: number): Promise<void> {
+    if (!session.permissions.mayStop()) {
+      const text = `the policy of ${describeActor(this.id)} doesn't let this peer stop it`;
+      session.replyError(id, new PermissionDeniedError(text));
+      return;
+    }
     const reason = new ContextCancelledError(session.peer.id, "cancelActor");
     // a sign of life for whoever counts the time: it takes as long as the children below take
     const beat = setInterval(() => session.peer.channel.post([Kind.stopping]), this.limits.stopGraceMs / 3);

@@ -17,8 +17,10 @@ import { beginChunk, endChunk, flushLater, type Sender } from "./turn.ts";
 
 const log = logger("channel");
 
-/** The first frames come from a stranger: hello and nothing larger. */
+/** The first frames hold a hello and nothing larger. */
 const maxHelloBytes = 65_536;
+/** What may come from a stranger: a hello without addresses. */
+export const maxStrangerBytes = 4_096;
 /** What a control message or an error may always have, however small `maxFrameBytes` is. */
 const maxControlBytes = 65_536;
 /** On links that can fall silent: how often to ask for a sign of life, and how many may stay unanswered. */
@@ -55,7 +57,7 @@ export class Channel implements LinkReader, Sender, Holder {
   /** Hears of what this channel, or its handler, begins to hold. */
   readonly buffered: Buffered;
   readonly #limits: Limits;
-  readonly #decoder = new FrameDecoder(maxHelloBytes);
+  readonly #decoder: FrameDecoder;
   readonly #batch: Batch;
   /** Frames of more bytes are weighed before they are decoded. */
   readonly #weighedFrom: number;
@@ -73,8 +75,14 @@ export class Channel implements LinkReader, Sender, Holder {
   #stallTimer: Timer | undefined;
   #lastChance = false;
 
-  /** `buffered` is that of all connections of the actor. */
-  constructor(link: Link, limits: Limits, buffered: Buffered = new Buffered(limits.maxBufferedBytes)) {
+  /** `maxFrameBytes`: of what a stranger may say. `buffered` is that of all connections of the actor. */
+  constructor(
+    link: Link,
+    limits: Limits,
+    maxFrameBytes: number = maxHelloBytes,
+    buffered: Buffered = new Buffered(limits.maxBufferedBytes),
+  ) {
+    this.#decoder = new FrameDecoder(maxFrameBytes);
     this.link = link;
     this.buffered = buffered;
     this.label = link.remote;
@@ -95,6 +103,11 @@ export class Channel implements LinkReader, Sender, Holder {
   /** How it ended, once it has. */
   get end(): ChannelEnd | undefined {
     return this.#end;
+  }
+
+  /** Opens it for a whole hello: the other side is no stranger any more. */
+  admit(): void {
+    this.#decoder.maxFrameBytes = maxHelloBytes;
   }
 
   /** Bytes that it keeps: not taken by the peer, of an unfinished frame, or not read by a stream or dialog. */

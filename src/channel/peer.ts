@@ -8,10 +8,11 @@
 import { causeOf, messagesOf, TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
-import type { Address } from "../transport/address.ts";
+import { type Address, bestAddress, type Transport } from "../transport/address.ts";
 import { Kind, type Message } from "../wire/messages.ts";
 import { type Channel, type ChannelEnd, closedError } from "./channel.ts";
-import type { Hello } from "./handshake.ts";
+import type { PeerProof } from "./credentials.ts";
+import { type Hello, refusalError } from "./handshake.ts";
 
 const log = logger("channel");
 
@@ -30,14 +31,44 @@ export interface PeerHandler {
   onEnd(end: ChannelEnd): void;
 }
 
+/** An actor to connect to: its uuid, what else is known of it, and its addresses in the order of trying. */
+export interface DialTarget {
+  readonly name: string;
+  readonly uuid: string;
+  readonly pid?: number;
+  readonly addrs: readonly Address[];
+  /** Only a connection over one of these will do. */
+  readonly transports?: readonly Transport[];
+}
+
+/** How a connection came to be. */
+export interface PeerOrigin {
+  readonly transport: Transport;
+  readonly proof: PeerProof;
+  /** The address that was dialled; undefined when the peer dialled us. */
+  readonly dialled?: Address;
+  /** Whether it is known to be the actor of its uuid: it was dialled as that, at an address of it. */
+  readonly isConfirmed?: boolean;
+}
+
 export class Peer<H extends PeerHandler = PeerHandler> {
   readonly id: ActorId;
   readonly addrs: readonly Address[];
-  readonly isRegistrar: boolean;
+  /** As its hello said, until it says otherwise. */
+  isRegistrar: boolean;
   /** Whether it has finished booting. */
   isReady: boolean;
+  /**
+   * Whether it is registered where this actor looks names up, as far as is known here: only then does it answer for its
+   * name. A hello says nothing about that; the layers above set it.
+   */
+  isVouched = false;
+  /** Came beside a connection that was there, for what that one can't do. */
+  readonly isFurther: boolean;
   readonly channel: Channel;
-  /** The address that was dialled, or the peer's first where it dialled us. */
+  readonly transport: Transport;
+  readonly proof: PeerProof;
+  /** The address that was dialled, or one at which the peer can be dialled where it dialled us. */
   readonly addr: Address;
   readonly dialledHere: boolean;
   readonly closed: Promise<ChannelEnd>;
@@ -51,11 +82,13 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   #leavingTimer: Timer | undefined;
   readonly #forget: (peer: Peer<H>) => void;
   readonly #idleMs: number;
+  /** See `isHeldBy`; once it is known it stays so. */
+  #isConfirmed: boolean;
 
   constructor(
     hello: Hello,
     channel: Channel,
-    dialled: Address | undefined,
+    { transport, proof, dialled, isConfirmed = false }: PeerOrigin,
     attach: (peer: Peer<H>) => H,
     forget: (peer: Peer<H>) => void,
     idleMs: number = defaultIdleMs,
@@ -65,9 +98,13 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     this.id = hello.id;
     this.addrs = hello.addrs;
     this.isRegistrar = hello.isRegistrar;
-    this.isReady = hello.purpose === "peer";
+    this.isReady = hello.purpose !== "boot";
+    this.isFurther = hello.purpose === "further";
     this.channel = channel;
-    this.addr = dialled ?? hello.addrs[0] ?? `unix://${hello.id.host}/unknown`;
+    this.transport = transport;
+    this.proof = proof;
+    this.#isConfirmed = isConfirmed;
+    this.addr = dialled ?? bestAddress(hello.addrs) ?? `unix://${hello.id.host}/unknown`;
     this.dialledHere = dialled !== undefined;
     this.closed = this.#closed.promise;
     const handler = (this.handler = attach(this));
@@ -87,6 +124,32 @@ export class Peer<H extends PeerHandler = PeerHandler> {
 
   get isOpen(): boolean {
     return this.channel.isOpen;
+  }
+
+  /** Whether it is known to be the actor of its uuid, which anybody may claim. */
+  get isKnown(): boolean {
+    return this.isVouched || this.#isConfirmed;
+  }
+
+  /**
+   * Whether this is a connection to the actor that is meant: one of its addresses was dialled and showed its uuid, or
+   * the kernel says that this is its process, or it proved this user's own secret on this machine, and claims to be that
+   * process. A uuid alone proves nothing, since every peer learns it.
+   */
+  isHeldBy({ pid, addrs, transports }: DialTarget): boolean {
+    if (transports !== undefined && !transports.includes(this.transport)) return false;
+    if (!this.isKnown) {
+      this.#isConfirmed =
+        (pid !== undefined && pid === this.#provenPid) || (this.dialledHere && addrs.includes(this.addr));
+    }
+    return this.isKnown;
+  }
+
+  get #provenPid(): number | undefined {
+    const { proof } = this;
+    const { peer, mayFallSilent } = this.channel.link;
+    if (peer?.kind === "unix") return peer.pid;
+    return proof.auth === "secret" && !mayFallSilent && proof.isOwn() ? this.id.pid : undefined;
   }
 
   /** Resolves when an agreed close has happened or was called off; undefined when there is none. */
@@ -148,6 +211,10 @@ export class Peer<H extends PeerHandler = PeerHandler> {
         return;
       case Kind.resume:
         this.#settle();
+        return;
+      case Kind.refuse:
+        // over plain tcp the acceptor hears last who dialled it
+        this.channel.abort(refusalError(message, this.channel.link.remote));
         return;
       case Kind.ready:
         this.isReady = true;

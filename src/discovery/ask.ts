@@ -102,7 +102,8 @@ export function isOwnRefusal(error: unknown): boolean {
 }
 
 /**
- * Several registrars' answers as one. One that is down or silent does not fail it; all of them do.
+ * Several registrars' answers as one. One that is down or silent does not fail it, and is noted in `faults`; all of them
+ * do.
  *
  * @throws {RegistryUnavailableError} when none answered; `cause` says why each
  * @throws {TimeoutError} when the only one asked is silent
@@ -112,6 +113,7 @@ export async function askAll(
   questions: readonly Promise<Instances>[],
   deadline: Deadline,
   enough: (found: Instances) => boolean,
+  faults: Error[],
 ): Promise<Instances> {
   const answers: Instances[] = [];
   const failures: Error[] = [];
@@ -133,7 +135,10 @@ export async function askAll(
     if (!(error instanceof TimeoutError) || questions.length === 1) throw error;
     failures.push(error);
   }
-  if (answers.length > 0) return answers.find(enough) ?? answers.flat();
+  if (answers.length > 0) {
+    faults.push(...failures);
+    return answers.find(enough) ?? answers.flat();
+  }
   const [only] = failures;
   if (questions.length === 1) {
     // it has answered, or is known to be silent

@@ -18,6 +18,7 @@ import {
   RegistryUnavailableError,
   TimeoutError,
   TransportClosedError,
+  UnauthenticatedError,
 } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
@@ -35,6 +36,7 @@ import {
   type Transport,
 } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
+import { firstReachable } from "./first-reachable.ts";
 import { Instance } from "./instance.ts";
 import { type Registration, registrationOf } from "./registration.ts";
 import { registryPatienceMs } from "./bootstrap.ts";
@@ -91,6 +93,11 @@ function isAny(found: Instances): boolean {
   return found.length > 0;
 }
 
+/** Whether an error says that an instance is there, but can't be used: it is silent, or one of the two isn't trusted. */
+function isPresence(error: unknown): boolean {
+  return error instanceof TimeoutError || error instanceof UnauthenticatedError;
+}
+
 /** One lookup: a name, options, and one deadline for all of it. */
 export class Lookup {
   readonly #name: string;
@@ -100,7 +107,7 @@ export class Lookup {
   readonly #bounds: Bounds;
   readonly #registryAddrs: readonly Address[] | undefined;
   readonly #transports: readonly Transport[] | undefined;
-  /** The dials that failed: what `notFound` has for a cause. */
+  /** The dials that failed, and the registrars that didn't answer: what `notFound` has for a cause. */
   readonly #failures: Error[] = [];
 
   constructor(name: string, options: FindOptions) {
@@ -137,12 +144,18 @@ export class Lookup {
 
   /** The last of the instances that can be reached, but for those that were tried. */
   async #reachLast<M>(instances: Instances, tried: ReadonlySet<string>): Promise<Portal<M> | null> {
-    for (const instance of instances.toReversed()) {
-      if (tried.has(instance.id.uuid)) continue;
-      const portal = await this.#reach<M>(instance);
-      if (portal !== undefined) return portal;
-    }
-    return null;
+    const untried = instances.toReversed().filter(({ id }) => !tried.has(id.uuid));
+    return (await this.#firstReachable<M>(untried)) ?? null;
+  }
+
+  /** @throws what kept an instance that is there from answering, when no other one did */
+  async #firstReachable<M>(instances: Instances): Promise<Portal<M> | undefined> {
+    return await firstReachable<Portal<M>, Instance>(
+      instances,
+      (instance) => this.#reach<M>(instance),
+      (error) => isPresence(error) && !this.#deadline.signal?.aborted,
+      (portal) => void portal[Symbol.asyncDispose](),
+    );
   }
 
   get #hasSeveralRegistrars(): boolean {
@@ -177,10 +190,8 @@ export class Lookup {
         const peer = this.#connectedPeer();
         if (peer !== undefined && !this.#isCached) return new RemotePortal<M>(peer.acquire().handler);
         const instances = await this.#watchedInstances(change.resolve, stopWatching);
-        for (const instance of instances) {
-          const portal = await this.#reach<M>(instance);
-          if (portal !== undefined) return portal;
-        }
+        const portal = await this.#firstReachable<M>(instances);
+        if (portal !== undefined) return portal;
         // those that are listed and refuse may only be busy: look again after a while
         if (instances.length > 0) stopWatching.push(after(refusedRetryMs, change.resolve));
         await this.#deadline.race("wait", change.promise);
@@ -235,12 +246,25 @@ export class Lookup {
     return entries.map((entry) => instanceOf(registrationOf(entry, this.#runtime.id.host)));
   }
 
+  /** As `#ownEntries`, once a miss can be relied on. */
+  async #heldEntries(): Promise<Instances> {
+    const awaited = this.#registries.service?.awaited(this.#name);
+    if (awaited !== undefined) await this.#deadline.race("lookup", awaited);
+    return this.#ownEntries();
+  }
+
   /** The last connected peer of that name, if the options leave it open whom to ask. */
   #connectedPeer(): Peer<Session> | undefined {
     if (this.#registryAddrs !== undefined) return undefined;
     const peers = this.#runtime.peers.byName(this.#name);
     return peers?.findLast(
-      (peer) => peer.isReady && peer.isOpen && peer.leaving === undefined && this.#isWanted(peer.addr),
+      // whoever claims a name answers for it only when it is registered
+      (peer) =>
+        peer.isVouched &&
+        peer.isReady &&
+        peer.isOpen &&
+        peer.leaving === undefined &&
+        (this.#transports === undefined || this.#transports.includes(peer.transport)),
     );
   }
 
@@ -273,6 +297,7 @@ export class Lookup {
         this.#registryAddrs.map((addr) => this.#askAddress(addr, deadline)),
         deadline,
         enough,
+        this.#failures,
       );
     }
     for (;;) {
@@ -290,6 +315,7 @@ export class Lookup {
           links.map((link) => Promise.resolve(link.lookup(this.#name))),
           deadline,
           enough,
+          this.#failures,
         );
       } catch (error) {
         // the registrar ended under the question: another will take over, and the deadline bounds the wait
@@ -306,21 +332,20 @@ export class Lookup {
   async #askOwnTable(): Promise<Instances | undefined> {
     const known = this.#known();
     if (known !== undefined) return known;
-    const settling = this.#registries.service?.settling;
-    if (settling !== undefined) await this.#deadline.race("lookup", settling);
+    await this.#heldEntries();
     return this.#registries.isRegistrar ? (this.#known() ?? []) : undefined;
   }
 
   async #askAddress(addr: Address, deadline: Deadline): Promise<Instances> {
     const registries = this.#registries;
-    if (registries.isRegistrar && this.#runtime.addrs.includes(addr)) return this.#ownEntries();
+    if (registries.isRegistrar && this.#runtime.addrs.includes(addr)) return await this.#heldEntries();
     const link = registries.linkTo(addr);
     if (link !== undefined) return await link.lookup(this.#name);
     let peer: Peer<Session>;
     try {
       peer = await outsideTasks(() => this.#runtime.peers.connectTo(addr, deadline));
     } catch (error) {
-      if (registries.isRegistrar && isOwnRefusal(error)) return this.#ownEntries();
+      if (registries.isRegistrar && isOwnRefusal(error)) return await this.#heldEntries();
       throw error;
     }
     try {
@@ -407,8 +432,16 @@ export class Lookup {
     if (id.uuid === this.#runtime.uuid) return new LocalPortal<M>(this.#runtime);
     const addrs = instance.dialOrder().filter((addr) => this.#isWanted(addr));
     try {
-      const target = { name: id.name, uuid: id.uuid, addrs };
+      const target = {
+        name: id.name,
+        uuid: id.uuid,
+        addrs,
+        ...(id.host === this.#runtime.id.host && { pid: id.pid }),
+        ...(this.#transports && { transports: this.#transports }),
+      };
       const peer = await outsideTasks(() => this.#runtime.peers.connect(target, this.#deadline));
+      // this actor's own registrars know it; others' may not share what they know
+      if (this.#registryAddrs === undefined) peer.isVouched = true;
       return new RemotePortal<M>(peer.handler);
     } catch (error) {
       if (!(error instanceof TransportClosedError)) throw error;

@@ -87,6 +87,7 @@ export class RegistrarLink {
   /** Takes over one `acquire` of the session's peer. */
   constructor(session: Session, runtime: Runtime, counters: LookupCounters) {
     this.session = session;
+    session.peer.isVouched = true;
     this.#counters = counters;
     this.#patienceMs = registryPatienceMs(runtime.limits);
     this.cache = new NameCache(runtime.limits.maxCachedNames, (name) =>

@@ -4,17 +4,30 @@
  * Presence is a lease held by a connection: an entry goes in the moment its connection ends. Whoever looks a name up
  * may take an interest in it; each change of that name is then pushed to them, before the change is acknowledged.
  */
-import { ActorNameError, LimitError } from "../errors.ts";
+import { dirname } from "node:path";
+
+import type { PeerProof } from "../channel/credentials.ts";
+import {
+  ActorNameError,
+  asError,
+  LimitError,
+  PermissionDeniedError,
+  RegistryUnavailableError,
+} from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import type { RegistrarStats } from "../actor/actor.ts";
 import type { Runtime } from "../actor/runtime.ts";
+import { allPermissions } from "../rpc/policy.ts";
 import type { Session } from "../rpc/session.ts";
 import { currentTask } from "../rpc/task.ts";
 import { type Address, parseAddress, qualifyAddress } from "../transport/address.ts";
-import { removeDeadSocket } from "../transport/runtime-dir.ts";
+import { removeDyingSocket } from "../transport/socket-lock.ts";
 import { actorNameFault, checkActorName } from "../wire/actor-name.ts";
 import { Kind, type Message } from "../wire/messages.ts";
+import { HoldBack } from "./hold-back.ts";
+import type { Members, OtherMembers } from "./members.ts";
+import { socketDirs } from "./places.ts";
 import {
   encodeRegistration,
   readRegisteredAddresses,
@@ -25,13 +38,7 @@ import { type Entry, RegistryTable } from "./table.ts";
 
 const log = logger("discovery");
 
-/**
- * How long after taking over a registrar holds back an answer of "absent": those who were registered are coming. More
- * than the longest pause with which they look for it.
- */
-const settleMs = 500;
-
-const served = [Kind.register, Kind.unregister, Kind.lookup, Kind.forget, Kind.report] as const;
+const sameUser: PeerProof = { auth: "same-user" };
 
 /** What the registrar keeps for each connection. */
 interface Client {
@@ -51,54 +58,72 @@ export class RegistrarService {
    */
   readonly #interested = new Map<string, Session | Set<Session>>();
   readonly #watchers = new Map<string, Set<() => void>>();
+  /** How the actor of each entry proved who it is, where the kernel doesn't say that it is of this user. */
+  readonly #proofs = new WeakMap<Entry, PeerProof>();
   #ownEntry: Entry | undefined;
   #requests = 0;
   #pushes = 0;
-  #settling: Promise<void> | undefined;
-  #settleTimer: Timer | undefined;
-  #settled: (() => void) | undefined;
+  readonly #holdBack = new HoldBack();
   readonly #undo: (() => void)[];
-  /** The sessions that were there when it began to serve. */
-  readonly #before: ReadonlySet<Session>;
+  /** The socket files of actors whose connection ended: removed as soon as their process lets go of them. */
+  readonly #dying = new Map<string, Promise<unknown>>();
 
-  /** Begins to serve. `takeover`: another registrar served before, so misses are held back for a moment. */
-  constructor(runtime: Runtime, takeover: boolean) {
+  /** Begins to serve. Misses are held back at least until `opened`. */
+  constructor(runtime: Runtime) {
     this.#runtime = runtime;
-    this.#before = new Set(Array.from(runtime.peers, (peer) => peer.handler));
     runtime.serve(Kind.register, (session, message) => this.#onRegister(session, message));
     runtime.serve(Kind.unregister, (session, message) => this.#onUnregister(session, message[1] as number));
     runtime.serve(Kind.lookup, (session, message) => this.#onLookup(session, message));
     runtime.serve(Kind.forget, (session, message) => this.#loseInterest(session, message[1] as string));
     runtime.serve(Kind.report, (session, message) => this.#onReport(session, message[1] as string));
     runtime.dispatcher.serve("registrar", {
-      findActor: (name) =>
-        this.#whenFilled(checkName(name), () => this.#show(this.table.last(checkName(name)))),
+      findActor: (name) => this.#whenKnown(checkName(name), (known) => this.#show(this.table.last(known))),
       findActors: (name) =>
-        this.#whenFilled(checkName(name), () =>
-          this.table.all(checkName(name)).map((entry) => this.#show(entry)),
-        ),
-      listActors: () =>
-        this.#whenFilled(undefined, () => Array.from(this.table.entries(), (entry) => this.#show(entry))),
+        this.#whenKnown(checkName(name), (known) => this.table.all(known).map((entry) => this.#show(entry))),
+      listActors: async () => {
+        if (!this.#holdBack.isOver) await this.#holdBack.over;
+        return Array.from(this.table.entries(), (entry) => this.#show(entry));
+      },
       waitForActor: (name) => this.#serveWait(checkName(name)),
     });
     this.#undo = [
       runtime.watchSessions((session) => this.#onSessionEnd(session)),
-      runtime.atEnd("rest", async () => this.stop()),
+      runtime.atEnd("rest", async () => this.#holdBack.end()),
     ];
-    if (takeover) this.#settle();
   }
 
-  /** Serves no more. Peers that took this for their registrar are let go. */
+  /**
+   * All registry addresses are bound: from here on the bounds of the hold-back count. `mayHaveMore`: another registrar
+   * served before, and may have had actors of whom this host knows nothing.
+   */
+  opened(members: Members, others: OtherMembers, mayHaveMore: boolean): void {
+    const { host } = this.#runtime.id;
+    const missing = others.kind === "pids" ? new Set(others.pids) : undefined;
+    for (const entry of this.table.entries()) if (entry.host === host) missing?.delete(entry.pid);
+    const expected: OtherMembers =
+      missing === undefined ? others : missing.size > 0 ? { kind: "pids", pids: missing } : { kind: "none" };
+    this.#holdBack.expect(expected, mayHaveMore, () => members.pids());
+  }
+
+  /** Serves no more. Peers that took this for their registrar hear of it, and look for the next. */
   stop(): void {
     for (const undo of this.#undo) undo();
-    for (const kind of served) this.#runtime.serve(kind, undefined);
-    this.#runtime.dispatcher.unserve("registrar");
-    this.#settled?.();
+    const gone = (session: Session, id: number): void =>
+      session.replyError(id, new RegistryUnavailableError("this actor is not the registrar any more"));
+    const runtime = this.#runtime;
+    // what is on its way from clients that haven't heard of it yet
+    for (const kind of [Kind.register, Kind.unregister, Kind.lookup])
+      runtime.serve(kind, (session, message) => gone(session, message[1] as number));
+    for (const kind of [Kind.forget, Kind.report]) runtime.serve(kind, () => {});
+    runtime.dispatcher.unserve("registrar");
+    this.#holdBack.end();
     for (const name of Array.from(this.#watchers.keys())) this.#wake(name);
-    for (const session of this.#clients.keys()) {
-      // this actor's own children were connected before, and have other reasons to be
-      if (!this.#before.has(session)) void session.peer.close("no registrar any more");
-    }
+    for (const session of this.#clients.keys()) session.peer.channel.post([Kind.retired]);
+  }
+
+  /** Resolves when what killed actors left has been removed; within a second. */
+  async swept(): Promise<void> {
+    await Promise.all(this.#dying.values());
   }
 
   /** Puts the registrar's own entry in, or its new addresses. */
@@ -119,9 +144,15 @@ export class RegistrarService {
     return { actors, names, requests: this.#requests, pushes: this.#pushes, revision };
   }
 
-  /** While it resolves, a name that is missing may still be on its way back; see `settleMs`. */
-  get settling(): Promise<void> | undefined {
-    return this.#settling;
+  /**
+   * Undefined when what the table says of the name can be relied on. Else resolves when it can: the name is there, or
+   * the hold-back is over.
+   */
+  awaited(name: string): Promise<void> | undefined {
+    if (this.#holdBack.isOver || this.table.last(name) !== undefined) return undefined;
+    const changed = Promise.withResolvers<void>();
+    const unwatch = this.watch(name, changed.resolve);
+    return Promise.race([this.#holdBack.over, changed.promise]).finally(unwatch);
   }
 
   /** Has `onChange` called once, at the next change of `name`; returns the function that takes it back. */
@@ -143,6 +174,12 @@ export class RegistrarService {
   }
 
   #onRegister(session: Session, message: Message): void {
+    const denied = this.#denial(session);
+    if (denied !== undefined) {
+      log.warn?.(`${describeActor(session.peer.id)}: ${denied.message}`);
+      session.replyError(message[1] as number, denied);
+      return;
+    }
     const client = this.#client(session);
     // a peer registers what it is by its handshake, so no other can change the entry
     const { id } = session.peer;
@@ -155,9 +192,30 @@ export class RegistrarService {
       return;
     }
     client.entry = this.table.register(id, addrs, client.entry);
+    session.peer.isVouched = true;
+    const { proof } = session.peer;
+    if (proof.auth !== "same-user") this.#proofs.set(client.entry, proof);
+    if (!this.#holdBack.isOver && id.host === this.#runtime.id.host) this.#holdBack.onRegistered(id.pid);
     log.info?.(`registered ${describeActor(id)} at ${addrs.join(" ")}`);
     this.#announce(client.entry);
     session.reply(message[1] as number, client.entry.revision);
+  }
+
+  /** Why the peer may not register, or undefined when it may. */
+  #denial(session: Session): PermissionDeniedError | undefined {
+    const { id } = session.peer;
+    const holder = this.#runtime.peers.get(id.uuid)?.handler;
+    if (holder !== undefined && holder !== session && this.#clients.get(holder)?.entry !== undefined)
+      return new PermissionDeniedError(`uuid ${id.uuid} is registered by another connection`);
+    const { permissions } = session;
+    if (permissions === allPermissions) return undefined;
+    const others = this.table.all(id.name).filter(({ uuid }) => uuid !== id.uuid);
+    const holders = others.map((entry) => this.#proofs.get(entry) ?? sameUser);
+    if (permissions.mayRegister(id.name, holders)) return undefined;
+    const why = holders.length > 0 ? "is in use by an actor of another owner" : "is not in its policy";
+    return new PermissionDeniedError(
+      `the name "${id.name}" ${why}: this registrar doesn't let the peer have it`,
+    );
   }
 
   #onUnregister(session: Session, id: number): void {
@@ -182,14 +240,14 @@ export class RegistrarService {
     }
     const kept = !interest || this.#takeInterest(session, name);
     const entries = this.table.all(name);
-    if (entries.length > 0 || this.#settling === undefined) answer(session, id, name, entries, kept);
-    else void this.#settling.then(() => answer(session, id, name, this.table.all(name), kept));
+    if (entries.length > 0 || this.#holdBack.isOver) answer(session, id, name, entries, kept);
+    else void this.#whenKnown(name, () => answer(session, id, name, this.table.all(name), kept));
   }
 
-  /** Answers at once, unless what is asked for may still be on its way back; `undefined` stands for all names. */
-  #whenFilled<T>(name: string | undefined, answer: () => T): T | Promise<T> {
-    const isThere = name !== undefined && this.table.last(name) !== undefined;
-    return this.#settling === undefined || isThere ? answer() : this.#settling.then(answer);
+  /** Answers at once, unless the name is missing and may still be on its way back. */
+  #whenKnown<T>(name: string, answer: (name: string) => T): T | Promise<T> {
+    const awaited = this.awaited(name);
+    return awaited === undefined ? answer(name) : awaited.then(() => answer(name));
   }
 
   #onReport(session: Session, uuid: string): void {
@@ -209,11 +267,22 @@ export class RegistrarService {
     if (last !== undefined) for (const addr of last.addrs) this.#sweep(addr, last);
   }
 
-  /** A process that was killed leaves its socket file; who held its lease cleans it up. */
+  /**
+   * A process that was killed leaves its socket file, and the registrar that had its lease cleans up. The path is a peer's
+   * word: nothing goes but a socket in a directory of this registry, whose lock proves that its owner is dead.
+   */
   #sweep(addr: Address, entry: Entry): void {
     const parsed = parseAddress(addr);
-    if (parsed.transport === "unix" && entry.host === this.#runtime.id.host)
-      removeDeadSocket(parsed.path, entry.pid);
+    if (parsed.transport !== "unix" || entry.host !== this.#runtime.id.host) return;
+    const { path } = parsed;
+    if (this.#dying.has(path)) return;
+    const remove = async (): Promise<void> => {
+      if (socketDirs(this.#runtime.registryAddrs).has(dirname(path))) await removeDyingSocket(path);
+    };
+    const sweeping = remove()
+      .catch((error: unknown) => log.warn?.(`cannot remove ${path}: ${asError(error).message}`))
+      .finally(() => this.#dying.delete(path));
+    this.#dying.set(path, sweeping);
   }
 
   /** Whether its changes will be pushed: a peer's interests are bounded, so that they cannot fill the memory. */
@@ -297,17 +366,6 @@ export class RegistrarService {
         unwatch();
       }
     }
-  }
-
-  #settle(): void {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#settling = promise;
-    this.#settled = () => {
-      clearTimeout(this.#settleTimer);
-      this.#settling = undefined;
-      resolve();
-    };
-    this.#settleTimer = setTimeout(this.#settled, settleMs);
   }
 }
 

@@ -1,11 +1,18 @@
 /**
- * All the registrars of this actor: it registers with each, brings its registration back when one comes up again, and,
- * as a root, takes over when all are gone.
+ * All the registrars of this actor: it registers with each, and brings its registration back when one comes up again. Who
+ * that is, and whether this actor becomes it, is the election's matter.
  */
 import type { LookupStats, RegistrarStats } from "../actor/actor.ts";
 import type { DiscoveryPart, Runtime } from "../actor/runtime.ts";
-import { Deadline, sleep } from "../deadline.ts";
-import { asError, causeOf, messagesOf, NoRuntimeError, RegistryUnavailableError } from "../errors.ts";
+import { Deadline } from "../deadline.ts";
+import {
+  asError,
+  causeOf,
+  messagesOf,
+  NoRuntimeError,
+  RegistryUnavailableError,
+  TimeoutError,
+} from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import { LocalPortal } from "../rpc/portal.ts";
@@ -13,24 +20,19 @@ import type { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import { type Address, rankAddresses } from "../transport/address.ts";
 import { Kind } from "../wire/messages.ts";
-import { bindRegistry, type ProbeOutcome, probeRegistries, registryPatienceMs } from "./bootstrap.ts";
+import { removeTreeSockets } from "../transport/socket-lock.ts";
+import { type KnownRegistrar, registryPatienceMs } from "./bootstrap.ts";
+import { type Boot, Election, type Electorate, RegistrationRefused } from "./election.ts";
+import { Members } from "./members.ts";
+import { isOfThisHost, socketDirs } from "./places.ts";
 import type { RegistrarApi } from "./registration.ts";
 import { type LookupCounters, RegistrarLink } from "./registrar-link.ts";
 import { RegistrarService } from "./registrar.ts";
+import type { Tenure } from "./tenure.ts";
 
 const log = logger("discovery");
 
-/** Waits between rounds of asking addresses at which no registrar answers; the last one repeats. */
-const retryMs = [20, 40, 80, 160, 300] as const;
-
-/** A registrar that the parent knows of, so that a child need not probe. */
-export interface KnownRegistrar {
-  readonly name: string;
-  readonly uuid: string;
-  readonly addrs: readonly Address[];
-}
-
-export class Registries implements DiscoveryPart {
+export class Registries implements DiscoveryPart, Electorate {
   readonly runtime: Runtime;
   readonly counters: LookupCounters = { requests: 0, hits: 0, pushes: 0 };
   registryAddrs: readonly Address[];
@@ -40,8 +42,11 @@ export class Registries implements DiscoveryPart {
   /** Why each address had no registrar when it was last asked. */
   readonly #faults = new Map<Address, Error>();
   #changed = Promise.withResolvers<void>();
-  #maintaining = false;
   #registered = false;
+  readonly #election: Election = new Election(this);
+  readonly #members = new Members();
+  #isMember = false;
+  #tenure: Tenure | undefined;
   readonly #stop = new AbortController();
 
   constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
@@ -55,8 +60,10 @@ export class Registries implements DiscoveryPart {
     runtime.serve(Kind.unwatched, (session, message) =>
       this.#links.get(session.peer.id.uuid)?.cache.drop(message[1] as string),
     );
+    runtime.serve(Kind.retired, (session) => this.#onRetired(session));
     runtime.watchSessions((session) => this.#onSessionEnd(session));
     runtime.atEnd("registration", () => this.#leave());
+    runtime.atEnd("rest", () => this.#leaveHost());
   }
 
   /** The registries of an actor. */
@@ -112,43 +119,77 @@ export class Registries implements DiscoveryPart {
     return this.#service?.stats();
   }
 
-  /** Becomes the registrar: from here on hello says so. The registry addresses are bound, or just being bound. */
-  serve(takeover: boolean): void {
-    this.#service = new RegistrarService(this.runtime, takeover);
-  }
-
-  /** A boot lost the race for the addresses after all. */
-  unserve(): void {
-    this.#service?.stop();
-    this.#service = undefined;
-  }
-
-  /** In a registrar: puts itself into the table and shows the addresses as they were bound. */
-  registerSelf(): void {
-    this.registryAddrs = this.registryAddrs.map((addr) => this.runtime.boundAddress(addr) ?? addr);
-    this.#registered = true;
-    this.#service?.registerSelf();
-    this.#notify();
+  get hasRegistrar(): boolean {
+    return this.#links.size > 0;
   }
 
   /**
-   * Connects to every registrar that the outcomes name, registers there, and keeps at it for the other addresses.
+   * Joins the registrar or becomes it, however many programs try at the same time. `listen` binds the actor's own addresses
+   * before it joins; it is given those of this machine on the way to the registrars.
    *
-   * @throws {RegistryUnavailableError} when none took the registration
+   * @throws as `Election.settle`
    */
-  async join(outcomes: readonly ProbeOutcome[]): Promise<void> {
-    this.#noteFaults(outcomes);
-    await this.#attachAll(groupByRegistrar(outcomes));
-    await this.register(false);
+  async settle(boot: Boot, listen: (hosts: readonly string[]) => Promise<void>): Promise<void> {
+    this.#election.listen = listen;
+    this.#registered = true;
+    await this.#election.settle(boot);
   }
 
-  /** Connects to the registrars that the parent was connected to; to those at the registry addresses if all are gone. */
+  /** Stands for registrar: from here on hello says so. The registry addresses are just being bound. */
+  serve(): void {
+    this.#service = new RegistrarService(this.runtime);
+  }
+
+  /** Another was faster at the addresses after all. */
+  unserve(): void {
+    this.#service?.stop();
+    this.#service = undefined;
+    this.#notify();
+  }
+
+  /** Is the registrar: puts itself into the table and shows the addresses as they were bound. */
+  onElected(tenure: Tenure): void {
+    this.#tenure = tenure;
+    this.registryAddrs = this.registryAddrs.map((addr) => this.runtime.boundAddress(addr) ?? addr);
+    // who was registered before lost a registrar; and a list that was removed can't tell who else did
+    const wasMember = this.#isMember;
+    const isWhole = this.#join();
+    const mayHaveMore = wasMember && (!isWhole || !this.registryAddrs.every(isOfThisHost));
+    this.#service?.registerSelf();
+    this.#service?.opened(this.#members, this.#members.others(), mayHaveMore);
+    if (wasMember) log.info?.("took over as the registrar");
+    tenure.watch((addr) => this.#yield(addr));
+    this.#notify();
+  }
+
+  /** Becomes a member on this host, or stays one; false when the lists can't tell who else is one. */
+  #join(): boolean {
+    this.#isMember = true;
+    return this.#members.join(this.registryAddrs);
+  }
+
+  /** Another registrar has the place of this one: its socket was removed, and bound by the other. */
+  #yield(addr: Address): void {
+    if (this.#stop.signal.aborted || this.#service === undefined) return;
+    log.warn?.(`another registrar serves ${addr} by now: yielding to it`);
+    this.#tenure?.end();
+    this.#tenure = undefined;
+    this.unserve();
+    this.#election.start();
+  }
+
+  /** Connects to the registrars that the parent was connected to; looks for others at the registry addresses if all are gone. */
   async connectKnown(known: readonly KnownRegistrar[]): Promise<void> {
-    await this.#attachAll(known);
-    if (this.#links.size > 0) return;
-    const outcomes = await probeRegistries(this.runtime, this.registryAddrs, this.#stop.signal);
-    this.#noteFaults(outcomes);
-    await this.#attachAll(groupByRegistrar(outcomes));
+    await Promise.all(
+      known.map(async (registrar) => {
+        try {
+          await this.attach(registrar);
+        } catch (error) {
+          for (const addr of registrar.addrs) this.#faults.set(addr, asError(error));
+        }
+      }),
+    );
+    if (this.#links.size === 0) this.#election.start();
   }
 
   /**
@@ -156,18 +197,17 @@ export class Registries implements DiscoveryPart {
    *
    * @throws {RegistryUnavailableError} when there is none
    */
-  async register(patient = true): Promise<void> {
+  async register(): Promise<void> {
     this.#registered = true;
     const timeout = registryPatienceMs(this.runtime.limits);
     const deadline = new Deadline({ timeout, signal: this.#stop.signal }, "registration");
     for (;;) {
       const { changed } = this;
       const results = await Promise.allSettled(this.links.map((link) => this.#registerAt(link)));
-      this.#maintain();
+      if (this.vacant().length > 0) this.#election.start();
       if (this.isRegistrar || results.some(({ status }) => status === "fulfilled")) return;
-      if (!patient) throw this.unavailable(this.faults);
       try {
-        // the registrar ended under it: whoever takes over is found by the maintenance, and gets the registration
+        // the registrar ended under it: whoever takes over is found by the election, and gets the registration
         await deadline.race("lookup", changed);
       } catch {
         throw this.unavailable(this.faults);
@@ -199,20 +239,8 @@ export class Registries implements DiscoveryPart {
     return this.isRegistrar ? [{ name: id.name, uuid: id.uuid, addrs }, ...others] : others;
   }
 
-  async #attachAll(registrars: readonly KnownRegistrar[]): Promise<void> {
-    await Promise.all(
-      registrars.map(async (registrar) => {
-        try {
-          await this.#attach(registrar);
-        } catch (error) {
-          for (const addr of registrar.addrs) this.#faults.set(addr, asError(error));
-        }
-      }),
-    );
-  }
-
   /** Connects to a registrar, and registers there if this actor is registered by now. */
-  async #attach(registrar: KnownRegistrar): Promise<void> {
+  async attach(registrar: KnownRegistrar): Promise<void> {
     const { runtime } = this;
     if (registrar.uuid === runtime.uuid || this.#stop.signal.aborted) return;
     const existing = this.#links.get(registrar.uuid);
@@ -231,13 +259,15 @@ export class Registries implements DiscoveryPart {
 
   async #registerAt(link: RegistrarLink): Promise<void> {
     const { peer } = link.session;
+    // before it is registered: from then on it must not be taken for absent
+    this.#join();
     try {
       await this.#patience(peer.id.name).race("lookup", link.register(this.runtime));
     } catch (error) {
-      this.#links.delete(peer.id.uuid);
-      for (const addr of link.addrs) this.#faults.set(addr, asError(error));
-      link.onEnd();
-      if (peer.isOpen) peer.release();
+      if (this.#links.get(peer.id.uuid) !== link) throw error;
+      const isRefusal = peer.isOpen && !(error instanceof TimeoutError);
+      this.#drop(link, asError(error));
+      if (isRefusal) throw new RegistrationRefused(this.unavailable(this.faults));
       throw error;
     }
     log.info?.(`registered with ${describeActor(peer.id)} at ${peer.addr}`);
@@ -249,9 +279,8 @@ export class Registries implements DiscoveryPart {
     return new Deadline({ timeout, signal: this.#stop.signal }, `registration with ${registrar}`);
   }
 
-  #noteFaults(outcomes: readonly ProbeOutcome[]): void {
-    for (const outcome of outcomes)
-      if (outcome.kind !== "registrar") this.#faults.set(outcome.addr, outcome.error);
+  noteFault(addr: Address, error: Error): void {
+    this.#faults.set(addr, error);
   }
 
   #claim(link: RegistrarLink, addr: Address): void {
@@ -263,17 +292,32 @@ export class Registries implements DiscoveryPart {
     const { id, channel } = session.peer;
     const link = this.#links.get(id.uuid);
     if (link?.session !== session) return;
-    this.#links.delete(id.uuid);
-    const lost = new RegistryUnavailableError(`registrar ${describeActor(id)} is gone`, {
-      cause: channel.end?.error,
-    });
-    for (const addr of link.addrs) this.#faults.set(addr, lost);
+    this.#lose(link, `registrar ${describeActor(id)} is gone`, channel.end?.error);
+  }
+
+  /** It goes on as a peer. */
+  #onRetired(session: Session): void {
+    const { peer } = session;
+    peer.isRegistrar = false;
+    const link = this.#links.get(peer.id.uuid);
+    if (link?.session !== session) return;
+    this.#lose(link, `${describeActor(peer.id)} is not the registrar any more`, undefined);
+  }
+
+  #lose(link: RegistrarLink, text: string, cause: Error | undefined): void {
+    this.#drop(link, new RegistryUnavailableError(text, { cause }));
+    if (this.#stop.signal.aborted) return;
+    log.info?.(text);
+    this.#election.start(link.session.peer.id.uuid);
+  }
+
+  #drop(link: RegistrarLink, error: Error): void {
+    const { peer } = link.session;
+    this.#links.delete(peer.id.uuid);
+    for (const addr of link.addrs) this.#faults.set(addr, error);
     link.onEnd();
+    if (peer.isOpen) peer.release();
     this.#notify();
-    if (!this.#stop.signal.aborted) {
-      log.info?.(`registrar ${describeActor(id)} is gone (${channel.end?.reason ?? "closed"})`);
-      this.#maintain();
-    }
   }
 
   #notify(): void {
@@ -282,72 +326,16 @@ export class Registries implements DiscoveryPart {
     resolve();
   }
 
-  /** The addresses at which no registrar is known. */
-  #vacant(): Address[] {
+  vacant(): readonly Address[] {
     if (this.isRegistrar) return [];
     const served = new Set(this.links.flatMap((link) => Array.from(link.addrs)));
     return this.registryAddrs.filter((addr) => !served.has(addr));
   }
 
-  /** Keeps asking vacant addresses until none is left; one loop at a time. */
-  #maintain(): void {
-    if (this.#maintaining || this.#vacant().length === 0) return;
-    this.#maintaining = true;
-    void outsideTasks(async () => {
-      try {
-        for (let round = 0; this.#vacant().length > 0; round++) {
-          const wait = retryMs[Math.min(round, retryMs.length - 1)] ?? 300;
-          // jitter: all who lost the same registrar would come at once
-          await sleep(wait * (0.5 + Math.random()), this.#stop.signal);
-          await this.#round();
-        }
-      } catch (error) {
-        if (!this.#stop.signal.aborted) log.error?.(`registry maintenance: ${asError(error).stack}`);
-      } finally {
-        this.#maintaining = false;
-      }
-    });
-  }
-
-  async #round(): Promise<void> {
-    const { signal } = this.#stop;
-    const outcomes = await probeRegistries(this.runtime, this.#vacant(), signal);
-    this.#noteFaults(outcomes);
-    for (const registrar of groupByRegistrar(outcomes)) {
-      try {
-        await this.#attach(registrar);
-      } catch (error) {
-        signal.throwIfAborted();
-        log.info?.(`cannot register with ${registrar.name}: ${asError(error).message}`);
-      }
-    }
-    const orphaned = this.#links.size === 0 && outcomes.length === this.registryAddrs.length;
-    if (orphaned && this.runtime.isRoot && outcomes.every(({ kind }) => kind === "absent"))
-      await this.#takeOver();
-  }
-
-  /** All registrars are gone: the first root to bind the addresses is the next one. */
-  async #takeOver(): Promise<void> {
-    if (this.#stop.signal.aborted) return;
-    this.serve(true);
-    let won = false;
-    try {
-      won = await bindRegistry(this.runtime, this.registryAddrs);
-    } catch (error) {
-      // not addresses of this host, say: then the registrar must come back by itself
-      log.info?.(`cannot take over the registry: ${asError(error).message}`);
-    }
-    if (!won || this.#stop.signal.aborted) {
-      this.unserve();
-      return;
-    }
-    log.info?.("took over as the registrar");
-    this.registerSelf();
-  }
-
-  /** Leaves every registrar, in order and with a bound: whoever looks from now on does not find this actor. */
+  /** Leaves every registrar, in order and with a bound: lookups from now on do not find this actor. */
   async #leave(): Promise<void> {
     this.#stop.abort();
+    this.#election.stop();
     this.#service?.unregisterSelf();
     const bound = new Deadline({ timeout: this.runtime.limits.stopGraceMs }, "unregistration");
     await Promise.allSettled(
@@ -357,17 +345,26 @@ export class Registries implements DiscoveryPart {
     );
     this.#notify();
   }
-}
 
-/** The registrars among the outcomes, each with all the addresses that led to it. */
-function groupByRegistrar(outcomes: readonly ProbeOutcome[]): KnownRegistrar[] {
-  const found = new Map<string, { name: string; uuid: string; addrs: Address[] }>();
-  for (const outcome of outcomes) {
-    if (outcome.kind !== "registrar") continue;
-    const { name, uuid } = outcome.id;
-    const known = found.get(uuid);
-    if (known === undefined) found.set(uuid, { name, uuid, addrs: [outcome.addr] });
-    else known.addrs.push(outcome.addr);
+  /** Waits, within a bound, for processes that are still dying, and leaves no files of theirs, nor of its own. */
+  async #leaveHost(): Promise<void> {
+    const { runtime } = this;
+    try {
+      await this.#service?.swept();
+      if (runtime.isRoot)
+        await Promise.all(
+          Array.from(socketDirs(this.registryAddrs), (dir) =>
+            removeTreeSockets(dir, runtime.rootUuid, runtime.uuid),
+          ),
+        );
+    } finally {
+      this.release();
+    }
   }
-  return Array.from(found.values());
+
+  /** Lets go of locks without listeners: at the end, and in a process that exits. */
+  release(): void {
+    this.#tenure?.release();
+    this.#members.leave();
+  }
 }

@@ -7,7 +7,10 @@ const defaultCapacity = 64;
 /** How long disposal waits for the source to end. */
 const disposeMs = 3_000;
 
-/** Hands each value of one source to every subscriber. Dispose it to end the source. */
+/**
+ * Hands each value of one source to every subscriber. Dispose it to end the source: a stream and a dialog are cancelled at
+ * once, and have ended there when it returns. A source that can't be asked to end (a dialog at its callee) is only left.
+ */
 export interface Broadcast<T> extends AsyncDisposable {
   /**
    * A reader of all values from now on. One that falls more than `capacity` values behind gets a `LaggedError` after
@@ -65,9 +68,19 @@ class Broadcaster<T> implements Broadcast<T> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#finish({});
-    const ended = Promise.all([this.#iterator?.return?.(), this.#reading]);
+    const asked = this.#endSource();
+    // who cannot be asked to end is only left: it may have nothing to say for as long as it likes
+    if (asked === undefined) return;
+    const ended = Promise.all([asked, this.#reading]);
     // a generator of this process that waits for ever cannot be ended from outside: `return` queues behind its `next`
     await new Deadline({ timeout: disposeMs }, "end of a broadcast's source").race("stop", ended);
+  }
+
+  /** Asks the source to end: by its iterator, or as a whole where that cannot be asked, as with a dialog. */
+  #endSource(): PromiseLike<unknown> | undefined {
+    const iterator = this.#iterator;
+    if (iterator?.return !== undefined) return iterator.return();
+    return (this.#source as Partial<AsyncDisposable>)[Symbol.asyncDispose]?.();
   }
 
   async #read(): Promise<void> {

@@ -3,6 +3,7 @@ import type { Bounds } from "../deadline.ts";
 import { asError, ContextCancelledError, TransportClosedError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { Exchange } from "./exchange.ts";
+import { toldTo } from "./remote-error.ts";
 import type { Dialog } from "./types.ts";
 
 const log = logger("rpc");
@@ -22,7 +23,7 @@ export async function openDialog(exchange: Exchange, bounds: Bounds | undefined)
     } catch (unstoppable) {
       log.warn?.(asError(unstoppable).message);
     }
-    throw error;
+    throw toldTo(error);
   }
 }
 
@@ -100,7 +101,7 @@ export class OpenDialog implements Dialog<unknown, unknown, unknown, unknown> {
       return step.done ? { done: true, value: undefined } : step;
     } catch (error) {
       this.#told = { error };
-      throw error;
+      throw toldTo(error);
     }
   }
 

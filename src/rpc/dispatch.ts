@@ -1,9 +1,18 @@
 /** The functions that peers may call: the own exports of the enabled modules, and nothing else. */
 import { NotExposedError, SpawnError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
+import { checkCall, type Permissions } from "./policy.ts";
 import { type Schemas, schemasOf } from "./validated.ts";
 
 type Callable = (...args: unknown[]) => unknown;
+
+/** Names that begin with one of these and a dot are the runtime's: an export must not hide what answers to them. */
+const runtimeGroups: readonly string[] = ["registrar"];
+
+/** How many functions an error names where none is near. */
+const maxListed = 5;
+/** Longer names are not compared with: the caller chooses them, and the time that this takes. */
+const maxCompared = 64;
 
 /** Which verb a function answers to: a generator function streams, every other one is run (or opened). */
 export interface Exposed {
@@ -20,7 +29,7 @@ const generatorPrototypes: ReadonlySet<unknown> = new Set([
 export class Dispatcher {
   readonly #self: ActorId;
   readonly #exposed = new Map<string, Exposed>();
-  /** Functions of the runtime itself, on top of the user's; a user's function of the same name hides one. */
+  /** Functions of the runtime itself. A user's function hides one that has the same short name, and none with a prefix. */
   readonly #own = new Map<string, Exposed>();
 
   constructor(self: ActorId) {
@@ -30,12 +39,17 @@ export class Dispatcher {
   /**
    * Lets peers call the functions that `namespace` exports under their own names: no `default`, no class.
    *
-   * @throws {SpawnError} when a name is exposed already
+   * @throws {SpawnError} when a name is exposed already, or is the runtime's
    */
   expose(namespace: object, specifier: string): void {
     for (const name of Object.keys(namespace)) {
       const fn: unknown = (namespace as Record<string, unknown>)[name];
       if (name === "default" || typeof fn !== "function" || isClass(fn)) continue;
+      if (runtimeGroups.some((group) => name.startsWith(`${group}.`))) {
+        throw new SpawnError(
+          `${specifier} exports a function "${name}", a name of furrow's own: rename the export`,
+        );
+      }
       if (this.#exposed.has(name)) {
         throw new SpawnError(`function "${name}" is exported by ${specifier} and by another enabled module`);
       }
@@ -65,15 +79,21 @@ export class Dispatcher {
   }
 
   /**
-   * The function of that name, for that verb.
+   * The function of that name, for that verb. The runtime's own are for every peer.
    *
+   * @throws {PermissionDeniedError} when the peer may not call it, whether it is there or not
    * @throws {NotExposedError} when there is none, or it is for another verb
    */
-  find(name: string, verb: "run" | "stream" | "open"): Exposed {
-    const exposed = this.#exposed.get(name) ?? this.#own.get(name);
+  find(name: string, verb: "run" | "stream" | "open", permissions: Permissions): Exposed {
+    const mine = this.#exposed.get(name);
+    const exposed = mine ?? this.#own.get(name);
+    if (permissions.mayCall !== undefined && (mine !== undefined || exposed === undefined)) {
+      checkCall(permissions, name, describeActor(this.#self));
+    }
     if (exposed === undefined) {
       const who = describeActor(this.#self);
-      throw new NotExposedError(`"${name}" is no exported function of the modules enabled in ${who}`);
+      const hint = this.#hint(name);
+      throw new NotExposedError(`no module enabled in ${who} exports a function "${name}"; ${hint}`);
     }
     if (exposed.streams !== (verb === "stream")) {
       const who = describeActor(this.#self);
@@ -85,6 +105,43 @@ export class Dispatcher {
     }
     return exposed;
   }
+
+  /** What the caller may have meant. */
+  #hint(name: string): string {
+    const near = nearest(name, [...this.#exposed.keys(), ...this.#own.keys()]);
+    if (near !== undefined) return `did you mean "${near}"?`;
+    const names = Array.from(this.#exposed.keys(), (known) => `"${known}"`);
+    if (names.length === 0) return "there are none";
+    const rest = names.length - maxListed;
+    return `there are ${names.slice(0, maxListed).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
+  }
+}
+
+/** The name that takes the fewest changes, if those are few for its length. */
+function nearest(name: string, known: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let fewest = Math.min(3, Math.ceil(name.length / 3)) + 1;
+  if (name.length > maxCompared) return undefined;
+  for (const candidate of known) {
+    if (Math.abs(candidate.length - name.length) >= fewest) continue;
+    const changes = changesBetween(name.toLowerCase(), candidate.toLowerCase());
+    if (changes < fewest) [best, fewest] = [candidate, changes];
+  }
+  return best;
+}
+
+/** Levenshtein's distance, row by row. */
+function changesBetween(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, at) => at);
+  for (let left = 1; left <= from.length; left++) {
+    const next = [left];
+    for (let at = 1; at <= to.length; at++) {
+      const replaced = row[at - 1]! + (from[left - 1] === to[at - 1] ? 0 : 1);
+      next.push(Math.min(replaced, row[at]! + 1, next[at - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[to.length]!;
 }
 
 function isClass(fn: object): boolean {

@@ -1,6 +1,6 @@
 /** Portals: the user's end of a session with another actor, or of calls to oneself. */
 import { type Bounds, checkTimeout, startTimer } from "../deadline.ts";
-import { TransportClosedError } from "../errors.ts";
+import { PermissionDeniedError, TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import { type Address, rankAddresses } from "../transport/address.ts";
 import { Kind } from "../wire/messages.ts";
@@ -81,11 +81,14 @@ abstract class SessionPortal<M> {
     checkTimeout(timeout);
     const { fault } = this;
     if (fault !== undefined) throw fault;
-    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
     const timer = startTimer(timeout, () => resolve(false));
     this.#session.request(Kind.stop).then(
       () => resolve(true),
-      () => resolve(false), // gone, or going, without a word
+      (error: unknown) => {
+        if (error instanceof PermissionDeniedError) reject(error);
+        else resolve(false); // gone, or going, without a word
+      },
     );
     try {
       return await promise;

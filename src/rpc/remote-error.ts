@@ -5,8 +5,10 @@ import {
   ContextCancelledError,
   LimitError,
   NotExposedError,
+  PermissionDeniedError,
   RemoteActorError,
 } from "../errors.ts";
+import { placeAtCaller, setStack } from "../frames.ts";
 import { type ActorId, readActorId } from "../identity.ts";
 import { decodeError, encodeError, isError } from "../wire/error-values.ts";
 
@@ -30,9 +32,13 @@ export function decodeFailure(form: readonly unknown[], from: ActorId): Error {
   if (
     cause instanceof NotExposedError ||
     cause instanceof LimitError ||
+    cause instanceof PermissionDeniedError ||
     cause instanceof ContextCancelledError
-  )
+  ) {
+    // it arose in furrow's own code there
+    setStack(cause, []);
     return cause;
+  }
   const relayPath = (Array.isArray(path) ? path.slice(0, maxRelays) : []).flatMap(
     (id) => readActorId(id) ?? [],
   );
@@ -46,6 +52,16 @@ export function decodeFailure(form: readonly unknown[], from: ActorId): Error {
     },
     { cause },
   );
+}
+
+/** The error as an async function throws it to the one who waits: with that one's frames if it came from another actor. */
+export function toldTo(error: unknown): unknown {
+  const isRemote =
+    error instanceof RemoteActorError ||
+    error instanceof NotExposedError ||
+    error instanceof LimitError ||
+    error instanceof ContextCancelledError;
+  return isRemote ? placeAtCaller(error) : error;
 }
 
 /** JavaScript gives a `SuppressedError` of its own making no message. */

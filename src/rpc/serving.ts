@@ -12,7 +12,8 @@ import type { Dispatcher } from "./dispatch.ts";
 import { Inbox, Outbox } from "./flow.ts";
 import { encodeFailure } from "./remote-error.ts";
 import { pump } from "./stream.ts";
-import { Task } from "./task.ts";
+import type { Permissions, Policy } from "./policy.ts";
+import { Task, type TaskOrigin } from "./task.ts";
 import { check, checkArguments, checkedCall, valueCheck } from "./validated.ts";
 
 const log = logger("rpc");
@@ -34,12 +35,20 @@ export interface ServingHost {
   readonly id: ActorId;
   readonly dispatcher: Dispatcher;
   readonly limits: Limits;
+  readonly policy: Policy;
   /** Aborted when the actor begins to end: what comes then is not begun. */
   readonly signal: AbortSignal;
 }
 
+/** The peer that is served. */
+export interface ServedPeer extends TaskOrigin {
+  readonly channel: Channel;
+}
+
 export class Serving {
-  readonly #peer: { readonly id: ActorId; readonly channel: Channel };
+  /** What the peer may do here. */
+  permissions: Permissions;
+  readonly #peer: ServedPeer;
   readonly #host: ServingHost;
   readonly #served = new Map<number, Served>();
   /** The call whose function runs at this moment, not yet in the list: most have returned before that was worth it. */
@@ -47,7 +56,8 @@ export class Serving {
   /** Resolves at the next end of something that is served. */
   #servedEnd: PromiseWithResolvers<void> | undefined;
 
-  constructor(peer: { readonly id: ActorId; readonly channel: Channel }, host: ServingHost) {
+  constructor(peer: ServedPeer, host: ServingHost) {
+    this.permissions = host.policy.permissionsOf(peer.proof);
     this.#peer = peer;
     this.#host = host;
   }
@@ -107,7 +117,7 @@ export class Serving {
     let promise: Promise<unknown> | undefined;
     this.#running = task;
     try {
-      const { fn, schemas } = this.#host.dispatcher.find(name, "run");
+      const { fn, schemas } = this.#host.dispatcher.find(name, "run", this.permissions);
       result =
         schemas === undefined
           ? task.apply(fn, args)
@@ -141,7 +151,7 @@ export class Serving {
     this.#served.set(id, { task, outbox, inbox: undefined });
     const args = readArguments(message);
     void this.#conclude(id, name, task, async () => {
-      const { fn, schemas } = this.#host.dispatcher.find(name, "stream");
+      const { fn, schemas } = this.#host.dispatcher.find(name, "stream", this.permissions);
       return await task.run(async () => {
         const checked = await checkArguments(schemas, name, args);
         if (task.aborted) throw task.reason;
@@ -190,7 +200,7 @@ export class Serving {
       outbox,
     );
     void this.#conclude(id, name, task, async () => {
-      const { fn, schemas } = this.#host.dispatcher.find(name, "open");
+      const { fn, schemas } = this.#host.dispatcher.find(name, "open", this.permissions);
       context.useSchemas(schemas);
       return await task.run(async () => {
         const checked = await checkArguments(schemas, name, args);
@@ -222,7 +232,7 @@ export class Serving {
       this.#replyError(id, new LimitError(text));
       return undefined;
     }
-    return new Task(this.#peer.id);
+    return new Task(this.#peer);
   }
 
   async #conclude(id: number, name: string, task: Task, work: () => Promise<unknown>): Promise<void> {

@@ -11,7 +11,8 @@ import { Kind, type Message } from "../wire/messages.ts";
 import { isPlain } from "../wire/plain.ts";
 import { fromWire, toWire } from "../wire/values.ts";
 import { Exchange } from "./exchange.ts";
-import { decodeFailure } from "./remote-error.ts";
+import type { Permissions } from "./policy.ts";
+import { decodeFailure, toldTo } from "./remote-error.ts";
 import { sendFailure, sendValue, Serving, type ServingHost } from "./serving.ts";
 import type { Task } from "./task.ts";
 import { ambientTask } from "./task.ts";
@@ -44,6 +45,15 @@ export class Session implements PeerHandler {
     this.peer = peer;
     this.#host = host;
     this.#serving = new Serving(peer, host);
+  }
+
+  /** What the peer may do here: as the policy says, unless a higher layer knows more of it. */
+  get permissions(): Permissions {
+    return this.#serving.permissions;
+  }
+
+  set permissions(permissions: Permissions) {
+    this.#serving.permissions = permissions;
   }
 
   get isBusy(): boolean {
@@ -261,40 +271,33 @@ export class Session implements PeerHandler {
     return new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject }));
   }
 
-  #boundedAnswer(id: number, name: string, bounds: Bounds, task: Task | undefined): Promise<unknown> {
+  /** An async function, so that an error knows who waits for it (`frames.ts`). */
+  async #boundedAnswer(id: number, name: string, bounds: Bounds, task: Task | undefined): Promise<unknown> {
     const { signal, timeout } = bounds;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const settle = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
-      stopFollowing?.();
-    };
+    this.#pending.set(id, { resolve, reject });
     const giveUp = (reason: unknown, word: string): void => {
-      settle();
-      this.#pending.delete(id);
+      // none: the answer is there
+      if (!this.#pending.delete(id)) return;
       this.cancelRequest(id, word);
       reject(reason);
     };
-    const calledOff = "the calling task was aborted";
-    const stopFollowing = task?.aborted ? undefined : task?.onAbort((reason) => giveUp(reason, calledOff));
     const onAbort = (): void => giveUp(signal?.reason, "aborted by the caller");
     const timer = startTimer(timeout, () => {
       const text = `call of ${name} on ${describeActor(this.peer.id)} took longer than ${timeout} ms`;
       giveUp(new TimeoutError("call", text), "timed out at the caller");
     });
-    this.#pending.set(id, {
-      resolve: (value) => {
-        settle();
-        resolve(value);
-      },
-      reject: (error) => {
-        settle();
-        reject(error);
-      },
-    });
     signal?.addEventListener("abort", onAbort, { once: true });
-    if (task?.aborted) giveUp(task.reason, calledOff);
-    return promise;
+    const stopFollowing = task?.onAbort((reason) => giveUp(reason, "the calling task was aborted"));
+    try {
+      return await promise;
+    } catch (error) {
+      throw toldTo(error);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+      stopFollowing?.();
+    }
   }
 
   #take(id: number): Answer | undefined {

@@ -4,6 +4,7 @@ import { asError, ContextCancelledError, TransportClosedError } from "../errors.
 import { logger } from "../log.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Outbox } from "./flow.ts";
+import { toldTo } from "./remote-error.ts";
 import type { Task } from "./task.ts";
 
 const log = logger("rpc");
@@ -40,7 +41,7 @@ export class StreamReader implements AsyncGenerator<unknown, unknown, undefined>
       this.#done = true;
       // aborted or timed out here: the generator has ended there before this is told
       if (this.#exchange?.wasCancelled) await this.#stopQuietly(this.#exchange, error);
-      throw error;
+      throw toldTo(error);
     }
   }
 

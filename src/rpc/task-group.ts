@@ -39,7 +39,7 @@ class Group implements TaskGroup {
 
   constructor(signal: AbortSignal | undefined) {
     const outer = ambientTask();
-    this.#task = new Task(outer?.caller);
+    this.#task = new Task(outer?.origin);
     if (outer !== undefined) this.#undo.push(outer.onAbort((reason) => this.#task.abort(reason)));
     if (signal === undefined) return;
     const onAbort = (): void => this.#task.abort(signal.reason);
@@ -104,7 +104,7 @@ export async function shield<T>(
   options: { readonly timeout: number },
 ): Promise<T> {
   checkTimeout(options.timeout ?? Number.NaN); // without types it may be missing
-  const task = new Task(ambientTask()?.caller);
+  const task = new Task(ambientTask()?.origin);
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = startTimer(options.timeout, () => {
     const error = new TimeoutError("stop", `shielded work took longer than ${options.timeout} ms`);

@@ -5,21 +5,37 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 
 import { NoRuntimeError } from "../errors.ts";
+import type { PeerProof } from "../channel/credentials.ts";
 import type { ActorId } from "../identity.ts";
 
 const ambient = new AsyncLocalStorage<Task | undefined>();
 
+/** Who calls. */
+export interface TaskOrigin {
+  readonly id: ActorId;
+  readonly proof: PeerProof;
+}
+
+/** How the caller proved who it is; see `PeerProof`. */
+export interface TaskPeer {
+  readonly auth: PeerProof["auth"];
+  /** Of a caller of the same user, where the system tells. */
+  readonly uid?: number;
+  /** Whose certificate it showed, with TLS. */
+  readonly subject?: string;
+}
+
 export class Task {
   /** On whose behalf it runs; undefined for a group outside any call. */
-  readonly caller: ActorId | undefined;
+  readonly origin: TaskOrigin | undefined;
   /** Made when somebody asks for the signal. */
   #controller: AbortController | undefined;
   #reason: unknown;
   #aborted = false;
   #listeners: Set<(reason: unknown) => void> | undefined;
 
-  constructor(caller: ActorId | undefined) {
-    this.caller = caller;
+  constructor(origin: TaskOrigin | undefined) {
+    this.origin = origin;
   }
 
   /** Aborted when the caller aborts, times out or is gone, or this actor ends; the reason says which. */
@@ -94,22 +110,35 @@ function applied<A extends unknown[], R>(fn: (...args: A) => R, args: A): R {
 }
 
 /**
- * The call that the running code serves: its caller, and a signal that fires when the caller aborts, times out or dies.
+ * The call that the running code serves: its caller, how that proved who it is, and a signal that fires when the caller
+ * aborts, times out or dies.
  *
  * @throws {NoRuntimeError} outside a called function
  */
-export function currentTask(): { readonly signal: AbortSignal; readonly caller: ActorId } {
+export function currentTask(): {
+  readonly signal: AbortSignal;
+  readonly caller: ActorId;
+  readonly peer: TaskPeer;
+} {
   const task = ambient.getStore();
-  const caller = task?.caller;
-  if (task === undefined || caller === undefined) {
+  const origin = task?.origin;
+  if (task === undefined || origin === undefined) {
     throw new NoRuntimeError("currentTask() works inside a function that was called through a portal");
   }
   return {
-    caller,
+    caller: origin.id,
+    get peer() {
+      return shownProof(origin.proof);
+    },
     get signal() {
       return task.signal;
     },
   };
+}
+
+function shownProof(proof: PeerProof): TaskPeer {
+  if (proof.auth !== "secret") return Object.freeze({ ...proof });
+  return Object.freeze({ auth: "secret" });
 }
 
 /** The task that the running code belongs to, if any. */

@@ -200,6 +200,8 @@ export interface Portal<M = unknown> extends AsyncDisposable {
   /**
    * Ends that actor: it leaves the registry, aborts its tasks, ends its children, and acknowledges; a spawned one ends
    * with its process. True when it acknowledged, false when it was gone or did not in `timeout` (ms, default 5000).
+   *
+   * @throws {PermissionDeniedError} when its policy doesn't let this actor stop it
    */
   cancelActor(options?: { readonly timeout?: number }): Promise<boolean>;
   /** Resolves when this portal can no longer be used, and says why. */

@@ -40,10 +40,40 @@ const known = new WeakMap<object, Schemas>();
  * that sent it: the caller's call or dialog fails with it, the callee's `send` or `return` does.
  *
  * @returns `fn` itself, to be exported
+ * @throws {TypeError} at once, when a key is unknown or a value is not a Standard Schema: nothing would be checked
  */
 export function validated<F extends (...args: never[]) => unknown>(schemas: Schemas, fn: F): F {
+  if (typeof fn !== "function") throw new TypeError(`validated: expected a function, got ${typeName(fn)}`);
+  checkSchemas(schemas);
   known.set(fn, schemas);
   return fn;
+}
+
+const keys: readonly (keyof Schemas)[] = ["args", "result", "started", "send", "receive"];
+
+function checkSchemas(schemas: unknown): void {
+  if (typeof schemas !== "object" || schemas === null) {
+    throw new TypeError(`validated: expected an object of schemas, got ${typeName(schemas)}`);
+  }
+  for (const [key, schema] of Object.entries(schemas)) {
+    if (!keys.includes(key as keyof Schemas)) {
+      throw new TypeError(`validated: unknown key "${key}" (known: ${keys.join(", ")})`);
+    }
+    if (schema !== undefined && !isSchema(schema)) {
+      throw new TypeError(
+        `validated: ${key}: expected a Standard Schema (version 1), got ${typeName(schema)}`,
+      );
+    }
+  }
+}
+
+/** Some validators make schemas that are functions. */
+function isSchema(value: unknown): value is Schema {
+  if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
+  const standard: unknown = (value as Partial<Schema>)["~standard"];
+  if (typeof standard !== "object" || standard === null) return false;
+  const { version, validate } = standard as { version?: unknown; validate?: unknown };
+  return version === 1 && typeof validate === "function";
 }
 
 /** The schemas of a function, if it has some. */

@@ -28,16 +28,25 @@ export function parseAddress(text: string): ParsedAddress {
   if (text.startsWith("tcp://")) return parseTcp(text, text.slice("tcp://".length));
   if (text.startsWith("unix://")) return parseUnix(text, text.slice("unix://".length));
   if (text.startsWith("/")) return parseMultiaddr(text);
+  throw unreadable(text);
+}
+
+const tcpForm = "must be tcp://host:port, with an ipv6 host in brackets";
+const unixForm = "must be unix:///absolute/path, or unix://host-id/absolute/path";
+
+/** What is wrong with a text that is in neither spelling. */
+function unreadable(text: string): AddressError {
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1];
-  throw fault(
-    text,
-    scheme ? `has the unknown transport "${scheme}" (known: tcp, unix)` : "is neither a URL nor a multiaddr",
-  );
+  if (scheme === "tcp") return fault(text, tcpForm);
+  if (scheme === "unix") return fault(text, unixForm);
+  if (isAddress(`tcp://${text}`)) return fault(text, `has no transport: write tcp://${text}`);
+  if (scheme !== undefined) return fault(text, `has the unknown transport "${scheme}" (known: tcp, unix)`);
+  return fault(text, "is neither a URL (tcp://host:port, unix:///absolute/path) nor a multiaddr");
 }
 
 function parseTcp(text: string, rest: string): ParsedTcpAddress {
   const match = /^(?:\[([^\]]*)\]|([^:[\]]*)):([^:]*)$/.exec(rest);
-  if (match === null) throw fault(text, "must be tcp://host:port, with an ipv6 host in brackets");
+  if (match === null) throw fault(text, tcpForm);
   const [, bracketed, plain = "", port = ""] = match;
   if (bracketed !== undefined && ipVersion(bracketed) !== 6)
     throw fault(text, `"${bracketed}" is no ipv6 address`);
@@ -61,7 +70,7 @@ function parsePort(text: string, port: string): number {
 
 function parseUnix(text: string, rest: string): ParsedUnixAddress {
   const slash = rest.indexOf("/");
-  if (slash < 0) throw fault(text, "must be unix:///absolute/path, or unix://host-id/absolute/path");
+  if (slash < 0) throw fault(text, unixForm);
   const host = rest.slice(0, slash);
   if (!/^[A-Za-z0-9]*$/.test(host)) throw fault(text, `"${host}" is no host id`);
   return { transport: "unix", path: checkPath(text, rest.slice(slash)), host };
@@ -81,7 +90,8 @@ function parseMultiaddr(text: string): ParsedAddress {
     return { transport: "unix", path: checkPath(text, path), host: "" };
   }
   if (!["ip4", "ip6", "dns", "dns4", "dns6"].includes(protocol)) {
-    throw fault(text, `has the unknown protocol "${protocol}" (known: ip4, ip6, dns, dns4, dns6, unix)`);
+    const known = `has the unknown protocol "${protocol}" (known: ip4, ip6, dns, dns4, dns6, unix)`;
+    throw fault(text, isAddress(`unix://${text}`) ? `${known}; a socket file is unix://${text}` : known);
   }
   if (inner !== "tcp") throw fault(text, `has the unknown transport "${inner}" (known: tcp)`);
   if (more.length > 0) throw fault(text, `goes on behind the port: "/${more.join("/")}"`);
@@ -203,14 +213,13 @@ export function bestAddress(addrs: readonly Address[]): Address | undefined {
   return best;
 }
 
-export const allTransports: readonly Transport[] = ["unix", "tcp"];
-
+const allTransports: readonly Transport[] = ["unix", "tcp"];
 /**
  * The transports to use, checked.
  *
  * @throws {AddressError} when there is none, or one is unknown
  */
-export function readTransports(transports: readonly Transport[] = allTransports): readonly Transport[] {
+export function readTransports(transports: readonly Transport[]): readonly Transport[] {
   if (transports.length === 0) throw new AddressError("enableTransports must name at least one of unix, tcp");
   for (const transport of transports) {
     if (!allTransports.includes(transport)) {

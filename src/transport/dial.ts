@@ -2,7 +2,7 @@
 import { asError, systemCode, TransportClosedError } from "../errors.ts";
 import type { Deadline } from "../deadline.ts";
 import type { SocketLink } from "./socket.ts";
-import { socketHandlers } from "./socket.ts";
+import { kernelPeer, socketHandlers } from "./socket.ts";
 
 type Target = { readonly unix: string } | { readonly hostname: string; readonly port: number };
 
@@ -29,19 +29,34 @@ export function isAbsent(error: unknown): boolean {
   return error instanceof TransportClosedError && absentCodes.has(systemCode(error.cause));
 }
 
+/** What a dial over TLS adds to a plain one. */
+export interface SecureDial {
+  readonly tls: Bun.TLSOptions;
+  readonly handlers: Omit<Bun.SocketHandler<SocketLink>, "open">;
+  /** Resolves when the peer has proved who it is; rejects with the error of the dial. */
+  readonly verified: Promise<void>;
+}
+
 /**
  * One attempt to connect. `Bun.connect` takes neither signal nor timeout: a link that comes too late is ended as it
  * opens.
  */
-export async function dial(link: SocketLink, target: Target, deadline: Deadline): Promise<SocketLink> {
+export async function dial(
+  link: SocketLink,
+  target: Target,
+  deadline: Deadline,
+  secure?: SecureDial,
+): Promise<SocketLink> {
+  const isUnix = "unix" in target;
   const options = {
     ...target,
     allowHalfOpen: true,
     data: link,
+    ...(secure === undefined ? undefined : { tls: secure.tls }),
     socket: {
-      ...socketHandlers,
+      ...(secure?.handlers ?? socketHandlers),
       open(socket) {
-        link.onOpen(socket);
+        link.onOpen(socket, isUnix ? kernelPeer(socket) : undefined);
       },
       connectError() {
         // the promise rejects with the same error
@@ -57,6 +72,8 @@ export async function dial(link: SocketLink, target: Target, deadline: Deadline)
       const text = `cannot connect to ${link.remote}: ${why}${code ? ` (${code})` : ""}`;
       throw new TransportClosedError(text, { cause: error });
     }
+    // the socket is open before the handshake begins
+    if (secure !== undefined) await secure.verified;
   };
   try {
     // only what the system says is wrapped: an abort and a timeout come out as themselves

@@ -7,7 +7,13 @@ const nobody: LinkReader = { onData() {}, onEnd() {} };
 class MemoryLink implements Link {
   reader: LinkReader = nobody;
   readonly remote = "this actor";
+  readonly peer = undefined;
   readonly localHost = "";
+
+  loopbackUid(): undefined {
+    return undefined;
+  }
+
   readonly mayFallSilent = false;
   readonly pendingBytes = 0;
   writes = 0;

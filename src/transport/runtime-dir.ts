@@ -1,12 +1,9 @@
-/** The directory of socket files: found, made private, named in, and swept. */
-import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+/** The directory of socket files: found, made private, and named in. */
+import { chmodSync, lstatSync, mkdirSync, readFileSync, realpathSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, isAbsolute, join, parse, sep } from "node:path";
 
 import { AddressError, asError, systemCode } from "../errors.ts";
-import { logger } from "../log.ts";
-
-const log = logger("transport");
 
 /** Bytes that a socket path may have: the kernel's field less its end mark. */
 export const maxSocketPathBytes: number = process.platform === "darwin" ? 103 : 107;
@@ -126,45 +123,6 @@ export function isProcessAlive(pid: number): boolean {
     return !/^ [ZX]/.test(stat.slice(stat.lastIndexOf(")") + 1));
   } catch {
     return false;
-  }
-}
-
-/**
- * Removes the socket files of dead processes from `dir`; returns their names. A registry's well-known file
- * is left to whoever binds it next.
- */
-export function sweepSockets(dir: string): string[] {
-  const swept: string[] = [];
-  for (const name of readdirSync(dir)) {
-    const pid = socketOwner(name);
-    if (pid === undefined || isProcessAlive(pid)) continue;
-    for (const left of [name, `${name}.lock`]) rmSync(join(dir, left), { force: true });
-    swept.push(name);
-  }
-  if (swept.length > 0) log.info?.(`swept ${swept.length} socket files of dead processes from ${dir}`);
-  return swept;
-}
-
-/** Whether other live processes have sockets in `dir`. */
-export function hasLiveSockets(dir: string): boolean {
-  return readdirSync(dir).some((name) => {
-    const pid = socketOwner(name);
-    return pid !== undefined && pid !== process.pid && isProcessAlive(pid);
-  });
-}
-
-/**
- * Removes the socket file of an actor whose connection ended without a goodbye, once its process is gone. A process that
- * was killed closes its sockets a moment before it ends, so a live one gets a second look.
- */
-export function removeDeadSocket(path: string, pid: number, triesLeft = 3): void {
-  // its name is a peer's word: nothing but a socket goes
-  if (socketOwner(path) !== pid || !lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return;
-  if (!isProcessAlive(pid)) {
-    rmSync(path, { force: true });
-    log.info?.(`removed ${path}, left by dead process ${pid}`);
-  } else if (triesLeft > 0) {
-    setTimeout(() => removeDeadSocket(path, pid, triesLeft - 1), 100).unref();
   }
 }
 

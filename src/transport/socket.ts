@@ -8,7 +8,9 @@ import type { Socket, SocketHandler } from "bun";
 
 import { asError, EncodeError, TransportClosedError } from "../errors.ts";
 import { logger } from "../log.ts";
-import type { Link, LinkEnd, LinkReader } from "./transport.ts";
+import { peerCredentials } from "./libc.ts";
+import { loopbackOwner } from "./tcp-owner.ts";
+import type { Link, LinkEnd, LinkPeer, LinkReader } from "./transport.ts";
 
 const log = logger("transport");
 
@@ -23,6 +25,7 @@ export class SocketLink implements Link {
   reader: LinkReader = nobody;
   readonly remote: string;
   readonly mayFallSilent: boolean;
+  peer: LinkPeer | undefined;
   writes = 0;
   #socket: BunSocket | undefined;
   #queue: Uint8Array[] = [];
@@ -48,6 +51,12 @@ export class SocketLink implements Link {
   get localHost(): string {
     const local = this.#socket?.localAddress;
     return typeof local === "string" ? local : "";
+  }
+
+  loopbackUid(): number | undefined {
+    const socket = this.#socket;
+    if (socket === undefined || this.mayFallSilent || this.peer !== undefined) return undefined;
+    return loopbackOwner(socket.remotePort, socket.localPort);
   }
 
   write(bytes: Uint8Array, start: number, end: number, stable: boolean): void {
@@ -135,9 +144,13 @@ export class SocketLink implements Link {
   }
 
   /** The handlers' side. */
-  onOpen(socket: BunSocket): void {
-    if (this.#end !== undefined) socket.terminate();
-    else this.#socket = socket;
+  onOpen(socket: BunSocket, peer?: LinkPeer): void {
+    if (this.#end !== undefined) {
+      socket.terminate();
+      return;
+    }
+    this.#socket = socket;
+    this.peer = peer;
   }
 
   onData(chunk: Uint8Array): void {
@@ -209,6 +222,14 @@ export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Arra
   const copy = new Uint8Array(end - start);
   copy.set(bytes.subarray(start, end));
   return copy;
+}
+
+/** Who is at the other end of a unix socket; undefined where the kernel doesn't tell. */
+export function kernelPeer(socket: BunSocket): LinkPeer | undefined {
+  // there, and not in the types of bun 1.4
+  const { fd } = socket as unknown as { readonly fd: number };
+  const credentials = peerCredentials(fd);
+  return credentials === undefined ? undefined : { kind: "unix", ...credentials };
 }
 
 /** The handlers of every furrow socket, whichever side opened it; its `data` is the link. */

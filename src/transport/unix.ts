@@ -1,4 +1,7 @@
-/** Unix sockets. */
+/**
+ * Unix sockets. Each is served under a lock that its process holds for as long (`socket-lock.ts`): of several that want
+ * a path one gets it, and what a dead process left there is replaced without a race.
+ */
 import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 
@@ -6,12 +9,13 @@ import { Deadline, sleep } from "../deadline.ts";
 import { AddressError, asError, systemCode } from "../errors.ts";
 import { logger } from "../log.ts";
 import { formatAddress, type ParsedUnixAddress } from "./address.ts";
-import { isLastDescriptor } from "./descriptors.ts";
 import { dial, isAbsent, listenFault } from "./dial.ts";
+import { isLastDescriptor } from "./descriptors.ts";
 import { isLocked, lockPath, type PathLock } from "./flock.ts";
-import { isProcessAlive, maxSocketPathBytes, socketOwner } from "./runtime-dir.ts";
-import { SocketLink, socketHandlers } from "./socket.ts";
-import type { Link, Listener, TransportDriver } from "./transport.ts";
+import { maxSocketPathBytes } from "./runtime-dir.ts";
+import { formatHolder, lockFile, type LockHolder } from "./socket-lock.ts";
+import { kernelPeer, SocketLink, socketHandlers } from "./socket.ts";
+import type { Link, Listener, ListenerState, TransportDriver } from "./transport.ts";
 
 const log = logger("transport");
 
@@ -21,24 +25,11 @@ const busyBackoffMs = [2, 5, 10, 20, 40, 80] as const;
 export const unixTransport: TransportDriver<ParsedUnixAddress> = {
   transport: "unix",
 
-  async listen(address, onLink) {
-    const { path } = address;
-    checkLength(path);
-    try {
-      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    } catch (error) {
-      throw new AddressError(listenFault(path, error), { cause: error });
-    }
-    // a free name that holds our pid is ours alone; any other may be wanted by several processes at once
-    if (socketOwner(path) === process.pid && !existsSync(path)) return listenAt(address, onLink, undefined);
-    const lock = takeLock(path);
-    try {
-      await evictStale(path);
-      return listenAt(address, onLink, lock);
-    } catch (error) {
-      lock.release();
-      throw error;
-    }
+  async listen(address, onLink, holder) {
+    checkLength(address.path);
+    const listener = new UnixListener(address, onLink, holder);
+    await listener.open();
+    return listener;
   },
 
   async connect(address, deadline) {
@@ -62,21 +53,21 @@ function checkLength(path: string): void {
   }
 }
 
-/** The lock of a well-known path is held as long as its socket is served. */
-function lockFile(path: string): string {
-  return `${path}.lock`;
-}
+/** How often to try a lock: a sweep, too, holds it for a moment. */
+const lockTries = 3;
 
-function takeLock(path: string): PathLock {
-  const file = lockFile(path);
-  let lock: PathLock | undefined;
-  try {
-    lock = lockPath(file);
-  } catch (error) {
-    throw new AddressError(listenFault(path, error), { cause: error });
+async function takeLock(path: string): Promise<PathLock> {
+  for (let tries = 1; ; tries++) {
+    let lock: PathLock | undefined;
+    try {
+      lock = lockPath(lockFile(path));
+    } catch (error) {
+      throw new AddressError(listenFault(path, error), { cause: error });
+    }
+    if (lock !== undefined) return lock;
+    if (tries === lockTries) throw inUse(path);
+    await sleep(1);
   }
-  if (lock === undefined) throw inUse(path);
-  return lock;
 }
 
 function inUse(path: string): AddressError {
@@ -84,22 +75,27 @@ function inUse(path: string): AddressError {
   return new AddressError(listenFault(path, cause), { cause });
 }
 
-/** Under the lock: a file that nobody answers at is left from a dead process; one that answers is somebody else's. */
+/**
+ * Under the lock, so that the owner of what is at the path is dead, or has no lock: a plain socket that is not furrow's.
+ * That one is looked for among the kernel's listeners, and by a dial: it may be in a network namespace of its own.
+ */
 async function evictStale(path: string): Promise<void> {
   if (!existsSync(path)) return;
   if (!lstatSync(path).isSocket())
-    throw new AddressError(`cannot listen on ${path}: it is there, and is no socket`);
+    throw new AddressError(`cannot listen on ${path}: the path exists and is not a socket`);
   if (isListenedAt(path)) throw inUse(path);
   const link = new SocketLink(path, false);
+  // refused may also mean a full backlog; where the kernel lists its listeners, that was seen above
+  const waits = process.platform === "linux" ? [0] : [0, ...busyBackoffMs.slice(0, 3)];
   try {
-    for (const wait of [0, ...busyBackoffMs.slice(0, 3)]) {
+    for (const wait of waits) {
       if (wait > 0) await sleep(wait);
       try {
         await dial(link, { unix: path }, new Deadline({ timeout: 1_000 }, `probe of ${path}`));
         throw inUse(path);
       } catch (error) {
-        // refused may also mean a full backlog, so ask a few times; anything but refused is a sign of life
         if (error instanceof AddressError) throw error;
+        // anything but refused is a sign of life
         if (!isAbsent(error)) throw inUse(path);
         if (systemCode((error as Error).cause) === "ENOENT") return;
       }
@@ -121,62 +117,131 @@ function isListenedAt(path: string): boolean {
   return lines.some((line) => line.endsWith(` ${path}`) && line.split(" ")[3] === "00010000");
 }
 
-function listenAt(
-  address: ParsedUnixAddress,
-  onLink: (link: Link) => void,
-  lock: PathLock | undefined,
-): Listener {
-  const { path } = address;
-  let listener: Bun.SocketListener<SocketLink>;
-  try {
-    listener = Bun.listen<SocketLink>({
-      unix: path,
-      allowHalfOpen: true,
-      socket: {
-        ...socketHandlers,
-        open(socket) {
-          if (isLastDescriptor(socket)) return socket.terminate();
-          const link = new SocketLink(`a peer on ${path}`, false);
-          socket.data = link; // the option of that name would be shared by all sockets
-          link.onOpen(socket);
-          onLink(link);
-        },
-      },
-    });
-  } catch (error) {
-    throw new AddressError(listenFault(path, error), { cause: error });
+class UnixListener implements Listener {
+  readonly address: ParsedUnixAddress;
+  readonly #path: string;
+  readonly #onLink: (link: Link) => void;
+  readonly #holder: LockHolder | undefined;
+  #isClosed = false;
+  #lock: PathLock | undefined;
+  #listener: Bun.SocketListener<SocketLink> | undefined;
+  /** Device and inode of the socket file. */
+  #file = "";
+
+  constructor(address: ParsedUnixAddress, onLink: (link: Link) => void, holder: LockHolder | undefined) {
+    this.address = { ...address, host: "" };
+    this.#path = address.path;
+    this.#onLink = onLink;
+    this.#holder = holder;
   }
-  chmodSync(path, 0o600);
-  const { dev, ino } = lstatSync(path);
-  let open = true;
-  return {
-    address: { ...address, host: "" },
-    close() {
-      if (!open) return;
-      open = false;
-      try {
-        const now = lstatSync(path, { throwIfNoEntry: false });
-        const isOurs = now?.dev === dev && now.ino === ino;
-        // stop() removes whatever is at the path: a successor's socket steps aside for that moment
-        if (now !== undefined && !isOurs) renameSync(path, `${path}~`);
-        listener.stop();
-        if (now !== undefined && !isOurs) renameSync(`${path}~`, path);
-        if (isOurs) rmSync(path, { force: true });
-      } catch (error) {
-        // a folder that was made read-only, say: the next boot sweeps
-        log.warn?.(`cannot remove ${path}: ${asError(error).message}`);
-      } finally {
-        lock?.release();
+
+  async open(): Promise<void> {
+    const path = this.#path;
+    try {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw new AddressError(listenFault(path, error), { cause: error });
+    }
+    const lock = await takeLock(path);
+    try {
+      await evictStale(path);
+      this.#listener = this.#bind();
+      if (this.#holder !== undefined) lock.write(formatHolder(this.#holder));
+      this.#lock = lock;
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  #bind(): Bun.SocketListener<SocketLink> {
+    const path = this.#path;
+    const onLink = this.#onLink;
+    let listener: Bun.SocketListener<SocketLink>;
+    try {
+      listener = Bun.listen<SocketLink>({
+        unix: path,
+        allowHalfOpen: true,
+        socket: {
+          ...socketHandlers,
+          open(socket) {
+            if (isLastDescriptor(socket)) return socket.terminate();
+            const link = new SocketLink(`a peer on ${path}`, false);
+            socket.data = link; // the option of that name would be shared by all sockets
+            link.onOpen(socket, kernelPeer(socket));
+            onLink(link);
+          },
+        },
+      });
+    } catch (error) {
+      throw new AddressError(listenFault(path, error), { cause: error });
+    }
+    chmodSync(path, 0o600);
+    this.#file = fileAt(path) ?? "";
+    return listener;
+  }
+
+  async restore(): Promise<ListenerState> {
+    if (this.#lock?.isCurrent === true && fileAt(this.#path) === this.#file) return "here";
+    if (this.#isClosed || this.#listener === undefined) return "lost";
+    const hadLock = this.#lock?.isCurrent === true;
+    this.#stop();
+    if (!hadLock) this.#release();
+    try {
+      if (hadLock) {
+        await evictStale(this.#path);
+        this.#listener = this.#bind();
+      } else {
+        await this.open();
       }
-    },
-  };
+      if (this.#isClosed) this.close();
+      return "restored";
+    } catch (error) {
+      log.warn?.(`cannot bind ${this.#path} again: ${asError(error).message}`);
+      return "lost";
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    try {
+      this.#stop();
+    } catch (error) {
+      // a folder that was made read-only, say: the next boot sweeps
+      log.warn?.(`cannot remove ${this.#path}: ${asError(error).message}`);
+    } finally {
+      this.#release();
+    }
+  }
+
+  #stop(): void {
+    const listener = this.#listener;
+    if (listener === undefined) return;
+    this.#listener = undefined;
+    const path = this.#path;
+    const now = fileAt(path);
+    const isOurs = now === this.#file;
+    // stop() removes whatever is at the path: a successor's socket steps aside for that moment
+    if (now !== undefined && !isOurs) renameSync(path, `${path}~`);
+    listener.stop();
+    if (now !== undefined && !isOurs) renameSync(`${path}~`, path);
+    if (isOurs) rmSync(path, { force: true });
+  }
+
+  #release(): void {
+    this.#lock?.release();
+    this.#lock = undefined;
+  }
 }
 
-/** Whether a refusal is worth another attempt: the owner of the file is alive, so its backlog must be full. */
+function fileAt(path: string): string | undefined {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found && `${found.dev}:${found.ino}`;
+}
+
+/** Whether a refusal is worth another attempt: the owner of the socket lives, so its backlog must be full. */
 function isBusy(path: string, attempt: number): boolean {
   if (!existsSync(path)) return false;
-  const owner = socketOwner(path);
-  if (owner !== undefined) return isProcessAlive(owner);
-  // somebody else's socket says nothing of its owner: a few attempts, then it counts as dead
+  // a socket without a lock says nothing of its owner: a few attempts, then it counts as dead
   return isLocked(lockFile(path)) || (attempt < 3 && !existsSync(lockFile(path)));
 }

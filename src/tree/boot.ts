@@ -1,9 +1,7 @@
-/** What a root and a child have in common when they start: options read, modules loaded, addresses bound. */
-import { dirname } from "node:path";
-
+/** What a root and a child have in common when they start: options read, addresses bound. */
 import type { Runtime } from "../actor/runtime.ts";
-import { Deadline } from "../deadline.ts";
-import { AddressError, SpawnError, TimeoutError } from "../errors.ts";
+import { AddressError, systemCode } from "../errors.ts";
+import type { ActorId } from "../identity.ts";
 import {
   type Address,
   type AddressInput,
@@ -12,9 +10,27 @@ import {
   parseAddress,
   type Transport,
 } from "../transport/address.ts";
-import { isOwnDirectory, registrySocketPath, runtimeDir, socketPath } from "../transport/runtime-dir.ts";
+import { socketDir } from "../discovery/places.ts";
+import { registrySocketPath, runtimeDir, socketPath } from "../transport/runtime-dir.ts";
 
 const defaultRegistryPort = 1616;
+
+/**
+ * The transports that a root enables when it is not told: unix, where the kernel says who is at the other end, and
+ * those of the addresses that it is given.
+ *
+ * @throws {AddressError} when an address is malformed
+ */
+export function impliedTransports(given: readonly AddressInput[]): readonly Transport[] {
+  return Array.from(new Set(["unix" as const, ...given.map((addr) => parseAddress(addr).transport)]));
+}
+
+/** The addresses of `$FURROW_REGISTRY_ADDRS`. */
+export function registryAddrsOfEnvironment(): readonly AddressInput[] {
+  const listed = (process.env["FURROW_REGISTRY_ADDRS"] ?? "").split(",").map((part) => part.trim());
+  return listed.filter((part) => part !== "") as AddressInput[];
+}
+
 /**
  * Addresses of an option, in URL spelling, each once.
  *
@@ -44,70 +60,13 @@ export function readRegistryAddrs(
       throw new AddressError("registryAddrs must not be empty; leave it out for the defaults");
     return readAddressOption("registryAddrs", option, transports);
   }
-  const listed = (process.env["FURROW_REGISTRY_ADDRS"] ?? "").split(",").map((part) => part.trim());
-  const fromEnv = listed.filter((part) => part !== "") as AddressInput[];
+  const fromEnv = registryAddrsOfEnvironment();
   if (fromEnv.length > 0) return readAddressOption("FURROW_REGISTRY_ADDRS", fromEnv, transports);
   return transports.map((transport): Address =>
     transport === "tcp"
       ? `tcp://127.0.0.1:${defaultRegistryPort}`
       : `unix://${registrySocketPath(runtimeDir(), defaultRegistryPort)}`,
   );
-}
-
-/**
- * Imports modules and lets peers call what they export.
- *
- * @throws {SpawnError} when one cannot be loaded (`cause`: its own error), or two export the same name
- */
-export async function enableModules(
-  runtime: Runtime,
-  modules: readonly string[],
-  signal?: AbortSignal,
-): Promise<void> {
-  for (const specifier of new Set(modules)) {
-    let namespace: object;
-    try {
-      namespace = await load(specifier, signal);
-    } catch (error) {
-      signal?.throwIfAborted();
-      throw new SpawnError(`module ${specifier} cannot be loaded: ${describeLoadError(error)}`, {
-        cause: error,
-      });
-    }
-    runtime.dispatcher.expose(namespace, specifier);
-  }
-}
-
-/** A main module that awaits its own import would wait for ever. */
-const ownImportMs = 250;
-
-async function load(specifier: string, signal: AbortSignal | undefined): Promise<object> {
-  const loading = import(specifier) as Promise<object>;
-  const isMain = specifier === Bun.main || specifier === Bun.pathToFileURL(Bun.main).href;
-  const deadline = new Deadline(
-    { signal, timeout: isMain ? ownImportMs : undefined },
-    `import of ${specifier}`,
-  );
-  try {
-    return await deadline.race("wait", loading);
-  } catch (error) {
-    if (!(error instanceof TimeoutError)) throw error;
-    throw new Error(
-      "it is this program's main module, which waits for itself: move the functions to a module of their own",
-    );
-  }
-}
-
-function describeLoadError(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-}
-
-/** A module of an option as something that any process can import. */
-export function moduleSpecifier(module: string | URL): string {
-  if (module instanceof URL) return module.href;
-  // a path would be taken relative to furrow's own files
-  if (/^\.{1,2}\//.test(module)) return Bun.pathToFileURL(module).href;
-  return module;
 }
 
 /**
@@ -122,19 +81,36 @@ export async function bindFresh(
   bindAddrs: readonly Address[],
   tcpHost: string,
 ): Promise<void> {
-  const fresh = (transport: Transport): Address =>
-    formatAddress(
-      transport === "tcp"
-        ? { transport, host: tcpHost, port: 0 }
-        : { transport, host: "", path: freshSocketPath(runtime.registryAddrs, runtime.name, process.pid) },
-    );
-  for (const addr of bindAddrs.length > 0 ? bindAddrs : transports.map(fresh)) await runtime.listen(addr);
+  for (const addr of bindAddrs) await runtime.listen(addr);
+  if (bindAddrs.length > 0) return;
+  for (const transport of transports) {
+    if (transport === "unix") await bindFreshSocket(runtime);
+    else await runtime.listen(formatAddress({ transport, host: tcpHost, port: 0 }));
+  }
 }
 
-/** Where an actor listens that is told nothing: beside the registry's socket file if that is in a directory of ours. */
-export function freshSocketPath(registryAddrs: readonly Address[], name: string, pid: number): string {
-  const registry = registryAddrs.map(parseAddress).find((parsed) => parsed.transport === "unix");
-  const beside = registry === undefined ? undefined : dirname(registry.path);
-  const dir = beside !== undefined && isOwnDirectory(beside) ? beside : runtimeDir();
-  return socketPath(dir, name, pid);
+/** Another process may have that name and that pid: in a pid namespace that shares the directory. */
+async function bindFreshSocket(runtime: Runtime): Promise<void> {
+  const paths = freshSocketPaths(runtime.registryAddrs, runtime.id);
+  for (const [at, path] of paths.entries()) {
+    try {
+      await runtime.listen(`unix://${path}`);
+      return;
+    } catch (error) {
+      const isTaken = error instanceof AddressError && systemCode(error.cause) === "EADDRINUSE";
+      if (!isTaken || at === paths.length - 1) throw error;
+    }
+  }
+}
+
+/**
+ * Where an actor listens that is told nothing, in the order of trying: beside the registry's socket file if that is in a
+ * directory of ours.
+ */
+export function freshSocketPaths(
+  registryAddrs: readonly Address[],
+  { name, uuid, pid }: Pick<ActorId, "name" | "uuid" | "pid">,
+): readonly string[] {
+  const dir = socketDir(registryAddrs);
+  return [socketPath(dir, name, pid), socketPath(dir, uuid, pid)];
 }

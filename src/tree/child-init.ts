@@ -1,6 +1,6 @@
 /** What a parent tells the child that it starts, in one environment variable, so that the child need not ask. */
 import type { ActorId } from "../identity.ts";
-import type { KnownRegistrar } from "../discovery/registries.ts";
+import type { KnownRegistrar } from "../discovery/bootstrap.ts";
 import type { Address } from "../transport/address.ts";
 import type { TreeSettings } from "./settings.ts";
 

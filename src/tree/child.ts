@@ -4,18 +4,21 @@
  */
 import { setRuntime, reserveRuntime } from "../actor/current.ts";
 import { Runtime } from "../actor/runtime.ts";
+import { readSecurity } from "../actor/security.ts";
 import { Deadline } from "../deadline.ts";
 import { asError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { Registries } from "../discovery/registries.ts";
 import type { Peer } from "../channel/peer.ts";
+import { allPermissions } from "../rpc/policy.ts";
 import { encodeFailure } from "../rpc/remote-error.ts";
 import type { Session } from "../rpc/session.ts";
 import { rankAddresses } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { Kind } from "../wire/messages.ts";
-import { bindFresh, enableModules } from "./boot.ts";
+import { bindFresh } from "./boot.ts";
 import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
+import { enableModules } from "./modules.ts";
 import { setTreeSettings } from "./settings.ts";
 
 const log = logger("tree");
@@ -30,14 +33,21 @@ const failedCode = 1;
 
 async function main(init: ChildInit): Promise<void> {
   reserveRuntime();
-  const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false);
+  const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false, {
+    rootUuid: init.root.uuid,
+    security: readSecurity(init.security),
+  });
   // whatever it connects to is as busy as the machine, and the parent has the last word
   runtime.peers.leastStepMs = init.startMs;
   const registries = new Registries(runtime, init.registryAddrs);
   setTreeSettings(runtime, init);
-  process.on("exit", () => runtime.unlisten());
-  // Ctrl-C reaches the whole process group; the root decides, and cancels its children
+  process.on("exit", () => {
+    runtime.unlisten();
+    registries.release();
+  });
+  // Ctrl-C and a terminal that closes reach the whole process group; the root decides, and cancels its children
   process.on("SIGINT", () => {});
+  process.on("SIGHUP", () => {});
   // listening comes first: the handshake carries the addresses
   await bindFresh(runtime, init.transports, init.bindAddrs, init.tcpHost);
   const parent = await connectToParent(runtime, init);
@@ -63,6 +73,9 @@ async function connectToParent(runtime: Runtime, init: ChildInit): Promise<Peer<
   const deadline = new Deadline({ timeout }, "connection to the parent");
   const target = { ...init.parent, addrs: rankAddresses(init.parent.addrs) };
   const parent = await runtime.peers.connect(target, deadline);
+  // a child looks names up where its parent is registered
+  parent.isVouched = true;
+  parent.handler.permissions = allPermissions;
   void parent.closed.then(({ reason }) => {
     log.info?.(`the parent is gone (${reason})`);
     // a parent that still lives must not take this for a good end

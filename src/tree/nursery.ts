@@ -3,6 +3,7 @@ import { currentRuntime, hasRuntime, isBooting } from "../actor/current.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { checkTimeout, sleep } from "../deadline.ts";
 import { asError, ContextCancelledError, SpawnError, TransportClosedError } from "../errors.ts";
+import { callerFrames, setStack } from "../frames.ts";
 import { logger } from "../log.ts";
 import { Registries } from "../discovery/registries.ts";
 import { RemotePortal } from "../rpc/portal.ts";
@@ -12,7 +13,8 @@ import type { Portal } from "../rpc/types.ts";
 import { type AddressInput, type Transport, readTransports } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { Kind, type Message } from "../wire/messages.ts";
-import { moduleSpecifier, readAddressOption } from "./boot.ts";
+import { readAddressOption } from "./boot.ts";
+import { moduleSpecifier, refuseUnguarded } from "./modules.ts";
 import { RestartBudget, type RestartOption, readRestart } from "./restart.ts";
 import { bootRoot, type RootOptions } from "./root.ts";
 import { treeSettings } from "./settings.ts";
@@ -76,6 +78,7 @@ export interface Nursery extends AsyncDisposable {
  * @throws as `openRootActor`; `RuntimeExistsError` when options are given and there is an actor already
  */
 export async function openNursery(options?: RootOptions): Promise<Nursery> {
+  refuseUnguarded("open a nursery");
   // options are for a root: where there is one, or one is booting, they are refused with it
   const boots = !hasRuntime() || isBooting() || Object.keys(options ?? {}).length > 0;
   const runtime = boots ? await bootRoot(options ?? {}) : currentRuntime();
@@ -116,6 +119,7 @@ class ProcessNursery implements Nursery {
     checkTimeout(options.timeout);
     options.signal?.throwIfAborted();
     this.#checkOpen(name);
+    refuseUnguarded(`start actor "${name}"`, modulesOf(options), ambientTask() !== undefined);
     const timeout = options.timeout ?? startTimeoutMs;
     const place = enterNow(timeout) ?? (await this.#place(name, timeout, options.signal));
     let child: ChildProcess;
@@ -132,6 +136,7 @@ class ProcessNursery implements Nursery {
     } catch (error) {
       place.leave();
       await child.stop();
+      if (error instanceof SpawnError) setStack(error, callerFrames());
       throw error;
     }
     place.leave();
@@ -208,7 +213,6 @@ class ProcessNursery implements Nursery {
     const registries = Registries.of(runtime);
     const transports =
       options.enableTransports === undefined ? tree.transports : readTransports(options.enableTransports);
-    const modules = [...(options.module === undefined ? [] : [options.module]), ...(options.modules ?? [])];
     const init = {
       ...tree,
       transports,
@@ -216,7 +220,7 @@ class ProcessNursery implements Nursery {
       uuid: crypto.randomUUID(),
       parent: { name: runtime.name, uuid: runtime.uuid, addrs: runtime.addrs },
       startMs: Math.min(startMs, longestStartMs),
-      modules: modules.map(moduleSpecifier),
+      modules: modulesOf(options),
       bindAddrs: readAddressOption("bindAddrs", options.bindAddrs ?? [], transports),
       registryAddrs: registries.registryAddrs,
       registrars: registries.known(),
@@ -307,6 +311,10 @@ class ProcessNursery implements Nursery {
   }
 }
 
+function modulesOf({ module, modules = [] }: StartOptions): string[] {
+  return [...(module === undefined ? [] : [module]), ...modules].map(moduleSpecifier);
+}
+
 const nurseries = new WeakMap<Runtime, Set<ProcessNursery>>();
 
 /** The nurseries of an actor; the first one makes it hear its children. */
@@ -318,11 +326,17 @@ function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
     const childOf = (session: Session): ChildProcess | undefined => {
       for (const nursery of open ?? []) {
         const child = nursery.child(session.peer.id.uuid);
-        if (child !== undefined) return child;
+        if (child?.pid === session.peer.id.pid) return child;
       }
       return undefined;
     };
-    runtime.serve(Kind.ready, (session) => childOf(session)?.onReady());
+    runtime.serve(Kind.ready, (session) => {
+      const child = childOf(session);
+      if (child === undefined) return;
+      // it is registered where its parent is
+      session.peer.isVouched = true;
+      child.onReady();
+    });
     runtime.serve(Kind.stopping, (session) => childOf(session)?.onStopping());
     runtime.serve(Kind.failed, (session, message: Message) =>
       childOf(session)?.onFailed(message[1] as unknown[]),

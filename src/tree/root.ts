@@ -1,22 +1,17 @@
 /** The root of a tree: probes the registry, joins or becomes it, listens, and answers signals. */
-import { dirname } from "node:path";
+import { writeSync } from "node:fs";
 
 import type { Actor } from "../actor/actor.ts";
 import { currentRuntime, reserveRuntime, setRuntime } from "../actor/current.ts";
 import { Runtime } from "../actor/runtime.ts";
-import { Deadline, sleep } from "../deadline.ts";
-import {
-  AddressError,
-  asError,
-  ContextCancelledError,
-  RegistryExistsError,
-  RegistryUnavailableError,
-  systemCode,
-} from "../errors.ts";
-import { type ActorId, describeActor } from "../identity.ts";
+import { readSecurity, type Security, withAbsolutePaths } from "../actor/security.ts";
+import { checkExposure, type Credentials } from "../channel/credentials.ts";
+import { Deadline } from "../deadline.ts";
+import { asError, ContextCancelledError } from "../errors.ts";
+import type { ActorId } from "../identity.ts";
 import { fitToDescriptors, type Limits, resolveLimits } from "../limits.ts";
 import { logger } from "../log.ts";
-import { bindRegistry, probeRegistries, refuseOccupied } from "../discovery/bootstrap.ts";
+import { socketDirs } from "../discovery/places.ts";
 import { Registries } from "../discovery/registries.ts";
 import { LocalPortal, RemotePortal } from "../rpc/portal.ts";
 import { outsideTasks } from "../rpc/task.ts";
@@ -31,16 +26,22 @@ import {
 } from "../transport/address.ts";
 import { maxDescriptors } from "../transport/descriptors.ts";
 import { hostId, ipVersion, isLoopback, isWildcard } from "../transport/host.ts";
-import { hasLiveSockets, runtimeDir, sweepSockets } from "../transport/runtime-dir.ts";
+import { sweepSockets } from "../transport/socket-lock.ts";
 import { checkActorName } from "../wire/actor-name.ts";
-import { bindFresh, enableModules, moduleSpecifier, readAddressOption, readRegistryAddrs } from "./boot.ts";
+import {
+  bindFresh,
+  impliedTransports,
+  readAddressOption,
+  readRegistryAddrs,
+  registryAddrsOfEnvironment,
+} from "./boot.ts";
+import { enableModules, moduleSpecifier, refuseUnguarded } from "./modules.ts";
 import { setTreeSettings, treeSettings } from "./settings.ts";
 
 const log = logger("tree");
 
-/** How often a boot looks again after another program was faster at binding the registry. */
-const electionTries = 10;
-const electionBackoffMs = 20;
+/** How long a boot may take when `timeout` does not say. */
+const bootTimeoutMs = 30_000;
 
 export interface RootOptions {
   /** Default "root". */
@@ -49,7 +50,10 @@ export interface RootOptions {
   readonly registryAddrs?: readonly AddressInput[];
   /** True: the boot fails unless this actor becomes the registrar. */
   readonly ensureRegistry?: boolean;
-  /** Default `["unix", "tcp"]`; the actor listens on each. */
+  /**
+   * The actor listens on each; so do its children. Default: unix, and tcp where `registryAddrs`, `bindAddrs` or
+   * `$FURROW_REGISTRY_ADDRS` has a tcp address.
+   */
   readonly enableTransports?: readonly Transport[];
   /** Where to listen; a registrar listens at the registry addresses too. Default: one fresh address per transport. */
   readonly bindAddrs?: readonly AddressInput[];
@@ -57,10 +61,14 @@ export interface RootOptions {
   readonly enableModules?: readonly (string | URL)[];
   /** Inherited by children. */
   readonly limits?: Partial<Limits>;
-  /** Default true: SIGINT and SIGTERM cancel the tree, then exit with 128 + the signal's number. */
+  /** What actors prove themselves with, and what peers may do. Inherited by children. */
+  readonly security?: Security;
+  /** Default true: SIGINT, SIGTERM and SIGHUP cancel the tree, then exit with 128 + the signal's number. */
   readonly handleSignals?: boolean;
   /** Aborts the boot; later cancels the actor. */
   readonly signal?: AbortSignal;
+  /** Milliseconds for the boot; default 30,000. A registrar that is there and does not answer is waited for as long. */
+  readonly timeout?: number;
 }
 
 /**
@@ -72,7 +80,9 @@ export interface RootOptions {
  * @throws {AddressError | ActorNameError | LimitError} when an option is malformed, or an address cannot be bound
  * @throws {RegistryOccupiedError} when no registrar answers and something else does; nothing is bound
  * @throws {RegistryExistsError} with `ensureRegistry`, when another registrar answers
- * @throws {RegistryUnavailableError} when the registrar does not take the registration
+ * @throws {RegistryUnavailableError} when the registrar does not take the registration, serves none of the registry
+ *   addresses, or is there and does not answer until `timeout` or `signal` ends the wait (`cause`: which); nothing is bound
+ * @throws {TimeoutError} with stage "wait" when the boot takes longer for another reason
  * @throws {SpawnError} when an enabled module cannot be loaded
  */
 export async function openRootActor(options: RootOptions = {}): Promise<Actor> {
@@ -82,22 +92,42 @@ export async function openRootActor(options: RootOptions = {}): Promise<Actor> {
 /** As `openRootActor`, for the runtime's own parts. */
 export async function bootRoot(options: RootOptions): Promise<Runtime> {
   const { name = "root", signal } = options;
+  refuseUnguarded("boot an actor");
   signal?.throwIfAborted();
+  const deadline = new Deadline({ timeout: options.timeout ?? bootTimeoutMs, signal }, "boot of", name);
   checkActorName(name);
   const limits = fitToDescriptors(resolveLimits(options.limits), maxDescriptors());
-  const transports = readTransports(options.enableTransports);
+  const { registryAddrs: givenRegistry = registryAddrsOfEnvironment(), bindAddrs: givenBind = [] } = options;
+  const transports = readTransports(
+    options.enableTransports ?? impliedTransports([...givenRegistry, ...givenBind]),
+  );
   const registryAddrs = readRegistryAddrs(options.registryAddrs, transports);
-  const bindAddrs = readAddressOption("bindAddrs", options.bindAddrs ?? [], transports);
+  const bindAddrs = readAddressOption("bindAddrs", givenBind, transports);
+  const security = readSecurity(options.security);
+  checkExposed([...registryAddrs, ...bindAddrs], security.credentials);
+  // a secret that can't be read is better known before anything listens
+  if (transports.includes("tcp") && security.credentials.tls === undefined) void security.credentials.secret;
   reserveRuntime();
   const id: ActorId = { name, uuid: crypto.randomUUID(), pid: process.pid, host: hostId() };
-  const runtime = new Runtime(id, limits, true);
+  const runtime = new Runtime(id, limits, true, { security });
   const registries = new Registries(runtime, registryAddrs);
-  const onExit = (): void => runtime.unlisten();
+  const onExit = (): void => {
+    runtime.unlisten();
+    registries.release();
+  };
   process.on("exit", onExit);
   try {
-    sweepRuntimeDir(transports, registryAddrs);
-    await enableModules(runtime, (options.enableModules ?? []).map(moduleSpecifier), signal);
-    const tcpHost = await settleRegistry(registries, options, transports, bindAddrs);
+    sweep(transports, registryAddrs);
+    const modules = (options.enableModules ?? []).map(moduleSpecifier);
+    await deadline.race("wait", enableModules(runtime, modules, signal));
+    const { ensureRegistry = false } = options;
+    let tcpHost: string | undefined;
+    await registries.settle({ ensureRegistry, bindAddrs, deadline }, async (hosts) => {
+      tcpHost = reachableHost(hosts);
+      await bindFresh(runtime, transports, bindAddrs, tcpHost);
+    });
+    if (registries.isRegistrar || tcpHost === undefined)
+      tcpHost = reachableHost(hostsOf(registries.registryAddrs));
     signal?.throwIfAborted();
     runtime.becomeReady();
     setTreeSettings(runtime, {
@@ -105,6 +135,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
       transports,
       tcpHost,
       limits,
+      security: withAbsolutePaths(options.security ?? {}),
     });
   } catch (error) {
     await runtime.cancel();
@@ -125,76 +156,16 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   return runtime;
 }
 
-/**
- * Joins the registrar, or becomes it, however many programs try at the same time. Returns the host of this machine that
- * others in the same network as the registrar can reach.
- */
-async function settleRegistry(
-  registries: Registries,
-  options: RootOptions,
-  transports: readonly Transport[],
-  bindAddrs: readonly Address[],
-): Promise<string> {
-  const { runtime } = registries;
-  for (let attempt = 1; ; attempt++) {
-    const outcomes = await probeRegistries(runtime, registries.registryAddrs, options.signal);
-    const found = outcomes.find((outcome) => outcome.kind === "registrar");
-    if (found !== undefined) {
-      if (options.ensureRegistry) {
-        throw new RegistryExistsError(
-          `ensureRegistry: registrar ${describeActor(found.id)} serves ${found.addr} already`,
-        );
-      }
-      const tcpHost = reachableHost(
-        outcomes.map((outcome) => (outcome.kind === "registrar" ? outcome.localHost : "")),
-      );
-      // listening comes first: the handshake and the registration carry the addresses
-      await bindFresh(runtime, transports, bindAddrs, tcpHost);
-      try {
-        await registries.join(outcomes);
-        return tcpHost;
-      } catch (error) {
-        if (!(error instanceof RegistryUnavailableError) || attempt === electionTries) throw error;
-        // it ended under the registration: look again who is there
-        runtime.unlisten();
-        await sleep(electionBackoffMs * (0.5 + Math.random()), options.signal);
-        continue;
-      }
-    }
-    refuseOccupied(outcomes);
-    // with others about, a registrar that is gone may have left actors that are looking for the next one
-    registries.serve(transports.includes("unix") && hasLiveSockets(runtimeDir()));
-    if (await bindAsRegistrar(registries, bindAddrs)) {
-      return reachableHost(
-        registries.registryAddrs
-          .map(parseAddress)
-          .map((parsed) => (parsed.transport === "tcp" ? parsed.host : "")),
-      );
-    }
-    registries.unserve();
-    if (attempt === electionTries) {
-      throw new RegistryUnavailableError(
-        `registry addresses ${registries.registryAddrs.join(", ")} are taken, and nobody answers there`,
-      );
-    }
-    await sleep(electionBackoffMs * attempt * (0.5 + Math.random()), options.signal);
+/** @throws {AddressError} when other machines could reach one of them, and there is no TLS */
+function checkExposed(addrs: readonly Address[], credentials: Pick<Credentials, "tls">): void {
+  for (const addr of addrs) {
+    const parsed = parseAddress(addr);
+    if (parsed.transport === "tcp") checkExposure(addr, parsed.host, credentials);
   }
 }
 
-async function bindAsRegistrar(registries: Registries, bindAddrs: readonly Address[]): Promise<boolean> {
-  const { runtime, registryAddrs } = registries;
-  try {
-    if (!(await bindRegistry(runtime, registryAddrs))) return false;
-  } catch (error) {
-    if (!(error instanceof AddressError) || systemCode(error.cause) !== "EADDRNOTAVAIL") throw error;
-    throw new RegistryUnavailableError(
-      `no registrar answers at ${registryAddrs.join(", ")}, and this host cannot serve there: ${error.message}`,
-      { cause: error },
-    );
-  }
-  for (const addr of bindAddrs) if (!registryAddrs.includes(addr)) await runtime.listen(addr);
-  registries.registerSelf();
-  return true;
+function hostsOf(addrs: readonly Address[]): string[] {
+  return addrs.map(parseAddress).flatMap((parsed) => (parsed.transport === "tcp" ? [parsed.host] : []));
 }
 
 /** The first that is an address of this machine in a network; loopback when there is none. */
@@ -205,24 +176,19 @@ function reachableHost(hosts: readonly string[]): string {
   );
 }
 
-/** The socket files of processes that died with nobody left to sweep. */
-function sweepRuntimeDir(transports: readonly Transport[], registryAddrs: readonly Address[]): void {
+/** What dead processes left that had no registrar to clean up. */
+function sweep(transports: readonly Transport[], registryAddrs: readonly Address[]): void {
   if (!transports.includes("unix")) return;
-  const dirs = new Set([runtimeDir()]);
-  for (const addr of registryAddrs) {
-    const parsed = parseAddress(addr);
-    if (parsed.transport === "unix") dirs.add(dirname(parsed.path));
-  }
-  for (const dir of dirs) {
+  for (const dir of socketDirs(registryAddrs)) {
     try {
       sweepSockets(dir);
     } catch (error) {
-      if (systemCode(error) !== "ENOENT") log.warn?.(`cannot sweep ${dir}: ${String(error)}`);
+      log.warn?.(`cannot sweep ${dir}: ${String(error)}`);
     }
   }
 }
 
-const signalNumbers = { SIGINT: 2, SIGTERM: 15 } as const;
+const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 
 /** Cancels the tree on the first signal and exits; a second one exits at once. Returns how to stop listening. */
 function handleSignals(runtime: Runtime): () => void {
@@ -231,7 +197,7 @@ function handleSignals(runtime: Runtime): () => void {
     const listener = (): void => {
       if (received) process.exit(128 + number);
       received = true;
-      process.stderr.write(`furrow: ${signal}: cancelling actor "${runtime.name}" (pid ${process.pid})\n`);
+      say(`furrow: ${signal}: cancelling actor "${runtime.name}" (pid ${process.pid})\n`);
       const reason = new ContextCancelledError(runtime.id, signal);
       // the handlers stay until the exit, so that a second signal is heard
       void runtime.cancel(reason).finally(() => process.exit(128 + number));
@@ -243,6 +209,15 @@ function handleSignals(runtime: Runtime): () => void {
     if (received) return;
     for (const [signal, listener] of listeners) process.off(signal, listener);
   };
+}
+
+/** Writes to stderr as far as that goes: after SIGHUP there may be no terminal any more. */
+function say(text: string): void {
+  try {
+    writeSync(2, text);
+  } catch {
+    // there is no other place to say it
+  }
 }
 
 /**

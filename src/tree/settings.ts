@@ -1,5 +1,6 @@
 /** What the whole tree has in common, kept beside each actor's runtime. */
 import type { Runtime } from "../actor/runtime.ts";
+import type { Security } from "../actor/security.ts";
 import type { Limits } from "../limits.ts";
 import type { Address, Transport } from "../transport/address.ts";
 
@@ -10,6 +11,7 @@ export interface TreeSettings {
   /** The host of this machine on which fresh tcp addresses are bound. */
   readonly tcpHost: string;
   readonly limits: Limits;
+  readonly security: Security;
 }
 
 const settings = new WeakMap<Runtime, TreeSettings>();

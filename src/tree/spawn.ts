@@ -1,15 +1,16 @@
 /** One child process: started, watched, and stopped by the ladder of cancel message, SIGTERM and SIGKILL. */
-import { rmSync } from "node:fs";
-
 import type { Runtime } from "../actor/runtime.ts";
 import { sleep, startTimer } from "../deadline.ts";
 import { ActorDiedError, type ActorDeath, asError, SpawnError, TimeoutError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
+import { withoutFrames } from "../frames.ts";
 import { logger } from "../log.ts";
 import { decodeFailure } from "../rpc/remote-error.ts";
+import { parseAddress } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
+import { removeDeadSocket } from "../transport/socket-lock.ts";
 import { Kind } from "../wire/messages.ts";
-import { freshSocketPath } from "./boot.ts";
+import { freshSocketPaths } from "./boot.ts";
 import { childFile } from "./child.ts";
 import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
 import { OutputTail } from "./output.ts";
@@ -32,6 +33,14 @@ export interface SpawnOptions {
   readonly output: OutputMode;
 }
 
+/** Why a bundle starts no actors, and what can be done: a child runs a file of furrow's, with furrow in no other. */
+function bundleAdvice(): string {
+  const leaveOut = "bun build --external furrow, with furrow in its node_modules";
+  return Bun.isStandaloneExecutable
+    ? `an executable made by bun build --compile: there is no file in it that a child could run. Run the program with bun, bundled or not (${leaveOut}), or start the actor in such a program and find it by name from this one`
+    : `a bundle: leave furrow out of it (${leaveOut})`;
+}
+
 export class ChildProcess {
   readonly id: ActorId;
   readonly init: ChildInit;
@@ -47,7 +56,7 @@ export class ChildProcess {
   #startFailed = false;
   #stillStopping = false;
   #stopping: Promise<void> | undefined;
-  /** Signals that were sent on purpose. */
+  /** Signals that this side has sent to it while it ran. */
   readonly #sent = new Set<string>();
 
   /** @throws {SpawnError} when the process cannot be started */
@@ -58,11 +67,7 @@ export class ChildProcess {
     for (const name of privateVariables) delete env[name];
     env[initVariable] = JSON.stringify(init);
     env[orphanVariable] = "1";
-    if (childFile === "") {
-      throw new SpawnError(
-        `cannot start actor "${init.name}" from a bundle: leave furrow out of it (bun build --external furrow)`,
-      );
-    }
+    if (childFile === "") throw new SpawnError(`cannot start actor "${init.name}" from ${bundleAdvice()}`);
     const command = [process.execPath, childFile, init.name];
     try {
       this.#process = Bun.spawn(command, {
@@ -153,6 +158,9 @@ export class ChildProcess {
     if (session !== undefined) {
       // the answer, or the end of the connection: either way the process is to end
       session.request(Kind.stop).catch(() => {});
+    }
+    // a child that has started and lost its connection is dying, or ending by itself: how it does is for #watch to see
+    if (session !== undefined || this.#started) {
       if (await this.#endedGently(stopGraceMs)) return;
       log.warn?.(`${describeActor(this.id)} did not end in ${stopGraceMs} ms: sending SIGTERM`);
     }
@@ -195,35 +203,43 @@ export class ChildProcess {
 
   async #watch(): Promise<Error | undefined> {
     await this.#process.exited;
-    this.#removeSocket();
     const { exitCode, signalCode: raw } = this.#process;
     const signalCode = raw === null ? null : String(raw);
+    // asked now: what is sent from here on ends nothing
+    const wanted = signalCode !== null && this.#sent.has(signalCode);
+    this.#removeSockets();
     log.info?.(`${describeActor(this.id)} ended: ${signalCode ?? `code ${exitCode}`}`);
     await this.#stderr.closed(stderrGraceMs);
-    const wanted = signalCode !== null && this.#sent.has(signalCode);
     if (this.#failure === undefined && (exitCode === 0 || wanted)) return undefined;
     const death: ActorDeath = { exitCode, signal: signalCode, stderr: this.#stderr.text };
     return new ActorDiedError(this.id, death, { cause: this.#failure });
   }
 
-  /** A child that was ended by a signal, or before it could answer one, leaves its socket file. */
-  #removeSocket(): void {
-    if (!this.init.transports.includes("unix") || this.init.bindAddrs.length > 0) return;
-    try {
-      rmSync(freshSocketPath(this.init.registryAddrs, this.init.name, this.pid), { force: true });
-    } catch (error) {
-      log.warn?.(`socket file of ${describeActor(this.id)}: ${asError(error).message}`);
+  /** A child that was ended by a signal, or before it could answer one, leaves its socket files. */
+  #removeSockets(): void {
+    const { init, id } = this;
+    const bound = init.bindAddrs.map(parseAddress);
+    const paths = bound.flatMap((parsed) => (parsed.transport === "unix" ? [parsed.path] : []));
+    if (bound.length === 0 && init.transports.includes("unix"))
+      paths.push(...freshSocketPaths(init.registryAddrs, id));
+    for (const path of paths) {
+      try {
+        removeDeadSocket(path);
+      } catch (error) {
+        log.warn?.(`socket file of ${describeActor(id)}: ${asError(error).message}`);
+      }
     }
   }
 
   #startFailure(error: Error | undefined): SpawnError {
     const own = this.#failure;
-    if (own instanceof SpawnError)
-      return new SpawnError(`actor "${this.id.name}": ${own.message}${this.#quoted()}`, { cause: own.cause });
+    const { name } = this.id;
     const why = own ? `${own.name}: ${own.message}` : (error?.message ?? "its process ended with code 0");
-    return new SpawnError(`actor "${this.id.name}" did not start: ${why}${this.#quoted()}`, {
-      cause: own ?? error,
-    });
+    const [text, cause] =
+      own instanceof SpawnError
+        ? [`actor "${name}": ${own.message}`, own.cause]
+        : [`actor "${name}" did not start: ${why}`, own ?? error];
+    return withoutFrames(() => new SpawnError(`${text}${this.#quoted()}`, { cause }));
   }
 
   #hung(timeoutMs: number): SpawnError {

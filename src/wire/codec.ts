@@ -8,7 +8,8 @@
 import { EncodeError, LimitError } from "../errors.ts";
 import { writeBinaryHeader, writeDirect, writeInteger } from "./direct.ts";
 import { headerBytes, writeLength } from "./frame.ts";
-import { LargeBinary, largeBinaryBytes } from "./large-binary.ts";
+import { bufferTag, LargeBinary, largeBinaryBytes } from "./large-binary.ts";
+import { isBuffer } from "./plain.ts";
 
 /** The size of a pooled buffer. A turn that sends more than this leaves in more than one write. */
 const bufferBytes = 65_536;
@@ -155,7 +156,7 @@ export class Batch {
 
   /**
    * As `add` of `[kind, id, value]`, with a large value written from its own memory: nothing has to be looked at, or be
-   * wrapped (rows `stream.*`).
+   * wrapped (rows `stream.*`). A Buffer goes in rich form: `[kind, id, [bufferTag, value], true]`.
    *
    * @throws {LimitError} when the frame would exceed `maxFrameBytes`
    */
@@ -163,15 +164,24 @@ export class Batch {
     checkIdle();
     const { length } = value;
     const isLarge = length >= largeBinaryBytes;
+    const isRich = isBuffer(value);
     if (this.#end + (isLarge ? 0 : length) > bufferBytes - reserveBytes) this.#seal();
     const buffer = (this.#buffer ??= pool.pop() ?? newBuffer());
     const start = this.#end + headerBytes;
-    buffer[start] = 0x93;
+    buffer[start] = isRich ? 0x94 : 0x93;
     buffer[start + 1] = kind;
-    const idEnd = writeInteger(buffer, start + 2, id);
-    if (idEnd < 0) return this.add([kind, id, isLarge ? new LargeBinary(value) : value], maxFrameBytes);
-    const at = writeBinaryHeader(buffer, idEnd, length);
-    const size = at - start + length;
+    let at = writeInteger(buffer, start + 2, id);
+    if (at < 0) {
+      const bytes = isLarge ? new LargeBinary(value) : value;
+      return this.add(isRich ? [kind, id, [bufferTag, bytes], true] : [kind, id, bytes], maxFrameBytes);
+    }
+    if (isRich) {
+      buffer[at] = 0x92;
+      buffer[at + 1] = bufferTag;
+      at += 2;
+    }
+    at = writeBinaryHeader(buffer, at, length);
+    const size = at - start + length + (isRich ? 1 : 0);
     if (size > maxFrameBytes) throw tooLarge(size, maxFrameBytes);
     writeLength(buffer, this.#end, size);
     if (isLarge) {
@@ -182,6 +192,7 @@ export class Batch {
       buffer.set(value, at);
       this.#end = at + length;
     }
+    if (isRich) buffer[this.#end++] = 0xc3;
     return size;
   }
 

@@ -1,12 +1,14 @@
 /**
- * Errors as values: `[name, message, stack, cause, members, fields]`, and back.
+ * Errors as values: `[class, message, stack, cause, members, fields, name?, buffers?]`, and back. The name is there when it
+ * isn't the class's, the buffers when fields of these names are Buffers.
  *
  * Encoding never fails: what cannot cross is described in words. Decoding constructs built-in classes, furrow's own
  * and those that the program registered; every other name becomes a plain `Error` that carries it.
  */
 import * as errors from "../errors.ts";
+import { withoutFrames } from "../frames.ts";
 import { setOwn } from "./decode.ts";
-import { isPlain } from "./plain.ts";
+import { isBuffer, isPlain } from "./plain.ts";
 
 /** How many causes and members deep an error is carried, and how many there may be in all: members may form cycles. */
 const maxErrorDepth = 16;
@@ -65,8 +67,8 @@ function encodeAt(thrown: unknown, depth: number, budget: { left: number }): unk
   const nested = (inner: unknown): unknown[] | undefined =>
     depth < maxErrorDepth && budget.left-- > 0 ? encodeAt(inner, depth + 1, budget) : undefined;
   // any of these may be a getter of a broken or hostile class; the others still tell what happened
-  return [
-    unlessThrows(() => nameOf(thrown), "Error"),
+  const form = [
+    unlessThrows(() => classOf(thrown), "Error"),
     unlessThrows(() => String(thrown.message).slice(0, maxMessageChars), "a message that cannot be read"),
     unlessThrows(() => String(thrown.stack ?? "").slice(0, maxStackChars), ""),
     unlessThrows(
@@ -82,6 +84,11 @@ function encodeAt(thrown: unknown, depth: number, budget: { left: number }): unk
     ) ?? null,
     unlessThrows(() => fieldsOf(thrown), null),
   ];
+  const name = unlessThrows(() => givenName(thrown), null);
+  const buffers = unlessThrows(() => Object.keys(thrown).filter((key) => bufferOf(thrown, key)), []);
+  if (buffers.length > 0) form.push(name, buffers);
+  else if (name !== null) form.push(name);
+  return form;
 }
 
 /** Total: what cannot even be asked, a proxy that throws, is none. */
@@ -105,21 +112,30 @@ function plainOf(value: unknown): [unknown] | null {
 /** The error that `encodeError` described; a plain `Error` when the form is malformed. */
 export function decodeError(form: unknown): Error {
   if (!Array.isArray(form)) return new Error(`malformed error from a peer: ${describe(form)}`);
-  const [name, text, stack, cause, members, fields] = form as unknown[];
-  const className = typeof name === "string" ? name : "Error";
+  const [cls, text, stack, cause, members, fields, given, buffers] = form as unknown[];
+  const className = typeof cls === "string" ? cls : "Error";
+  const name = typeof given === "string" ? given : className;
   const message = typeof text === "string" ? text : "";
   const known = classes.get(className) ?? Error;
   // a real error, which Object.create would not make: runtimes and tools tell by more than the prototype
-  const made = known === AggregateError ? new AggregateError([]) : new Error();
+  const made = withoutFrames(() => (known === AggregateError ? new AggregateError([]) : new Error()));
   Object.setPrototypeOf(made, known.prototype as object);
   hidden(made, "message", message);
-  if (made.name !== className) hidden(made, "name", className);
-  hidden(made, "stack", typeof stack === "string" && stack !== "" ? stack : `${className}: ${message}`);
+  if (made.name !== name) hidden(made, "name", name);
+  hidden(made, "stack", typeof stack === "string" && stack !== "" ? stack : `${name}: ${message}`);
   if (Array.isArray(cause))
     hidden(made, "cause", isErrorForm(cause) ? decodeError(cause) : (cause as unknown[])[0]);
   if (Array.isArray(members)) putMembers(made, members.map(decodeError));
   if (typeof fields === "object" && fields !== null) {
-    for (const [field, value] of Object.entries(fields)) if (!reserved.has(field)) setOwn(made, field, value);
+    const isRemote = made instanceof errors.RemoteActorError;
+    const isListed = (field: string): boolean => Array.isArray(buffers) && buffers.includes(field);
+    for (const [field, value] of Object.entries(fields)) {
+      if (reserved.has(field)) continue;
+      const bytes = value instanceof Uint8Array && isListed(field) ? value : undefined;
+      const own = bytes ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) : value;
+      if (isRemote && (errors.remoteFields as readonly string[]).includes(field)) hidden(made, field, own);
+      else setOwn(made, field, own);
+    }
   }
   return made;
 }
@@ -149,16 +165,31 @@ function hidden(error: Error, key: string, value: unknown): void {
 }
 
 function isErrorForm(form: unknown[]): boolean {
-  return form.length === 6 && typeof form[0] === "string";
+  return form.length >= 6 && typeof form[0] === "string";
 }
 
-function nameOf(error: Error): string {
+/** The name that the class is found by at the other end. */
+function classOf(error: Error): string {
+  const made = className(error);
+  if (made !== "Error" && classes.get(made) === error.constructor) return made;
+  // an Error by another name: of a class that another actor may know, most likely one that isn't registered here
+  const { name } = error;
+  if (typeof name !== "string" || name === "" || name === "Error") return made === "" ? "Error" : made;
+  return made === "Error" && classes.has(name) ? made : name;
+}
+
+/** The name of an error that goes by another than its class's: by assignment, or because the class sets another. */
+function givenName(error: Error): string | null {
+  const { name } = error;
+  if (typeof name !== "string" || name === "" || name === classOf(error)) return null;
+  const isGiven =
+    Object.hasOwn(error, "name") || Object.hasOwn(error.constructor.prototype as object, "name");
+  return isGiven ? name : null;
+}
+
+function className(error: Error): string {
   const made: unknown = error.constructor?.name;
-  // a registered class is found by its class name, whatever its `name` property says
-  if (typeof made === "string" && classes.get(made) === error.constructor) return made;
-  if (typeof error.name !== "string" || error.name === "") return "Error";
-  // a class that sets no name of its own is told by its constructor's
-  return error.name === "Error" && typeof made === "string" && made !== "" ? made : error.name;
+  return typeof made === "string" ? made : "";
 }
 
 function membersOf(error: Error): unknown[] | undefined {
@@ -169,12 +200,24 @@ function membersOf(error: Error): unknown[] | undefined {
 
 function fieldsOf(error: Error): Record<string, unknown> | null {
   const fields: Record<string, unknown> = {};
-  for (const key of Object.keys(error)) {
+  const listed = Object.keys(error);
+  for (const key of error instanceof errors.RemoteActorError ? [...listed, ...errors.remoteFields] : listed) {
     if (reserved.has(key)) continue;
-    const plain = unlessThrows(() => plainOf((error as unknown as Record<string, unknown>)[key]), null);
+    const plain = unlessThrows(() => plainOf(bufferOf(error, key) ?? fieldOf(error, key)), null);
     if (plain !== null) [fields[key]] = plain;
   }
   return Object.keys(fields).length > 0 ? fields : null;
+}
+
+function fieldOf(error: Error, key: string): unknown {
+  return (error as unknown as Record<string, unknown>)[key];
+}
+
+/** The bytes of a field that is a Buffer. */
+function bufferOf(error: Error, key: string): Uint8Array | undefined {
+  const value = unlessThrows(() => fieldOf(error, key), undefined);
+  if (!(value instanceof Uint8Array) || !isBuffer(value)) return undefined;
+  return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
 }
 
 function describe(thrown: unknown): string {

@@ -3,6 +3,9 @@
 /** From this size on, in bytes, a binary value is a large one. */
 export const largeBinaryBytes = 16_384;
 
+/** Goes before the bytes of a Buffer in rich form, see `values.ts`. */
+export const bufferTag = 6;
+
 /** Stands for a large binary inside a message that is being encoded. */
 export class LargeBinary {
   readonly bytes: Uint8Array;

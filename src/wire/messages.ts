@@ -17,6 +17,7 @@ export const Kind = {
   idle: 5,
   idleAgreed: 6,
   resume: 7,
+  prove: 24,
   // calls
   call: 8,
   result: 9,
@@ -41,6 +42,7 @@ export const Kind = {
   removed: 37,
   report: 38,
   unwatched: 39,
+  retired: 40,
   // the tree
   stop: 48,
   ready: 49,
@@ -62,6 +64,7 @@ const shapes: readonly (string | undefined)[] = (() => {
   const table: (string | undefined)[] = [];
   table[Kind.hello] = "nsssnsabSVV"; // version, uuid, name, host, pid, purpose, addrs, registrar, target, nonce, proof
   table[Kind.refuse] = "ss"; // code, text
+  table[Kind.prove] = "Vssnab"; // proof, name, host, pid, addrs, registrar: the dialler's, over plain tcp
   table[Kind.bye] = "s"; // reason
   table[Kind.ping] = "n";
   table[Kind.pong] = "n";
@@ -89,6 +92,7 @@ const shapes: readonly (string | undefined)[] = (() => {
   table[Kind.removed] = "ssn"; // name, uuid, revision
   table[Kind.report] = "s"; // uuid
   table[Kind.unwatched] = "s"; // name: the registrar has no room for that interest
+  table[Kind.retired] = ""; // the sender is not the registrar any more
   table[Kind.stop] = "n"; // id
   table[Kind.ready] = ""; // booted, and registered
   table[Kind.stopping] = ""; // asked to stop, and still ending: its own children, or clean-up

@@ -11,6 +11,13 @@ export function fitsInt64(value: bigint): boolean {
   return value >= minInt64 && value <= maxUint64;
 }
 
+const bufferPrototype: unknown = Buffer.prototype;
+
+/** Whether a byte array is a Buffer, which arrives as one: other methods (`toString`, `equals`) depend on it. */
+export function isBuffer(bytes: Uint8Array): boolean {
+  return Object.getPrototypeOf(bytes) === bufferPrototype;
+}
+
 /** Whether the value can be encoded just as it is: no copy, and no rich form. Cheap for small values. */
 export function isPlain(value: unknown, depth = 0): boolean {
   switch (typeof value) {
@@ -42,5 +49,5 @@ function isPlainObject(value: object, depth: number): boolean {
     return true;
   }
   if (prototype === Date.prototype) return true;
-  return value instanceof Uint8Array && value.length < largeBinaryBytes;
+  return value instanceof Uint8Array && prototype !== bufferPrototype && value.length < largeBinaryBytes;
 }

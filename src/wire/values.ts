@@ -1,18 +1,26 @@
 /**
  * What may cross a wire, and how the values that msgpack has no type for do.
  *
- * Most values cross as they are. One that holds a Map, a Set, an Error, a negative zero or a `__proto__` key crosses
- * in *rich form*, and the message says so: there every array begins with a tag (`Tag`), so that tagged arrays can
- * stand for those values. `docs/protocol.md` describes both forms.
+ * Most values cross as they are. One that holds a Map, a Set, an Error, a Buffer, a negative zero or a `__proto__` key
+ * crosses in *rich form*, and the message says so: there every array begins with a tag (`Tag`), so that tagged arrays
+ * can stand for those values. `docs/protocol.md` describes both forms.
  */
 import { EncodeError, FrameError } from "../errors.ts";
-import { LargeBinary, largeBinaryBytes } from "./large-binary.ts";
+import { bufferTag, LargeBinary, largeBinaryBytes } from "./large-binary.ts";
 import { setOwn } from "./decode.ts";
 import { decodeError, encodeError } from "./error-values.ts";
-import { fitsInt64, isPlain, maxDepth } from "./plain.ts";
+import { fitsInt64, isBuffer, isPlain, maxDepth } from "./plain.ts";
 
 /** The first element of every array in rich form. */
-const Tag = { array: 0, map: 1, set: 2, negativeZero: 3, error: 4, object: 5 } as const;
+const Tag = {
+  array: 0,
+  map: 1,
+  set: 2,
+  negativeZero: 3,
+  error: 4,
+  object: 5,
+  buffer: bufferTag,
+} as const;
 
 /** A value that is ready for the codec. `rich` belongs into the message beside it. */
 export interface WireValue {
@@ -66,7 +74,10 @@ class Copier {
   }
 
   #object(value: object): unknown {
-    if (value instanceof Uint8Array) return value.length >= largeBinaryBytes ? new LargeBinary(value) : value;
+    if (value instanceof Uint8Array) {
+      const bytes = value.length >= largeBinaryBytes ? new LargeBinary(value) : value;
+      return isBuffer(value) ? this.#tagged([Tag.buffer, bytes]) : bytes;
+    }
     if (this.#ancestors.has(value)) this.#fail("a cycle");
     if (this.#ancestors.size >= maxDepth) this.#fail(`nested more than ${maxDepth} deep`);
     this.#ancestors.add(value);
@@ -171,11 +182,19 @@ function reviveTagged(form: unknown[]): unknown {
       return decodeError(form[1]);
     case Tag.object:
       return reviveObject(items());
+    case Tag.buffer:
+      return reviveBuffer(form[1]);
     default:
       throw new FrameError(
         `unknown tag ${typeof form[0] === "number" ? form[0] : typeof form[0]} in rich form`,
       );
   }
+}
+
+/** A view of the same memory. */
+function reviveBuffer(bytes: unknown): Buffer {
+  if (!(bytes instanceof Uint8Array)) throw new FrameError(`a Buffer of ${typeof bytes} in rich form`);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function reviveObject(flat: unknown[]): object {

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 
 import { Runtime } from "../../src/actor/runtime.ts";
-import type { DialTarget } from "../../src/channel/peers.ts";
+import type { DialTarget } from "../../src/channel/peer.ts";
 import { Deadline } from "../../src/deadline.ts";
 import { type Limits, resolveLimits } from "../../src/limits.ts";
 import type { Address } from "../../src/transport/address.ts";
@@ -32,7 +32,7 @@ export async function actor(
 
 /** How another actor looks it up. */
 export function targetOf(runtime: DialTarget, addrs: readonly Address[] = runtime.addrs): DialTarget {
-  return { name: runtime.name, uuid: runtime.uuid, addrs };
+  return { name: runtime.name, uuid: runtime.uuid, pid: process.pid, addrs };
 }
 
 export function soon(timeout = 5_000): Deadline {

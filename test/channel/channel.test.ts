@@ -119,6 +119,8 @@ function recorded(): { channel: Channel; writes: { bytes: Uint8Array; length: nu
     reader: new Tap(),
     remote: "a recording",
     localHost: "",
+    loopbackUid: () => undefined,
+    peer: undefined,
     mayFallSilent: false,
     pendingBytes: 0,
     writes: 0,

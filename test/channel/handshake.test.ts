@@ -63,7 +63,7 @@ describe("an acceptor", () => {
   });
 
   test("answers a hello that comes byte by byte", async () => {
-    await using peer = await RawPeer.dial(target.addrs[1]!);
+    await using peer = await RawPeer.dial(target.addrs[0]!);
     for (const byte of frameOf(hello())) peer.write(new Uint8Array([byte]));
     await until(() => peer.messages.length === 1);
   });
@@ -149,25 +149,44 @@ describe("an acceptor", () => {
     expect(answers).toEqual([[], []]);
   });
 
-  test("refuses (limit) when maxConnections are open, strangers and probes counted, and has room again later", async () => {
-    const small = await actor("small", { limits: { maxConnections: 3 } });
-    const peers = await Promise.all([0, 1, 2].map(() => RawPeer.dial(small.addrs[0]!)));
-    peers[0]!.write(frameOf(hello()));
-    peers[1]!.write(frameOf(hello({ 6: "probe" })));
-    await until(() => peers[0]!.messages.length + peers[1]!.messages.length === 2);
-    const over = await RawPeer.dial(small.addrs[0]!);
+  test("refuses (limit) when maxConnections peers are connected, and has room again later", async () => {
+    await using small = await actor("small", { limits: { maxConnections: 2 } });
+    const peers = await Promise.all([0, 1].map(() => RawPeer.dial(small.addrs[0]!)));
+    for (const peer of peers) {
+      peer.write(frameOf(hello()));
+      await until(() => peer.messages.length === 1);
+    }
+    await using over = await RawPeer.dial(small.addrs[0]!);
+    over.write(frameOf(hello()));
     await over.ended;
     expect(heads(over.messages)).toEqual([
       [Kind.refuse, "limit"],
       [Kind.bye, "limit"],
     ]);
-    await peers[2]![Symbol.asyncDispose]();
+    await peers[0]![Symbol.asyncDispose]();
+    await until(() => small.peers.size === 1);
     await using next = await RawPeer.dial(small.addrs[0]!);
     next.write(frameOf(hello()));
     await until(() => next.messages.length === 1);
     expect((next.messages[0] as unknown[])[0]).toBe(Kind.hello);
-    for (const peer of [...peers, over]) await peer[Symbol.asyncDispose]();
-    await small.cancel();
+    await peers[1]![Symbol.asyncDispose]();
+  });
+
+  test("drops the oldest of maxStrangers that say nothing; they take no place of peers, nor of the other transport's", async () => {
+    await using small = await actor("small", { limits: { maxConnections: 1, maxStrangers: 2 } });
+    const [unix, tcp] = [small.addrs[0]!, small.addrs[1]!];
+    const silent: RawPeer[] = [];
+    for (const addr of [tcp, tcp, unix, unix]) silent.push(await RawPeer.dial(addr));
+    silent.push(await RawPeer.dial(tcp));
+    await silent[0]!.ended;
+    // the second is still there, and so are those over unix
+    await using peer = await RawPeer.dial(unix);
+    await silent[2]!.ended;
+    peer.write(frameOf(hello()));
+    await until(() => peer.messages.length === 1);
+    expect((peer.messages[0] as unknown[])[0]).toBe(Kind.hello);
+    expect(silent.map(({ messages }) => messages)).toEqual([[], [], [], [], []]);
+    for (const one of silent) await one[Symbol.asyncDispose]();
   });
 });
 

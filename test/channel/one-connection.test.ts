@@ -9,11 +9,7 @@ import { World } from "../support/world.ts";
 
 /** Puts an actor into the registry of `world` that is the script at `addr`. */
 async function register(world: World, name: string, uuid: string, addr: Address): Promise<RawPeer> {
-  const peer = await RawPeer.connect(world.tcp, { name, uuid });
-  await peer.take(Kind.hello);
-  peer.send([Kind.register, 1, [addr]]);
-  await peer.take(Kind.result);
-  return peer;
+  return await RawPeer.register(world.unix, { name, uuid, addrs: [addr] });
 }
 
 /** An actor beside a registrar of its own process, so that it dials whom it looks up. */
@@ -81,28 +77,26 @@ describe("one connection per peer", () => {
   test("an offer to close is not agreed to while it is used, and it is not used once agreed", async () => {
     await using world = new World();
     await using _asker = await openRootActor(world.options);
-    await using peer = await RawPeer.connect(world.tcp, { name: "peer" });
-    await peer.take(Kind.hello);
+    await using peer = await RawPeer.register(world.unix, { name: "peer" });
     {
       await using _portal = await findActor("peer", { raiseOnNone: true });
       peer.send([Kind.idle], [Kind.ping, 1]);
       await peer.take(Kind.pong);
-      expect(peer.received.map(([kind]) => kind)).toEqual([Kind.hello, Kind.pong]);
+      expect(peer.received.map(([kind]) => kind)).toEqual([Kind.hello, Kind.result, Kind.pong]);
     }
     peer.send([Kind.idle]);
     await peer.take(Kind.idleAgreed);
-    expect(await findActor("peer")).toBeNull();
+    const waiting = findActor("peer");
     peer.send([Kind.resume], [Kind.ping, 2]);
     await peer.take(Kind.pong);
-    await using again = await findActor("peer");
+    await using again = await waiting;
     expect(again?.id.name).toBe("peer");
   });
 
   test("an offer to close is taken back when somebody uses it again; else a bye follows the agreement", async () => {
     await using world = new World();
     await using _asker = await openRootActor(world.options);
-    await using peer = await RawPeer.connect(world.tcp, { name: "peer" });
-    await peer.take(Kind.hello);
+    await using peer = await RawPeer.register(world.unix, { name: "peer" });
     const use = async (): Promise<AsyncDisposable> => await findActor("peer", { raiseOnNone: true });
     await (await use())[Symbol.asyncDispose]();
     await peer.take(Kind.idle);
@@ -124,8 +118,8 @@ describe("one write per turn", () => {
     await using world = new World();
     const service = new URL("../fixtures/service.ts", import.meta.url).href;
     await using _asker = await openRootActor({ ...world.options, enableModules: [service] });
-    await using peer = await RawPeer.connect(world.tcp, { name: "peer" });
-    const uuid = (await peer.take(Kind.hello))[2];
+    await using peer = await RawPeer.register(world.unix, { name: "peer" });
+    const [, , uuid] = peer.received[0]!;
     expect(uuid).toBe(currentRuntime().uuid);
     await using portal = await findActor<typeof import("../fixtures/service.ts")>("peer", {
       raiseOnNone: true,

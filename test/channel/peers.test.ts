@@ -9,19 +9,21 @@ import { LimitError, TimeoutError, TransportClosedError } from "../../src/errors
 import type { ActorId } from "../../src/identity.ts";
 import { type Limits, resolveLimits } from "../../src/limits.ts";
 import { Dispatcher } from "../../src/rpc/dispatch.ts";
+import { Policy } from "../../src/rpc/policy.ts";
 import { Session, type SessionHost } from "../../src/rpc/session.ts";
-import { type Address, formatAddress } from "../../src/transport/address.ts";
+import { type Address, formatAddress, type Transport } from "../../src/transport/address.ts";
 import { hostId } from "../../src/transport/host.ts";
 import { tcpTransport } from "../../src/transport/tcp.ts";
-import type { Listener } from "../../src/transport/transport.ts";
+import type { Link, Listener } from "../../src/transport/transport.ts";
 import { unixTransport } from "../../src/transport/unix.ts";
 import { Kind } from "../../src/wire/messages.ts";
-import { Program, until } from "../support/world.ts";
+import { until, World } from "../support/world.ts";
 import { frameOf } from "../wire/crossing.ts";
 import { failure, soon, targetOf, uuids } from "./actors.ts";
 import { hello, RawPeer } from "./raw.ts";
 
 let nodes = 0;
+const secretText = "this user's own secret";
 
 /** The connections of an actor with everything above them cut away: calls, and who is connected. */
 class Node implements SessionHost, AsyncDisposable {
@@ -29,6 +31,7 @@ class Node implements SessionHost, AsyncDisposable {
   readonly limits: Limits;
   readonly dispatcher: Dispatcher;
   readonly peers: Peers<Session>;
+  readonly policy: Policy = new Policy();
   /** Every connection that came to be. */
   readonly all: Peer<Session>[] = [];
   addrs: Address[] = [];
@@ -44,7 +47,11 @@ class Node implements SessionHost, AsyncDisposable {
       return new Session(peer, this);
     };
     const self = (): Self => ({ id: this.id, addrs: this.addrs, isRegistrar: false, purpose: "peer" });
-    this.peers = new Peers<Session>(self, this.limits, attach, { idleMs });
+    const secret = { key: new TextEncoder().encode(secretText), source: "a test", isOwn: true };
+    this.peers = new Peers<Session>(self, this.limits, attach, {
+      idleMs,
+      credentials: { secret, tls: undefined },
+    });
     this.dispatcher.expose({ echo: (value: unknown) => value, hang: () => new Promise(() => {}) }, "test");
   }
 
@@ -61,11 +68,11 @@ class Node implements SessionHost, AsyncDisposable {
   }
 
   async listen(): Promise<void> {
-    const accept = this.peers.accept.bind(this.peers);
+    const accept = (transport: Transport) => (link: Link) => this.peers.accept(link, transport);
     const path = join(process.env["FURROW_RUNTIME_DIR"]!, `node-${++nodes}@${process.pid}.sock`);
     this.#listeners.push(
-      await unixTransport.listen({ transport: "unix", path, host: "" }, accept),
-      await tcpTransport.listen({ transport: "tcp", host: "127.0.0.1", port: 0 }, accept),
+      await unixTransport.listen({ transport: "unix", path, host: "" }, accept("unix")),
+      await tcpTransport.listen({ transport: "tcp", host: "127.0.0.1", port: 0 }, accept("tcp")),
     );
     this.addrs = this.#listeners.map(({ address }) => formatAddress(address));
   }
@@ -321,13 +328,15 @@ describe("an idle connection", () => {
     await until(() => raw.messages.length === 2);
     expect(raw.messages[1]).toEqual([Kind.idleAgreed]);
     const peer = near.peers.get(uuid)!;
-    const connecting = near.peers.connect({ name: "raw", uuid, addrs: [] }, soon());
+    const connecting = near.peers.connect({ name: "raw", uuid, pid: process.pid, addrs: [] }, soon());
     raw.write(frameOf([Kind.resume]));
     expect(await connecting).toBe(peer);
     peer.release();
     raw.write(frameOf([Kind.idle]));
     await until(() => peer.leaving !== undefined);
-    const error = await failure(near.peers.connect({ name: "raw", uuid, addrs: [] }, soon(50)));
+    const error = await failure(
+      near.peers.connect({ name: "raw", uuid, pid: process.pid, addrs: [] }, soon(50)),
+    );
     expect(error).toBeInstanceOf(TimeoutError);
     // it never says bye: the peer's own patience ends that
     expect((await peer.closed).reason).toBe("error");
@@ -337,8 +346,8 @@ describe("an idle connection", () => {
 describe("pending calls", () => {
   test("reject in the moment in which the peer dies, with TransportClosedError", async () => {
     await using near = await node("near");
-    const program = new Program({});
-    await program.up;
+    await using world = new World();
+    const program = await world.program({ FURROW_SECRET: secretText });
     const addr = await program.run(async ({ furrow, keep, args }) => {
       const actor = await furrow.openRootActor({
         name: "victim",

@@ -69,7 +69,7 @@ export function hello(changes: Readonly<Record<number, unknown>> = {}): unknown[
     crypto.randomUUID(),
     "raw",
     "0123456789abcdef",
-    1,
+    process.pid,
     "peer",
     addrs,
     false,

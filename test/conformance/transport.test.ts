@@ -1,15 +1,24 @@
 /** What `src/transport/transport.ts` promises, asked of every transport. */
 import { describe, expect, test } from "bun:test";
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import { Deadline } from "../../src/deadline.ts";
 import { AddressError, systemCode, TimeoutError, TransportClosedError } from "../../src/errors.ts";
 import { formatAddress, type ParsedAddress, parseAddress } from "../../src/transport/address.ts";
 import { isAbsent } from "../../src/transport/dial.ts";
-import { tcpTransport } from "../../src/transport/tcp.ts";
-import type { Link, LinkEnd, LinkReader, Listener, TransportDriver } from "../../src/transport/transport.ts";
+import { tcpDriver, tcpTransport } from "../../src/transport/tcp.ts";
+import type {
+  Link,
+  LinkEnd,
+  LinkPeer,
+  LinkReader,
+  Listener,
+  TransportDriver,
+} from "../../src/transport/transport.ts";
 import { unixTransport } from "../../src/transport/unix.ts";
+import type { TlsIdentity } from "../../src/transport/tls.ts";
+import { Authority } from "../support/certificates.ts";
 import { Program, until } from "../support/world.ts";
 
 const mebibyte = 1_048_576;
@@ -69,12 +78,18 @@ interface Wire extends AsyncDisposable {
 let files = 0;
 
 interface Kind {
+  readonly name: string;
   readonly driver: TransportDriver;
+  /** Given to the drivers of other processes too. */
+  readonly tls?: TlsIdentity;
   readonly fresh: () => ParsedAddress;
 }
 
+const tls = new Authority().issue("test/conformance");
+
 const kinds: readonly Kind[] = [
   {
+    name: "unix",
     driver: unixTransport,
     fresh: () => ({
       transport: "unix",
@@ -83,396 +98,425 @@ const kinds: readonly Kind[] = [
     }),
   },
   {
+    name: "tcp",
     driver: tcpTransport,
     fresh: () => ({ transport: "tcp", host: "127.0.0.1", port: 0 }),
   },
+  {
+    name: "tcp with tls",
+    driver: tcpDriver(tls),
+    tls,
+    fresh: () => ({ transport: "tcp", host: "127.0.0.1", port: 0 }),
+  },
 ];
+
+function descriptors(): number {
+  return readdirSync("/proc/self/fd").length;
+}
 
 function soon(timeout = 5_000): Deadline {
   return new Deadline({ timeout }, "dial of a test");
 }
 
-describe.each(kinds.map((kind) => [kind.driver.transport, kind] as const))(
-  "%s",
-  (transport, { driver, fresh }) => {
-    async function wire(): Promise<Wire> {
-      const accepted = Promise.withResolvers<Link>();
-      const farTap = new Tap();
+describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) => {
+  const { driver, fresh } = kind;
+  const { transport } = driver;
+
+  async function wire(): Promise<Wire> {
+    const accepted = Promise.withResolvers<Link>();
+    const farTap = new Tap();
+    const listener = await driver.listen(fresh(), (link) => {
+      link.reader = farTap;
+      accepted.resolve(link);
+    });
+    const near = await driver.connect(listener.address, soon());
+    const nearTap = new Tap();
+    near.reader = nearTap;
+    const far = await accepted.promise;
+    const dispose = async (): Promise<void> => {
+      near.abort();
+      far.abort();
+      listener.close();
+      await Promise.all([nearTap.ended, farTap.ended]);
+    };
+    return { listener, near, far, nearTap, farTap, [Symbol.asyncDispose]: dispose };
+  }
+
+  describe("connect", () => {
+    test("carries bytes both ways, in order, in whatever pieces they were written", async () => {
+      await using both = await wire();
+      let sent = 0;
+      for (let size = 1; size < 3_000; size += 97) {
+        send(both.near, patterned(size, sent));
+        send(both.far, patterned(size, sent));
+        sent += size;
+      }
+      await both.farTap.receives(sent);
+      await both.nearTap.receives(sent);
+    });
+
+    test("fails as absent, with the system's code, where nobody listens", async () => {
+      const { listener } = await wire().then(async (both) => (await both[Symbol.asyncDispose](), both));
+      const dialled = driver.connect(listener.address, soon());
+      const error = await dialled.then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
+      expect(error).toBeInstanceOf(TransportClosedError);
+      expect(isAbsent(error)).toBe(true);
+      expect(systemCode((error as Error).cause)).toBe(transport === "unix" ? "ENOENT" : "ECONNREFUSED");
+      expect((error as Error).message).toContain(formatAddress(listener.address));
+    });
+
+    test("rejects with the signal's own reason, even one that looks like a system error", async () => {
+      await using both = await wire();
+      for (const reason of [new Error("enough"), Object.assign(new Error("odd"), { code: "ECONNREFUSED" })]) {
+        const deadline = new Deadline({ signal: AbortSignal.abort(reason) }, "dial");
+        const error = await driver
+          .connect(both.listener.address, deadline)
+          .catch((thrown: unknown) => thrown);
+        expect(error).toBe(reason);
+      }
+    });
+
+    test("leaves no connection behind when it is given up", async () => {
+      const before = descriptors();
+      let accepted = 0;
+      let ended = 0;
       const listener = await driver.listen(fresh(), (link) => {
-        link.reader = farTap;
-        accepted.resolve(link);
+        accepted++;
+        link.reader = { onData() {}, onEnd: () => void ended++ };
       });
-      const near = await driver.connect(listener.address, soon());
-      const nearTap = new Tap();
-      near.reader = nearTap;
-      const far = await accepted.promise;
-      const dispose = async (): Promise<void> => {
-        near.abort();
-        far.abort();
-        listener.close();
-        await Promise.all([nearTap.ended, farTap.ended]);
-      };
-      return { listener, near, far, nearTap, farTap, [Symbol.asyncDispose]: dispose };
-    }
+      for (let round = 0; round < 20; round++) {
+        const controller = new AbortController();
+        const deadline = new Deadline({ signal: controller.signal }, "dial");
+        const dialling = driver.connect(listener.address, deadline).catch((thrown: unknown) => thrown);
+        controller.abort(new Error("enough"));
+        expect(await dialling).toBe(controller.signal.reason);
+      }
+      // with tls, a dial that was given up is none of the listener's links
+      await until(() => ended === accepted && (kind.tls !== undefined || accepted === 20));
+      listener.close();
+      await until(() => descriptors() <= before);
+    });
 
-    describe("connect", () => {
-      test("carries bytes both ways, in order, in whatever pieces they were written", async () => {
-        await using both = await wire();
-        let sent = 0;
-        for (let size = 1; size < 3_000; size += 97) {
-          send(both.near, patterned(size, sent));
-          send(both.far, patterned(size, sent));
-          sent += size;
-        }
-        await both.farTap.receives(sent);
-        await both.nearTap.receives(sent);
-      });
+    test("rejects with a TimeoutError of stage dial when its time is up", async () => {
+      await using both = await wire();
+      const error = await driver.connect(both.listener.address, soon(0)).catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(TimeoutError);
+      expect((error as TimeoutError).stage).toBe("dial");
+    });
 
-      test("fails as absent, with the system's code, where nobody listens", async () => {
-        const { listener } = await wire().then(async (both) => (await both[Symbol.asyncDispose](), both));
-        const dialled = driver.connect(listener.address, soon());
-        const error = await dialled.then(
-          () => undefined,
-          (thrown: unknown) => thrown,
-        );
-        expect(error).toBeInstanceOf(TransportClosedError);
-        expect(isAbsent(error)).toBe(true);
-        expect(systemCode((error as Error).cause)).toBe(transport === "unix" ? "ENOENT" : "ECONNREFUSED");
-        expect((error as Error).message).toContain(formatAddress(listener.address));
-      });
-
-      test("rejects with the signal's own reason, even one that looks like a system error", async () => {
-        await using both = await wire();
-        for (const reason of [
-          new Error("enough"),
-          Object.assign(new Error("odd"), { code: "ECONNREFUSED" }),
-        ]) {
-          const deadline = new Deadline({ signal: AbortSignal.abort(reason) }, "dial");
-          const error = await driver
-            .connect(both.listener.address, deadline)
-            .catch((thrown: unknown) => thrown);
-          expect(error).toBe(reason);
-        }
-      });
-
-      test("leaves no connection behind when it is given up", async () => {
-        let accepted = 0;
-        let ended = 0;
-        const listener = await driver.listen(fresh(), (link) => {
-          accepted++;
-          link.reader = { onData() {}, onEnd: () => void ended++ };
-        });
-        for (let round = 0; round < 20; round++) {
-          const controller = new AbortController();
-          const deadline = new Deadline({ signal: controller.signal }, "dial");
-          const dialling = driver.connect(listener.address, deadline).catch((thrown: unknown) => thrown);
-          controller.abort(new Error("enough"));
-          expect(await dialling).toBe(controller.signal.reason);
-        }
-        await until(() => accepted === 20 && ended === 20);
-        listener.close();
-      });
-
-      test("rejects with a TimeoutError of stage dial when its time is up", async () => {
-        await using both = await wire();
-        const error = await driver.connect(both.listener.address, soon(0)).catch((thrown: unknown) => thrown);
+    test("succeeds when the peer accepts and never speaks, but for tls, where it has to prove who it is", async () => {
+      await using program = await silentListener(kind);
+      program.signal("SIGSTOP");
+      if (kind.tls !== undefined) {
+        const error = await driver.connect(program.address, soon(100)).catch((thrown: unknown) => thrown);
         expect(error).toBeInstanceOf(TimeoutError);
-        expect((error as TimeoutError).stage).toBe("dial");
-      });
-
-      test("succeeds when the peer accepts and never speaks", async () => {
-        await using program = await silentListener(fresh());
-        program.signal("SIGSTOP");
-        const link = await driver.connect(program.address, soon());
-        send(link, patterned(100));
-        link.abort();
-      });
-
-      test("waits for a listener that is too busy to accept, and none of 700 dials is lost", async () => {
-        await using program = await silentListener(fresh());
-        program.signal("SIGSTOP");
-        const dials = Array.from({ length: 700 }, () => driver.connect(program.address, soon(14_000)));
-        // the backlog is full when the dials stop succeeding
-        let open = 0;
-        for (const dial of dials) void dial.then(() => open++);
-        await until(() => open >= 500);
-        program.signal("SIGCONT");
-        const links = await Promise.all(dials);
-        await until(async () => (await program.accepted()) === 700);
-        for (const link of links) link.abort();
-      });
+        return;
+      }
+      const link = await driver.connect(program.address, soon());
+      send(link, patterned(100));
+      link.abort();
     });
 
-    describe("listen", () => {
-      test("says what it bound, and is dialled there", async () => {
-        await using both = await wire();
-        expect(both.listener.address.transport).toBe(transport);
-        if (both.listener.address.transport === "tcp") expect(both.listener.address.port).toBeGreaterThan(0);
-        expect(parseAddress(formatAddress(both.listener.address))).toEqual(both.listener.address);
-      });
+    test("waits for a listener that is too busy to accept, and none of 700 dials is lost", async () => {
+      await using program = await silentListener(kind);
+      program.signal("SIGSTOP");
+      const dials = Array.from({ length: 700 }, () => driver.connect(program.address, soon(14_000)));
+      // the backlog is full when the dials stop succeeding
+      let open = 0;
+      for (const dial of dials) void dial.then(() => open++);
+      await until(() => open >= 500 || (kind.tls !== undefined && connectionsTo(program.address) >= 500));
+      program.signal("SIGCONT");
+      const links = await Promise.all(dials);
+      await until(async () => (await program.accepted()) === 700);
+      for (const link of links) link.abort();
+    });
+  });
 
-      test("refuses an address that is bound already, and leaves its holder alone", async () => {
-        await using both = await wire();
-        const error = await driver.listen(both.listener.address, () => {}).catch((thrown: unknown) => thrown);
-        expect(error).toBeInstanceOf(AddressError);
-        expect(systemCode((error as Error).cause)).toBe("EADDRINUSE");
-        expect((error as Error).message).toContain("address already in use");
-        send(both.near, patterned(10));
-        await both.farTap.receives(10);
-        (await driver.connect(both.listener.address, soon())).abort();
-      });
-
-      test("stops at close, which may be called again, and leaves open links open", async () => {
-        await using both = await wire();
-        both.listener.close();
-        both.listener.close();
-        const again = await driver.connect(both.listener.address, soon()).catch((thrown: unknown) => thrown);
-        expect(isAbsent(again)).toBe(true);
-        send(both.near, patterned(1_000));
-        await both.farTap.receives(1_000);
-        const taken = await driver.listen(both.listener.address, () => {});
-        taken.close();
-      });
+  describe("listen", () => {
+    test("says what it bound, and is dialled there", async () => {
+      await using both = await wire();
+      expect(both.listener.address.transport).toBe(transport);
+      if (both.listener.address.transport === "tcp") expect(both.listener.address.port).toBeGreaterThan(0);
+      expect(parseAddress(formatAddress(both.listener.address))).toEqual(both.listener.address);
     });
 
-    describe("Link", () => {
-      test("sends all of 32 MiB to a reader that is slow to start, and says what waits", async () => {
-        await using both = await wire();
-        const bytes = patterned(32 * mebibyte);
-        both.far.pause();
-        send(both.near, bytes);
-        expect(both.near.pendingBytes).toBeGreaterThan(16 * mebibyte);
-        let drained = false;
-        const draining = both.near.drained().then(() => (drained = true));
-        await Bun.sleep(20);
-        expect([drained, both.farTap.received]).toEqual([false, 0]);
-        both.far.resume();
-        await draining;
-        expect(both.near.pendingBytes).toBe(0);
-        await both.farTap.receives(bytes.length);
-      });
-
-      test("copies lent bytes that must wait", async () => {
-        await using both = await wire();
-        both.far.pause();
-        const bytes = patterned(16 * mebibyte);
-        send(both.near, bytes, false);
-        expect(both.near.pendingBytes).toBeGreaterThan(0);
-        bytes.fill(0);
-        both.far.resume();
-        await both.farTap.receives(bytes.length);
-      });
-
-      test("reads stable bytes that must wait from where they are", async () => {
-        await using both = await wire();
-        both.far.pause();
-        const bytes = new Uint8Array(16 * mebibyte);
-        send(both.near, bytes, true);
-        const waiting = bytes.length - both.near.pendingBytes;
-        for (let at = 0; at < bytes.length; at++) if (at >= waiting) bytes[at] = 1;
-        let ones = 0;
-        both.farTap.onChunk = (chunk) => {
-          for (const byte of chunk) ones += byte;
-        };
-        both.far.resume();
-        await until(() => both.farTap.received === bytes.length);
-        expect(ones).toBe(bytes.length - waiting);
-      });
-
-      test("keeps the order of what waits and what comes behind it", async () => {
-        await using both = await wire();
-        both.far.pause();
-        let sent = 0;
-        for (const size of [5 * mebibyte, 1, 3 * mebibyte, 100, 0, 7]) {
-          send(both.near, patterned(size, sent), sent % 2 === 0);
-          sent += size;
-        }
-        both.far.resume();
-        await both.farTap.receives(sent);
-      });
-
-      test("holds the peer back while paused, and goes on at resume", async () => {
-        await using both = await wire();
-        both.near.pause();
-        send(both.far, patterned(20 * mebibyte));
-        await Bun.sleep(50);
-        const waiting = both.far.pendingBytes;
-        expect(waiting).toBeGreaterThan(0);
-        expect(both.nearTap.received).toBe(0);
-        await Bun.sleep(50);
-        expect(both.far.pendingBytes).toBe(waiting);
-        both.near.resume();
-        await both.nearTap.receives(20 * mebibyte);
-      });
-
-      test("loses nothing at close, and ends both sides once", async () => {
-        await using both = await wire();
-        both.far.pause();
-        send(both.near, patterned(8 * mebibyte));
-        const closing = both.near.close();
-        both.far.resume();
-        await closing;
-        await both.farTap.ended;
-        expect([both.farTap.received, both.farTap.broken]).toEqual([8 * mebibyte, false]);
-        expect([both.nearTap.ends, both.farTap.ends]).toEqual([[{ kind: "closed" }], [{ kind: "ended" }]]);
-      });
-
-      test("loses nothing in either direction when both sides close at once", async () => {
-        for (let round = 0; round < 3; round++) {
-          await using both = await wire();
-          send(both.near, patterned(6 * mebibyte));
-          send(both.far, patterned(6 * mebibyte));
-          await Promise.all([both.near.close(), both.far.close()]);
-          expect([both.farTap.received, both.farTap.broken]).toEqual([6 * mebibyte, false]);
-          expect([both.nearTap.received, both.nearTap.broken]).toEqual([6 * mebibyte, false]);
-        }
-      });
-
-      test("sends what the other side has still waiting when one side closes and the other follows", async () => {
-        await using both = await wire();
-        both.near.pause();
-        send(both.far, patterned(8 * mebibyte));
-        both.farTap.onChunk = () => void both.far.close();
-        send(both.near, patterned(1));
-        const closing = both.near.close();
-        both.near.resume();
-        await closing;
-        await both.farTap.ended;
-        expect([both.nearTap.received, both.nearTap.broken]).toEqual([8 * mebibyte, false]);
-      });
-
-      test("goes on closing for as long as a slow peer reads", async () => {
-        await using both = await wire();
-        let pauses = 0;
-        both.farTap.onChunk = () => {
-          if (both.farTap.received < (pauses + 1) * 2 * mebibyte) return;
-          pauses++;
-          both.far.pause();
-          setTimeout(() => both.far.resume(), 200);
-        };
-        send(both.near, patterned(18 * mebibyte));
-        await both.near.close();
-        await both.farTap.ended;
-        expect([both.farTap.received, both.farTap.broken]).toEqual([18 * mebibyte, false]);
-        expect(pauses).toBeGreaterThan(6);
-      });
-
-      test("ends a close after a second when the peer neither reads nor ends", async () => {
-        await using program = await silentListener(fresh());
-        const link = await driver.connect(program.address, soon());
-        const tap = new Tap();
-        link.reader = tap;
-        program.signal("SIGSTOP");
-        send(link, patterned(16 * mebibyte));
-        const start = performance.now();
-        await link.close();
-        expect(performance.now() - start).toBeWithin(900, 3_000);
-        expect(await tap.ended).toEqual({ kind: "closed" });
-        expect(link.pendingBytes).toBe(0);
-      });
-
-      test("tells of an abort once, with its error, and never from within the call", async () => {
-        await using both = await wire();
-        const error = new Error("enough");
-        both.near.abort(error);
-        both.near.abort(new Error("later"));
-        void both.near.close();
-        expect(both.nearTap.ends).toEqual([]);
-        expect(await both.nearTap.ended).toEqual({ kind: "failed", error });
-        await both.farTap.ended;
-        await both.near.close();
-        expect(both.nearTap.ends).toHaveLength(1);
-        expect(both.farTap.ends).toHaveLength(1);
-      });
-
-      test("does nothing on a write behind its end", async () => {
-        await using both = await wire();
-        await both.near.close();
-        const { writes } = both.near;
-        send(both.near, patterned(100));
-        expect([both.near.pendingBytes, both.near.writes]).toEqual([0, writes]);
-        await both.near.drained();
-      });
-
-      test("hears of a peer that was killed, and drops what waits for it", async () => {
-        await using program = await silentListener(fresh());
-        const link = await driver.connect(program.address, soon());
-        const tap = new Tap();
-        link.reader = tap;
-        program.signal("SIGSTOP");
-        send(link, patterned(16 * mebibyte));
-        const draining = link.drained();
-        program.signal("SIGKILL");
-        await tap.ended;
-        await draining;
-        expect(link.pendingBytes).toBe(0);
-        expect(tap.ends).toHaveLength(1);
-      });
-
-      test("drops what waits for a peer that is gone even while paused, and tells of the end when it reads on", async () => {
-        await using both = await wire();
-        both.near.pause();
-        send(both.near, patterned(16 * mebibyte));
-        const draining = both.near.drained();
-        both.far.abort();
-        await draining;
-        expect(both.near.pendingBytes).toBe(0);
-        both.near.resume();
-        await both.nearTap.ended;
-        expect(both.nearTap.ends).toHaveLength(1);
-      });
-
-      test("hands over all that the peer sent before it left, though nothing can be sent to it", async () => {
-        await using both = await wire();
-        both.near.pause();
-        send(both.far, patterned(100_000));
-        const closing = both.far.close();
-        send(both.near, patterned(10));
-        both.near.resume();
-        await both.nearTap.receives(100_000);
-        await Promise.all([closing, both.nearTap.ended]);
-      });
-
-      test("ends when its reader throws", async () => {
-        await using both = await wire();
-        const fault = new Error("a fault of the reader");
-        both.farTap.onChunk = () => {
-          throw fault;
-        };
-        send(both.near, patterned(10));
-        expect(await both.farTap.ended).toEqual({ kind: "failed", error: fault });
-        await both.nearTap.ended;
-      });
-
-      test("counts one kernel write for each write that fits", async () => {
-        await using both = await wire();
-        const { writes } = both.near;
-        for (let index = 0; index < 10; index++) send(both.near, patterned(100, index * 100));
-        expect(both.near.writes - writes).toBe(10);
-        await both.farTap.receives(1_000);
-      });
-
-      test("leaves no descriptor behind in 2000 connections", async () => {
-        const listener = await driver.listen(fresh(), (link) => {
-          link.reader = { onData() {}, onEnd() {} };
-          if (Math.random() < 0.5) void link.close();
-        });
-        const descriptors = (): number => readdirSync("/proc/self/fd").length;
-        const before = descriptors();
-        for (let round = 0; round < 40; round++) {
-          const links = await Promise.all(
-            Array.from({ length: 50 }, () => driver.connect(listener.address, soon())),
-          );
-          await Promise.all(
-            links.map(async (link, index) => (index % 3 === 0 ? link.abort() : link.close())),
-          );
-        }
-        listener.close();
-        await until(() => descriptors() <= before);
-      });
+    test("refuses an address that is bound already, and leaves its holder alone", async () => {
+      await using both = await wire();
+      const error = await driver.listen(both.listener.address, () => {}).catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(AddressError);
+      expect(systemCode((error as Error).cause)).toBe("EADDRINUSE");
+      expect((error as Error).message).toContain("address already in use");
+      send(both.near, patterned(10));
+      await both.farTap.receives(10);
+      (await driver.connect(both.listener.address, soon())).abort();
     });
-  },
-);
+
+    test("stops at close, which may be called again, and leaves open links open", async () => {
+      await using both = await wire();
+      both.listener.close();
+      both.listener.close();
+      const again = await driver.connect(both.listener.address, soon()).catch((thrown: unknown) => thrown);
+      expect(isAbsent(again)).toBe(true);
+      send(both.near, patterned(1_000));
+      await both.farTap.receives(1_000);
+      const taken = await driver.listen(both.listener.address, () => {});
+      taken.close();
+    });
+  });
+
+  describe("Link", () => {
+    test("says who the kernel or a certificate proves to be at its other end, from either side", async () => {
+      await using both = await wire();
+      const isKnown = transport === "unix" && process.platform === "linux";
+      const processAt = (pid: number): LinkPeer | undefined => {
+        if (kind.tls !== undefined) return { kind: "tls", subject: "test/conformance" };
+        return isKnown ? { kind: "unix", uid: process.getuid!(), pid } : undefined;
+      };
+      expect([both.near.peer, both.far.peer]).toEqual([processAt(process.pid), processAt(process.pid)]);
+      await using program = await silentListener(kind);
+      const link = await driver.connect(program.address, soon());
+      expect(link.peer).toEqual(processAt(program.pid));
+      link.abort();
+      // what was known stays known
+      expect(link.peer).toEqual(processAt(program.pid));
+    });
+
+    test("sends all of 32 MiB to a reader that is slow to start, and says what waits", async () => {
+      await using both = await wire();
+      const bytes = patterned(32 * mebibyte);
+      both.far.pause();
+      send(both.near, bytes);
+      expect(both.near.pendingBytes).toBeGreaterThan(16 * mebibyte);
+      let drained = false;
+      const draining = both.near.drained().then(() => (drained = true));
+      await Bun.sleep(20);
+      expect([drained, both.farTap.received]).toEqual([false, 0]);
+      both.far.resume();
+      await draining;
+      expect(both.near.pendingBytes).toBe(0);
+      await both.farTap.receives(bytes.length);
+    });
+
+    test("copies lent bytes that must wait", async () => {
+      await using both = await wire();
+      both.far.pause();
+      const bytes = patterned(16 * mebibyte);
+      send(both.near, bytes, false);
+      expect(both.near.pendingBytes).toBeGreaterThan(0);
+      bytes.fill(0);
+      both.far.resume();
+      await both.farTap.receives(bytes.length);
+    });
+
+    test("reads stable bytes that must wait from where they are", async () => {
+      await using both = await wire();
+      both.far.pause();
+      const bytes = new Uint8Array(16 * mebibyte);
+      send(both.near, bytes, true);
+      const waiting = bytes.length - both.near.pendingBytes;
+      for (let at = 0; at < bytes.length; at++) if (at >= waiting) bytes[at] = 1;
+      let ones = 0;
+      both.farTap.onChunk = (chunk) => {
+        for (const byte of chunk) ones += byte;
+      };
+      both.far.resume();
+      await until(() => both.farTap.received === bytes.length);
+      expect(ones).toBe(bytes.length - waiting);
+    });
+
+    test("keeps the order of what waits and what comes behind it", async () => {
+      await using both = await wire();
+      both.far.pause();
+      let sent = 0;
+      for (const size of [5 * mebibyte, 1, 3 * mebibyte, 100, 0, 7]) {
+        send(both.near, patterned(size, sent), sent % 2 === 0);
+        sent += size;
+      }
+      both.far.resume();
+      await both.farTap.receives(sent);
+    });
+
+    test("holds the peer back while paused, and goes on at resume", async () => {
+      await using both = await wire();
+      both.near.pause();
+      send(both.far, patterned(20 * mebibyte));
+      await Bun.sleep(50);
+      const waiting = both.far.pendingBytes;
+      expect(waiting).toBeGreaterThan(0);
+      expect(both.nearTap.received).toBe(0);
+      await Bun.sleep(50);
+      expect(both.far.pendingBytes).toBe(waiting);
+      both.near.resume();
+      await both.nearTap.receives(20 * mebibyte);
+    });
+
+    test("loses nothing at close, and ends both sides once", async () => {
+      await using both = await wire();
+      both.far.pause();
+      send(both.near, patterned(8 * mebibyte));
+      const closing = both.near.close();
+      both.far.resume();
+      await closing;
+      await both.farTap.ended;
+      expect([both.farTap.received, both.farTap.broken]).toEqual([8 * mebibyte, false]);
+      expect([both.nearTap.ends, both.farTap.ends]).toEqual([[{ kind: "closed" }], [{ kind: "ended" }]]);
+    });
+
+    test("loses nothing in either direction when both sides close at once", async () => {
+      for (let round = 0; round < 3; round++) {
+        await using both = await wire();
+        send(both.near, patterned(6 * mebibyte));
+        send(both.far, patterned(6 * mebibyte));
+        await Promise.all([both.near.close(), both.far.close()]);
+        expect([both.farTap.received, both.farTap.broken]).toEqual([6 * mebibyte, false]);
+        expect([both.nearTap.received, both.nearTap.broken]).toEqual([6 * mebibyte, false]);
+      }
+    });
+
+    test("sends what the other side has still waiting when one side closes and the other follows", async () => {
+      await using both = await wire();
+      both.near.pause();
+      send(both.far, patterned(8 * mebibyte));
+      both.farTap.onChunk = () => void both.far.close();
+      send(both.near, patterned(1));
+      const closing = both.near.close();
+      both.near.resume();
+      await closing;
+      await both.farTap.ended;
+      expect([both.nearTap.received, both.nearTap.broken]).toEqual([8 * mebibyte, false]);
+    });
+
+    test("goes on closing for as long as a slow peer reads", async () => {
+      await using both = await wire();
+      let pauses = 0;
+      both.farTap.onChunk = () => {
+        if (both.farTap.received < (pauses + 1) * 2 * mebibyte) return;
+        pauses++;
+        both.far.pause();
+        setTimeout(() => both.far.resume(), 200);
+      };
+      send(both.near, patterned(18 * mebibyte));
+      await both.near.close();
+      await both.farTap.ended;
+      expect([both.farTap.received, both.farTap.broken]).toEqual([18 * mebibyte, false]);
+      expect(pauses).toBeGreaterThan(6);
+    });
+
+    test("ends a close after a second when the peer neither reads nor ends", async () => {
+      await using program = await silentListener(kind);
+      const link = await driver.connect(program.address, soon());
+      const tap = new Tap();
+      link.reader = tap;
+      program.signal("SIGSTOP");
+      send(link, patterned(16 * mebibyte));
+      const start = performance.now();
+      await link.close();
+      expect(performance.now() - start).toBeWithin(900, 3_000);
+      expect(await tap.ended).toEqual({ kind: "closed" });
+      expect(link.pendingBytes).toBe(0);
+    });
+
+    test("tells of an abort once, with its error, and never from within the call", async () => {
+      await using both = await wire();
+      const error = new Error("enough");
+      both.near.abort(error);
+      both.near.abort(new Error("later"));
+      void both.near.close();
+      expect(both.nearTap.ends).toEqual([]);
+      expect(await both.nearTap.ended).toEqual({ kind: "failed", error });
+      await both.farTap.ended;
+      await both.near.close();
+      expect(both.nearTap.ends).toHaveLength(1);
+      expect(both.farTap.ends).toHaveLength(1);
+    });
+
+    test("does nothing on a write behind its end", async () => {
+      await using both = await wire();
+      await both.near.close();
+      const { writes } = both.near;
+      send(both.near, patterned(100));
+      expect([both.near.pendingBytes, both.near.writes]).toEqual([0, writes]);
+      await both.near.drained();
+    });
+
+    test("hears of a peer that was killed, and drops what waits for it", async () => {
+      await using program = await silentListener(kind);
+      const link = await driver.connect(program.address, soon());
+      const tap = new Tap();
+      link.reader = tap;
+      program.signal("SIGSTOP");
+      send(link, patterned(16 * mebibyte));
+      const draining = link.drained();
+      program.signal("SIGKILL");
+      await tap.ended;
+      await draining;
+      expect(link.pendingBytes).toBe(0);
+      expect(tap.ends).toHaveLength(1);
+    });
+
+    test("drops what waits for a peer that is gone even while paused, and tells of the end when it reads on", async () => {
+      await using both = await wire();
+      both.near.pause();
+      send(both.near, patterned(16 * mebibyte));
+      const draining = both.near.drained();
+      both.far.abort();
+      await draining;
+      expect(both.near.pendingBytes).toBe(0);
+      both.near.resume();
+      await both.nearTap.ended;
+      expect(both.nearTap.ends).toHaveLength(1);
+    });
+
+    test("hands over all that the peer sent before it left, though nothing can be sent to it", async () => {
+      await using both = await wire();
+      both.near.pause();
+      send(both.far, patterned(100_000));
+      const closing = both.far.close();
+      send(both.near, patterned(10));
+      both.near.resume();
+      await both.nearTap.receives(100_000);
+      await Promise.all([closing, both.nearTap.ended]);
+    });
+
+    test("ends when its reader throws", async () => {
+      await using both = await wire();
+      const fault = new Error("a fault of the reader");
+      both.farTap.onChunk = () => {
+        throw fault;
+      };
+      send(both.near, patterned(10));
+      expect(await both.farTap.ended).toEqual({ kind: "failed", error: fault });
+      await both.nearTap.ended;
+    });
+
+    test("counts one kernel write for each write that fits", async () => {
+      await using both = await wire();
+      const { writes } = both.near;
+      for (let index = 0; index < 10; index++) send(both.near, patterned(100, index * 100));
+      expect(both.near.writes - writes).toBe(10);
+      await both.farTap.receives(1_000);
+    });
+
+    test("leaves no descriptor behind in 2000 connections", async () => {
+      const listener = await driver.listen(fresh(), (link) => {
+        link.reader = { onData() {}, onEnd() {} };
+        if (Math.random() < 0.5) void link.close();
+      });
+      const before = descriptors();
+      for (let round = 0; round < 40; round++) {
+        const links = await Promise.all(
+          Array.from({ length: 50 }, () => driver.connect(listener.address, soon())),
+        );
+        await Promise.all(links.map(async (link, index) => (index % 3 === 0 ? link.abort() : link.close())));
+      }
+      listener.close();
+      await until(() => descriptors() <= before);
+    });
+  });
+});
 
 /** A process that listens with the same transport, accepts, and says nothing. */
 class SilentListener extends Program {
@@ -489,21 +533,34 @@ class SilentListener extends Program {
   }
 }
 
-async function silentListener(address: ParsedAddress): Promise<SilentListener> {
+/** How many connections the kernel has made with the listener at a port, accepted or not. */
+function connectionsTo(address: ParsedAddress): number {
+  if (address.transport !== "tcp") return 0;
+  // "sl local_address rem_address st": the port in hex, and 01 for an established connection
+  const local = `:${address.port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const rows = readFileSync("/proc/net/tcp", "utf8")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/));
+  return rows.filter(([, at = "", , state]) => at.endsWith(local) && state === "01").length;
+}
+
+async function silentListener({ tls: identity, fresh }: Kind): Promise<SilentListener> {
   const program = new SilentListener({});
   await program.up;
+  const address = fresh();
   const modules = { unix: "unix.ts", tcp: "tcp.ts" };
   const file = join(import.meta.dir, "../../src/transport", modules[address.transport]);
   program.address = await program.run(
     async ({ keep, args }) => {
-      const [path, where] = args as [string, ParsedAddress];
-      const { unixTransport: unix, tcpTransport: tcp } = (await import(path)) as Record<
-        string,
-        TransportDriver
-      >;
+      const [path, where, proof] = args as [string, ParsedAddress, TlsIdentity | null];
+      const module = (await import(path)) as {
+        unixTransport?: TransportDriver;
+        tcpDriver: (identity?: TlsIdentity) => TransportDriver;
+      };
       keep["accepted"] = 0;
       const links: Link[] = [];
-      const bound = await (unix ?? tcp)!.listen(where, (link) => {
+      const used = module.unixTransport ?? module.tcpDriver(proof ?? undefined);
+      const bound = await used.listen(where, (link) => {
         keep["accepted"] = (keep["accepted"] as number) + 1;
         links.push(link);
       });
@@ -512,6 +569,7 @@ async function silentListener(address: ParsedAddress): Promise<SilentListener> {
     },
     file,
     address,
+    identity ?? null,
   );
   return program;
 }

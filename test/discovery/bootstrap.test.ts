@@ -21,6 +21,7 @@ import {
 } from "../../src/index.ts";
 import { lockPath } from "../../src/transport/flock.ts";
 import { freePort, until, World } from "../support/world.ts";
+import { Authority, writeTls } from "../support/certificates.ts";
 import { failure } from "../support/outcome.ts";
 
 describe("openRootActor", () => {
@@ -137,7 +138,7 @@ describe("openRootActor", () => {
     const addr = await plain.run(({ furrow }) => furrow.currentActor().addrs[1]!);
     const error = await failure(openRootActor({ registryAddrs: [addr] }));
     expect(error).toBeInstanceOf(RegistryOccupiedError);
-    expect(error.message).toContain("no registrar");
+    expect(error.message).toContain("not a registrar");
   });
 
   test("joins the registrar at one address although another is occupied", async () => {
@@ -189,9 +190,11 @@ describe("openRootActor", () => {
   });
 
   test("says that a registry address is not of this host instead of hanging", async () => {
+    await using world = new World();
     const error = await failure(
       openRootActor({
         registryAddrs: ["tcp://192.0.2.1:1616"],
+        security: { tls: writeTls(world.dir, "own", new Authority().issue("own")) },
         limits: { probeTimeoutMs: 100, dialTimeoutMs: 100 },
       }),
     );
@@ -233,20 +236,22 @@ describe("openRootActor", () => {
     const path = left!.slice("unix://".length);
     await dead.kill();
     await until(() => !existsSync(path)); // the registrar that held its lease
-    writeFileSync(join(world.dir, "ghost@4194304.sock"), ""); // no process can have that pid
+    writeFileSync(join(world.dir, "notes@4194304.sock"), ""); // no process can have that pid
+    // of a process that was killed before it had bound
+    writeFileSync(join(world.dir, "ghost@4194304.sock.lock"), "");
     mkdirSync(join(world.dir, "keep"));
     await using _actor = await openRootActor({ ...world.options, name: "sweeper" });
-    expect(existsSync(join(world.dir, "ghost@4194304.sock"))).toBeFalse();
+    expect(existsSync(join(world.dir, "ghost@4194304.sock.lock"))).toBeFalse();
+    for (const name of ["notes@4194304.sock", "keep"]) expect(existsSync(join(world.dir, name))).toBeTrue();
     expect(existsSync(kept!.slice("unix://".length))).toBeTrue();
-    expect(existsSync(join(world.dir, "keep"))).toBeTrue();
   });
 
-  test("looks again when somebody binds an address between the probe and the bind, for a while", async () => {
+  test("waits for a process that is about to bind an address, and joins or replaces it", async () => {
     await using world = new World();
-    // who holds the lock is about to bind, or serves: the socket is not there yet
+    // a process that holds the lock is about to bind, or serves: the socket is not there yet
     const lock = lockPath(`${world.unix.slice("unix://".length)}.lock`)!;
     try {
-      const error = await failure(openRootActor(world.options));
+      const error = await failure(openRootActor({ ...world.options, timeout: 100 }));
       expect(error).toBeInstanceOf(RegistryUnavailableError);
       expect(error.message).toContain(world.unix);
     } finally {

@@ -143,9 +143,9 @@ describe("a registrar's pushes", () => {
     await using world = new World();
     await using registrar = await openRootActor(world.options);
     const { pushes } = registrar.stats().registrar!;
-    await using stays = await RawPeer.connect(world.tcp, { name: "stays" });
+    await using stays = await RawPeer.connect(world.unix, { name: "stays" });
     {
-      await using leaves = await RawPeer.connect(world.tcp, { name: "leaves" });
+      await using leaves = await RawPeer.connect(world.unix, { name: "leaves" });
       for (const peer of [stays, leaves]) {
         await peer.take(Kind.hello);
         peer.send([Kind.lookup, 1, "name", true], [Kind.lookup, 2, "name", true]);
@@ -154,7 +154,7 @@ describe("a registrar's pushes", () => {
       }
     }
     await until(() => registrar.stats().peers === 1);
-    await using peer = await RawPeer.connect(world.tcp, { name: "name", uuid: "u" });
+    await using peer = await RawPeer.connect(world.unix, { name: "name", uuid: "u" });
     await peer.take(Kind.hello);
     peer.send([Kind.register, 1, [addr]], [Kind.register, 2, []], [Kind.unregister, 3]);
     const [, name, [uuid]] = (await stays.take(Kind.added)) as unknown as [number, string, unknown[]];
@@ -175,7 +175,7 @@ describe("a registrar's pushes", () => {
     await using world = new World();
     await using _registrar = await openRootActor(world.options);
     // one connection, so that the order is to be seen
-    await using peer = await RawPeer.connect(world.tcp, { name: "name" });
+    await using peer = await RawPeer.connect(world.unix, { name: "name" });
     await peer.take(Kind.hello);
     peer.send([Kind.lookup, 1, "name", true], [Kind.register, 2, []], [Kind.unregister, 3]);
     while (peer.received.length < 6) await peer.take();
@@ -231,7 +231,7 @@ describe("NameCache", () => {
   test("keeps its limit, and does not search for room, when any number of names is asked for at once", () => {
     const evicted: string[] = [];
     const cache = new NameCache(10, (name) => evicted.push(name));
-    const start = performance.now();
+    // each of them looking at all others would take a minute, and this test's time with it
     const entries = Array.from({ length: 40_000 }, (_, index) => {
       const entry = cache.begin(`n${index}`);
       entry.asking = Promise.resolve([]);
@@ -242,8 +242,6 @@ describe("NameCache", () => {
       cache.answer(entry, []);
       entry.asking = undefined;
     }
-    // each of them looking at all others would take a minute
-    expect(performance.now() - start).toBeLessThan(2_000);
     expect(cache.size).toBe(10);
     expect(evicted).toHaveLength(40_000 - 10);
   });

@@ -22,7 +22,7 @@ describe("a registrar", () => {
   test("refuses a host id that is none, and goes on", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
-    await using peer = await RawPeer.connect(actor.addrs[0]!);
+    await using peer = await RawPeer.connect(world.unix);
     peer.send(rawHello({ name: "evil", host: "no host!" }));
     expect((await peer.take(Kind.refuse))[1]).toBe("malformed");
     expect(actor.stats().registrar?.actors).toBe(1);

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
+import { Authority, writeTls } from "../support/certificates.ts";
 import { Program, until } from "../support/world.ts";
 
 const ids = ["a", "b"] as const;
@@ -34,6 +35,7 @@ if (!possible)
   console.warn("hosts.test.ts is skipped: network namespaces need linux, root, and the ip command");
 tearDown();
 
+const authority = new Authority();
 const base = join(process.env["FURROW_RUNTIME_DIR"]!, "hosts");
 
 /** A program on one of the hosts, with a runtime folder of its own as another machine would have. */
@@ -51,8 +53,10 @@ async function programOn(host: Host): Promise<Program> {
 
 async function actorOn(host: Host, name: string, options: object = {}): Promise<Program> {
   const program = await programOn(host);
+  const tls = writeTls(join(base, host), name, authority.issue(`${host}/${name}`));
   await program.run(async ({ furrow, args }) => void (await furrow.openRootActor(args[0] as object)), {
     name,
+    security: { tls },
     ...options,
   });
   return program;

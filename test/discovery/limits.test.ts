@@ -61,8 +61,8 @@ describe("a hello", () => {
     ["an address of 513 B", [address(513)], "an address may have 512 B, not 513"],
   ])("with %s is refused (limit)", async (_, addrs, message) => {
     await using world = new World();
-    await using _actor = await openRootActor({ registryAddrs: [world.tcp] });
-    await using peer = await RawPeer.connect(world.tcp);
+    await using _actor = await openRootActor({ registryAddrs: [world.unix] });
+    await using peer = await RawPeer.connect(world.unix);
     peer.send(rawHello({ name: "many", addrs }));
     expect((await peer.take()).slice(0, 3)).toEqual([Kind.refuse, "limit", message]);
   });

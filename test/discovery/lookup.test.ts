@@ -215,7 +215,7 @@ describe("waitForActor", () => {
     const asker = await world.actor("asker");
     const waiting = asker.run(async ({ furrow }) => (await furrow.waitForActor("ghost")).id.uuid);
     await until(() => registrar.stats().registrar!.requests === 1);
-    await using ghost = await RawPeer.connect(world.tcp, { name: "ghost" });
+    await using ghost = await RawPeer.connect(world.unix, { name: "ghost" });
     await ghost.take(Kind.hello);
     ghost.send([Kind.register, 1, [`tcp://127.0.0.1:${freePort()}`]]);
     await ghost.take(Kind.result);

@@ -59,7 +59,7 @@ describe("losing the registrar", () => {
         query: query.id?.uuid,
       };
     });
-    await using peer = await RawPeer.connect(world.tcp, { name: "peer" });
+    await using peer = await RawPeer.connect(world.unix, { name: "peer" });
     await peer.take(Kind.hello);
     peer.send([Kind.lookup, 1, "late", false], [Kind.lookup, 2, "next", false]);
     // what is there is answered at once
@@ -161,7 +161,7 @@ describe("losing the registrar", () => {
     await until(() => actor.stats().peers === 0);
     // what a take-over does first and, when another was faster at binding, last
     const registries = Registries.of(currentRuntime());
-    registries.serve(true);
+    registries.serve();
     const finding = findActor("absent");
     await Bun.sleep(0); // the lookup is a turn further, and waits for the table to fill
     registries.unserve();

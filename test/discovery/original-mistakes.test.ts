@@ -29,6 +29,7 @@ import {
 } from "../../src/index.ts";
 import { hostId, interfaceAddresses, ipVersion, isLoopback } from "../../src/transport/host.ts";
 import { Kind } from "../../src/wire/messages.ts";
+import { Authority, writeTls } from "../support/certificates.ts";
 import { rawHello, RawListener, RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { freePort, type Program, until, World } from "../support/world.ts";
 import { failure } from "../support/outcome.ts";
@@ -184,7 +185,7 @@ describe("discovery", () => {
     ];
     await until(() => registrar.stats().registrar!.requests === 1);
     // it comes and goes in one chunk: who waits for the name is woken, and finds nothing
-    const short = await RawPeer.connect(world.tcp, { name: "flicker" });
+    const short = await RawPeer.connect(world.unix, { name: "flicker" });
     await short.take(Kind.hello);
     const { revision } = registrar.stats().registrar!;
     short.send([Kind.register, 1, []], [Kind.unregister, 2], [Kind.bye, "gone"]);
@@ -203,7 +204,7 @@ describe("discovery", () => {
     const before = { signals: alive("AbortSignal"), promises: alive("Promise") };
     const waits = Array.from({ length: 2_000 }, (_, at) => at + 1);
     {
-      await using crowd = await RawPeer.connect(world.tcp, { name: "crowd" });
+      await using crowd = await RawPeer.connect(world.unix, { name: "crowd" });
       await crowd.take(Kind.hello);
       crowd.send(...waits.map((id) => [Kind.call, id, "waitForActor", ["never"]] as const));
       crowd.send(...waits.slice(0, 1_000).map((id) => [Kind.cancel, id, "enough"] as const));
@@ -228,11 +229,9 @@ describe("discovery", () => {
     // it dialled us: what we see is where it listens, not the port that it came from
     expect(getPeerByName("dialler")?.map((peer) => [...peer.addrs])).toEqual([addrs]);
     await using query = await queryActor("dialler");
-    expect({ addr: query.addr, registry: query.registry }).toEqual({
-      addr: rankAddresses(addrs)[0]!,
-      registry: null,
-    });
-    expect(self.stats().lookups.requests).toBe(0);
+    expect(query.addr).toBe(rankAddresses(addrs)[0]!);
+    // that it is connected doesn't say that it is registered
+    expect(self.stats().lookups.requests).toBe(1);
   });
 
   test("a deadline on each stage, and the error names the stage", async () => {
@@ -305,7 +304,7 @@ describe("discovery", () => {
       ["stale", reused!],
       ["robbed", liar.addr],
     ] as const) {
-      await using former = await RawPeer.connect(world.tcp, { name });
+      await using former = await RawPeer.connect(world.unix, { name });
       await former.take(Kind.hello);
       former.send([Kind.register, 1, [addr]]);
       await former.take(Kind.result);
@@ -340,7 +339,7 @@ describe("discovery", () => {
     const forged = [crypto.randomUUID(), 1, hostId(), ["tcp://127.0.0.1:1"], 99];
 
     // whatever else a message names, it changes the sender's own entry
-    await using rogue = await RawPeer.connect(world.tcp, { name: "rogue" });
+    await using rogue = await RawPeer.connect(world.unix, { name: "rogue" });
     await rogue.take(Kind.hello);
     rogue.send(
       [Kind.register, 1, ["tcp://127.0.0.1:1"], uuid, "target"],
@@ -353,7 +352,7 @@ describe("discovery", () => {
     await rogue.take(Kind.result);
     expect(await registry.run.findActors("target")).toEqual(entries);
     // nobody takes the place of an actor that is connected
-    await using impostor = await RawPeer.connect(world.tcp, { name: "target", uuid });
+    await using impostor = await RawPeer.connect(world.unix, { name: "target", uuid });
     expect((await impostor.take(Kind.refuse))[1]).toBe("duplicate");
     expect(await registry.run.findActors("target")).toEqual(entries);
     // and of a registrar's changes an actor believes its own registrar's only
@@ -370,11 +369,13 @@ describe("discovery", () => {
       await using world = new World();
       // over loopback the kernel tells of every death; only from outside silence is possible
       const bindAddrs = [`tcp://${outside}:0`] as const;
-      await using registrar = await openRootActor({ ...world.options, bindAddrs });
+      const authority = new Authority();
+      const security = { tls: writeTls(world.dir, "registrar", authority.issue("registrar")) };
+      await using registrar = await openRootActor({ ...world.options, bindAddrs, security });
       const addr = registrar.addrs.find((one) => one.includes(outside!))!;
-      await using holder = await RawPeer.connect(addr, { name: "holder" });
+      await using holder = await RawPeer.connect(addr, { name: "holder" }, authority.issue("holder"));
       const uuid = (await holder.take(Kind.hello))[9] as string;
-      await using rogue = await RawPeer.connect(world.tcp, { name: "rogue" });
+      await using rogue = await RawPeer.connect(world.unix, { name: "rogue" });
       await rogue.take(Kind.hello);
       holder.send([Kind.register, 1, []]);
       await holder.take(Kind.result);
@@ -396,7 +397,7 @@ describe("discovery", () => {
     const asker = await world.actor("asker");
     const path = world.unix.slice("unix://".length);
     // of another host, by its hello; the path that it registers is one of this host
-    await using remote = await RawPeer.connect(world.tcp, { name: "remote", host: foreign });
+    await using remote = await RawPeer.connect(world.unix, { name: "remote", host: foreign });
     const hello = await remote.take(Kind.hello);
     expect(hello[7]).toContain(`unix://${hostId()}${path}`);
     remote.send([Kind.register, 1, [world.unix]], [Kind.lookup, 2, "root", false]);
@@ -447,7 +448,7 @@ describe("discovery", () => {
     expect(hub.connections - connections).toBe(0);
   });
 
-  test("unix and tcp together by default", async () => {
+  test("unix and tcp together where both are enabled", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const child = await nursery.startActor<Service>("child", { module: service });
@@ -638,8 +639,9 @@ describe("discovery", () => {
     await using world = new World();
     const addresses: Address[] = ["tcp://0.0.0.0:0", "tcp://[::1]:0", "tcp://localhost:0"];
     if (outside !== undefined) addresses.push(`tcp://${outside}:0`);
-    await using actor = await openRootActor({ ...world.options, bindAddrs: addresses });
-    const asker = await world.actor("asker");
+    const security = { tls: writeTls(world.dir, "both", new Authority().issue("both")) };
+    await using actor = await openRootActor({ ...world.options, bindAddrs: addresses, security });
+    const asker = await world.actor("asker", { security });
     const dialable = actor.addrs.filter((addr) => addr.startsWith("tcp://"));
     expect(dialable.length).toBeGreaterThanOrEqual(addresses.length);
     expect(dialable.join()).not.toContain("0.0.0.0");
@@ -662,10 +664,10 @@ describe("discovery", () => {
     expect(await child.run.add(1, 2)).toBe(3);
     // a length alone is enough: the connection ends before anything is allocated for it
     const length = (bytes: number): Uint8Array => new Uint8Array(new Uint32Array([bytes]).buffer);
-    await using stranger = await RawPeer.connect(world.tcp);
+    await using stranger = await RawPeer.connect(world.unix);
     stranger.sendBytes(length(65_537));
     await stranger.ended;
-    await using peer = await RawPeer.connect(world.tcp, { name: "peer" });
+    await using peer = await RawPeer.connect(world.unix, { name: "peer" });
     await peer.take(Kind.hello);
     peer.send([Kind.ping, 1, new Uint8Array(90_000)]);
     await peer.take(Kind.pong);
@@ -679,7 +681,7 @@ describe("discovery", () => {
     await using world = new World();
     {
       await using _actor = await openRootActor(world.options);
-      await using future = await RawPeer.connect(world.tcp, { version: 999 });
+      await using future = await RawPeer.connect(world.unix, { version: 999 });
       const [, code, text] = await future.take(Kind.refuse);
       expect(code).toBe("version");
       expect(text).toContain("999");

@@ -315,6 +315,22 @@ describe("Nursery", () => {
     }
   });
 
+  test("a child that was ended by a foreign SIGTERM is a failure, though the nursery stops it right after", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    for (let round = 0; round < 10; round++) {
+      const left = (async () => {
+        await using nursery = await openNursery();
+        const child = await nursery.startActor<Service>("child", { module: service });
+        process.kill(child.id.pid, "SIGTERM");
+        // the block is left as soon as the connection is gone, most often before the process is reaped
+        await child.closed;
+      })();
+      const error = await left.catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ code: "ERR_ACTOR_DIED", exitCode: null, signal: "SIGTERM" });
+    }
+  });
+
   test("a code other than 0 is a failure, 0 is not", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);

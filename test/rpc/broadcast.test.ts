@@ -193,6 +193,37 @@ describe("broadcast", () => {
     expect(await far.run.events()).toEqual(["waiting ContextCancelledError", "waiting finally"]);
   });
 
+  test("disposing it cancels a dialog that is quiet; the dialog's own block then has nothing to add", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const far = await nursery.startActor<Flows>("far", { module });
+    {
+      await using dialog = await far.open.upper("hello");
+      {
+        await using cast = broadcast(dialog);
+        const reader = cast.subscribe()[Symbol.asyncIterator]();
+        await dialog.send("a");
+        expect(await reader.next()).toEqual({ done: false, value: "A" });
+      }
+      expect(currentActor().stats().callsInFlight).toBe(0);
+      expect(await far.run.events()).toEqual(["upper ContextCancelledError", "upper finally"]);
+    }
+    {
+      await using dialog = await far.open.upper("hello");
+      await broadcast(dialog)[Symbol.asyncDispose]();
+      // nobody had subscribed: it is the source all the same
+      expect(currentActor().stats().callsInFlight).toBe(0);
+    }
+  });
+
+  test("disposing it leaves a source alone that has no end to be asked for: a dialog at its callee", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const far = await nursery.startActor<Flows>("far", { module });
+    await using dialog = await far.open.broadcasts();
+    expect(await dialog.result).toBe("left");
+  });
+
   test("the source belongs to where the broadcast was made: a subscriber that is cancelled does not end it", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);

@@ -56,6 +56,34 @@ describe("Portal.run", () => {
     expect(run["then"]).toBeUndefined();
   });
 
+  test("names the nearest function when there is none of that name, else some that there are", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const portal = await nursery.startActor<Exports>("target", { module });
+    const said = async (name: string): Promise<string> => {
+      const { message } = await failure(untyped(portal)[name]!());
+      return message.replace(/#[0-9a-f]+/, "");
+    };
+    for (const [name, near] of [
+      ["ad", "add"],
+      ["adds", "add"],
+      ["ehco", "echo"],
+      ["Echo", "echo"],
+      ["failknown", "failKnown"],
+    ]) {
+      expect(await said(name!)).toBe(
+        `no module enabled in target exports a function "${name}"; did you mean "${near}"?`,
+      );
+    }
+    expect(await said("somethingElse")).toMatch(
+      /^no module enabled in target exports a function "somethingElse"; there are "add", "arrow", .* and \d+ more$/,
+    );
+    expect(await said("x".repeat(10_000))).toContain('; there are "add"');
+    const empty = await nursery.startActor("empty", {});
+    const { message } = await failure(untyped(empty as Portal<Exports>)["add"]!());
+    expect(message).toEndWith('exports a function "add"; there are none');
+  });
+
   test("carries every value of the contract both ways", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
@@ -102,6 +130,30 @@ describe("Portal.run", () => {
     expect(error).toBeInstanceOf(TypeError);
     expect(error.cause).toBeInstanceOf(RangeError);
     expect(await portal.run.echo(values)).toEqual(values);
+  });
+
+  test("carries a Buffer as one, of any size, as an argument, a result and inside of both, to itself as well", async () => {
+    await using world = new World();
+    await using nursery = await openNursery({ ...world.options, enableModules: [module] });
+    const remote = await nursery.startActor<Exports>("target", { module });
+    const local = await findActor<Exports>("root", { raiseOnNone: true });
+    expect(local).toBeInstanceOf(LocalPortal);
+    for (const portal of [remote, local]) {
+      for (const size of [0, 3, 20_000]) {
+        const buffer = Buffer.alloc(size, "abc");
+        const array = new Uint8Array(buffer);
+        expect(await portal.run.hexOf(buffer)).toBe(buffer.toString("hex"));
+        const [one, plain, { deep }] = (await portal.run.echo([buffer, array, { deep: buffer }])) as [
+          Buffer,
+          Uint8Array,
+          { deep: Buffer },
+        ];
+        const back = (await portal.run.echo(buffer)) as Buffer;
+        for (const made of [one, deep, back]) expect(made.toString("latin1")).toBe(buffer.toString("latin1"));
+        expect(plain.constructor).toBe(Uint8Array);
+        expect(((await portal.run.echo(array)) as object).constructor).toBe(Uint8Array);
+      }
+    }
   });
 
   test("refuses what cannot cross at the sender, with the path to it; nothing is sent", async () => {
@@ -182,6 +234,23 @@ describe("Portal.run", () => {
     expect(error.actor.name).toBe("origin");
     expect(error.relayPath.map(({ name }) => name)).toEqual(["origin", "middle"]);
     expect(error.cause).toBeInstanceOf(TypeError);
+  });
+
+  test("keeps the name of an error through relays, set by hand or of a class that nobody registered", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const names = ["first", "second", "third"];
+    const [first] = await Promise.all(names.map((name) => nursery.startActor<Exports>(name, { module })));
+    for (const [fn, name, cls] of [
+      ["failUnknown", "UnknownError", Error],
+      ["failNamed", "QuoteError", TypeError],
+    ] as const) {
+      const error = (await failure(first!.run.relayFar(["second", "third"], fn))) as RemoteActorError;
+      expect(error.relayPath).toHaveLength(3);
+      expect([error.remoteName, (error.cause as Error).name]).toEqual([name, name]);
+      expect((error.cause as Error).constructor).toBe(cls);
+      expect(error.message).toContain(`${name}: `);
+    }
   });
 
   test("aborts the callee's task when the caller aborts or times out, with the signal's own reason", async () => {

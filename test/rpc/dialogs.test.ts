@@ -44,6 +44,27 @@ describe("open", () => {
     expect(currentActor().stats().callsInFlight).toBe(0);
   });
 
+  test("carries Buffers as such, small and large: arguments, started value, messages, values of a stream, results", async () => {
+    await using world = new World();
+    await using tree = await far(world);
+    for (const size of [3, 20_000]) {
+      const buffer = Buffer.alloc(size, "abc");
+      const seen: unknown[] = [];
+      await using dialog = await tree.portal.open.mirror(buffer);
+      seen.push(dialog.started);
+      await dialog.send(buffer);
+      dialog.trySend(buffer);
+      await dialog.end();
+      for await (const message of dialog) seen.push(message);
+      seen.push(await dialog.result);
+      const stream = tree.portal.stream.yields(buffer);
+      seen.push((await stream.next()).value, (await stream.next()).value);
+      expect(seen).toHaveLength(6);
+      for (const one of seen)
+        expect([Buffer.isBuffer(one), buffer.equals(one as Buffer)]).toEqual([true, true]);
+    }
+  });
+
   test("callee ends its messages and returns later", async () => {
     await using world = new World();
     await using tree = await far(world);

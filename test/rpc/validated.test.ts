@@ -28,6 +28,50 @@ describe("validated", () => {
     expect(validated({}, fn)).toBe(fn);
   });
 
+  const schema = { "~standard": { version: 1, vendor: "test", validate: (value: unknown) => ({ value }) } };
+  const expected = "expected a Standard Schema (version 1)";
+
+  test.each<[what: string, schemas: unknown, message: string]>([
+    ["a key that there is none of", { arg: schema }, 'validated: unknown key "arg" (known: args, result, '],
+    ["a list of schemas", { args: [schema] }, `validated: args: ${expected}, got an array`],
+    ["a value that is no schema", { result: { type: "string" } }, `result: ${expected}, got an object`],
+    ["a function", { send: () => true }, `send: ${expected}, got function`],
+    ["null", { started: null }, `started: ${expected}, got null`],
+    [
+      "a schema of another version",
+      { receive: { "~standard": { ...schema["~standard"], version: 2 } } },
+      `receive: ${expected}, got an object`,
+    ],
+    [
+      "a schema without its function",
+      { args: { "~standard": { version: 1, vendor: "x" } } },
+      `args: ${expected}`,
+    ],
+    ["a schema in place of the schemas", schema, 'unknown key "~standard"'],
+    ["none", undefined, "validated: expected an object of schemas, got undefined"],
+    ["a function before the schemas", () => {}, "validated: expected an object of schemas, got function"],
+  ])("refuses %s at once, and says what is expected", (_, schemas, message) => {
+    const wrap = (): unknown => validated(schemas as object, () => {});
+    expect(wrap).toThrow(TypeError);
+    expect(wrap).toThrow(message);
+  });
+
+  test("refuses what is no function, and takes schemas that are functions, of classes, or left out", () => {
+    expect(() => validated({}, 5 as never)).toThrow(
+      new TypeError("validated: expected a function, got number"),
+    );
+    const callable = Object.assign(() => {}, schema) as never;
+    class Schema {
+      get "~standard"(): unknown {
+        return schema["~standard"];
+      }
+    }
+    const fn = (): void => {};
+    expect(validated({ args: callable, result: new Schema() as never, send: undefined } as object, fn)).toBe(
+      fn,
+    );
+  });
+
   test("arguments and result are what their schemas make of them", async () => {
     await using world = new World();
     await using tree = await far(world);

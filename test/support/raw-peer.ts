@@ -2,9 +2,15 @@
  * A peer that is a script: it speaks the protocol over a plain socket, and can say what no actor would. What it sends
  * in one call leaves in one write.
  */
+import { join } from "node:path";
+
 import type { Address } from "../../src/index.ts";
+import type { Hello } from "../../src/channel/handshake.ts";
+import { diallerProof, knockProof, newNonce } from "../../src/channel/proof.ts";
 import { hostId } from "../../src/transport/host.ts";
 import { parseAddress } from "../../src/transport/address.ts";
+import { readSecret } from "../../src/transport/secret.ts";
+import type { TlsIdentity } from "../../src/transport/tls.ts";
 import { Batch } from "../../src/wire/codec.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { FrameDecoder } from "../../src/wire/frame.ts";
@@ -19,17 +25,21 @@ export interface RawIdentity {
   readonly addrs?: readonly Address[];
   readonly isRegistrar?: boolean;
   readonly target?: string;
+  readonly pid?: number;
+  readonly purpose?: string;
 }
 
 export function rawHello(identity: RawIdentity): Message {
   const { name = "raw", uuid = crypto.randomUUID(), host = hostId(), version = protocolVersion } = identity;
-  const { addrs = [], isRegistrar = false, target = null } = identity;
-  return [Kind.hello, version, uuid, name, host, process.pid, "peer", addrs, isRegistrar, target, null, null];
+  const { addrs = [], isRegistrar = false, target = null, pid = process.pid, purpose = "peer" } = identity;
+  return [Kind.hello, version, uuid, name, host, pid, purpose, addrs, isRegistrar, target, null, null];
 }
 
 export class RawPeer implements AsyncDisposable {
   /** All that arrived, in order. */
   readonly received: Message[] = [];
+  /** What was sent, a write each. */
+  readonly sent: Uint8Array[] = [];
   /** Resolves when the other side has ended the connection, or this one has. */
   readonly ended: Promise<void>;
   isOpen = true;
@@ -45,20 +55,75 @@ export class RawPeer implements AsyncDisposable {
   }
 
   /** Connects and says hello, if there is an identity to say. */
-  static async connect(addr: Address, identity?: RawIdentity): Promise<RawPeer> {
+  static async connect(addr: Address, identity?: RawIdentity, tls?: TlsIdentity): Promise<RawPeer> {
     const peer = new RawPeer();
-    await peer.dial(addr, identity);
+    await peer.dial(addr, identity, tls);
+    return peer;
+  }
+
+  /** Connects to a registrar, and registers there. */
+  static async register(addr: Address, identity: RawIdentity): Promise<RawPeer> {
+    const peer = await RawPeer.connect(addr, identity);
+    await peer.take(Kind.hello);
+    peer.send([Kind.register, 1, identity.addrs ?? []]);
+    await peer.take(Kind.result);
     return peer;
   }
 
   /** As `connect`, for a peer that is there already. */
-  async dial(addr: Address, identity?: RawIdentity): Promise<void> {
+  async dial(addr: Address, identity?: RawIdentity, tls?: TlsIdentity): Promise<void> {
     const parsed = parseAddress(addr);
-    const socket = { ...rawHandlers, open: (opened: Bun.Socket<RawPeer>) => this.attach(opened) };
+    const secured = Promise.withResolvers<void>();
+    const socket = {
+      ...rawHandlers,
+      open: (opened: Bun.Socket<RawPeer>) => this.attach(opened),
+      handshake: () => secured.resolve(),
+    };
     await (parsed.transport === "unix"
       ? Bun.connect<RawPeer>({ unix: parsed.path, data: this, socket })
-      : Bun.connect<RawPeer>({ hostname: parsed.host, port: parsed.port, data: this, socket }));
-    if (identity !== undefined) this.send(rawHello(identity));
+      : Bun.connect<RawPeer>({
+          hostname: parsed.host,
+          port: parsed.port,
+          data: this,
+          socket,
+          ...(tls && { tls: { ...tls, serverName: "furrow", ALPNProtocols: Buffer.from("\x08furrow/1") } }),
+        }));
+    if (tls !== undefined) await secured.promise;
+    if (identity === undefined) return;
+    const hello = rawHello(identity);
+    if (parsed.transport === "tcp" && tls === undefined) await this.#prove(hello);
+    else this.send(hello);
+  }
+
+  /** Says what a hello says over plain tcp: with a knock, and then the proof. */
+  async #prove(hello: Message): Promise<void> {
+    const [, version, uuid, name, host, pid, purpose, addrs, isRegistrar, target] = hello;
+    const { key } = readSecret(undefined);
+    const said = {
+      id: { uuid, name, host, pid },
+      addrs,
+      isRegistrar,
+      purpose,
+      target,
+    } as Hello;
+    const nonce = newNonce();
+    const knock = { uuid: said.id.uuid, purpose: said.purpose, target: said.target };
+    const proof = knockProof(key, nonce, knock);
+    this.send([Kind.hello, version, uuid, "", "", 0, purpose, [], false, target, nonce, proof]);
+    const answer = await this.take();
+    // whoever asks for messages gets this one too
+    this.#taken--;
+    if (answer[0] !== Kind.hello) return;
+    const theirs = {
+      id: { uuid: answer[2], name: answer[3], host: answer[4], pid: answer[5] },
+      purpose: answer[6],
+      addrs: answer[7],
+      isRegistrar: answer[8],
+      target: null,
+    } as Hello;
+    const nonces = { dialler: nonce, acceptor: answer[10] as Uint8Array };
+    const mine = diallerProof(key, { nonces, dialler: said, acceptor: theirs });
+    this.send([Kind.prove, mine, name, host, pid, addrs, isRegistrar]);
   }
 
   attach(socket: Bun.Socket<RawPeer>): void {
@@ -75,6 +140,7 @@ export class RawPeer implements AsyncDisposable {
   }
 
   sendBytes(bytes: Uint8Array): void {
+    this.sent.push(bytes);
     const taken = this.#socket?.write(bytes);
     if (taken !== bytes.length) throw new Error(`${String(taken)} of ${bytes.length} B were written`);
   }
@@ -167,17 +233,19 @@ const rawHandlers = {
   close: (socket: Bun.Socket<RawPeer>) => socket.data.onEnded(),
 };
 
+let listeners = 0;
+
 /** Where scripted peers are dialled. `script` is run for each connection as it opens; it may end with the connection. */
 export class RawListener implements AsyncDisposable {
   readonly addr: Address;
   /** The connections that came, in order. */
   readonly peers: RawPeer[] = [];
-  readonly #listener: Bun.TCPSocketListener<RawPeer>;
+  readonly #listener: Bun.UnixSocketListener<RawPeer>;
 
   constructor(script: (peer: RawPeer) => Promise<void>) {
+    const path = join(process.env["FURROW_RUNTIME_DIR"]!, `raw-${++listeners}.sock`);
     this.#listener = Bun.listen<RawPeer>({
-      hostname: "127.0.0.1",
-      port: 0,
+      unix: path,
       socket: {
         ...rawHandlers,
         open: (socket) => {
@@ -191,7 +259,7 @@ export class RawListener implements AsyncDisposable {
         },
       },
     });
-    this.addr = `tcp://127.0.0.1:${this.#listener.port}`;
+    this.addr = `unix://${path}`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

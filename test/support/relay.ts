@@ -1,11 +1,15 @@
-/** A relay before an actor's unix address: it passes on what comes, both ways, and keeps the messages and their bytes. */
+/**
+ * A relay before an actor's unix address: it passes on what comes, both ways, and keeps the messages and their bytes. To
+ * the kernel it is the other end, so the pid of a hello becomes its own.
+ */
 import { Deadline } from "../../src/deadline.ts";
 import type { Address } from "../../src/index.ts";
 import { type ParsedAddress, parseAddress } from "../../src/transport/address.ts";
 import type { Link, Listener } from "../../src/transport/transport.ts";
 import { unixTransport } from "../../src/transport/unix.ts";
+import { Batch } from "../../src/wire/codec.ts";
 import { decode } from "../../src/wire/decode.ts";
-import { FrameDecoder } from "../../src/wire/frame.ts";
+import { FrameDecoder, headerBytes } from "../../src/wire/frame.ts";
 import type { Message } from "../../src/wire/messages.ts";
 
 /** What went one way. */
@@ -62,15 +66,18 @@ export class Relay implements AsyncDisposable {
 
   #pass(from: Link, to: Link, way: keyof Passed): void {
     const decoder = new FrameDecoder(1 << 28);
+    let isFirst = true;
     from.reader = {
       onData: (chunk) => {
         const traffic = this.#passed[way];
         traffic.bytes += chunk.length;
+        const asItCame = isFirst ? withOwnPid(chunk) : chunk;
+        isFirst = false;
         decoder.push(chunk, (source, start, end) => {
           traffic.messages.push(decode(source, start, end) as Message);
           return true;
         });
-        to.write(chunk, 0, chunk.length, true);
+        to.write(asItCame, 0, asItCame.length, true);
       },
       onEnd: () => void to.close(),
     };
@@ -80,6 +87,18 @@ export class Relay implements AsyncDisposable {
     this.#listener?.close();
     for (const link of this.#links) link.abort();
   }
+}
+
+/** The chunk, whose first frame is a hello, with this process's pid in it. */
+function withOwnPid(chunk: Uint8Array): Uint8Array {
+  const end = headerBytes + new DataView(chunk.buffer, chunk.byteOffset).getUint32(0, true);
+  const hello = decode(chunk, headerBytes, end) as unknown[];
+  hello[5] = process.pid;
+  const batch = new Batch();
+  batch.add(hello, 1 << 28);
+  const parts: Uint8Array[] = [];
+  batch.drain((bytes, from, to) => parts.push(bytes.slice(from, to)));
+  return new Uint8Array(Buffer.concat([...parts, chunk.subarray(end)]));
 }
 
 function nothing(): Passed {

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
-import type { Address } from "../../src/index.ts";
+import type { Address, Transport } from "../../src/index.ts";
 import type { Scope } from "../fixtures/program.ts";
 
 let worlds = 0;
@@ -31,8 +31,8 @@ export class World implements AsyncDisposable {
   }
 
   /** For `openRootActor` and `openNursery` in the test's own process. */
-  get options(): { registryAddrs: Address[] } {
-    return { registryAddrs: this.registryAddrs };
+  get options(): { registryAddrs: Address[]; enableTransports: Transport[] } {
+    return { registryAddrs: this.registryAddrs, enableTransports: ["unix", "tcp"] };
   }
 
   get env(): Record<string, string> {
@@ -47,7 +47,7 @@ export class World implements AsyncDisposable {
     return program;
   }
 
-  /** Starts a program whose root actor has that name. */
+  /** Starts a program whose root actor has that name; it listens on both transports unless `options` says otherwise. */
   async actor(
     name: string,
     options: Record<string, unknown> = {},
@@ -58,7 +58,7 @@ export class World implements AsyncDisposable {
       async ({ furrow, keep, args }) => {
         keep["actor"] = await furrow.openRootActor(args[0] as object);
       },
-      { name, ...options },
+      { name, enableTransports: ["unix", "tcp"], ...options },
     );
     return program;
   }

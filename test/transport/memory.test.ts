@@ -22,6 +22,10 @@ function say(link: Link, text: string): Uint8Array {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("memoryLinks", () => {
+  test("prove nothing about who is at the other end", () => {
+    expect(memoryLinks().map(({ peer }) => peer)).toEqual([undefined, undefined]);
+  });
+
   test("carry copies both ways, in order, and never from within the call", async () => {
     const [one, two] = memoryLinks();
     const [atOne, atTwo] = [heard(one), heard(two)];

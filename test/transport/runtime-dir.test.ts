@@ -11,7 +11,6 @@ import {
   statSync,
   symlinkSync,
   writeFileSync,
-  renameSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -22,13 +21,10 @@ import {
   isProcessAlive,
   maxSocketPathBytes,
   registrySocketPath,
-  removeDeadSocket,
   runtimeDir,
   socketOwner,
   socketPath,
-  sweepSockets,
 } from "../../src/transport/runtime-dir.ts";
-import { until } from "../support/world.ts";
 
 let dir = "";
 let worlds = 0;
@@ -204,65 +200,6 @@ describe("isProcessAlive", () => {
       true,
     ]);
     expect(isProcessAlive(deadPid())).toBe(false);
-  });
-});
-
-describe("sweepSockets", () => {
-  test("removes the files of dead processes, and leaves all others", () => {
-    const dead = deadPid();
-    const kept = [
-      `mine@${process.pid}.sock`,
-      `registry@${dead}.sock`,
-      "registry@1616.sock",
-      "registry@1616.sock.lock",
-      "other.sock",
-      `notes@${dead}.txt`,
-    ];
-    const swept = [`quotes@${dead}.sock`, `0123456789ab@${dead}.sock`];
-    for (const name of [...kept, ...swept, `quotes@${dead}.sock.lock`]) writeFileSync(join(dir, name), "");
-    expect(sweepSockets(dir).sort()).toEqual(swept.sort());
-    expect(readdirSync(dir).sort()).toEqual(kept.sort());
-    expect(sweepSockets(dir)).toEqual([]);
-  });
-});
-
-/** A socket file that nobody serves. */
-function staleSocket(path: string): void {
-  const listener = Bun.listen({ unix: join(dir, "moved"), socket: { data() {} } });
-  renameSync(join(dir, "moved"), path);
-  listener.stop(); // removes what is at the path that it was given, and leaves this one
-}
-
-describe("removeDeadSocket", () => {
-  test("removes the file of a process that is gone, and nothing else", () => {
-    const dead = deadPid();
-    const path = join(dir, `quotes@${dead}.sock`);
-    for (const [file, pid] of [
-      [path, dead + 1],
-      [join(dir, "well-known.sock"), dead],
-      [join(dir, `registry@${dead}.sock`), dead],
-    ] as const) {
-      staleSocket(file);
-      removeDeadSocket(file, pid);
-      expect(existsSync(file)).toBe(true);
-    }
-    removeDeadSocket(path, dead);
-    expect(existsSync(path)).toBe(false);
-    // a peer may claim any path: what is no socket stays
-    writeFileSync(path, "precious");
-    removeDeadSocket(path, dead);
-    expect(existsSync(path)).toBe(true);
-  });
-
-  test("waits for a process that is just ending", async () => {
-    const child = Bun.spawn(["sleep", "60"]);
-    const path = join(dir, `quotes@${child.pid}.sock`);
-    staleSocket(path);
-    removeDeadSocket(path, child.pid);
-    expect(existsSync(path)).toBe(true);
-    child.kill("SIGKILL");
-    await until(() => !existsSync(path));
-    await child.exited;
   });
 });
 

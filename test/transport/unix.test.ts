@@ -14,8 +14,9 @@ import { dirname, join } from "node:path";
 import { Deadline } from "../../src/deadline.ts";
 import { AddressError, systemCode, TransportClosedError } from "../../src/errors.ts";
 import { isAbsent } from "../../src/transport/dial.ts";
-import { isLocked, lockPath } from "../../src/transport/flock.ts";
+import { isLocked, lockPath, SharedLock } from "../../src/transport/flock.ts";
 import { maxSocketPathBytes, socketPath } from "../../src/transport/runtime-dir.ts";
+import { readHolder } from "../../src/transport/socket-lock.ts";
 import type { Listener } from "../../src/transport/transport.ts";
 import { unixTransport } from "../../src/transport/unix.ts";
 import { Program, until } from "../support/world.ts";
@@ -96,13 +97,24 @@ describe("unixTransport.listen", () => {
     expect([existsSync(path), existsSync(`${path}.lock`)]).toEqual([false, false]);
   });
 
-  test("needs no lock for a path that bears its own pid", async () => {
+  test("serves a fresh path, too, under a lock that says who has it", async () => {
     const path = socketPath(dir, "own", process.pid);
-    const listener = await listen(path);
-    expect(existsSync(`${path}.lock`)).toBe(false);
-    await connect(path);
+    const holder = { pid: process.pid, name: "own", uuid: "u", root: "r", addrs: [`unix://${path}`] };
+    const listener = await unixTransport.listen({ transport: "unix", path, host: "" }, () => {}, holder);
+    expect([isLocked(`${path}.lock`), readHolder(`${path}.lock`)]).toEqual([true, holder]);
     listener.close();
-    expect(existsSync(path)).toBe(false);
+    expect([existsSync(path), existsSync(`${path}.lock`)]).toEqual([false, false]);
+  });
+
+  test("keeps its lock from the processes that it starts", async () => {
+    const path = join(dir, "parent.sock");
+    const other = await listenElsewhere(path, "furrow");
+    const pid = await other.run(
+      () => Bun.spawn(["sleep", "60"], { stdio: ["ignore", "ignore", "ignore"] }).pid,
+    );
+    await other.kill();
+    expect(isLocked(`${path}.lock`)).toBe(false);
+    process.kill(pid, "SIGKILL");
   });
 
   test("creates the directories on the way, for its user alone", async () => {
@@ -269,6 +281,34 @@ describe("unixTransport.connect", () => {
   });
 });
 
+describe("the listener", () => {
+  test("binds its path again when its socket, or the directory, was removed", async () => {
+    const path = join(dir, "below", "gone.sock");
+    const listener = await listen(path);
+    expect(await listener.restore()).toBe("here");
+    rmSync(path);
+    expect(await listener.restore()).toBe("restored");
+    await connect(path);
+    rmSync(join(dir, "below"), { recursive: true });
+    expect(await listener.restore()).toBe("restored");
+    await connect(path);
+    expect(isLocked(`${path}.lock`)).toBe(true);
+    listener.close();
+    expect([existsSync(path), existsSync(`${path}.lock`)]).toEqual([false, false]);
+  });
+
+  test("gives its path up to one that has it by now, and does not touch that one", async () => {
+    const path = join(dir, "below", "taken.sock");
+    const listener = await listen(path);
+    rmSync(join(dir, "below"), { recursive: true });
+    await listenElsewhere(path, "furrow");
+    expect(await listener.restore()).toBe("lost");
+    listener.close();
+    await connect(path);
+    expect(isLocked(`${path}.lock`)).toBe(true);
+  });
+});
+
 describe("lockPath", () => {
   test("is held until it is released, and then its file is gone", () => {
     const path = join(dir, "a.lock");
@@ -326,5 +366,37 @@ describe("lockPath", () => {
     expect(await looking).toBeGreaterThan(0);
     expect(taken).toBeGreaterThan(0);
     expect(denied).toBe(0);
+  });
+
+  test("writes to no file that a link leads to", () => {
+    writeFileSync(join(dir, "precious"), "precious");
+    symlinkSync(join(dir, "precious"), join(dir, "a.lock"));
+    expect(() => lockPath(join(dir, "a.lock"))).toThrow();
+    expect(readFileSync(join(dir, "precious"), "utf8")).toBe("precious");
+  });
+});
+
+describe("SharedLock", () => {
+  test("tells whether others have a share, and its file goes with the last of them", async () => {
+    const path = join(dir, "a.members");
+    const mine = SharedLock.join(path);
+    expect(mine.hasOthers).toBe(false);
+    const other = await program();
+    await other.run(
+      async ({ keep, args }) => {
+        const { SharedLock: Shared } = (await import(args[0] as string)) as { SharedLock: typeof SharedLock };
+        keep["share"] = Shared.join(args[1] as string);
+      },
+      join(import.meta.dir, "../../src/transport/flock.ts"),
+      path,
+    );
+    expect([mine.hasOthers, mine.hasOthers]).toEqual([true, true]);
+    await other.run(({ keep }) => (keep["share"] as SharedLock).leave());
+    expect([existsSync(path), mine.hasOthers, mine.isCurrent]).toEqual([true, false, true]);
+    const second = SharedLock.join(path);
+    expect(mine.hasOthers).toBe(true);
+    second.leave();
+    mine.leave();
+    expect(existsSync(path)).toBe(false);
   });
 });

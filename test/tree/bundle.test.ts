@@ -92,6 +92,31 @@ describe("the package's one file", () => {
     expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 0 });
     expect(stdout).toStartWith("root\n");
     expect(stdout).toContain('cannot start actor "child" from a bundle: leave furrow out of it');
+    expect(stdout).toContain("bun build --external furrow");
+  });
+
+  test("can be compiled into an executable, which runs, and says what can be done instead of starting an actor", async () => {
+    await Bun.write(
+      join(folder, "compiled.ts"),
+      `import { findActor, openNursery } from "./lib/index.js";
+       await using nursery = await openNursery({ registryAddrs: ["tcp://127.0.0.1:0"] });
+       console.log((await findActor("root")).id.name);
+       await nursery.startActor("child", { module: import.meta.url }).catch((error) => console.log(error.message));`,
+    );
+    const outfile = join(folder, "away/compiled");
+    const build = [process.execPath, "build", "--compile", "compiled.ts", "--outfile", outfile];
+    expect(await Bun.spawn(build, { cwd: folder, stdio: ["ignore", "ignore", "ignore"] }).exited).toBe(0);
+    const child = Bun.spawn([outfile], {
+      env: { ...process.env, FURROW_RUNTIME_DIR: join(folder, "run") },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const [stdout, exitCode] = await Promise.all([child.stdout.text(), child.exited]);
+    expect(exitCode).toBe(0);
+    const [found, message] = stdout.split("\n");
+    expect(found).toBe("root");
+    expect(message).toStartWith('cannot start actor "child" from an executable made by bun build --compile');
+    // furrow outside of an executable is not found: the advice for bundles would not help
+    expect(message).not.toContain("leave furrow out");
   });
 
   test("does nothing when it is run by hand", async () => {

@@ -232,6 +232,33 @@ describe("Batch.addBinary", () => {
     }
   });
 
+  test("adds [kind, id, [6, value], true] for a Buffer, whatever the sizes, and returns the size of the frame", () => {
+    for (const id of ids) {
+      for (const length of lengths) {
+        const batch = new Batch();
+        const value = Buffer.alloc(length, 7);
+        const size = batch.addBinary(kind, id, value, unlimited);
+        expect(batch.pendingBytes).toBe(size + 4);
+        batch.add(["after"], unlimited);
+        const [message, after] = messagesIn(drained(batch));
+        expect(message).toEqual([kind, id, [6, new Uint8Array(value)], true]);
+        expect(after).toEqual(["after"]);
+      }
+    }
+  });
+
+  test("writes a large Buffer from the caller's memory", () => {
+    const large = Buffer.alloc(largeBinaryBytes, 1);
+    const batch = new Batch();
+    batch.addBinary(kind, 1, large, unlimited);
+    const sources: Uint8Array[] = [];
+    batch.drain((bytes, _start, _end, stable) => void (stable && sources.push(bytes)));
+    expect(sources[0]).toBe(large);
+    expect(() => batch.addBinary(kind, 1, Buffer.alloc(90), 97)).toThrow("frame of 98 B");
+    expect(batch.pendingBytes).toBe(0);
+    expect(batch.addBinary(kind, 1, Buffer.alloc(90), 98)).toBe(98);
+  });
+
   test("writes a large value from the caller's memory, and copies a small one", () => {
     const large = new Uint8Array(new ArrayBuffer(100_000), 500, largeBinaryBytes).fill(1);
     const small = new Uint8Array(largeBinaryBytes - 1).fill(2);

@@ -76,6 +76,34 @@ describe("an error that crosses", () => {
     expect(String(copy)).toBe("QuoteError: late");
   });
 
+  test("keeps a Buffer among its fields one: the output of a program that failed, say", async () => {
+    const error = await Bun.$`echo out; exit 3`.quiet().catch((thrown: unknown) => thrown);
+    const copy = arrived(error as Bun.$.ShellError);
+    expect([copy.exitCode, copy.stdout.toString(), copy.stderr.toString()]).toEqual([3, "out\n", ""]);
+  });
+
+  test.each<[what: string, error: Error, prototype: object]>([
+    ["set by hand", Object.assign(new Error("m"), { name: "QuoteError" }), Error.prototype],
+    ["of a class that is not registered", new (class QuoteError extends Error {})("m"), Error.prototype],
+    [
+      "set by hand on another class",
+      Object.assign(new TypeError("m"), { name: "QuoteError" }),
+      TypeError.prototype,
+    ],
+    [
+      "set by hand on one of furrow's own",
+      Object.assign(new errors.AddressError("m"), { name: "QuoteError" }),
+      errors.AddressError.prototype,
+    ],
+  ])("keeps a name %s through any number of relays", (_, error, prototype) => {
+    let copy = error;
+    for (let relays = 0; relays < 5; relays++) {
+      copy = arrived(copy);
+      expect(String(copy)).toBe("QuoteError: m");
+      expect(Object.getPrototypeOf(copy)).toBe(prototype);
+    }
+  });
+
   test.each<errors.FurrowError>([
     new errors.AddressError("bad"),
     new errors.TimeoutError("dial", "slow"),
@@ -230,6 +258,16 @@ describe("registerError", () => {
     const copy = arrived(new PriceError(4));
     expect(copy).toBeInstanceOf(PriceError);
     expect([copy.message, copy.price, copy.doubled, made]).toEqual(["price 4", 4, 8, 1]);
+  });
+
+  test("finds the class by its own name, and keeps another name that the error goes by", () => {
+    class RateError extends Error {
+      override name = "E_RATE";
+    }
+    registerError(RateError);
+    const copy = arrived(arrived(new RateError("m")));
+    expect(copy).toBeInstanceOf(RateError);
+    expect(String(copy)).toBe("E_RATE: m");
   });
 
   test("refuses what is no error class, and names that are taken", () => {

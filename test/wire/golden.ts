@@ -54,6 +54,11 @@ export const golden: readonly GoldenRow[] = [
   },
   { what: "bytes", message: [Kind.result, 1, new Uint8Array([1, 2])], hex: "07000000 93 09 01 c4020102" },
   {
+    what: "a Buffer",
+    message: [Kind.result, 1, [6, new Uint8Array([1, 2])], true],
+    hex: "0a000000 94 09 01 92 06 c4020102 c3",
+  },
+  {
     what: "a date in whole seconds",
     message: [Kind.result, 1, new Date(1_000)],
     hex: "09000000 93 09 01 d6ff00000001",

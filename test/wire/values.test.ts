@@ -71,13 +71,43 @@ describe("toWire and fromWire", () => {
     expect(crossed(new Map([["large", large]]))).toEqual(new Map([["large", large]]));
   });
 
-  test("make every kind of byte array a Uint8Array", () => {
-    const kinds = [Buffer.from("abc"), Buffer.alloc(20_000), new Uint8Array(new SharedArrayBuffer(3))];
-    for (const kind of kinds) {
+  test("keep a Buffer a Buffer and a Uint8Array one, wherever they stand, and however large", () => {
+    for (const size of [0, 3, largeBinaryBytes - 1, largeBinaryBytes, 100_000]) {
+      const buffer = Buffer.alloc(size, 7);
+      const array = new Uint8Array(size).fill(7);
+      for (const value of [
+        buffer,
+        [buffer, array],
+        { deep: [{ buffer, array }] },
+        new Map<unknown, unknown>([["k", buffer]]),
+        new Set([buffer, array]),
+        Buffer.alloc(size + 10, 7).subarray(5, 5 + size),
+      ]) {
+        expect(portrait(crossed(value))).toBe(portrait(value));
+      }
+    }
+    expect((crossed(Buffer.from("abc")) as Buffer).toString("hex")).toBe("616263");
+  });
+
+  test("make every other kind of byte array a Uint8Array", () => {
+    class Bytes extends Uint8Array {}
+    for (const kind of [new Bytes([1, 2, 3]), new Uint8Array(new SharedArrayBuffer(3))]) {
       const arrived = crossed(kind) as Uint8Array;
       expect(arrived.constructor).toBe(Uint8Array);
       expect(Buffer.compare(arrived, kind)).toBe(0);
     }
+  });
+
+  test("take a large Buffer as it is, and make one that is a view of what arrived", () => {
+    const large = Buffer.alloc(largeBinaryBytes);
+    const { value, rich } = toWire([large], "value");
+    expect(rich).toBe(true);
+    const [, [, sent]] = value as [number, [number, LargeBinary]];
+    expect(sent.bytes).toBe(large);
+    const received = new Uint8Array(100);
+    const made = fromWire([6, received.subarray(10, 20)], true) as Buffer;
+    received[10] = 42;
+    expect([made.buffer === received.buffer, made.length, made[0]]).toEqual([true, 10, 42]);
   });
 
   test("keep a __proto__ key a key, and touch no prototype", () => {
@@ -171,6 +201,7 @@ describe("toWire and fromWire", () => {
     ["a tag of another type", ["0"]],
     ["a map with a key and no value", [1, "key"]],
     ["an object with a key and no value", [5, "key"]],
+    ["a Buffer of something else", [6, "text"]],
     ["a fault inside", [0, [0, { a: [99] }]]],
   ])("refuse a rich form that is %s", (_, form) => {
     expect(() => fromWire(form, true)).toThrow(FrameError);
@@ -181,8 +212,8 @@ describe("toWire and fromWire", () => {
       form: fc.oneof(
         { maxDepth: 6 },
         fc.constantFrom<unknown>(null, undefined, 1, "x", {}),
-        fc.array(fc.oneof(fc.nat(6), tie("form")), { maxLength: 7 }),
-        fc.tuple(fc.nat(6), tie("form"), tie("form")),
+        fc.array(fc.oneof(fc.nat(7), tie("form")), { maxLength: 7 }),
+        fc.tuple(fc.nat(7), tie("form"), tie("form")),
         fc.constant(4).chain((tag) => fc.tuple(fc.constant(tag), fc.array(tie("form"), { maxLength: 6 }))),
         fc.dictionary(
           fc.constantFrom("a", "__proto__", "toString", "valueOf", "message", "name"),

@@ -1,0 +1,253 @@
+/**
+ * Links that arrive. Until the other side has proved who it is, it is a stranger: it has little time, may say little,
+ * learns nothing, and takes no place of a peer.
+ */
+import { asError, HandshakeError, LimitError, TimeoutError, UnauthenticatedError } from "../errors.ts";
+import { describeActor } from "../identity.ts";
+import type { Limits } from "../limits.ts";
+import { logger } from "../log.ts";
+import type { Transport } from "../transport/address.ts";
+import type { Link } from "../transport/transport.ts";
+import { Kind, type Message, protocolVersion } from "../wire/messages.ts";
+import type { Buffered } from "./buffered.ts";
+import { Channel, maxStrangerBytes } from "./channel.ts";
+import { type Credentials, linkProof, type PeerProof } from "./credentials.ts";
+import {
+  checkPid,
+  type Hello,
+  helloMessage,
+  Knocker,
+  readHello,
+  type Refusal,
+  refuseMessage,
+} from "./handshake.ts";
+import type { Peer, PeerHandler, PeerOrigin } from "./peer.ts";
+import type { PeerIndex } from "./peer-index.ts";
+import type { Knock } from "./proof.ts";
+
+const log = logger("channel");
+
+/** What an acceptor needs of its actor. */
+export interface AcceptorHost<H extends PeerHandler> {
+  readonly limits: Limits;
+  readonly buffered: Buffered;
+  readonly index: PeerIndex<H>;
+  readonly credentials: Credentials;
+  readonly isClosed: boolean;
+  self(): Omit<Hello, "target">;
+  /** Whether the handshake of a dial of `uuid` is under way. */
+  isGreeting(uuid: string): boolean;
+  establish(hello: Hello, channel: Channel, origin: PeerOrigin): Peer<H>;
+}
+
+/** A connection whose other end is still to prove itself. */
+interface Stranger {
+  readonly channel: Channel;
+  readonly transport: Transport;
+  readonly timer: Timer;
+}
+
+export class Acceptor<H extends PeerHandler> {
+  readonly #host: AcceptorHost<H>;
+  /** In the order of arrival. */
+  readonly #strangers: Readonly<Record<Transport, Set<Stranger>>> = { unix: new Set(), tcp: new Set() };
+  /** The uuids of those who have been answered, and whose proof is awaited. */
+  readonly #knocking = new Set<string>();
+
+  constructor(host: AcceptorHost<H>) {
+    this.#host = host;
+  }
+
+  /** Takes a link that arrived: awaits its hello, and answers. */
+  accept(link: Link, transport: Transport): void {
+    const host = this.#host;
+    const { handshakeTimeoutMs } = host.limits;
+    let proof: PeerProof | undefined;
+    try {
+      proof = linkProof(link.peer, transport === "unix", link.remote);
+    } catch (error) {
+      this.#refuseStranger(new Channel(link, host.limits, maxStrangerBytes), asError(error));
+      return;
+    }
+    const channel = new Channel(
+      link,
+      host.limits,
+      proof === undefined ? maxStrangerBytes : undefined,
+      host.buffered,
+    );
+    if (host.isClosed) {
+      this.#refuse(channel, "limit", "this actor is ending");
+      return;
+    }
+    this.#makeRoom(transport);
+    const timer = setTimeout(() => {
+      const text = `no handshake with ${link.remote} in ${handshakeTimeoutMs} ms`;
+      channel.abort(new TimeoutError("handshake", text));
+    }, handshakeTimeoutMs);
+    const stranger = { channel, transport, timer };
+    this.#strangers[transport].add(stranger);
+    channel.handler = {
+      onMessage: (message) => {
+        if (proof === undefined) this.#onKnock(stranger, message);
+        else this.#onHello(stranger, message, proof);
+      },
+      onEnd: () => this.#settle(stranger),
+    };
+  }
+
+  /** Whether a dial by `uuid` is about to become a connection. */
+  isAccepting(uuid: string): boolean {
+    return this.#knocking.has(uuid);
+  }
+
+  /** Drops all strangers. */
+  close(reason: Error): void {
+    for (const strangers of Object.values(this.#strangers))
+      for (const { channel } of strangers) channel.abort(reason);
+  }
+
+  /** The oldest stranger goes: one who means well needs milliseconds. */
+  #makeRoom(transport: Transport): void {
+    const strangers = this.#strangers[transport];
+    const { maxStrangers } = this.#host.limits;
+    if (strangers.size < maxStrangers) return;
+    for (const { channel } of strangers) {
+      const text = `${channel.link.remote}: more than ${maxStrangers} strangers over ${transport}: maxStrangers`;
+      channel.abort(new LimitError(text));
+      return;
+    }
+  }
+
+  /** It is a peer now, or gone. */
+  #settle(stranger: Stranger): void {
+    clearTimeout(stranger.timer);
+    this.#strangers[stranger.transport].delete(stranger);
+  }
+
+  /** Over a unix socket or TLS: one message says it all. */
+  #onHello(stranger: Stranger, message: Message, proof: PeerProof): void {
+    const { channel, transport } = stranger;
+    let theirs: Hello;
+    try {
+      theirs = readHello(message);
+      checkPid(channel, theirs);
+    } catch (error) {
+      this.#refuseFault(channel, message, asError(error));
+      return;
+    }
+    if (theirs.purpose === "probe") {
+      this.#answerProbe(stranger, helloMessage);
+      return;
+    }
+    const { uuid: theirUuid, pid } = theirs.id;
+    if (this.#isRefused(channel, { ...theirs, uuid: theirUuid }, pid)) return;
+    this.#settle(stranger);
+    channel.post(helloMessage({ ...this.#host.self(), target: theirUuid }));
+    this.#host.establish(theirs, channel, { transport, proof });
+  }
+
+  /** Over plain tcp: the dialler knocks, hears who is here, and then proves itself and says who it is. */
+  #onKnock(stranger: Stranger, message: Message): void {
+    const host = this.#host;
+    const { channel, transport } = stranger;
+    let knocker: Knocker;
+    try {
+      knocker = Knocker.read(message, host.credentials.secret);
+    } catch (error) {
+      this.#refuseFault(channel, message, asError(error));
+      return;
+    }
+    channel.admit();
+    const { uuid, purpose } = knocker.knock;
+    if (purpose === "probe") {
+      this.#answerProbe(stranger, (own) => knocker.answer(own));
+      return;
+    }
+    if (this.#isRefused(channel, knocker.knock, undefined)) return;
+    const own = { ...host.self(), target: uuid };
+    channel.post(knocker.answer(own));
+    this.#knocking.add(uuid);
+    channel.handler = {
+      onMessage: (next) => {
+        this.#knocking.delete(uuid);
+        let theirs: Hello;
+        try {
+          theirs = knocker.prove(next, own);
+        } catch (error) {
+          this.#refuseFault(channel, next, asError(error));
+          return;
+        }
+        if (this.#isFull(channel)) return;
+        this.#settle(stranger);
+        // of two connections that have come up meanwhile, both sides keep the same one
+        host.establish(theirs, channel, { transport, proof: knocker.proofOver(channel.link) });
+      },
+      onEnd: () => {
+        this.#knocking.delete(uuid);
+        this.#settle(stranger);
+      },
+    };
+  }
+
+  /** A probe never becomes a peer. */
+  #answerProbe(stranger: Stranger, answer: (own: Hello) => Message): void {
+    const { channel } = stranger;
+    channel.post(answer({ ...this.#host.self(), purpose: "probe", target: null }));
+    channel.handler = {
+      onMessage: () => channel.abort(new HandshakeError("a probe sent a further message")),
+      onEnd: () => this.#settle(stranger),
+    };
+  }
+
+  /** Refuses a dialler for what it wants; returns whether it did. `pid`: its process, where that is known. */
+  #isRefused(channel: Channel, { uuid, target, purpose }: Knock, pid: number | undefined): boolean {
+    const { index } = this.#host;
+    const { id } = this.#host.self();
+    const refuse = (refusal: Refusal, text: string): true => {
+      this.#refuse(channel, refusal, text);
+      return true;
+    };
+    if (uuid === id.uuid) return refuse("self", "that is this actor itself");
+    if (target !== null && target !== id.uuid)
+      return refuse("target", `here is ${describeActor(id)}, not the actor that was looked up`);
+    if (this.#isFull(channel)) return true;
+    if (purpose === "further") return false;
+    const other = index.get(uuid);
+    // of two processes that claim one uuid the first may not keep the other out, unless it is known to be the actor
+    if (other !== undefined && (other.isKnown || pid === undefined || other.id.pid === pid))
+      return refuse("duplicate", "already connected");
+    if (this.#host.isGreeting(uuid) && id.uuid < uuid)
+      return refuse("crossed", "dialling the other way just now");
+    return false;
+  }
+
+  #isFull(channel: Channel): boolean {
+    const { index, limits } = this.#host;
+    if (index.connections < limits.maxConnections) return false;
+    this.#refuse(channel, "limit", `maxConnections is ${limits.maxConnections}`);
+    return true;
+  }
+
+  #refuseFault(channel: Channel, message: Message, fault: Error): void {
+    if (fault instanceof UnauthenticatedError) {
+      this.#refuseStranger(channel, fault);
+      return;
+    }
+    const foreign = message[0] === Kind.hello && message[1] !== protocolVersion;
+    const refusal = fault instanceof LimitError ? "limit" : foreign ? "version" : "malformed";
+    this.#refuse(channel, refusal, fault.message);
+  }
+
+  /** Says no word beyond the protocol's. */
+  #refuseStranger(channel: Channel, fault: Error): void {
+    log.warn?.(`${channel.link.remote}: refused (unauthenticated): ${fault.message}`);
+    channel.post(refuseMessage("unauthenticated", "", ""));
+    void channel.close("unauthenticated");
+  }
+
+  #refuse(channel: Channel, refusal: Refusal, text: string): void {
+    log.info?.(`${channel.link.remote}: refused (${refusal}): ${text}`);
+    channel.post(refuseMessage(refusal, text, this.#host.self().id.uuid));
+    void channel.close(refusal);
+  }
+}

@@ -1,0 +1,319 @@
+/**
+ * Connecting to peers. All who want the same peer share one dial. When two actors dial each other at once, the acceptor
+ * with the smaller uuid refuses the other's dial as crossed, so that exactly one of the two connections comes to be.
+ */
+import { Deadline, sleep } from "../deadline.ts";
+import {
+  asError,
+  LimitError,
+  type Stage,
+  TimeoutError,
+  TransportClosedError,
+  UnauthenticatedError,
+} from "../errors.ts";
+import type { Limits } from "../limits.ts";
+import { logger } from "../log.ts";
+import { type Address, parseAddress, type Transport } from "../transport/address.ts";
+import type { Buffered } from "./buffered.ts";
+import { Channel } from "./channel.ts";
+import { checkExposure, type Credentials, linkProof, type PeerProof, secretProof } from "./credentials.ts";
+import { greet, type Hello, type Purpose, RefusedError } from "./handshake.ts";
+import { type DialTarget, type Peer, type PeerHandler, type PeerOrigin, UnreachableError } from "./peer.ts";
+import type { PeerIndex } from "./peer-index.ts";
+import type { Drivers } from "./peers.ts";
+
+const log = logger("channel");
+
+/** How long to wait, after a refusal as crossed or duplicate, for the connection that it speaks of. */
+const crossedRetryMs = 20;
+
+interface Dial<H extends PeerHandler> {
+  readonly done: Promise<Peer<H>>;
+  stage: Stage;
+}
+
+/** What a dialler needs of its actor. */
+export interface DiallerHost<H extends PeerHandler> {
+  readonly limits: Limits;
+  readonly buffered: Buffered;
+  /** No step of a dial is bounded by less. */
+  readonly leastStepMs: number;
+  readonly index: PeerIndex<H>;
+  readonly credentials: Credentials;
+  readonly drivers: Drivers;
+  readonly isClosed: boolean;
+  /** What this actor says of itself at this moment. */
+  self(): Omit<Hello, "target">;
+  /** Whether a dial by `uuid` is about to become a connection. */
+  isAccepting(uuid: string): boolean;
+  establish(hello: Hello, channel: Channel, origin: PeerOrigin): Peer<H>;
+}
+
+/** A link that is open, and how the two sides prove who they are. */
+interface Opened {
+  readonly channel: Channel;
+  readonly transport: Transport;
+}
+
+export class Dialler<H extends PeerHandler> {
+  readonly #host: DiallerHost<H>;
+  readonly #dials = new Map<string, Dial<H>>();
+  /** Who answered at an address that was dialled without knowing who is there. */
+  readonly #servers = new Map<Address, Peer<H>>();
+  /** Channels that have not finished their handshake. */
+  readonly #greeting = new Set<Channel>();
+
+  constructor(host: DiallerHost<H>) {
+    this.#host = host;
+  }
+
+  /** Whether the handshake of a dial of `uuid` is under way. */
+  isGreeting(uuid: string): boolean {
+    return this.#dials.get(uuid)?.stage === "handshake";
+  }
+
+  /** @throws as `Peers.connect` */
+  async connect(target: DialTarget, deadline: Deadline): Promise<Peer<H>> {
+    const { uuid, transports } = target;
+    const key = transports === undefined ? uuid : `${uuid} ${transports.join(" ")}`;
+    for (;;) {
+      const live = this.#host.index.to(target);
+      if (live === undefined) {
+        const dial =
+          this.#dials.get(key) ?? this.#startDial(key, (onStage) => this.#dialTarget(target, onStage));
+        const peer = await deadline.race(() => dial.stage, dial.done);
+        if (isUsable(peer)) return peer.acquire();
+      } else if (live.leaving === undefined) {
+        return live.acquire();
+      } else {
+        await deadline.race("dial", live.leaving);
+      }
+      deadline.check("dial");
+    }
+  }
+
+  /** @throws as `Peers.connectTo` */
+  async connectTo(addr: Address, deadline: Deadline): Promise<Peer<H>> {
+    for (;;) {
+      const live = this.#servers.get(addr);
+      if (isUsable(live)) return live.acquire();
+      const dial =
+        this.#dials.get(addr) ??
+        this.#startDial(addr, async (onStage) => {
+          const peer = await this.#dialUntilSettled(undefined, addr, onStage);
+          if (peer.isOpen) this.#servers.set(addr, peer);
+          return peer;
+        });
+      const peer = await deadline.race(() => dial.stage, dial.done);
+      if (isUsable(peer)) return peer.acquire();
+      deadline.check("dial");
+    }
+  }
+
+  /** @throws as `Peers.probe` */
+  async probe(
+    addr: Address,
+    deadline: Deadline,
+  ): Promise<{ readonly hello: Hello; readonly localHost: string }> {
+    const opened = await this.#open(addr, deadline);
+    const { channel } = opened;
+    const { localHost } = channel.link;
+    try {
+      const own: Hello = { ...this.#host.self(), purpose: "probe", target: null };
+      const hello = await this.#greet(opened, own, deadline, (theirs) => theirs);
+      return { hello, localHost };
+    } finally {
+      this.#greeting.delete(channel);
+      void channel.close("probe");
+    }
+  }
+
+  /** The peer is gone: no address leads to it any more. */
+  forget(peer: Peer<H>): void {
+    for (const [addr, one] of this.#servers) if (one === peer) this.#servers.delete(addr);
+  }
+
+  close(): void {
+    for (const channel of this.#greeting) channel.abort(endingError());
+  }
+
+  /** `key` is what is dialled: a uuid, or an address without knowing who is there. */
+  #startDial(key: string, work: (onStage: (stage: Stage) => void) => Promise<Peer<H>>): Dial<H> {
+    const dial: { done?: Promise<Peer<H>>; stage: Stage } = { stage: "dial" };
+    const run = async (): Promise<Peer<H>> => {
+      try {
+        const peer = await work((stage) => (dial.stage = stage));
+        // hold it for those who wait for this dial and acquire in the microtasks after it
+        peer.acquire();
+        setTimeout(() => peer.release(), 0);
+        return peer;
+      } finally {
+        this.#dials.delete(key);
+      }
+    };
+    dial.done = run();
+    dial.done.catch(() => {}); // each waiter has it too; there may be none left
+    this.#dials.set(key, dial as Dial<H>);
+    return dial as Dial<H>;
+  }
+
+  /** Tries the target's addresses in order. */
+  async #dialTarget(target: DialTarget, onStage: (stage: Stage) => void): Promise<Peer<H>> {
+    const failures: Error[] = [];
+    let notAbsent: Error | undefined;
+    for (const addr of target.addrs) {
+      try {
+        return await this.#dialUntilSettled(target, addr, onStage);
+      } catch (error) {
+        log.debug?.(`dial of ${target.name} at ${addr}: ${asError(error).message}`);
+        if (error instanceof LimitError) throw error;
+        if (error instanceof TimeoutError) {
+          // it accepted and says nothing: a stopped process answers at no address
+          if (error.stage === "handshake") throw error;
+          notAbsent ??= error;
+        } else if (error instanceof UnauthenticatedError) {
+          notAbsent ??= error;
+        }
+        failures.push(asError(error));
+      }
+    }
+    throw notAbsent ?? new UnreachableError(target, failures);
+  }
+
+  /** One address, of a known actor or not, again for as long as a crossing connection may turn up instead. */
+  async #dialUntilSettled(
+    target: DialTarget | undefined,
+    addr: Address,
+    onStage: (stage: Stage) => void,
+  ): Promise<Peer<H>> {
+    const { index, limits } = this.#host;
+    const deadline = new Deadline({ timeout: limits.handshakeTimeoutMs }, `dial of ${addr}`);
+    for (;;) {
+      const known = target === undefined ? undefined : index.get(target.uuid);
+      // what is there isn't the actor itself, or not over the transport that is wanted
+      const isBeside = known !== undefined && isUsable(known);
+      try {
+        return await this.#dialAddress(addr, target, isBeside ? "further" : undefined, onStage);
+      } catch (error) {
+        if (!(error instanceof RefusedError) || !isRetried(error)) throw error;
+        const settled = (): Peer<H> | undefined =>
+          target === undefined ? index.get(error.uuid ?? "") : index.to(target);
+        const live = settled();
+        if (isUsable(live)) return live;
+        await deadline.race("handshake", sleep(crossedRetryMs));
+        const late = settled();
+        if (isUsable(late)) return late;
+      }
+    }
+  }
+
+  async #dialAddress(
+    addr: Address,
+    target: DialTarget | undefined,
+    purpose: Purpose | undefined,
+    onStage: (stage: Stage) => void,
+  ): Promise<Peer<H>> {
+    const host = this.#host;
+    onStage("dial");
+    const opened = await this.#open(addr, undefined);
+    const { channel, transport } = opened;
+    const live = target === undefined ? undefined : host.index.to(target);
+    if (isUsable(live)) {
+      // it dialled here while the link was opening
+      this.#greeting.delete(channel);
+      void channel.link.close();
+      return live;
+    }
+    onStage("handshake");
+    try {
+      const self = host.self();
+      const own: Hello = { ...self, purpose: purpose ?? self.purpose, target: target?.uuid ?? null };
+      return await this.#greet(opened, own, this.#step("handshake", addr, undefined), (theirs, proof) => {
+        this.#greeting.delete(channel);
+        // the acceptor's hello says what it is in the middle of, and not what this connection is for
+        const hello = purpose === undefined ? theirs : { ...theirs, purpose };
+        return host.establish(hello, channel, {
+          transport,
+          proof,
+          dialled: addr,
+          isConfirmed: target !== undefined,
+        });
+      });
+    } catch (error) {
+      this.#greeting.delete(channel);
+      if (channel.isOpen) channel.abort(asError(error));
+      throw error;
+    }
+  }
+
+  /** The handshake, with the proof that the link needs. */
+  #greet<T>(
+    { channel, transport }: Opened,
+    own: Hello,
+    deadline: Deadline,
+    take: (theirs: Hello, proof: PeerProof) => T,
+  ): Promise<T> {
+    const { link } = channel;
+    const byLink = linkProof(link.peer, transport === "unix", link.remote);
+    if (byLink !== undefined)
+      return greet(channel, own, undefined, deadline, (theirs) => take(theirs, byLink));
+    const { secret } = this.#host.credentials;
+    const proof = secretProof(secret, link);
+    return greet(
+      channel,
+      own,
+      secret,
+      deadline,
+      (theirs) => take(theirs, proof),
+      ({ id }) => {
+        // the other's dial is as far as this one: of the two, the one by the smaller uuid goes on
+        if (this.#host.isAccepting(id.uuid) && id.uuid < own.id.uuid && own.purpose !== "probe")
+          throw new RefusedError("crossed", "the peer is dialling the other way just now", id.uuid);
+      },
+    );
+  }
+
+  async #open(addr: Address, outer: Deadline | undefined): Promise<Opened> {
+    const { limits, index, drivers } = this.#host;
+    if (this.#host.isClosed) throw endingError();
+    if (index.connections + this.#greeting.size >= limits.maxConnections) {
+      throw new LimitError(`maxConnections ${limits.maxConnections} reached: cannot dial ${addr}`);
+    }
+    const parsed = parseAddress(addr);
+    const deadline = this.#step("dial", addr, outer);
+    if (parsed.transport === "tcp") checkExposure(addr, parsed.host, this.#host.credentials);
+    const link =
+      parsed.transport === "unix"
+        ? await drivers.unix.connect(parsed, deadline)
+        : await drivers.tcp.connect(parsed, deadline);
+    if (this.#host.isClosed) {
+      link.abort();
+      throw endingError();
+    }
+    const channel = new Channel(link, limits, undefined, this.#host.buffered);
+    this.#greeting.add(channel);
+    return { channel, transport: parsed.transport };
+  }
+
+  /** The bound of one step: its limit, or what is left of the caller's deadline where that is less. */
+  #step(step: "dial" | "handshake", addr: Address, outer: Deadline | undefined): Deadline {
+    const { dialTimeoutMs, handshakeTimeoutMs } = this.#host.limits;
+    const own = Math.max(step === "dial" ? dialTimeoutMs : handshakeTimeoutMs, this.#host.leastStepMs);
+    const timeout = Math.min(own, outer?.remainingMs ?? own);
+    return new Deadline({ timeout, signal: outer?.signal }, `${step} of ${addr} (${Math.round(timeout)} ms)`);
+  }
+}
+
+function endingError(): TransportClosedError {
+  return new TransportClosedError("this actor is ending");
+}
+
+/** Refusals that a connection the other way, or an end under way, explains. */
+function isRetried(error: RefusedError): boolean {
+  return error.refusal === "crossed" || error.refusal === "duplicate";
+}
+
+/** Whether a connection is there and stays: one that is about to be closed by agreement must not be begun with. */
+function isUsable<H extends PeerHandler>(peer: Peer<H> | undefined): peer is Peer<H> {
+  return peer !== undefined && peer.isOpen && peer.leaving === undefined;
+}

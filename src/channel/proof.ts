@@ -1,0 +1,82 @@
+/**
+ * How two actors prove over plain tcp that they hold the same secret, without saying it: HMAC-SHA256 (RFC 2104) over the
+ * role, both nonces, both uuids and all that the handshake said. `docs/protocol.md` has the exact bytes.
+ *
+ * Two messages can't prove the dialler, which hasn't seen the acceptor's nonce yet. So it knocks first, which tells an
+ * acceptor that it is worth an answer, and sends its proof ahead of its first request. Pure: no I/O.
+ */
+import type { Hello } from "./handshake.ts";
+
+export const nonceBytes = 16;
+export const proofBytes = 32;
+
+/** What both sides know of a handshake once the acceptor has answered. */
+export interface Transcript {
+  readonly nonces: { readonly dialler: Uint8Array; readonly acceptor: Uint8Array };
+  readonly dialler: Hello;
+  readonly acceptor: Hello;
+}
+
+/** What a dialler says of itself before it has seen a proof. */
+export type Knock = Pick<Hello, "purpose" | "target"> & { readonly uuid: string };
+
+export function newNonce(): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(nonceBytes));
+}
+
+/** The first message's proof: its sender holds the secret, or has heard one who does. */
+export function knockProof(key: Uint8Array, nonce: Uint8Array, knock: Knock): Uint8Array {
+  return mac(key, ["knock", nonce, ...knockFields(knock)]);
+}
+
+/** The acceptor's proof, bound to the dialler's nonce. It can't know yet what the dialler says of itself. */
+export function acceptorProof(
+  key: Uint8Array,
+  { nonces, acceptor }: Pick<Transcript, "nonces" | "acceptor">,
+  knock: Knock,
+): Uint8Array {
+  const { dialler: theirs, acceptor: own } = nonces;
+  return mac(key, ["acceptor", theirs, own, ...knockFields(knock), ...cardFields(acceptor)]);
+}
+
+/** The dialler's proof, bound to both nonces and to all that was said. */
+export function diallerProof(key: Uint8Array, { nonces, dialler, acceptor }: Transcript): Uint8Array {
+  const knock = { uuid: dialler.id.uuid, purpose: dialler.purpose, target: dialler.target };
+  const said = [...knockFields(knock), ...cardFields(acceptor), ...cardFields(dialler)];
+  return mac(key, ["dialler", nonces.dialler, nonces.acceptor, ...said]);
+}
+
+/** Whether `claimed`, from a peer, is the proof that was expected; takes the same time wherever they differ. */
+export function isProof(claimed: unknown, expected: Uint8Array): claimed is Uint8Array {
+  return (
+    claimed instanceof Uint8Array &&
+    claimed.length === expected.length &&
+    comparer.timingSafeEqual(claimed, expected)
+  );
+}
+
+/** Bun has it here as well as in node:crypto, which takes milliseconds to load. */
+const comparer = crypto as unknown as {
+  timingSafeEqual(one: Uint8Array, other: Uint8Array): boolean;
+};
+
+type Field = string | Uint8Array;
+
+function knockFields({ uuid, purpose, target }: Knock): Field[] {
+  return [uuid, purpose, target ?? ""];
+}
+
+function cardFields({ id, addrs, isRegistrar, purpose }: Hello): Field[] {
+  const said = [id.uuid, id.name, id.host, String(id.pid), purpose, isRegistrar ? "registrar" : ""];
+  return [...said, String(addrs.length), ...addrs];
+}
+
+/** Each field with its length in front, so that no two lists of fields give the same bytes. */
+function mac(key: Uint8Array, fields: readonly Field[]): Uint8Array {
+  const hasher = new Bun.CryptoHasher("sha256", key);
+  for (const field of fields) {
+    hasher.update(`${typeof field === "string" ? Buffer.byteLength(field) : field.length}:`);
+    hasher.update(field);
+  }
+  return new Uint8Array(hasher.digest());
+}

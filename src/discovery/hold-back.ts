@@ -1,0 +1,64 @@
+/**
+ * How long a new registrar holds back "nobody has this name". Those who were registered before are on their way back: until
+ * each of them is here, or is gone, or a bound has passed, a name that is missing may belong to one of them.
+ */
+import type { OtherMembers } from "./members.ts";
+
+/** The bound where it is known who is missing: one that is stopped must not keep the others waiting. */
+const boundMs = 2_000;
+/** The bound where that isn't known. More than the longest pause with which they look for their registrar. */
+const blindBoundMs = 500;
+const pollMs = 50;
+
+export class HoldBack {
+  /** Resolves when it is over. */
+  readonly over: Promise<void>;
+  isOver = false;
+  readonly #resolve: () => void;
+  readonly #missing = new Set<number>();
+  #mayHaveMore = false;
+  #poll: Timer | undefined;
+  #bound: Timer | undefined;
+
+  /** Begins at once; its bound counts from `expect`. */
+  constructor() {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.over = promise;
+    this.#resolve = resolve;
+  }
+
+  /**
+   * Says who is missing, now that all addresses are bound. `mayHaveMore`: there may be others of whom this host knows
+   * nothing. `alive`: whose shares are still held, asked again and again; undefined when the system doesn't say.
+   */
+  expect(others: OtherMembers, mayHaveMore: boolean, alive: () => ReadonlySet<number> | undefined): void {
+    if (this.isOver) return;
+    if (others.kind === "none" && !mayHaveMore) return this.end();
+    if (others.kind !== "pids") {
+      this.#bound = setTimeout(() => this.end(), blindBoundMs);
+      return;
+    }
+    this.#mayHaveMore = mayHaveMore;
+    for (const pid of others.pids) this.#missing.add(pid);
+    const earliest = performance.now() + (mayHaveMore ? blindBoundMs : 0);
+    this.#bound = setTimeout(() => this.end(), boundMs);
+    this.#poll = setInterval(() => {
+      const now = alive();
+      for (const pid of this.#missing) if (now?.has(pid) === false) this.#missing.delete(pid);
+      if (this.#missing.size === 0 && performance.now() >= earliest) this.end();
+    }, pollMs);
+  }
+
+  /** One is registered again. */
+  onRegistered(pid: number): void {
+    if (this.#missing.delete(pid) && this.#missing.size === 0 && !this.#mayHaveMore) this.end();
+  }
+
+  end(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    clearTimeout(this.#bound);
+    clearInterval(this.#poll);
+    this.#resolve();
+  }
+}

@@ -1,0 +1,69 @@
+/** Where the files of a registry lie: its actors' sockets, its lock, and the list of its members. */
+import { dirname, join } from "node:path";
+
+import { type Address, parseAddress } from "../transport/address.ts";
+import { isLoopback, isWildcard } from "../transport/host.ts";
+import { isOwnDirectory, registrySocketPath, runtimeDir } from "../transport/runtime-dir.ts";
+import { lockFile } from "../transport/socket-lock.ts";
+
+/** The directory of fresh sockets: that of the registry's socket if it is this user's own, else the runtime directory. */
+export function socketDir(registryAddrs: readonly Address[]): string {
+  for (const addr of registryAddrs) {
+    const parsed = parseAddress(addr);
+    if (parsed.transport === "unix") return besideOrRuntime(parsed.path);
+  }
+  return runtimeDir();
+}
+
+/** All directories in which actors of these registries have sockets. */
+export function socketDirs(registryAddrs: readonly Address[]): Set<string> {
+  const dirs = new Set([runtimeDir()]);
+  for (const addr of registryAddrs) {
+    const parsed = parseAddress(addr);
+    if (parsed.transport === "unix") dirs.add(besideOrRuntime(parsed.path));
+  }
+  return dirs;
+}
+
+/**
+ * The lock that the registrar at `addr` holds: its socket's; for a port of this host that of the default socket beside
+ * it, so that programs of different transports find each other. Undefined where there is none.
+ *
+ * @throws {AddressError} when the runtime directory can't be used
+ */
+export function registryLock(addr: Address): string | undefined {
+  const parsed = parseAddress(addr);
+  if (parsed.transport === "unix") return lockFile(parsed.path);
+  return isHere(parsed.host) && parsed.port !== 0
+    ? lockFile(registrySocketPath(runtimeDir(), parsed.port))
+    : undefined;
+}
+
+/**
+ * The file in whose lock all members of the registry at `addr` on this host have a share.
+ *
+ * @throws {AddressError} when the runtime directory can't be used
+ */
+export function membersFile(addr: Address): string {
+  const parsed = parseAddress(addr);
+  const isUnix = parsed.transport === "unix";
+  const dir = isUnix ? besideOrRuntime(parsed.path) : runtimeDir();
+  const key = isUnix ? `unix:${parsed.path}` : `tcp:${isHere(parsed.host) ? "" : parsed.host}:${parsed.port}`;
+  const hash = new Bun.CryptoHasher("sha256").update(key).digest("hex").slice(0, 12);
+  return join(dir, `registry-${hash}.members`);
+}
+
+/** Whether only this host can have members there. */
+export function isOfThisHost(addr: Address): boolean {
+  const parsed = parseAddress(addr);
+  return parsed.transport === "unix" || isLoopback(parsed.host);
+}
+
+function isHere(host: string): boolean {
+  return isLoopback(host) || isWildcard(host);
+}
+
+function besideOrRuntime(path: string): string {
+  const beside = dirname(path);
+  return isOwnDirectory(beside) ? beside : runtimeDir();
+}

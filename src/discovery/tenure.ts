@@ -1,0 +1,161 @@
+/**
+ * A registrar's hold on its addresses. The election is a lock: of a unix address its socket's, of a port on this host
+ * that of the socket that goes with it. Its holder binds at once, since the lock proves the former owner dead.
+ */
+import type { Runtime } from "../actor/runtime.ts";
+import { AddressError, asError, systemCode } from "../errors.ts";
+import { logger } from "../log.ts";
+import { type Address, parseAddress } from "../transport/address.ts";
+import { lockPath, type PathLock } from "../transport/flock.ts";
+import { formatHolder, readHolder } from "../transport/socket-lock.ts";
+import { describeHolder, lockOf } from "./bootstrap.ts";
+
+const log = logger("discovery");
+
+/** How often a registrar looks whether its sockets are still there. */
+const watchMs = 500;
+
+export class Tenure {
+  readonly #runtime: Runtime;
+  readonly #addrs: readonly Address[];
+  /** Of the ports that have no socket of this registrar beside them; by their paths. */
+  readonly #locks = new Map<string, PathLock>();
+  readonly #bound: Address[] = [];
+  #timer: Timer | undefined;
+  #isOver = false;
+  #isLooking = false;
+  #hasWarned = false;
+
+  private constructor(runtime: Runtime, addrs: readonly Address[]) {
+    this.#runtime = runtime;
+    this.#addrs = addrs;
+  }
+
+  /**
+   * Binds the registry addresses, then `others`. Undefined, with nothing bound and no lock held, when another process has
+   * one of the registry addresses.
+   *
+   * @throws {AddressError} when an address cannot be bound at all; nothing stays bound
+   */
+  static async begin(
+    runtime: Runtime,
+    addrs: readonly Address[],
+    others: readonly Address[] = [],
+  ): Promise<Tenure | undefined> {
+    const tenure = new Tenure(runtime, addrs);
+    try {
+      if (!(await tenure.#bind())) {
+        tenure.end();
+        return undefined;
+      }
+      for (const addr of others) if (!addrs.includes(addr)) await tenure.#listen(addr, [addr]);
+      return tenure;
+    } catch (error) {
+      tenure.end();
+      throw error;
+    }
+  }
+
+  /** Unix first: all contenders take the locks in the same order. False when one is held, or an address is in use. */
+  async #bind(): Promise<boolean> {
+    const isUnix = (addr: Address): boolean => parseAddress(addr).transport === "unix";
+    const sockets = this.#addrs.filter(isUnix).toSorted();
+    const ports = this.#addrs.filter((addr) => !isUnix(addr)).toSorted();
+    const covered = new Set(sockets.map(lockOf));
+    for (const addr of [...sockets, ...ports]) {
+      const file = lockOf(addr);
+      if (file !== undefined && !covered.has(file) && !this.#lock(file)) return false;
+      try {
+        await this.#listen(addr, this.#addrs);
+      } catch (error) {
+        if (error instanceof AddressError && systemCode(error.cause) === "EADDRINUSE") return false;
+        throw error;
+      }
+    }
+    return true;
+  }
+
+  async #listen(addr: Address, served: readonly Address[]): Promise<void> {
+    await this.#runtime.listen(addr, served);
+    this.#bound.push(addr);
+  }
+
+  #lock(file: string): boolean {
+    if (this.#locks.has(file)) return true;
+    let lock: PathLock | undefined;
+    try {
+      lock = lockPath(file);
+    } catch (error) {
+      // the port itself still has one owner only
+      log.warn?.(`no lock at ${file}: ${asError(error).message}`);
+      return true;
+    }
+    if (lock === undefined) return false;
+    lock.write(formatHolder(this.#runtime.holderOf(this.#addrs)));
+    this.#locks.set(file, lock);
+    return true;
+  }
+
+  /**
+   * From now on looks after the sockets: what was removed from under this registrar is bound again. `onLost` is called,
+   * once, when another process has the place of one by then.
+   */
+  watch(onLost: (addr: Address) => void): void {
+    this.#timer = setInterval(() => {
+      if (this.#isLooking) return;
+      this.#isLooking = true;
+      void this.#look(onLost)
+        .catch((error: unknown) => log.warn?.(`cannot look after the registry: ${asError(error).message}`))
+        .finally(() => (this.#isLooking = false));
+    }, watchMs);
+    this.#timer.unref();
+  }
+
+  async #look(onLost: (addr: Address) => void): Promise<void> {
+    for (const addr of this.#runtime.listening) {
+      const state = await this.#runtime.restore(addr);
+      if (this.#isOver) return;
+      if (state === "restored") log.warn?.(`${addr} was removed: bound it again`);
+      if (state === "lost" && this.#addrs.includes(addr)) {
+        clearInterval(this.#timer);
+        return onLost(addr);
+      }
+    }
+    for (const [file, lock] of this.#locks) if (!lock.isCurrent) this.#relock(file, lock);
+  }
+
+  /** The port is still this registrar's: where another has the lock, both go on, and say so. */
+  #relock(file: string, former: PathLock): void {
+    this.#locks.delete(file);
+    if (this.#lock(file)) {
+      former.release();
+      return;
+    }
+    this.#locks.set(file, former);
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    const other = readHolder(file);
+    const who =
+      other === undefined ? "another process" : `${describeHolder(other)} at ${other.addrs.join(", ")}`;
+    log.warn?.(
+      `${file} was removed, and ${who} is a registrar beside this one: enable its transports in both`,
+    );
+  }
+
+  /** Lets go of everything. */
+  end(): void {
+    this.#isOver = true;
+    clearInterval(this.#timer);
+    this.#runtime.unlisten(this.#bound.splice(0));
+    for (const lock of this.#locks.values()) lock.release();
+    this.#locks.clear();
+  }
+
+  /** Lets go of the locks that have no listener: those go with theirs. */
+  release(): void {
+    this.#isOver = true;
+    clearInterval(this.#timer);
+    for (const lock of this.#locks.values()) lock.release();
+    this.#locks.clear();
+  }
+}

@@ -1,0 +1,120 @@
+/** What a peer may do here, by how it has proved who it is. */
+import type { PeerProof } from "../channel/credentials.ts";
+import { PermissionDeniedError } from "../errors.ts";
+
+/**
+ * A rule of `security.policy`. The first rule whose `from` matches a peer decides; what it leaves out is as by default.
+ *
+ * By default peers of this user may do everything. Others call and look up; they don't stop actors, and don't register
+ * a name that an actor of this user, or one that proved itself otherwise, has.
+ */
+export interface PolicyRule {
+  /** `"same-user"`, `"secret"`, `"tls"`, `"tls:<subject>"` (a `*` at its end stands for any rest), or `"*"` for all peers. */
+  readonly from: string;
+  /** Names of exported functions that may be called; a `*` at the end stands for any rest. Lookups are always allowed. */
+  readonly call?: readonly string[];
+  /** Whether `cancelActor()` is obeyed. An actor's own parent may always stop it. */
+  readonly stop?: boolean;
+  /** Names that may be registered here, even when they are in use. */
+  readonly register?: readonly string[];
+}
+
+/** What one peer may do. */
+export interface Permissions {
+  /** Undefined: every function. */
+  readonly mayCall: ((name: string) => boolean) | undefined;
+  mayStop(): boolean;
+  /** Whether it may register a name that actors with these proofs have. */
+  mayRegister(name: string, holders: readonly PeerProof[]): boolean;
+}
+
+/** All of it: for an actor itself, its parent, and by default for peers of the same user. */
+export const allPermissions: Permissions = Object.freeze({
+  mayCall: undefined,
+  mayStop: () => true,
+  mayRegister: () => true,
+});
+
+/** Actors of one owner may share a name; this user's may take any. */
+function mayShare(proof: PeerProof, holders: readonly PeerProof[]): boolean {
+  if (holders.length === 0 || isSameUser(proof)) return true;
+  const owner = ownerOf(proof);
+  return holders.every((holder) => ownerOf(holder) === owner);
+}
+
+function ownerOf(proof: PeerProof): string {
+  if (isSameUser(proof)) return "this user";
+  return proof.auth === "tls" ? `tls:${proof.subject}` : proof.auth;
+}
+
+/** Over tcp too the kernel may know, and the secret in this user's own runtime directory is as good as its word. */
+function isSameUser(proof: PeerProof): boolean {
+  return proof.auth === "same-user" || (proof.auth === "secret" && proof.isOwn());
+}
+
+export class Policy {
+  readonly #rules: readonly PolicyRule[];
+
+  /** @throws {TypeError} when a rule is malformed; it names the rule and the field */
+  constructor(rules: readonly PolicyRule[] = []) {
+    if (!Array.isArray(rules)) throw new TypeError("security.policy must be an array of rules");
+    rules.forEach(checkRule);
+    this.#rules = rules;
+  }
+
+  permissionsOf(proof: PeerProof): Permissions {
+    const rule = this.#rules.find(({ from }) => isFrom(from, proof));
+    if (rule === undefined && proof.auth === "same-user") return allPermissions;
+    const { call, stop, register } = rule ?? {};
+    return {
+      mayCall: call && ((name) => matchesAny(call, name)),
+      mayStop: () => stop ?? isSameUser(proof),
+      mayRegister: (name, holders) =>
+        register === undefined ? mayShare(proof, holders) : matchesAny(register, name),
+    };
+  }
+}
+
+/** @throws {PermissionDeniedError} when `permissions` don't let a peer call `name` */
+export function checkCall(permissions: Permissions, name: string, actor: string): void {
+  if (permissions.mayCall?.(name) === false) {
+    throw new PermissionDeniedError(`the policy of ${actor} doesn't let this peer call "${name}"`);
+  }
+}
+
+function isFrom(from: string, proof: PeerProof): boolean {
+  if (from === "*" || from === proof.auth) return true;
+  return proof.auth === "tls" && from.startsWith("tls:") && matches(from.slice("tls:".length), proof.subject);
+}
+
+function matchesAny(patterns: readonly string[], name: string): boolean {
+  return patterns.some((pattern) => matches(pattern, name));
+}
+
+function matches(pattern: string, name: string): boolean {
+  return pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
+}
+
+const fields: readonly string[] = ["from", "call", "stop", "register"] satisfies (keyof PolicyRule)[];
+
+function checkRule(rule: unknown, at: number): void {
+  const where = `security.policy[${at}]`;
+  if (typeof rule !== "object" || rule === null) throw new TypeError(`${where} must be an object`);
+  const unknown = Object.keys(rule).find((key) => !fields.includes(key));
+  if (unknown !== undefined) {
+    throw new TypeError(`${where} has the unknown field "${unknown}" (known: ${fields.join(", ")})`);
+  }
+  const { from, call, stop, register } = rule as Record<string, unknown>;
+  if (typeof from !== "string" || !/^(same-user|secret|tls|tls:.+|\*)$/.test(from)) {
+    throw new TypeError(
+      `${where}.from must be "same-user", "secret", "tls", "tls:<subject>" or "*", got ${JSON.stringify(from)}`,
+    );
+  }
+  for (const [field, value] of Object.entries({ call, register })) {
+    const isNames = Array.isArray(value) && value.every((name) => typeof name === "string");
+    if (value !== undefined && !isNames) throw new TypeError(`${where}.${field} must be an array of names`);
+  }
+  if (stop !== undefined && typeof stop !== "boolean") {
+    throw new TypeError(`${where}.stop must be true or false`);
+  }
+}

@@ -1,0 +1,188 @@
+/** What may be wrong with an actor's module, and what the one who starts it is told. */
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+
+import { ActorDiedError, findActor, openNursery, openRootActor, SpawnError } from "../../src/index.ts";
+import { failure } from "../support/outcome.ts";
+import { World } from "../support/world.ts";
+
+const furrow = JSON.stringify(join(import.meta.dir, "../../src/index.ts"));
+
+/** Writes a module into the world's folder; returns its path. */
+async function written(world: World, name: string, text: string): Promise<string> {
+  const path = join(world.dir, name);
+  await Bun.write(path, text);
+  return path;
+}
+
+/** Imports what a module needs to start `module` as an actor, and defines `main`, which does. */
+function starter(module: string): string {
+  return `
+    import { openActorCluster, openNursery, openRootActor } from ${furrow};
+    export const fn = () => 1;
+    async function main() {
+      await using nursery = await openNursery();
+      const portal = await nursery.startActor("inner", { module: ${module} });
+      await portal.run.fn();
+    }
+  `;
+}
+
+const ownModule = starter("import.meta.url");
+
+describe("a module without its import.meta.main guard", () => {
+  test.each([
+    ["awaits at its top level", `${ownModule} await main();`],
+    ["starts without waiting", `${ownModule} void main();`],
+    ["swallows what it is told", `${ownModule} main().catch(() => {});`],
+    ["boots an actor of its own", `${ownModule} await openRootActor();`],
+    ["opens a cluster", `${ownModule} await openActorCluster({ module: import.meta.url });`],
+    ["starts another module", `${starter('"./other.ts"')} await main();`],
+  ])("that %s fails the start at once, by the name of the guard", async (_, text) => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const module = await written(world, "unguarded.ts", text);
+    const error = await failure(nursery.startActor("outer", { module, output: "ignore", timeout: 5_000 }));
+    expect(error).toBeInstanceOf(SpawnError);
+    expect(error.message).toMatch(/^actor "outer": .* while .*unguarded\.ts is being imported/);
+    expect(error.message).toContain("if (import.meta.main)");
+    expect(await findActor("inner")).toBeNull();
+    expect(nursery.signal.aborted).toBeFalse();
+  });
+
+  test("that starts itself later, outside of any call, ends there: the nursery fails by the name of the guard", async () => {
+    await using world = new World();
+    await using actor = await openRootActor(world.options);
+    const nursery = await openNursery();
+    const module = await written(world, "late.ts", `${ownModule} setTimeout(main, 20);`);
+    await nursery.startActor("outer", { module, output: "ignore" });
+    const error = await failure(nursery.join());
+    expect(error).toBeInstanceOf(ActorDiedError);
+    expect(error.cause).toBeInstanceOf(SpawnError);
+    expect((error.cause as Error).message).toContain("if (import.meta.main)");
+    // root, outer, and its end
+    expect(actor.stats().registrar?.revision).toBe(3);
+    await failure(nursery[Symbol.asyncDispose]().then(() => Promise.reject(new Error("told"))));
+  });
+
+  test("that starts itself when it is called, or another module later, may do so", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const called = await written(world, "called.ts", `${ownModule} export const go = main;`);
+    const caller = await nursery.startActor<{ go(): Promise<void> }>("called", { module: called });
+    await caller.run.go();
+    await written(world, "other.ts", "export const fn = () => 1;");
+    const text = `${starter('new URL("./other.ts", import.meta.url)')}
+      const done = Promise.withResolvers(); setTimeout(() => main().then(done.resolve, done.reject), 0);
+      export const over = () => done.promise;`;
+    const later = await nursery.startActor<{ over(): Promise<void> }>("later", {
+      module: await written(world, "later.ts", text),
+    });
+    await later.run.over();
+  });
+
+  test("fails a program that is run by it, and leaves no process", async () => {
+    await using world = new World();
+    const file = await written(world, "program.ts", `${ownModule} await main();`);
+    const program = Bun.spawn([process.execPath, file], {
+      env: { ...process.env, ...world.env },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    const [code, stderr] = await Promise.all([program.exited, program.stderr.text()]);
+    expect(code).toBe(1);
+    expect(stderr).toContain("if (import.meta.main)");
+  });
+});
+
+describe("a module that exports a name that can't be called", () => {
+  test.each([
+    ["is never settled", "export function then() {}"],
+    ["is settled with another object", "export function then(resolve) { resolve({ fn() {} }); }"],
+    ["is settled with nothing", "export function then(resolve) { resolve(); }"],
+    ["of a module that takes its time", "await Bun.sleep(50); export const then = () => {};"],
+  ])("`then`, which %s, fails the start, and says so", async (_, text) => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const module = await written(world, "thenable.ts", `${text} export const fn = () => 1;`);
+    const error = await failure(nursery.startActor("thenable", { module, timeout: 5_000 }));
+    expect(error).toBeInstanceOf(SpawnError);
+    expect(error.message).toMatch(/^actor "thenable": .*thenable\.ts exports a function "then"/);
+    expect(error.message).toContain("rename the export");
+  });
+
+  test("`then` as a value is no function, and in nobody's way", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const module = await written(world, "value.ts", "export const then = 5; export const fn = () => 1;");
+    const portal = await nursery.startActor<{ fn(): number }>("value", { module });
+    expect(await portal.run.fn()).toBe(1);
+  });
+
+  test("of the runtime's own, as registrar.listActors, fails the start; the short name is the module's", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const text = 'const mine = () => "mine"; export { mine as ';
+    const module = await written(world, "hides.ts", `${text} "registrar.listActors" };`);
+    const error = await failure(nursery.startActor("hides", { module }));
+    expect(error).toBeInstanceOf(SpawnError);
+    expect(error.message).toContain('hides.ts exports a function "registrar.listActors"');
+    const short = await written(world, "short.ts", `${text} listActors };`);
+    const portal = await nursery.startActor<{ listActors(): string }>("short", { module: short });
+    expect(await portal.run.listActors()).toBe("mine");
+  });
+});
+
+describe("a module that can't be loaded", () => {
+  test.each([
+    [
+      "with a syntax error",
+      "own.ts",
+      "export function a() {\n  return 1 +;\n}\n",
+      /own\.ts:2:13: Unexpected ;/,
+    ],
+    ["that imports one", "imports.ts", 'import { a } from "./own.ts";\nexport { a };\n', /own\.ts:2:13: /],
+    ["that imports a missing one", "misses.ts", 'import "./gone.ts";\n', /'\.\/gone\.ts' .*misses\.ts/],
+  ])("%s fails the start by file, line, column and text", async (_, name, text, place) => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    await written(world, "own.ts", "export function a() {\n  return 1 +;\n}\n");
+    const module = await written(world, name, text);
+    const error = await failure(nursery.startActor("broken", { module }));
+    expect(error).toBeInstanceOf(SpawnError);
+    expect(error.message).toMatch(place);
+    const cause = error.cause as Error;
+    expect(`${cause.message}\n${cause.stack}`).not.toContain(join(import.meta.dir, "../../src"));
+    if (name === "misses.ts") return;
+    expect(error.message).toContain("return 1 +;");
+    expect(cause).toBeInstanceOf(SyntaxError);
+    expect(Bun.inspect(cause)).not.toContain("error-values");
+    expect(cause.stack).toMatch(/^SyntaxError: Unexpected ;\n {4}at module \(.*own\.ts:2:13\)$/);
+  });
+
+  test("names several errors, each with its place", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const module = await written(world, "two.ts", "let a; let a;\nlet b; let b;\nexport {};\n");
+    const { message } = await failure(nursery.startActor("broken", { module }));
+    expect(message).toMatch(/two\.ts:1:12: "a" has already been declared/);
+    expect(message).toMatch(/two\.ts:2:12: "b" has already been declared/);
+  });
+
+  test("because it throws fails the start with the module's own frames first, and the starter's in the error", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const text = 'function deep() {\n  throw new RangeError("mine");\n}\ndeep();\n';
+    const module = await written(world, "throws.ts", text);
+    const error = await failure(nursery.startActor("broken", { module }));
+    expect(error.message).toContain("RangeError: mine");
+    const [, first, ...rest] = (error.cause as Error).stack!.split("\n");
+    expect(first).toContain("throws.ts:2:");
+    expect(rest.join("\n")).not.toContain("/src/tree/");
+    expect(error.stack).not.toContain("/src/tree/");
+    expect(error.stack).toContain("modules.test.ts");
+    // what a program prints quotes the module, not furrow
+    const printed = Bun.inspect(error);
+    expect(printed).toContain('throw new RangeError("mine")');
+    expect(printed).not.toContain("new SpawnError");
+  });
+});
