@@ -2,7 +2,10 @@ import { LimitError } from "./errors.ts";
 
 /** Every bound of the runtime. Times are milliseconds; sizes are bytes; children inherit them. */
 export interface Limits {
-  /** From an open connection to a finished handshake. Stops peers that connect and say nothing. */
+  /**
+   * From an open connection to a finished handshake, and from one part of a frame to the next. Stops peers that connect and say
+   * nothing, or half of something.
+   */
   readonly handshakeTimeoutMs: number;
   /** From the start of a dial to an open connection, for each address. */
   readonly dialTimeoutMs: number;
@@ -12,7 +15,10 @@ export interface Limits {
   readonly stopGraceMs: number;
   /** How long a child may take to end after SIGTERM, before SIGKILL. */
   readonly stopTermMs: number;
-  /** The largest frame to accept. Stops a peer from making this process allocate without bound. */
+  /**
+   * The largest frame to accept and to send; control messages and errors may have 64 KiB whatever it is. Stops a peer from making
+   * this process allocate without bound.
+   */
   readonly maxFrameBytes: number;
   /**
    * The most values in one frame, sent or received: elements, keys, and what holds them. Small values take much more memory than
@@ -20,9 +26,20 @@ export interface Limits {
    * empty maps from blocking the event loop and filling the memory.
    */
   readonly maxFrameValues: number;
-  /** Bytes that may wait for a peer that does not read, for each connection. */
+  /**
+   * Bytes that may wait for a peer that does not read, for each connection. There is a quarter more for control messages and errors;
+   * a peer that lets even that fill up loses the connection. Stops a slow peer from filling the memory with its answers.
+   */
   readonly maxPendingSendBytes: number;
-  /** Connections to peers. Stops a flood from using up the file descriptors. */
+  /**
+   * Bytes that all connections together may hold: not taken by their peers, of unfinished frames, not read by streams and dialogs.
+   * The connection that holds the most ends first. Stops peers that ask for much and read nothing, or send halves of frames.
+   */
+  readonly maxBufferedBytes: number;
+  /**
+   * Connections to peers; never more than the files that the process may have open allow. Stops a flood from using up the file
+   * descriptors.
+   */
   readonly maxConnections: number;
   /**
    * Connections, for each transport, that have not proved yet who is there. They take no place of peers; one more ends
@@ -48,6 +65,7 @@ export const defaultLimits: Limits = Object.freeze({
   maxFrameBytes: 67_108_864,
   maxFrameValues: 2_000_000,
   maxPendingSendBytes: 67_108_864,
+  maxBufferedBytes: 268_435_456,
   maxConnections: 4_096,
   maxStrangers: 256,
   maxCallsInFlight: 65_536,
@@ -55,6 +73,22 @@ export const defaultLimits: Limits = Object.freeze({
   creditBytes: 1_048_576,
   maxCachedNames: 10_000,
 });
+
+/** Descriptors that connections leave to everything else, at the least: files, listeners, the pipes of children. */
+const otherDescriptors = 32;
+
+/**
+ * The limits with `maxConnections` and `maxStrangers` as far as `descriptors`, which the process may have open, allow. An eighth
+ * of them, and 32 at the least, are for other things; of the rest a quarter at the most is for strangers.
+ */
+export function fitToDescriptors(limits: Limits, descriptors: number): Limits {
+  const others = Math.max(otherDescriptors, Math.ceil(descriptors / 8));
+  // very few, and it is half and half
+  const available = Math.max(descriptors - others, Math.floor(descriptors / 2));
+  const maxStrangers = Math.max(1, Math.min(limits.maxStrangers, Math.floor(available / 8)));
+  const maxConnections = Math.max(1, Math.min(limits.maxConnections, available - 2 * maxStrangers));
+  return Object.freeze({ ...limits, maxConnections, maxStrangers });
+}
 
 /**
  * The defaults with some of them changed.

@@ -9,6 +9,7 @@ import { logger } from "../log.ts";
 import type { Transport } from "../transport/address.ts";
 import type { Link } from "../transport/transport.ts";
 import { Kind, type Message, protocolVersion } from "../wire/messages.ts";
+import type { Buffered } from "./buffered.ts";
 import { Channel, maxStrangerBytes } from "./channel.ts";
 import { type Credentials, linkProof, type PeerProof } from "./credentials.ts";
 import {
@@ -29,6 +30,7 @@ const log = logger("channel");
 /** What an acceptor needs of its actor. */
 export interface AcceptorHost<H extends PeerHandler> {
   readonly limits: Limits;
+  readonly buffered: Buffered;
   readonly index: PeerIndex<H>;
   readonly credentials: Credentials;
   readonly isClosed: boolean;
@@ -67,7 +69,12 @@ export class Acceptor<H extends PeerHandler> {
       this.#refuseStranger(new Channel(link, host.limits, maxStrangerBytes), asError(error));
       return;
     }
-    const channel = new Channel(link, host.limits, proof === undefined ? maxStrangerBytes : undefined);
+    const channel = new Channel(
+      link,
+      host.limits,
+      proof === undefined ? maxStrangerBytes : undefined,
+      host.buffered,
+    );
     if (host.isClosed) {
       this.#refuse(channel, "limit", "this actor is ending");
       return;

@@ -8,11 +8,11 @@ import { asError, FrameError, LimitError, TransportClosedError } from "../errors
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import type { Link, LinkEnd, LinkReader } from "../transport/transport.ts";
-import { Batch } from "../wire/codec.ts";
+import { Batch, faultOfWeight, weighedFrom } from "../wire/codec.ts";
 import { decode } from "../wire/decode.ts";
 import { FrameDecoder, type FrameSink } from "../wire/frame.ts";
 import { checkMessage, Kind, type Message } from "../wire/messages.ts";
-import { weighedFrom, weightFault } from "../wire/weigh.ts";
+import { Buffered, type Holder } from "./buffered.ts";
 import { beginChunk, endChunk, flushLater, type Sender } from "./turn.ts";
 
 const log = logger("channel");
@@ -26,6 +26,8 @@ const maxControlBytes = 65_536;
 /** On links that can fall silent: how often to ask for a sign of life, and how many may stay unanswered. */
 const pingIntervalMs = 2_000;
 const pingsUnanswered = 3;
+/** For a frame whose time is up: what has arrived while this process was busy is read first. */
+const lastChanceMs = 50;
 
 /** closed: by this side. peer-closed: with a bye. peer-died: without one. error: broken rules, or a broken link. */
 export interface ChannelEnd {
@@ -43,13 +45,17 @@ export interface ChannelHandler {
   onEnd(end: ChannelEnd): void;
   /** False while nothing that was received is still to be answered. Default true. */
   readonly isBusy?: boolean;
+  /** Bytes of messages that it keeps until they are read. Default 0. */
+  readonly unreadBytes?: number;
 }
 
-export class Channel implements LinkReader, Sender {
+export class Channel implements LinkReader, Sender, Holder {
   handler: ChannelHandler = { onMessage() {}, onEnd() {} };
   readonly link: Link;
   /** Who is there, for messages: an address at first, then the actor. */
   label: string;
+  /** Hears of what this channel, or its handler, begins to hold. */
+  readonly buffered: Buffered;
   readonly #limits: Limits;
   readonly #decoder: FrameDecoder;
   readonly #batch: Batch;
@@ -64,10 +70,21 @@ export class Channel implements LinkReader, Sender {
   #end: ChannelEnd | undefined;
   #pingTimer: Timer | undefined;
   #unanswered = 0;
+  /** When the last bytes of an unfinished frame came, and the timer that looks whether more do. */
+  #progressAt = 0;
+  #stallTimer: Timer | undefined;
+  #lastChance = false;
 
-  constructor(link: Link, limits: Limits, maxFrameBytes: number = maxHelloBytes) {
+  /** `maxFrameBytes`: of what a stranger may say. `buffered` is that of all connections of the actor. */
+  constructor(
+    link: Link,
+    limits: Limits,
+    maxFrameBytes: number = maxHelloBytes,
+    buffered: Buffered = new Buffered(limits.maxBufferedBytes),
+  ) {
     this.#decoder = new FrameDecoder(maxFrameBytes);
     this.link = link;
+    this.buffered = buffered;
     this.label = link.remote;
     this.#limits = limits;
     this.#batch = new Batch(limits.maxFrameValues);
@@ -93,8 +110,14 @@ export class Channel implements LinkReader, Sender {
     this.#decoder.maxFrameBytes = maxHelloBytes;
   }
 
+  /** Bytes that it keeps: not taken by the peer, of an unfinished frame, or not read by a stream or dialog. */
+  get heldBytes(): number {
+    return this.link.pendingBytes + this.#decoder.gatheredBytes + (this.handler.unreadBytes ?? 0);
+  }
+
   /** Opens it for the full protocol, after the handshake. */
   establish(): void {
+    this.buffered.add(this);
     this.#decoder.maxFrameBytes = Math.max(this.#limits.maxFrameBytes, maxControlBytes);
     if (this.link.mayFallSilent) {
       this.#pingTimer = setInterval(() => this.#ping(), pingIntervalMs);
@@ -213,9 +236,12 @@ export class Channel implements LinkReader, Sender {
     } finally {
       endChunk(this, this.handler.isBusy === false);
     }
+    if (this.#decoder.gatheredBytes > 0) this.#noteProgress(chunk.length);
   }
 
   onEnd(end: LinkEnd): void {
+    // not before: what waits is kept until the link has closed
+    this.buffered.remove(this);
     if (end.kind === "failed") this.#finish({ reason: "peer-died", error: end.error });
     else if (this.#decoder.end() === "clean") this.#finish({ reason: "peer-died" });
     else this.#finish({ reason: "peer-died", error: new FrameError("input ended inside a frame") });
@@ -242,11 +268,41 @@ export class Channel implements LinkReader, Sender {
 
   readonly #write = (bytes: Uint8Array, start: number, end: number, stable: boolean): void => {
     this.link.write(bytes, start, end, stable);
+    if (this.link.pendingBytes > 0) this.buffered.grew(end - start);
   };
+
+  #noteProgress(bytes: number): void {
+    if (this.#end !== undefined) return;
+    this.buffered.grew(bytes);
+    this.#progressAt = performance.now();
+    this.#lastChance = false;
+    if (this.#stallTimer === undefined) this.#watchProgress(this.#limits.handshakeTimeoutMs);
+  }
+
+  /** One timer for all frames, left alone when one is finished: most are, long before. */
+  #watchProgress(ms: number): void {
+    this.#stallTimer = setTimeout(() => {
+      this.#stallTimer = undefined;
+      const arrived = this.#decoder.gatheredBytes;
+      if (arrived === 0 || this.#end !== undefined) return;
+      const { handshakeTimeoutMs } = this.#limits;
+      const left = this.#progressAt + handshakeTimeoutMs - performance.now();
+      if (left > 0) {
+        this.#watchProgress(left);
+      } else if (this.#lastChance) {
+        const text = `a frame that was begun makes no progress: ${arrived} B of it, and nothing more in ${handshakeTimeoutMs} ms (handshakeTimeoutMs)`;
+        this.abort(new FrameError(text));
+      } else {
+        this.#lastChance = true;
+        this.#watchProgress(lastChanceMs);
+      }
+    }, ms);
+    this.#stallTimer.unref();
+  }
 
   /** @throws {FrameError} when decoding the frame would cost too much */
   #checkWeight(source: Uint8Array, start: number, end: number): void {
-    const fault = weightFault(end - start, source, start, end, this.#limits.maxFrameValues);
+    const fault = faultOfWeight(end - start, source, start, end, this.#limits.maxFrameValues);
     if (fault !== undefined) throw new FrameError(fault);
   }
 
@@ -298,6 +354,7 @@ export class Channel implements LinkReader, Sender {
     if (this.#end !== undefined) return;
     this.#end = end;
     clearInterval(this.#pingTimer);
+    clearTimeout(this.#stallTimer);
     this.#batch.clear();
     log.debug?.(`${this.link.remote}: ended: ${end.reason}${end.error ? `: ${end.error.message}` : ""}`);
     this.handler.onEnd(end);

@@ -14,6 +14,7 @@ import {
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import { type Address, parseAddress, type Transport } from "../transport/address.ts";
+import type { Buffered } from "./buffered.ts";
 import { Channel } from "./channel.ts";
 import { checkExposure, type Credentials, linkProof, type PeerProof, secretProof } from "./credentials.ts";
 import { greet, type Hello, type Purpose, RefusedError } from "./handshake.ts";
@@ -34,6 +35,9 @@ interface Dial<H extends PeerHandler> {
 /** What a dialler needs of its actor. */
 export interface DiallerHost<H extends PeerHandler> {
   readonly limits: Limits;
+  readonly buffered: Buffered;
+  /** No step of a dial is bounded by less. */
+  readonly leastStepMs: number;
   readonly index: PeerIndex<H>;
   readonly credentials: Credentials;
   readonly drivers: Drivers;
@@ -286,7 +290,7 @@ export class Dialler<H extends PeerHandler> {
       link.abort();
       throw endingError();
     }
-    const channel = new Channel(link, limits);
+    const channel = new Channel(link, limits, undefined, this.#host.buffered);
     this.#greeting.add(channel);
     return { channel, transport: parsed.transport };
   }
@@ -294,7 +298,7 @@ export class Dialler<H extends PeerHandler> {
   /** The bound of one step: its limit, or what is left of the caller's deadline where that is less. */
   #step(step: "dial" | "handshake", addr: Address, outer: Deadline | undefined): Deadline {
     const { dialTimeoutMs, handshakeTimeoutMs } = this.#host.limits;
-    const own = step === "dial" ? dialTimeoutMs : handshakeTimeoutMs;
+    const own = Math.max(step === "dial" ? dialTimeoutMs : handshakeTimeoutMs, this.#host.leastStepMs);
     const timeout = Math.min(own, outer?.remainingMs ?? own);
     return new Deadline({ timeout, signal: outer?.signal }, `${step} of ${addr} (${Math.round(timeout)} ms)`);
   }

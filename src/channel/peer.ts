@@ -25,6 +25,8 @@ const leavingTimeoutMs = 2_000;
 export interface PeerHandler {
   /** Whether work is under way in either direction. */
   readonly isBusy: boolean;
+  /** Bytes of messages that it keeps until they are read. Default 0. */
+  readonly unreadBytes?: number;
   onMessage(message: Message, bytes: number): void;
   onEnd(end: ChannelEnd): void;
 }
@@ -111,6 +113,9 @@ export class Peer<H extends PeerHandler = PeerHandler> {
       onEnd: (end) => this.#onEnd(end),
       get isBusy() {
         return handler.isBusy;
+      },
+      get unreadBytes() {
+        return handler.unreadBytes ?? 0;
       },
     };
     channel.label = describeActor(this.id);

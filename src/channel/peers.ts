@@ -7,6 +7,7 @@ import { tcpTransport } from "../transport/tcp.ts";
 import type { Link, TransportDriver } from "../transport/transport.ts";
 import { unixTransport } from "../transport/unix.ts";
 import { Acceptor } from "./acceptor.ts";
+import { Buffered } from "./buffered.ts";
 import type { Channel } from "./channel.ts";
 import { ActorCredentials, type Credentials } from "./credentials.ts";
 import { Dialler } from "./dialler.ts";
@@ -34,6 +35,8 @@ const plainDrivers: Drivers = { unix: unixTransport, tcp: tcpTransport };
 
 export class Peers<H extends PeerHandler = PeerHandler> {
   readonly drivers: Drivers;
+  /** While it is set, no step of a dial is bounded by less, in ms: the start of a child has its own bound. */
+  leastStepMs = 0;
   readonly #index: PeerIndex<H>;
   readonly #dialler: Dialler<H>;
   readonly #acceptor: Acceptor<H>;
@@ -51,14 +54,19 @@ export class Peers<H extends PeerHandler = PeerHandler> {
       dialler.forget(peer);
     };
     const isClosed = (): boolean => this.#closed;
+    const leastStepMs = (): number => this.leastStepMs;
     const host = {
       limits,
+      buffered: new Buffered(limits.maxBufferedBytes),
       index,
       credentials,
       drivers,
       self,
       get isClosed() {
         return isClosed();
+      },
+      get leastStepMs() {
+        return leastStepMs();
       },
       establish: (hello: Hello, channel: Channel, origin: PeerOrigin): Peer<H> =>
         index.enter(new Peer<H>(hello, channel, origin, attach, forget, idleMs)),

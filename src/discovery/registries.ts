@@ -275,7 +275,7 @@ export class Registries implements DiscoveryPart, Electorate {
 
   #patience(registrar: string): Deadline {
     const { dialTimeoutMs, handshakeTimeoutMs } = this.runtime.limits;
-    const timeout = dialTimeoutMs + handshakeTimeoutMs;
+    const timeout = Math.max(dialTimeoutMs + handshakeTimeoutMs, this.runtime.peers.leastStepMs);
     return new Deadline({ timeout, signal: this.#stop.signal }, `registration with ${registrar}`);
   }
 

@@ -44,7 +44,8 @@ export class Exchange {
     this.#id = id;
     this.#self = self;
     this.#stopBoundMs = stopBoundMs;
-    this.inbox = new Inbox(credit, (messages, bytes) => session.allowItems(id, messages, bytes));
+    const { buffered } = session.peer.channel;
+    this.inbox = new Inbox(credit, (messages, bytes) => session.allowItems(id, messages, bytes), buffered);
     this.outbox = new Outbox(session.peer.channel, (value) => session.put(id, name, value));
     this.started = this.#started.promise;
     this.ended = this.#ended.promise;

@@ -147,6 +147,11 @@ export class Outbox {
   }
 }
 
+/** Hears of what is kept until it is read. */
+export interface Keeping {
+  grew(bytes: number): void;
+}
+
 /** In the place of an item that has been read. */
 const taken: Item = { value: undefined, bytes: 0 };
 /** So many of them are dropped from the list at once: a copy of the rest for each would cost more. */
@@ -162,6 +167,7 @@ export class Inbox {
   readonly #credit: Credit;
   /** Gives the writer more. */
   readonly #grant: (messages: number, bytes: number) => void;
+  readonly #keeping: Keeping | undefined;
   #items: Item[] = [];
   #head = 0;
   #unreadBytes = 0;
@@ -171,9 +177,15 @@ export class Inbox {
   readonly #readers: PromiseWithResolvers<IteratorResult<unknown, unknown>>[] = [];
   #end: { readonly value: unknown } | { readonly error: unknown } | undefined;
 
-  constructor(credit: Credit, grant: (messages: number, bytes: number) => void) {
+  constructor(credit: Credit, grant: (messages: number, bytes: number) => void, keeping?: Keeping) {
     this.#credit = credit;
     this.#grant = grant;
+    this.#keeping = keeping;
+  }
+
+  /** Bytes that have arrived, and were not read. */
+  get unreadBytes(): number {
+    return this.#unreadBytes;
   }
 
   /** @throws {FrameError} when the peer sends more than it was granted */
@@ -193,6 +205,7 @@ export class Inbox {
     }
     this.#items.push({ value, bytes });
     this.#unreadBytes += bytes;
+    this.#keeping?.grew(bytes);
   }
 
   /** No more will come; readers get what is unread, then the end with `value`. */

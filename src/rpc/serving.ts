@@ -11,7 +11,6 @@ import { ServedContext } from "./context.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { Inbox, Outbox } from "./flow.ts";
 import { encodeFailure } from "./remote-error.ts";
-import { refuse } from "./refusals.ts";
 import { pump } from "./stream.ts";
 import type { Permissions, Policy } from "./policy.ts";
 import { Task, type TaskOrigin } from "./task.ts";
@@ -19,6 +18,8 @@ import { check, checkArguments, checkedCall, valueCheck } from "./validated.ts";
 
 const log = logger("rpc");
 
+/** Loaded when an answer does not fit for the first time. */
+let refusals: typeof import("./refusals.ts") | undefined;
 /** How much of an error's name is told of one that cannot be sent. */
 const maxNameChars = 64;
 
@@ -63,6 +64,13 @@ export class Serving {
 
   get size(): number {
     return this.#running === undefined ? this.#served.size : this.#served.size + 1;
+  }
+
+  /** Bytes of messages that dialogs have not read. */
+  get unreadBytes(): number {
+    let bytes = 0;
+    for (const { inbox } of this.#served.values()) bytes += inbox?.unreadBytes ?? 0;
+    return bytes;
   }
 
   /** Aborts all of it, without ending the connection. */
@@ -164,9 +172,13 @@ export class Serving {
     const { channel } = this.#peer;
     const outbox = this.#itemOutbox(id, name);
     outbox.allow(message[5] as number, message[6] as number);
-    const inbox = new Inbox({ messages, bytes }, (more, moreBytes) => {
-      if (this.#served.has(id)) channel.post([Kind.allowPuts, id, more, moreBytes]);
-    });
+    const inbox = new Inbox(
+      { messages, bytes },
+      (more, moreBytes) => {
+        if (this.#served.has(id)) channel.post([Kind.allowPuts, id, more, moreBytes]);
+      },
+      channel.buffered,
+    );
     const task = this.#admit(id);
     if (task === undefined) return;
     this.#served.set(id, { task, outbox, inbox });
@@ -309,7 +321,8 @@ export function sendFailure(channel: Channel, id: number, error: unknown, self: 
     const { message } = asError(tooLarge);
     // of a result that did not fit, that is all there is to say
     const text = error instanceof LimitError ? message : `${nameOf(error)}, which cannot be sent: ${message}`;
-    refuse(channel, id, text, self);
+    refusals ??= require("./refusals.ts") as typeof import("./refusals.ts");
+    refusals.refuse(channel, id, text, self);
   }
 }
 

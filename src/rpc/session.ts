@@ -60,6 +60,13 @@ export class Session implements PeerHandler {
     return this.#pending.size > 0 || this.#serving.size > 0;
   }
 
+  /** Bytes of messages that streams and dialogs have not read. */
+  get unreadBytes(): number {
+    let bytes = this.#serving.unreadBytes;
+    for (const { inbox } of this.#exchanges.values()) bytes += inbox.unreadBytes;
+    return bytes;
+  }
+
   /** Calls, streams and dialogs under way, both ways. */
   get callsInFlight(): number {
     return this.#pending.size + this.#serving.size;

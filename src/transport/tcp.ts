@@ -2,6 +2,7 @@
 import { AddressError } from "../errors.ts";
 import { formatAddress, type ParsedTcpAddress } from "./address.ts";
 import { dial, listenFault } from "./dial.ts";
+import { isLastDescriptor } from "./descriptors.ts";
 import { isLoopback } from "./host.ts";
 import { SocketLink, socketHandlers } from "./socket.ts";
 import type { TlsLimits, TlsListener } from "./tls-socket.ts";
@@ -93,6 +94,7 @@ function listenPlain(address: ParsedTcpAddress, onLink: (link: Link) => void): L
       socket: {
         ...socketHandlers,
         open(socket) {
+          if (isLastDescriptor(socket)) return socket.terminate();
           const link = new SocketLink(
             `tcp peer ${socket.remoteAddress} on ${where}`,
             !isLoopback(socket.remoteAddress),

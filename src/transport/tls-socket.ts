@@ -10,6 +10,7 @@ import { AddressError, TransportClosedError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { ParsedTcpAddress } from "./address.ts";
 import { type SecureDial, listenFault } from "./dial.ts";
+import { isLastDescriptor } from "./descriptors.ts";
 import { isLoopback } from "./host.ts";
 import { SocketLink, socketHandlers } from "./socket.ts";
 import { endedEarly, faultOf, judge, tlsName, tlsProtocol } from "./tls-peer.ts";
@@ -115,6 +116,7 @@ function acceptor(where: string, limits: TlsLimits, onLink: (link: Link) => void
   return {
     ...tlsHandlers,
     open(socket) {
+      if (isLastDescriptor(socket)) return socket.terminate();
       const remote = socket.remoteAddress;
       const link = new SocketLink(`tcp peer ${remote} on ${where}`, !isLoopback(remote));
       socket.data = link; // the option of that name would be shared by all sockets

@@ -10,6 +10,7 @@ import { AddressError, asError, systemCode } from "../errors.ts";
 import { logger } from "../log.ts";
 import { formatAddress, type ParsedUnixAddress } from "./address.ts";
 import { dial, isAbsent, listenFault } from "./dial.ts";
+import { isLastDescriptor } from "./descriptors.ts";
 import { isLocked, lockPath, type PathLock } from "./flock.ts";
 import { maxSocketPathBytes } from "./runtime-dir.ts";
 import { formatHolder, lockFile, type LockHolder } from "./socket-lock.ts";
@@ -164,6 +165,7 @@ class UnixListener implements Listener {
         socket: {
           ...socketHandlers,
           open(socket) {
+            if (isLastDescriptor(socket)) return socket.terminate();
             const link = new SocketLink(`a peer on ${path}`, false);
             socket.data = link; // the option of that name would be shared by all sockets
             link.onOpen(socket, kernelPeer(socket));

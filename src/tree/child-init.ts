@@ -14,6 +14,8 @@ export interface ChildInit extends TreeSettings {
   readonly name: string;
   readonly uuid: string;
   readonly parent: { readonly name: string; readonly uuid: string; readonly addrs: readonly Address[] };
+  /** How long the start may take from the spawn on: no bound inside of it is shorter. */
+  readonly startMs: number;
   readonly modules: readonly string[];
   readonly bindAddrs: readonly Address[];
   readonly registryAddrs: readonly Address[];

@@ -37,6 +37,8 @@ async function main(init: ChildInit): Promise<void> {
     rootUuid: init.root.uuid,
     security: readSecurity(init.security),
   });
+  // whatever it connects to is as busy as the machine, and the parent has the last word
+  runtime.peers.leastStepMs = init.startMs;
   const registries = new Registries(runtime, init.registryAddrs);
   setTreeSettings(runtime, init);
   process.on("exit", () => {
@@ -61,12 +63,14 @@ async function main(init: ChildInit): Promise<void> {
     await fail(runtime, parent, asError(error));
     return;
   }
+  runtime.peers.leastStepMs = 0;
   runtime.becomeReady();
 }
 
 async function connectToParent(runtime: Runtime, init: ChildInit): Promise<Peer<Session>> {
   const { dialTimeoutMs, handshakeTimeoutMs } = runtime.limits;
-  const deadline = new Deadline({ timeout: dialTimeoutMs + handshakeTimeoutMs }, "connection to the parent");
+  const timeout = Math.max(dialTimeoutMs + handshakeTimeoutMs, init.startMs);
+  const deadline = new Deadline({ timeout }, "connection to the parent");
   const target = { ...init.parent, addrs: rankAddresses(init.parent.addrs) };
   const parent = await runtime.peers.connect(target, deadline);
   // a child looks names up where its parent is registered

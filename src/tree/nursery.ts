@@ -19,11 +19,14 @@ import { RestartBudget, type RestartOption, readRestart } from "./restart.ts";
 import { bootRoot, type RootOptions } from "./root.ts";
 import { treeSettings } from "./settings.ts";
 import { ChildProcess, type OutputMode } from "./spawn.ts";
+import { enter, enterNow, type Place } from "./starting.ts";
 
 const log = logger("tree");
 
 /** How long a child may take to be registered when `timeout` does not say. */
 const startTimeoutMs = 10_000;
+/** A start without a bound has this one in its child: timers take 31 bits. */
+const longestStartMs = 0x3fff_ffff;
 
 export interface StartOptions {
   /**
@@ -44,7 +47,7 @@ export interface StartOptions {
   readonly output?: OutputMode;
   /** Aborts the start. */
   readonly signal?: AbortSignal;
-  /** Milliseconds for the start; default 10,000. */
+  /** Milliseconds for the start, with its wait for others that are starting; default 10,000. */
   readonly timeout?: number;
 }
 
@@ -117,16 +120,26 @@ class ProcessNursery implements Nursery {
     options.signal?.throwIfAborted();
     this.#checkOpen(name);
     refuseUnguarded(`start actor "${name}"`, modulesOf(options), ambientTask() !== undefined);
-    const child = this.#spawn(name, options);
+    const timeout = options.timeout ?? startTimeoutMs;
+    const place = enterNow(timeout) ?? (await this.#place(name, timeout, options.signal));
+    let child: ChildProcess;
+    try {
+      child = this.#spawn(name, options, place.leftMs);
+    } catch (error) {
+      place.leave();
+      throw error;
+    }
     this.#supervised++;
     void this.#supervise(child, name, options, budget);
     try {
-      await child.started(options.timeout ?? startTimeoutMs, options.signal);
+      await child.started(place.leftMs, options.signal);
     } catch (error) {
+      place.leave();
       await child.stop();
       if (error instanceof SpawnError) setStack(error, callerFrames());
       throw error;
     }
+    place.leave();
     const peer = this.#runtime.peers.get(child.id.uuid);
     if (peer === undefined) throw new TransportClosedError(`actor "${name}" ended as soon as it had started`);
     return new RemotePortal<M>(peer.acquire().handler);
@@ -172,7 +185,29 @@ class ProcessNursery implements Nursery {
     }
   }
 
-  #spawn(name: string, options: StartOptions): ChildProcess {
+  /** Waits until a process may be started; see `starting.ts`. */
+  async #place(name: string, timeout: number, signal: AbortSignal | undefined): Promise<Place> {
+    let place: Place;
+    try {
+      const both = signal === undefined ? this.signal : AbortSignal.any([signal, this.signal]);
+      place = await enter(name, timeout, both);
+    } catch (error) {
+      signal?.throwIfAborted();
+      this.#checkOpen(name);
+      throw error;
+    }
+    try {
+      // aborted in the moment in which it got the place
+      signal?.throwIfAborted();
+      this.#checkOpen(name);
+    } catch (error) {
+      place.leave();
+      throw error;
+    }
+    return place;
+  }
+
+  #spawn(name: string, options: StartOptions, startMs: number): ChildProcess {
     const runtime = this.#runtime;
     const tree = treeSettings(runtime);
     const registries = Registries.of(runtime);
@@ -184,6 +219,7 @@ class ProcessNursery implements Nursery {
       name,
       uuid: crypto.randomUUID(),
       parent: { name: runtime.name, uuid: runtime.uuid, addrs: runtime.addrs },
+      startMs: Math.min(startMs, longestStartMs),
       modules: modulesOf(options),
       bindAddrs: readAddressOption("bindAddrs", options.bindAddrs ?? [], transports),
       registryAddrs: registries.registryAddrs,
@@ -232,13 +268,7 @@ class ProcessNursery implements Nursery {
       log.info?.(`restarting "${name}" in ${wait} ms${failure ? `: ${failure.message}` : ""}`);
       try {
         await sleep(wait, this.signal);
-        const child = this.#spawn(name, options);
-        await child.started(options.timeout ?? startTimeoutMs, this.signal).catch(async (error: unknown) => {
-          await child.stop();
-          this.#children.delete(child);
-          throw error;
-        });
-        return child;
+        return await this.#restart(name, options);
       } catch (error) {
         if (this.signal.aborted) return undefined;
         // a start that failed counts as one more end
@@ -247,6 +277,22 @@ class ProcessNursery implements Nursery {
     }
     if (failure !== undefined) this.#fail(failure);
     return undefined;
+  }
+
+  async #restart(name: string, options: StartOptions): Promise<ChildProcess> {
+    const place = await this.#place(name, options.timeout ?? startTimeoutMs, undefined);
+    try {
+      const child = this.#spawn(name, options, place.leftMs);
+      await child.started(place.leftMs, this.signal).catch(async (error: unknown) => {
+        place.leave();
+        await child.stop();
+        this.#children.delete(child);
+        throw error;
+      });
+      return child;
+    } finally {
+      place.leave();
+    }
   }
 
   #fail(failure: Error): void {

@@ -10,7 +10,7 @@ import { checkExposure, type Credentials } from "../channel/credentials.ts";
 import { Deadline } from "../deadline.ts";
 import { AddressError, asError, ContextCancelledError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
-import { type Limits, resolveLimits } from "../limits.ts";
+import { fitToDescriptors, type Limits, resolveLimits } from "../limits.ts";
 import { logger } from "../log.ts";
 import { socketDirs } from "../discovery/places.ts";
 import { Registries } from "../discovery/registries.ts";
@@ -25,6 +25,7 @@ import {
   type Transport,
   readTransports,
 } from "../transport/address.ts";
+import { maxDescriptors } from "../transport/descriptors.ts";
 import { hostId, ipVersion, isLoopback, isWildcard } from "../transport/host.ts";
 import { runtimeDir } from "../transport/runtime-dir.ts";
 import { sweepSockets } from "../transport/socket-lock.ts";
@@ -97,7 +98,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   signal?.throwIfAborted();
   const deadline = new Deadline({ timeout: options.timeout ?? bootTimeoutMs, signal }, "boot of", name);
   checkActorName(name);
-  const limits = resolveLimits(options.limits);
+  const limits = fitToDescriptors(resolveLimits(options.limits), maxDescriptors());
   const { registryAddrs: givenRegistry = registryAddrsOfEnvironment(), bindAddrs: givenBind = [] } = options;
   const asked = readTransports(
     options.enableTransports ?? impliedTransports([...givenRegistry, ...givenBind]),

@@ -10,19 +10,40 @@ import { writeBinaryHeader, writeDirect, writeInteger } from "./direct.ts";
 import { headerBytes, writeLength } from "./frame.ts";
 import { bufferTag, LargeBinary, largeBinaryBytes } from "./large-binary.ts";
 import { isBuffer } from "./plain.ts";
-import { weighedFrom, weightFault } from "./weigh.ts";
 
 /** The size of a pooled buffer. A turn that sends more than this leaves in more than one write. */
 const bufferBytes = 65_536;
 /** A buffer with less room than this is not begun in; msgpackr would replace it. */
 const reserveBytes = 2_560;
 const pooledBuffers = 8;
+/** Frames of up to so many bytes are not weighed: whatever they hold, it takes some MB at the most. */
+const maxUnweighedBytes = 65_536;
 
 const pool: Uint8Array[] = [];
 /** A message is on its way into a buffer, in one of all batches; msgpackr has one state for all of them. */
 let encoding = false;
 /** Loaded when it is needed: see there. */
 let packr: typeof import("./packr.ts") | undefined;
+/** Loaded for the first large frame. */
+let weighing: typeof import("./weigh.ts") | undefined;
+
+/** Frames of more bytes than this are weighed: see `weigh.ts`. */
+export function weighedFrom(maxFrameValues: number): number {
+  return Math.min(maxUnweighedBytes, maxFrameValues);
+}
+
+/** As `weightFault` of `weigh.ts`. */
+export function faultOfWeight(
+  size: number,
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  maxFrameValues: number,
+  missing?: readonly number[],
+): string | undefined {
+  weighing ??= require("./weigh.ts") as typeof import("./weigh.ts");
+  return weighing.weightFault(size, bytes, from, to, maxFrameValues, missing);
+}
 
 function newBuffer(): Uint8Array {
   return Buffer.allocUnsafeSlow(bufferBytes);
@@ -177,7 +198,7 @@ export class Batch {
 
   /** @throws {LimitError} when the frame, with what is `missing` in it, is more than a receiver decodes */
   #checkWeight(size: number, bytes: Uint8Array, from: number, to: number, missing?: readonly number[]): void {
-    const fault = weightFault(size, bytes, from, to, this.#maxFrameValues, missing);
+    const fault = faultOfWeight(size, bytes, from, to, this.#maxFrameValues, missing);
     if (fault !== undefined) throw new LimitError(fault);
   }
 

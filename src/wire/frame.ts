@@ -64,9 +64,14 @@ export class FrameDecoder {
     while (at < length) this.#header[this.#headerFilled++] = chunk[at++]!;
   }
 
+  /** Bytes that have arrived of a frame that is not complete. */
+  get gatheredBytes(): number {
+    return this.#body === undefined ? this.#headerFilled : headerBytes + this.#bodyFilled;
+  }
+
   /** What it means when the input ends now. */
   end(): InputEnd {
-    return this.#body === undefined && this.#headerFilled === 0 ? "clean" : "broken";
+    return this.gatheredBytes === 0 ? "clean" : "broken";
   }
 
   #checked(size: number): number {

@@ -6,8 +6,6 @@
  * decoded, and by who sends them before they leave: a sender hears of it, and no connection ends because of it.
  */
 
-/** Frames of up to so many bytes are not weighed: whatever they hold, it takes some MB at the most. */
-const maxUnweighedBytes = 65_536;
 /** A frame may take so many times its bytes in memory, */
 const bytesPerByte = 10;
 /** and beyond that so many bytes for each value of `maxFrameValues`. */
@@ -36,9 +34,14 @@ const tableCost = 72;
 
 /** As in `decode.ts`: texts up to this length are shared, when they come again before another takes their place. */
 const maxSharedBytes = 31;
-const slots = 4_096;
-const texts = new Int32Array(slots);
-const shapes = new Int32Array(slots);
+const textSlots = 4_096;
+const texts = new Int32Array(textSlots);
+/** Enough for every shape of an ordinary frame: one that is forgotten is counted again. */
+const shapeSlots = 65_536;
+const shapes = new Int32Array(shapeSlots);
+/** Whether the last frame has left something in them: one that is a large binary does not. */
+let hasTexts = false;
+let hasShapes = false;
 /** As in `decode.ts`, which refuses what is nested deeper. */
 const maxNesting = 2_100;
 
@@ -59,11 +62,6 @@ let gap = 0;
 let textHash = 0;
 /** The first byte of that text; -1 when it was no text. */
 let textStart = -1;
-
-/** Frames of more bytes than this are to be weighed. */
-export function weighedFrom(maxFrameValues: number): number {
-  return Math.min(maxUnweighedBytes, maxFrameValues);
-}
 
 /** How many values a frame holds, and about how many bytes they take once they are decoded. */
 export interface Weight {
@@ -89,8 +87,9 @@ export function weigh(
   values = 1;
   most = maxValues;
   gaps = missing;
-  texts.fill(0);
-  shapes.fill(0);
+  if (hasTexts) texts.fill(0);
+  if (hasShapes) shapes.fill(0);
+  hasTexts = hasShapes = false;
   weighValue();
   source = nothing;
   return { values, bytes: memory };
@@ -246,7 +245,8 @@ function weighMap(length: number): void {
 /** `shape` stands for the keys so far, `textHash` for the next one. */
 function weighShape(shape: number): number {
   const next = (Math.imul(shape, 31) + textHash + 1) | 0;
-  const place = (next ^ (next >>> 12)) & (slots - 1);
+  const place = (next ^ (next >>> 16)) & (shapeSlots - 1);
+  hasShapes = true;
   if (shapes[place] !== next || textHash === 0) memory += shapeCost;
   shapes[place] = next;
   return next;
@@ -273,7 +273,8 @@ function weighText(length: number): void {
     name = Math.imul(name ^ byte, 0x01000193);
   }
   textHash = name;
-  const place = hash & (slots - 1);
+  const place = hash & (textSlots - 1);
+  hasTexts = true;
   // the engine has all texts of one character
   if (texts[place] !== name && length > 1) memory += textCost + length;
   texts[place] = name;

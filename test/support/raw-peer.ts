@@ -149,7 +149,8 @@ export class RawPeer implements AsyncDisposable {
   sendAll(...messages: Message[]): void {
     const batch = new Batch();
     for (const message of messages) batch.add(message, 1 << 28);
-    batch.drain((bytes, start, end) => this.#unsent.push(bytes.slice(start, end)));
+    // a real copy: the slice of a Buffer is a view
+    batch.drain((bytes, start, end) => this.#unsent.push(new Uint8Array(bytes.subarray(start, end))));
     this.onDrain();
   }
 
