@@ -16,7 +16,7 @@ import { tcpTransport } from "../../src/transport/tcp.ts";
 import type { Listener } from "../../src/transport/transport.ts";
 import { unixTransport } from "../../src/transport/unix.ts";
 import { Kind } from "../../src/wire/messages.ts";
-import { Program, until } from "../support/world.ts";
+import { until, World } from "../support/world.ts";
 import { frameOf } from "../wire/crossing.ts";
 import { failure, soon, targetOf, uuids } from "./actors.ts";
 import { hello, RawPeer } from "./raw.ts";
@@ -337,8 +337,9 @@ describe("an idle connection", () => {
 describe("pending calls", () => {
   test("reject in the moment in which the peer dies, with TransportClosedError", async () => {
     await using near = await node("near");
-    const program = new Program({});
-    await program.up;
+    // it is killed, and leaves what is in its runtime directory
+    await using world = new World();
+    const program = await world.program();
     const addr = await program.run(async ({ furrow, keep, args }) => {
       const actor = await furrow.openRootActor({
         name: "victim",
