@@ -75,11 +75,13 @@ export type Outcome =
  * Asks one registry address who is there. An actor that listens already connects as the peer that it is, so that a
  * registrar can be joined over the same connection. A silent address of which nothing is known is asked three times, in
  * `3 * probeTimeoutMs` in all. `isLost`: whether a registrar has just been lost, and so is most likely dead.
+ * `wasSilent`: it did not answer when it was last asked; the connection of that time may still wait, so a new one asks.
  */
 export async function askRegistry(
   runtime: Runtime,
   addr: Address,
   isLost: (uuid: string) => boolean,
+  wasSilent: boolean,
   signal?: AbortSignal,
 ): Promise<Outcome> {
   const lock = lockOf(addr);
@@ -90,7 +92,8 @@ export async function askRegistry(
     const timeout = Math.min(runtime.limits.probeTimeoutMs, Math.max(0, latest - performance.now()));
     const deadline = new Deadline({ timeout, signal }, `probe of ${addr}`);
     try {
-      return await reach(runtime, addr, lock, deadline);
+      const mayConnect = runtime.addrs.length > 0 && !wasSilent && silent === 0;
+      return await reach(runtime, addr, lock, mayConnect, deadline);
     } catch (thrown) {
       signal?.throwIfAborted();
       const error = asError(thrown);
@@ -151,9 +154,10 @@ async function reach(
   runtime: Runtime,
   addr: Address,
   lock: string | undefined,
+  mayConnect: boolean,
   deadline: Deadline,
 ): Promise<Outcome> {
-  if (runtime.addrs.length > 0) {
+  if (mayConnect) {
     const peer = await outsideTasks(() => runtime.peers.connectTo(addr, deadline));
     if (peer.isRegistrar) {
       const { id, addrs, channel } = peer;

@@ -84,6 +84,8 @@ export class Election {
   /** Since when, and on whom, it waits. */
   #busy: { readonly since: number; error: Error } | undefined;
   #mentioned = false;
+  /** The addresses that did not answer as a registrar when they were last asked. */
+  readonly #silent = new Set<Address>();
   #lostBinds = 0;
   #lost: { readonly uuid: string; readonly until: number } | undefined;
   #elsewhere = 0;
@@ -212,11 +214,16 @@ export class Election {
         (addr) => parseAddress(addr).transport === transport && !served.includes(addr),
       );
       const { runtime } = this.#electorate;
-      outcomes.push(
-        ...(await Promise.all(left.map((addr) => askRegistry(runtime, addr, this.#isLost, this.#signal)))),
-      );
+      outcomes.push(...(await Promise.all(left.map((addr) => this.#askOne(runtime, addr)))));
     }
     return outcomes;
+  }
+
+  async #askOne(runtime: Runtime, addr: Address): Promise<Outcome> {
+    const outcome = await askRegistry(runtime, addr, this.#isLost, this.#silent.has(addr), this.#signal);
+    if (outcome.kind === "busy" || outcome.kind === "occupied") this.#silent.add(addr);
+    else this.#silent.delete(addr);
+    return outcome;
   }
 
   readonly #isLost = (uuid: string): boolean =>

@@ -5,10 +5,10 @@
 import { lstatSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
-import { sleep } from "../deadline.ts";
+import { asError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { isLocked, lockExisting, SharedLock } from "./flock.ts";
-import { registrySocketPath, socketOwner } from "./runtime-dir.ts";
+import { isProcessAlive, registrySocketPath, socketOwner } from "./runtime-dir.ts";
 
 const log = logger("transport");
 
@@ -91,13 +91,14 @@ export async function removeDyingSocket(path: string): Promise<Removal> {
   for (;;) {
     const removal = removeDeadSocket(path);
     if (removal !== "held" || performance.now() > latest) return removal;
-    await sleep(dyingPollMs);
+    await new Promise((resolve) => setTimeout(resolve, dyingPollMs).unref());
   }
 }
 
 /**
  * Removes what dead processes left in `dir`: sockets and their locks, and the lists of registries' members. Returns the
- * names of the sockets. A registry's own socket is left to whoever binds it next.
+ * names of the sockets. A registry's own socket is left to the one that binds it next; a process that is just ending gets a
+ * second in the background.
  */
 export function sweepSockets(dir: string): string[] {
   const swept: string[] = [];
@@ -109,12 +110,29 @@ export function sweepSockets(dir: string): string[] {
     if (!name.endsWith(".sock.lock")) continue;
     const socket = name.slice(0, -".lock".length);
     const path = join(dir, socket);
+    const file = lockFile(path);
     const wasThere = lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
     if (socketOwner(socket) === undefined && (wasThere || !isRegistrySocket(dir, socket))) continue;
-    if (removeDeadSocket(path) === "removed" && wasThere) swept.push(socket);
+    const removal = removeDeadSocket(path);
+    if (removal === "removed" && wasThere) swept.push(socket);
+    if (removal === "held" && isEnding(file)) void removeLater(path);
   }
   if (swept.length > 0) log.info?.(`swept ${swept.length} socket files of dead processes from ${dir}`);
   return swept;
+}
+
+/** Whether it is worth waiting for the holder: its first thread has ended, and others still have its files. */
+function isEnding(file: string): boolean {
+  const holder = readHolder(file);
+  return holder !== undefined && !isProcessAlive(holder.pid);
+}
+
+async function removeLater(path: string): Promise<void> {
+  try {
+    await removeDyingSocket(path);
+  } catch (error) {
+    log.warn?.(`cannot remove ${path}: ${asError(error).message}`);
+  }
 }
 
 function isRegistrySocket(dir: string, name: string): boolean {
@@ -130,7 +148,8 @@ export async function removeTreeSockets(dir: string, root: string, except: strin
   const ending = readdirSync(dir).filter((name) => {
     if (!name.endsWith(".sock.lock")) return false;
     const holder = readHolder(join(dir, name));
-    return holder?.root === root && holder.uuid !== except;
+    // one that was killed in the moment of taking it has not said who it is
+    return holder === undefined || (holder.root === root && holder.uuid !== except);
   });
   await Promise.all(ending.map((name) => removeDyingSocket(join(dir, name.slice(0, -".lock".length)))));
 }

@@ -144,9 +144,10 @@ class UnixListener implements Listener {
     }
     const lock = await takeLock(path);
     try {
+      // at once: a process that is killed before it has bound leaves the lock's file too
+      if (this.#holder !== undefined) lock.write(formatHolder(this.#holder));
       await evictStale(path);
       this.#listener = this.#bind();
-      if (this.#holder !== undefined) lock.write(formatHolder(this.#holder));
       this.#lock = lock;
     } catch (error) {
       lock.release();
