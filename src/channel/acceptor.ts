@@ -10,7 +10,7 @@ import type { Transport } from "../transport/address.ts";
 import type { Link } from "../transport/transport.ts";
 import { Kind, type Message, protocolVersion } from "../wire/messages.ts";
 import type { Buffered } from "./buffered.ts";
-import { Channel, maxStrangerBytes } from "./channel.ts";
+import { Channel, lastChanceMs, maxStrangerBytes } from "./channel.ts";
 import { type Credentials, linkProof, type PeerProof } from "./credentials.ts";
 import {
   checkPid,
@@ -44,7 +44,7 @@ export interface AcceptorHost<H extends PeerHandler> {
 interface Stranger {
   readonly channel: Channel;
   readonly transport: Transport;
-  readonly timer: Timer;
+  timer: Timer;
 }
 
 export class Acceptor<H extends PeerHandler> {
@@ -80,11 +80,15 @@ export class Acceptor<H extends PeerHandler> {
       return;
     }
     this.#makeRoom(transport);
-    const timer = setTimeout(() => {
+    const expire = (): void => {
       const text = `no handshake with ${link.remote} in ${handshakeTimeoutMs} ms`;
       channel.abort(new TimeoutError("handshake", text));
+    };
+    const timer = setTimeout(() => {
+      // where this process was busy for so long, what it waits for may be there and not read yet
+      stranger.timer = setTimeout(expire, lastChanceMs);
     }, handshakeTimeoutMs);
-    const stranger = { channel, transport, timer };
+    const stranger: Stranger = { channel, transport, timer };
     this.#strangers[transport].add(stranger);
     channel.handler = {
       onMessage: (message) => {

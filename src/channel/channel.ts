@@ -27,7 +27,7 @@ const maxControlBytes = 65_536;
 const pingIntervalMs = 2_000;
 const pingsUnanswered = 3;
 /** For a frame whose time is up: what has arrived while this process was busy is read first. */
-const lastChanceMs = 50;
+export const lastChanceMs: number = 50;
 
 /** closed: by this side. peer-closed: with a bye. peer-died: without one. error: broken rules, or a broken link. */
 export interface ChannelEnd {
