@@ -62,6 +62,7 @@ export class Channel implements LinkReader, Sender {
   /** Where that room ends, in bytes that wait. */
   #ceiling: number;
   #end: ChannelEnd | undefined;
+  #isEstablished = false;
   #pingTimer: Timer | undefined;
   #unanswered = 0;
 
@@ -95,6 +96,7 @@ export class Channel implements LinkReader, Sender {
 
   /** Opens it for the full protocol, after the handshake. */
   establish(): void {
+    this.#isEstablished = true;
     this.#decoder.maxFrameBytes = Math.max(this.#limits.maxFrameBytes, maxControlBytes);
     if (this.link.mayFallSilent) {
       this.#pingTimer = setInterval(() => this.#ping(), pingIntervalMs);
@@ -230,7 +232,9 @@ export class Channel implements LinkReader, Sender {
         void this.link.close();
         break;
       case Kind.ping:
-        this.post([Kind.pong, message[1]]);
+        // before the handshake is done it is one more message that isn't a hello
+        if (this.#isEstablished) this.post([Kind.pong, message[1]]);
+        else this.handler.onMessage(message, end - start);
         break;
       case Kind.pong:
         break;
