@@ -56,7 +56,8 @@ export class SocketLink implements Link {
   loopbackUid(): number | undefined {
     const socket = this.#socket;
     if (socket === undefined || this.mayFallSilent || this.peer !== undefined) return undefined;
-    return loopbackOwner(socket.remotePort, socket.localPort);
+    const { remoteAddress, remotePort, localAddress, localPort } = socket;
+    return loopbackOwner({ host: remoteAddress, port: remotePort }, { host: localAddress, port: localPort });
   }
 
   write(bytes: Uint8Array, start: number, end: number, stable: boolean): void {
