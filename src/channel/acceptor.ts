@@ -145,7 +145,7 @@ export class Acceptor<H extends PeerHandler> {
     const { channel, transport } = stranger;
     let knocker: Knocker;
     try {
-      knocker = Knocker.read(message, host.credentials.secret);
+      knocker = Knocker.read(message, host.credentials.secret, channel.link.ends);
     } catch (error) {
       this.#refuseFault(channel, message, asError(error));
       return;
