@@ -65,6 +65,8 @@ function framesOf(document: string): Frame[] {
 /** A peer that sends the document's bytes to an actor. */
 interface RawPeer extends AsyncDisposable {
   readonly received: unknown[];
+  readonly localPort: number;
+  readonly remotePort: number;
   readonly ended: boolean;
   send(frame: Frame): void;
   /** A hello, with this process's pid. */
@@ -94,6 +96,8 @@ async function rawPeer(actor: furrow.Actor): Promise<RawPeer> {
   } as Bun.UnixSocketOptions<undefined>);
   return {
     received,
+    localPort: socket.localPort,
+    remotePort: socket.remotePort,
     get ended() {
       return ended;
     },
@@ -207,7 +211,13 @@ describe("docs/protocol.md", () => {
     const theirs = knock!.message;
     const said = [uuid, name, host, String(pid), purpose, "registrar", String(addrs.length), ...addrs];
     const fields = ["acceptor", theirs[10], nonce, theirs[2], "peer", "", ...said] as (string | Uint8Array)[];
-    const hmac = createHmac("sha256", secret);
+    const { localPort, remotePort } = peer;
+    const ends = [localPort, remotePort]
+      .map((port) => `127.0.0.1 ${port}`)
+      .sort()
+      .join(" ");
+    const key = createHmac("sha256", secret).update(`10:connection${ends.length}:${ends}`).digest();
+    const hmac = createHmac("sha256", key);
     for (const field of fields) hmac.update(`${Buffer.byteLength(field)}:`).update(field);
     expect(Buffer.from(proof).toString("hex")).toBe(hmac.digest("hex"));
   });

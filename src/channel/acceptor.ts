@@ -51,6 +51,8 @@ export class Acceptor<H extends PeerHandler> {
   readonly #host: AcceptorHost<H>;
   /** In the order of arrival. */
   readonly #strangers: Readonly<Record<Transport, Set<Stranger>>> = { unix: new Set(), tcp: new Set() };
+  /** Those who were refused and haven't hung up: a closing link has a second for that. Bounded by `maxStrangers`, too. */
+  readonly #dismissed = new Set<Channel>();
   /** The uuids of those who have been answered, and whose proof is awaited. */
   readonly #knocking = new Set<string>();
 
@@ -156,7 +158,7 @@ export class Acceptor<H extends PeerHandler> {
     const { channel, transport } = stranger;
     let knocker: Knocker;
     try {
-      knocker = Knocker.read(message, host.credentials.secret);
+      knocker = Knocker.read(message, host.credentials.secret, channel.link.ends);
     } catch (error) {
       this.#refuseFault(channel, message, asError(error));
       return;
@@ -245,13 +247,23 @@ export class Acceptor<H extends PeerHandler> {
   /** Says no word beyond the protocol's. */
   #refuseStranger(channel: Channel, fault: Error): void {
     log.warn?.(`${channel.link.remote}: refused (unauthenticated): ${fault.message}`);
-    channel.post(refuseMessage("unauthenticated", "", ""));
-    void channel.close("unauthenticated");
+    this.#dismiss(channel, "unauthenticated", refuseMessage("unauthenticated", "", ""));
   }
 
   #refuse(channel: Channel, refusal: Refusal, text: string): void {
     log.info?.(`${channel.link.remote}: refused (${refusal}): ${text}`);
-    channel.post(refuseMessage(refusal, text, this.#host.self().id.uuid));
-    void channel.close(refusal);
+    this.#dismiss(channel, refusal, refuseMessage(refusal, text, this.#host.self().id.uuid));
+  }
+
+  #dismiss(channel: Channel, refusal: Refusal, message: Message): void {
+    const dismissed = this.#dismissed;
+    channel.post(message);
+    const [oldest] = dismissed;
+    if (oldest !== undefined && dismissed.size >= this.#host.limits.maxStrangers) {
+      dismissed.delete(oldest);
+      oldest.link.abort();
+    }
+    dismissed.add(channel);
+    void channel.close(refusal).finally(() => dismissed.delete(channel));
   }
 }

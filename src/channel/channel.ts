@@ -68,6 +68,7 @@ export class Channel implements LinkReader, Sender, Holder {
   /** Where that room ends, in bytes that wait. */
   #ceiling: number;
   #end: ChannelEnd | undefined;
+  #isEstablished = false;
   #pingTimer: Timer | undefined;
   #unanswered = 0;
   /** When the last bytes of an unfinished frame came, and the timer that looks whether more do. */
@@ -118,6 +119,7 @@ export class Channel implements LinkReader, Sender, Holder {
   /** Opens it for the full protocol, after the handshake. */
   establish(): void {
     this.buffered.add(this);
+    this.#isEstablished = true;
     this.#decoder.maxFrameBytes = Math.max(this.#limits.maxFrameBytes, maxControlBytes);
     if (this.link.mayFallSilent) {
       this.#pingTimer = setInterval(() => this.#ping(), pingIntervalMs);
@@ -256,7 +258,9 @@ export class Channel implements LinkReader, Sender, Holder {
         void this.link.close();
         break;
       case Kind.ping:
-        this.post([Kind.pong, message[1]]);
+        // before the handshake is done it is one more message that isn't a hello
+        if (this.#isEstablished) this.post([Kind.pong, message[1]]);
+        else this.handler.onMessage(message, end - start);
         break;
       case Kind.pong:
         break;

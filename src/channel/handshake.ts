@@ -19,6 +19,7 @@ import type { Channel } from "./channel.ts";
 import { pidFault, type PeerProof, secretProof } from "./credentials.ts";
 import {
   acceptorProof,
+  connectionKey,
   diallerProof,
   isProof,
   type Knock,
@@ -238,7 +239,8 @@ export async function greet<T>(
   };
   /** Checks the acceptor's proof, and sends one's own: ahead of the first request, in the same write. */
   const answerProof = (message: Message, theirs: Hello): void => {
-    const { key, source } = secret!;
+    const { source } = secret!;
+    const key = connectionKey(secret!.key, channel.link.ends);
     const acceptorNonce = message[10];
     const said = { ...theirs, addrs: message[7] as Address[] };
     if (!(acceptorNonce instanceof Uint8Array) || acceptorNonce.length !== nonceBytes) {
@@ -291,21 +293,23 @@ function readAnswer(
 export class Knocker {
   readonly knock: Knock;
   readonly #secret: Secret;
+  readonly #key: Uint8Array;
   readonly #nonces: { readonly dialler: Uint8Array; readonly acceptor: Uint8Array };
 
-  private constructor(knock: Knock, secret: Secret, nonce: Uint8Array) {
+  private constructor(knock: Knock, secret: Secret, ends: string, nonce: Uint8Array) {
     this.knock = knock;
     this.#secret = secret;
+    this.#key = connectionKey(secret.key, ends);
     this.#nonces = { dialler: nonce, acceptor: newNonce() };
   }
 
   /**
-   * Reads a first message over plain tcp.
+   * Reads a first message over plain tcp, on the connection with these `ends`.
    *
    * @throws {HandshakeError} when it isn't a hello of this version, or malformed
    * @throws {UnauthenticatedError} when its sender doesn't hold the secret
    */
-  static read(message: Message, secret: Secret): Knocker {
+  static read(message: Message, secret: Secret, ends: string): Knocker {
     checkVersion(message);
     const [, , uuid, , , , purpose, , , target, nonce, proof] = message;
     const knock = { uuid, purpose, target: target ?? null } as Knock;
@@ -319,7 +323,7 @@ export class Knocker {
     const fault = knockFault(knock.uuid, knock.purpose);
     if (fault !== undefined) throw new HandshakeError(`malformed hello: ${fault}`);
     // a copy: the chunk that it is a view of must not be kept
-    return new Knocker(knock, secret, nonce.slice());
+    return new Knocker(knock, secret, ends, nonce.slice());
   }
 
   proofOver(link: Link): PeerProof {
@@ -329,11 +333,7 @@ export class Knocker {
   /** The acceptor's hello, with its proof. */
   answer(own: Hello): Message {
     const { acceptor } = this.#nonces;
-    const proof = acceptorProof(
-      this.#secret.key,
-      { nonces: this.#nonces, acceptor: asSaid(own) },
-      this.knock,
-    );
+    const proof = acceptorProof(this.#key, { nonces: this.#nonces, acceptor: asSaid(own) }, this.knock);
     return helloMessage(own, acceptor, proof);
   }
 
@@ -357,7 +357,7 @@ export class Knocker {
       target,
     };
     const transcript = { nonces: this.#nonces, dialler: said, acceptor: asSaid(own) };
-    if (!isProof(proof, diallerProof(this.#secret.key, transcript)))
+    if (!isProof(proof, diallerProof(this.#key, transcript)))
       throw new UnauthenticatedError("a wrong proof of the secret");
     return checkHello(said);
   }

@@ -24,6 +24,14 @@ export function newNonce(): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(nonceBytes));
 }
 
+/**
+ * The key of one connection, whose `ends` both sides see: what is proved over another one is worth nothing on this. So
+ * whoever sits between two actors, at a port of its own, can't pass their proofs on.
+ */
+export function connectionKey(secret: Uint8Array, ends: string): Uint8Array {
+  return mac(secret, ["connection", ends]);
+}
+
 /** The first message's proof: its sender holds the secret, or has heard one who does. */
 export function knockProof(key: Uint8Array, nonce: Uint8Array, knock: Knock): Uint8Array {
   return mac(key, ["knock", nonce, ...knockFields(knock)]);

@@ -227,6 +227,7 @@ export class RegistrarService {
     client.entry = undefined;
     // still connected, and not to be found any more
     session.peer.isReady = false;
+    session.peer.isVouched = false;
     session.reply(id, this.table.revision);
   }
 

@@ -53,12 +53,10 @@ export class Registries implements DiscoveryPart, Electorate {
     this.runtime = runtime;
     this.registryAddrs = registryAddrs;
     runtime.discovery = this;
-    runtime.serve(Kind.added, (session, message) => this.#links.get(session.peer.id.uuid)?.onAdded(message));
-    runtime.serve(Kind.removed, (session, message) =>
-      this.#links.get(session.peer.id.uuid)?.onRemoved(message),
-    );
+    runtime.serve(Kind.added, (session, message) => this.#linkOver(session)?.onAdded(message));
+    runtime.serve(Kind.removed, (session, message) => this.#linkOver(session)?.onRemoved(message));
     runtime.serve(Kind.unwatched, (session, message) =>
-      this.#links.get(session.peer.id.uuid)?.cache.drop(message[1] as string),
+      this.#linkOver(session)?.cache.drop(message[1] as string),
     );
     runtime.serve(Kind.retired, (session) => this.#onRetired(session));
     runtime.watchSessions((session) => this.#onSessionEnd(session));
@@ -104,6 +102,12 @@ export class Registries implements DiscoveryPart, Electorate {
   /** The link to the registrar that serves `addr`, if there is one. */
   linkTo(addr: Address): RegistrarLink | undefined {
     return this.links.find(({ addrs, session }) => addrs.has(addr) || session.peer.addrs.includes(addr));
+  }
+
+  /** The link that this connection is. Another one may claim the registrar's uuid. */
+  #linkOver(session: Session): RegistrarLink | undefined {
+    const link = this.#links.get(session.peer.id.uuid);
+    return link?.session === session ? link : undefined;
   }
 
   /** Why addresses have no registrar. */
@@ -290,8 +294,8 @@ export class Registries implements DiscoveryPart, Electorate {
 
   #onSessionEnd(session: Session): void {
     const { id, channel } = session.peer;
-    const link = this.#links.get(id.uuid);
-    if (link?.session !== session) return;
+    const link = this.#linkOver(session);
+    if (link === undefined) return;
     this.#lose(link, `registrar ${describeActor(id)} is gone`, channel.end?.error);
   }
 
@@ -299,8 +303,8 @@ export class Registries implements DiscoveryPart, Electorate {
   #onRetired(session: Session): void {
     const { peer } = session;
     peer.isRegistrar = false;
-    const link = this.#links.get(peer.id.uuid);
-    if (link?.session !== session) return;
+    const link = this.#linkOver(session);
+    if (link === undefined) return;
     this.#lose(link, `${describeActor(peer.id)} is not the registrar any more`, undefined);
   }
 

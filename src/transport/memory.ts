@@ -9,6 +9,7 @@ class MemoryLink implements Link {
   readonly remote = "this actor";
   readonly peer = undefined;
   readonly localHost = "";
+  readonly ends = "";
 
   loopbackUid(): undefined {
     return undefined;

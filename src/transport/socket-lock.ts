@@ -61,6 +61,15 @@ function isPlausibleFile(path: string): boolean {
   return found?.isFile() === true && found.size <= maxHolderBytes;
 }
 
+/**
+ * Whether `file` was written here: others, too, keep files of that name, beside sockets and elsewhere. A process that was
+ * killed before it wrote leaves an empty one, with a name that only furrow gives.
+ */
+function isLockOf(path: string, file: string): boolean {
+  if (lstatSync(file, { throwIfNoEntry: false })?.size === 0) return /@\d{1,10}\.sock$/.test(path);
+  return readHolder(file) !== undefined;
+}
+
 /** removed: it is gone, or was. held: its owner lives. kept: not a socket, or nothing tells of its owner. */
 export type Removal = "removed" | "held" | "kept";
 
@@ -69,7 +78,7 @@ export function removeDeadSocket(path: string): Removal {
   const file = lockFile(path);
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (!isPlausibleFile(file)) return found === undefined ? "removed" : "kept";
-  if (found?.isSocket() === false) return "kept";
+  if (found?.isSocket() === false || !isLockOf(path, file)) return "kept";
   const lock = lockExisting(file);
   if (lock === undefined) return isLocked(file) ? "held" : "kept";
   try {

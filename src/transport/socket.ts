@@ -53,10 +53,23 @@ export class SocketLink implements Link {
     return typeof local === "string" ? local : "";
   }
 
+  get ends(): string {
+    const socket = this.#socket;
+    if (typeof socket?.localAddress !== "string") return "";
+    const { remoteAddress, remotePort, localAddress, localPort } = socket;
+    // a listener for both kinds of addresses sees ipv4 in the form of ipv6
+    const ends = [`${localAddress} ${localPort}`, `${remoteAddress} ${remotePort}`];
+    return ends
+      .map((end) => end.replace(/^::ffff:/, ""))
+      .sort()
+      .join(" ");
+  }
+
   loopbackUid(): number | undefined {
     const socket = this.#socket;
     if (socket === undefined || this.mayFallSilent || this.peer !== undefined) return undefined;
-    return loopbackOwner(socket.remotePort, socket.localPort);
+    const { remoteAddress, remotePort, localAddress, localPort } = socket;
+    return loopbackOwner({ host: remoteAddress, port: remotePort }, { host: localAddress, port: localPort });
   }
 
   write(bytes: Uint8Array, start: number, end: number, stable: boolean): void {

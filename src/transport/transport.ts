@@ -40,6 +40,8 @@ export interface Link {
    * kernel each time, which takes milliseconds.
    */
   loopbackUid(): number | undefined;
+  /** Both ends of a tcp link, in a text that is the same at either; "" for a unix one. */
+  readonly ends: string;
   /** The address of this end, for a tcp link; "" for a unix one. */
   readonly localHost: string;
   /** Whether silence can mean a dead peer: only a link that leaves this host. */

@@ -13,7 +13,7 @@ import { dial, isAbsent, listenFault } from "./dial.ts";
 import { isLastDescriptor } from "./descriptors.ts";
 import { isLocked, lockPath, type PathLock } from "./flock.ts";
 import { maxSocketPathBytes } from "./runtime-dir.ts";
-import { formatHolder, lockFile, type LockHolder } from "./socket-lock.ts";
+import { formatHolder, lockFile, type LockHolder, readHolder } from "./socket-lock.ts";
 import { kernelPeer, SocketLink, socketHandlers } from "./socket.ts";
 import type { Link, Listener, ListenerState, TransportDriver } from "./transport.ts";
 
@@ -77,13 +77,15 @@ function inUse(path: string): AddressError {
 
 /**
  * Under the lock, so that the owner of what is at the path is dead, or has no lock: a plain socket that is not furrow's.
- * That one is looked for among the kernel's listeners, and by a dial: it may be in a network namespace of its own.
+ * That one is looked for among the kernel's listeners, and by a dial: it may be in a network namespace of its own. Where
+ * the lock's file names a dead owner, the kernel's list is not asked: any user can have a listener in it that looks as
+ * if it were at this path, from another mount namespace.
  */
 async function evictStale(path: string): Promise<void> {
   if (!existsSync(path)) return;
   if (!lstatSync(path).isSocket())
     throw new AddressError(`cannot listen on ${path}: the path exists and is not a socket`);
-  if (isListenedAt(path)) throw inUse(path);
+  if (readHolder(lockFile(path)) === undefined && isListenedAt(path)) throw inUse(path);
   const link = new SocketLink(path, false);
   // refused may also mean a full backlog; where the kernel lists its listeners, that was seen above
   const waits = process.platform === "linux" ? [0] : [0, ...busyBackoffMs.slice(0, 3)];
@@ -112,9 +114,10 @@ async function evictStale(path: string): Promise<void> {
  */
 function isListenedAt(path: string): boolean {
   if (process.platform !== "linux") return false;
-  // "num: references protocol flags type state inode path"; the flag says that it listens
+  // "num: references protocol flags type state inode path"; the flag says that it listens, and a path may have spaces
+  const listening = /^\S+ \S+ \S+ 00010000 \S+ \S+ +\d+ (.*)$/;
   const lines = readFileSync("/proc/net/unix", "utf8").split("\n");
-  return lines.some((line) => line.endsWith(` ${path}`) && line.split(" ")[3] === "00010000");
+  return lines.some((line) => line.endsWith(path) && listening.exec(line)?.[1] === path);
 }
 
 class UnixListener implements Listener {

@@ -120,6 +120,7 @@ function recorded(): { channel: Channel; writes: { bytes: Uint8Array; length: nu
     remote: "a recording",
     localHost: "",
     loopbackUid: () => undefined,
+    ends: "",
     peer: undefined,
     mayFallSilent: false,
     pendingBytes: 0,

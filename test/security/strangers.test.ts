@@ -1,6 +1,8 @@
 /** Who is let in, and what those hear who are not: other users, those without the secret, those with another one. */
 import { describe, expect, test } from "bun:test";
-import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 
 import {
@@ -255,5 +257,60 @@ describe("the secret", () => {
     expect(error.message).toContain(message);
     expect(error.message).toContain(file);
     rmSync(file, { force: true });
+  });
+});
+
+describe.skipIf(!canBeOthers)(
+  "another user who listens at a name that looks like the registry's socket",
+  () => {
+    test.each<[what: string, name: string]>([
+      ["an abstract name", "\\0x "],
+      ["a path of his own", "x "],
+    ])("doesn't keep it from being served again after a kill: %s", async (_, prefix) => {
+      await using world = new World();
+      const registryAddrs = [world.unix];
+      const path = world.unix.slice("unix://".length);
+      const hub = await world.actor("hub", { registryAddrs, enableTransports: ["unix"] });
+      const dir = `${world.dir}/other`;
+      mkdirSync(`${dir}/x ${world.dir}`, { recursive: true });
+      for (const door of [process.env["FURROW_RUNTIME_DIR"]!, world.dir, `${dir}/x ${world.dir}`])
+        chmodSync(door, 0o777);
+      const script = `process.chdir(${JSON.stringify(dir)}); Bun.listen({ unix: "${prefix}${path}", socket: { data() {} } }); console.log("up");`;
+      const user = ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups"];
+      const other = Bun.spawn([...user, process.execPath, "-e", script], {
+        stdout: "pipe",
+        stderr: "inherit",
+      });
+      try {
+        await other.stdout.getReader().read();
+        chmodSync(world.dir, 0o700);
+        await hub.kill();
+        await using actor = await openRootActor({ registryAddrs });
+        expect(actor.isRegistrar).toBeTrue();
+      } finally {
+        other.kill("SIGKILL");
+        await other.exited;
+      }
+    });
+  },
+);
+
+describe.skipIf(process.platform !== "linux")("strangers that were refused", () => {
+  test("hold no more than maxStrangers descriptors, if they don't hang up", async () => {
+    await using world = new World();
+    const { process: hub } = await world.actor("hub", { limits: { maxStrangers: 16 } });
+    const descriptors = (): number => readdirSync(`/proc/${hub.pid}/fd`).length;
+    const before = descriptors();
+    const { port } = new URL(world.tcp);
+    const refused: Socket[] = [];
+    while (refused.length < 200) {
+      const socket = connect({ host: "127.0.0.1", port: Number(port), allowHalfOpen: true });
+      refused.push(socket);
+      socket.write(new Uint8Array([3, 0, 0, 0, 0x92, Kind.ping, 1]));
+      socket.resume();
+      await Promise.race([once(socket, "end"), once(socket, "close")]);
+    }
+    expect(descriptors() - before).toBeLessThanOrEqual(16);
+    for (const socket of refused) socket.destroy();
   });
 });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 import type { Address } from "../../src/index.ts";
 import type { Hello } from "../../src/channel/handshake.ts";
-import { diallerProof, knockProof, newNonce } from "../../src/channel/proof.ts";
+import { connectionKey, diallerProof, knockProof, newNonce } from "../../src/channel/proof.ts";
 import { hostId } from "../../src/transport/host.ts";
 import { parseAddress } from "../../src/transport/address.ts";
 import { readSecret } from "../../src/transport/secret.ts";
@@ -98,7 +98,10 @@ export class RawPeer implements AsyncDisposable {
   /** Says what a hello says over plain tcp: with a knock, and then the proof. */
   async #prove(hello: Message): Promise<void> {
     const [, version, uuid, name, host, pid, purpose, addrs, isRegistrar, target] = hello;
-    const { key } = readSecret(undefined);
+    const { localAddress, localPort, remoteAddress, remotePort } = this.#socket!;
+    const ends = [`${localAddress} ${localPort}`, `${remoteAddress} ${remotePort}`].sort().join(" ");
+    const secret = readSecret(undefined).key;
+    const key = connectionKey(secret, ends);
     const said = {
       id: { uuid, name, host, pid },
       addrs,
@@ -108,7 +111,7 @@ export class RawPeer implements AsyncDisposable {
     } as Hello;
     const nonce = newNonce();
     const knock = { uuid: said.id.uuid, purpose: said.purpose, target: said.target };
-    const proof = knockProof(key, nonce, knock);
+    const proof = knockProof(secret, nonce, knock);
     this.send([Kind.hello, version, uuid, "", "", 0, purpose, [], false, target, nonce, proof]);
     const answer = await this.take();
     // whoever asks for messages gets this one too
