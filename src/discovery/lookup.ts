@@ -246,11 +246,21 @@ export class Lookup {
     return entries.map((entry) => instanceOf(registrationOf(entry, this.#runtime.id.host)));
   }
 
-  /** As `#ownEntries`, once a miss can be relied on. */
+  /**
+   * As `#ownEntries`, once a miss can be relied on.
+   *
+   * @throws {RegistryUnavailableError} when another was faster at the addresses meanwhile
+   */
   async #heldEntries(): Promise<Instances> {
+    await this.#untilReliable();
+    if (!this.#registries.isRegistrar)
+      throw new RegistryUnavailableError("this actor is not the registrar any more");
+    return this.#ownEntries();
+  }
+
+  async #untilReliable(): Promise<void> {
     const awaited = this.#registries.service?.awaited(this.#name);
     if (awaited !== undefined) await this.#deadline.race("lookup", awaited);
-    return this.#ownEntries();
   }
 
   /** The last connected peer of that name, if the options leave it open whom to ask. */
@@ -332,7 +342,7 @@ export class Lookup {
   async #askOwnTable(): Promise<Instances | undefined> {
     const known = this.#known();
     if (known !== undefined) return known;
-    await this.#heldEntries();
+    await this.#untilReliable();
     return this.#registries.isRegistrar ? (this.#known() ?? []) : undefined;
   }
 

@@ -83,6 +83,7 @@ export class RegistrarLink {
   #underway = 0;
   readonly #patienceMs: number;
   #silenceTimer: Timer | undefined;
+  #isOver = false;
 
   /** Takes over one `acquire` of the session's peer. */
   constructor(session: Session, runtime: Runtime, counters: LookupCounters) {
@@ -95,8 +96,9 @@ export class RegistrarLink {
     );
   }
 
+  /** Whether the registrar can be asked: it may go on as a peer, and not be one any more. */
   get isOpen(): boolean {
-    return this.session.peer.isOpen;
+    return !this.#isOver && this.session.peer.isOpen;
   }
 
   /** Registers this actor with all its addresses, in one message; resolves when the registrar has acknowledged. */
@@ -150,6 +152,7 @@ export class RegistrarLink {
     // in the very moment of the answer: a pushed change may be the next message in the same chunk
     if (!isNews) {
       cache.giveUp(name, entry);
+      if (this.#isOver && this.#underway === 0) clearTimeout(this.#silenceTimer);
       return;
     }
     cache.answer(entry, list);
@@ -208,7 +211,8 @@ export class RegistrarLink {
    * take the registration, may still have requests under way, with their time to wait.
    */
   onEnd(): void {
-    if (!this.isOpen) clearTimeout(this.#silenceTimer);
+    this.#isOver = true;
+    if (this.#underway === 0 || !this.session.peer.isOpen) clearTimeout(this.#silenceTimer);
     this.cache.clear();
   }
 }

@@ -64,6 +64,7 @@ export class RegistrarService {
   #requests = 0;
   #pushes = 0;
   readonly #holdBack = new HoldBack();
+  #isStopped = false;
   readonly #undo: (() => void)[];
   /** The socket files of actors whose connection ended: removed as soon as their process lets go of them. */
   readonly #dying = new Map<string, Promise<unknown>>();
@@ -82,6 +83,7 @@ export class RegistrarService {
         this.#whenKnown(checkName(name), (known) => this.table.all(known).map((entry) => this.#show(entry))),
       listActors: async () => {
         if (!this.#holdBack.isOver) await this.#holdBack.over;
+        this.#checkServing();
         return Array.from(this.table.entries(), (entry) => this.#show(entry));
       },
       waitForActor: (name) => this.#serveWait(checkName(name)),
@@ -108,8 +110,8 @@ export class RegistrarService {
   /** Serves no more. Peers that took this for their registrar hear of it, and look for the next. */
   stop(): void {
     for (const undo of this.#undo) undo();
-    const gone = (session: Session, id: number): void =>
-      session.replyError(id, new RegistryUnavailableError("this actor is not the registrar any more"));
+    this.#isStopped = true;
+    const gone = (session: Session, id: number): void => session.replyError(id, notAnyMore());
     const runtime = this.#runtime;
     // what is on its way from clients that haven't heard of it yet
     for (const kind of [Kind.register, Kind.unregister, Kind.lookup])
@@ -242,13 +244,26 @@ export class RegistrarService {
     const kept = !interest || this.#takeInterest(session, name);
     const entries = this.table.all(name);
     if (entries.length > 0 || this.#holdBack.isOver) answer(session, id, name, entries, kept);
-    else void this.#whenKnown(name, () => answer(session, id, name, this.table.all(name), kept));
+    else
+      void this.awaited(name)?.then(() => {
+        if (this.#isStopped) session.replyError(id, notAnyMore());
+        else answer(session, id, name, this.table.all(name), kept);
+      });
   }
 
   /** Answers at once, unless the name is missing and may still be on its way back. */
   #whenKnown<T>(name: string, answer: (name: string) => T): T | Promise<T> {
     const awaited = this.awaited(name);
-    return awaited === undefined ? answer(name) : awaited.then(() => answer(name));
+    if (awaited === undefined) return answer(name);
+    return awaited.then(() => {
+      this.#checkServing();
+      return answer(name);
+    });
+  }
+
+  /** What was held back while others took the addresses has no answer here: the table was never filled. */
+  #checkServing(): void {
+    if (this.#isStopped) throw notAnyMore();
   }
 
   #onReport(session: Session, uuid: string): void {
@@ -355,6 +370,7 @@ export class RegistrarService {
     for (;;) {
       const entry = this.table.first(name);
       if (entry !== undefined) return this.#show(entry);
+      this.#checkServing();
       signal.throwIfAborted();
       const changed = Promise.withResolvers<void>();
       const unwatch = this.watch(name, changed.resolve);
@@ -374,6 +390,10 @@ export class RegistrarService {
 function answer(session: Session, id: number, name: string, entries: readonly Entry[], kept: boolean): void {
   session.reply(id, entries.map(encodeRegistration));
   if (!kept) session.peer.channel.post([Kind.unwatched, name]);
+}
+
+function notAnyMore(): RegistryUnavailableError {
+  return new RegistryUnavailableError("this actor is not the registrar any more");
 }
 
 function checkName(name: unknown): string {

@@ -3,7 +3,14 @@ import { describe, expect, test } from "bun:test";
 
 import { currentRuntime } from "../../src/actor/current.ts";
 import { Registries } from "../../src/discovery/registries.ts";
-import { findActor, openRootActor, type RemoteActorError, waitForActor } from "../../src/index.ts";
+import {
+  findActor,
+  getRegistry,
+  openRootActor,
+  queryActor,
+  type RemoteActorError,
+  waitForActor,
+} from "../../src/index.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { until, World } from "../support/world.ts";
@@ -169,4 +176,48 @@ describe("losing the registrar", () => {
     expect(await finding).toBeNull();
     expect(actor.stats().lookups.requests).toBe(1);
   });
+
+  test("who has stood for registrar and lost answers nothing from its table: an error, not an absence", async () => {
+    await using hub = new RawRegistrar();
+    await using actor = await openRootActor({ registryAddrs: [hub.addr] });
+    const registries = Registries.of(currentRuntime());
+    registries.serve();
+    const { run } = (await getRegistry()).with({ timeout: 2_000 });
+    await using peer = await RawPeer.connect(actor.addrs[0]!, { name: "peer" });
+    await peer.take(Kind.hello);
+    const answers = Promise.allSettled([
+      run.listActors(),
+      run.findActor("absent"),
+      run.findActors("absent"),
+      run.waitForActor("absent"),
+    ]);
+    peer.send([Kind.lookup, 1, "absent", false], [Kind.register, 2, []]);
+    // the lookup, which came before it, is held back
+    await peer.take(Kind.result);
+    registries.unserve();
+    const outcomes = (await answers).map((one) =>
+      one.status === "rejected" ? (one.reason as RemoteActorError).remoteName : "an answer",
+    );
+    expect(outcomes).toEqual(outcomes.map(() => "RegistryUnavailableError"));
+    await peer.take(Kind.retired);
+    expect((await peer.take()).slice(0, 2)).toEqual([Kind.error, 1]);
+  });
+
+  test.each(["queryActor", "findActor"] as const)(
+    "%s under way when the registrar steps down is asked of the next",
+    async (way) => {
+      await using hub = new RawRegistrar();
+      await using _actor = await openRootActor({ registryAddrs: [hub.addr] });
+      let lookups = 0;
+      hub.onLookup = (peer, [, id]) => {
+        lookups++;
+        if (lookups > 1) return peer.send([Kind.result, id, []]);
+        // as one that has lost its addresses to another, and has this question still to answer
+        const error = ["RegistryUnavailableError", "not the registrar", "", null, null, null];
+        peer.send([Kind.retired], [Kind.error, id, [[], error]]);
+      };
+      const found = way === "queryActor" ? (await queryActor("absent")).id : await findActor("absent");
+      expect([found, lookups]).toEqual([null, 2]);
+    },
+  );
 });
