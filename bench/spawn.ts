@@ -94,7 +94,7 @@ function spawnRow(
         const { openNursery } = await load(scene.folder);
         const nursery = stack.use(
           await openNursery({
-            registryAddrs: [`unix://${join(scene.folder, "registry.sock")}`, "tcp://127.0.0.1:0"],
+            registryAddrs: [`unix://${join(scene.folder, "registry.sock")}`],
           }),
         );
         return { subject: startOperation(nursery, count), baseline: baselineOperation };

@@ -157,7 +157,7 @@ describe("findActor", () => {
     const error = await failure(findActor("nobody", { raiseOnNone: true }));
     expect(error.name).toBe("ActorNotFoundError");
     expect(error.cause).toBeInstanceOf(TimeoutError);
-    expect(error.message).toContain("has not answered");
+    expect((error.cause as TimeoutError).stage).toBe("lookup");
     silent.signal("SIGCONT");
   });
 
