@@ -5,8 +5,7 @@ import { ActorCredentials, type Credentials } from "../channel/credentials.ts";
 import type { Drivers } from "../channel/peers.ts";
 import { Policy, type PolicyRule } from "../rpc/policy.ts";
 import type { SecretOption } from "../transport/secret.ts";
-import { tcpDriver } from "../transport/tcp.ts";
-import type { TlsFiles } from "../transport/tls.ts";
+import type { TlsFiles, TlsIdentity } from "../transport/tls.ts";
 import { unixTransport } from "../transport/unix.ts";
 
 /** How actors prove to each other who they are; `docs/security.md` has the whole of it. */
@@ -48,9 +47,28 @@ export function readSecurity(security: Security = {}): ActorSecurity {
     (require("../transport/tls.ts") as typeof import("../transport/tls.ts")).loadTls(security.tls);
   return {
     credentials: new ActorCredentials(security.secret, tls),
-    drivers: { unix: unixTransport, tcp: tls === undefined ? tcpDriver() : tcpDriver(tls) },
+    drivers: new LazyDrivers(tls),
     policy,
   };
+}
+
+/** Most actors use unix sockets alone, and start sooner without the files of the others (row `spawn`). */
+class LazyDrivers implements Drivers {
+  readonly unix = unixTransport;
+  readonly #tls: TlsIdentity | undefined;
+  #tcp: Drivers["tcp"] | undefined;
+
+  constructor(tls: TlsIdentity | undefined) {
+    this.#tls = tls;
+  }
+
+  get tcp(): Drivers["tcp"] {
+    if (this.#tcp === undefined) {
+      const { tcpDriver } = require("../transport/tcp.ts") as typeof import("../transport/tcp.ts");
+      this.#tcp = this.#tls === undefined ? tcpDriver() : tcpDriver(this.#tls);
+    }
+    return this.#tcp;
+  }
 }
 
 /** As children get it: a working directory of their own changes no path. */

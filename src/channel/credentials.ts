@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { AddressError, UnauthenticatedError } from "../errors.ts";
 import type { Address } from "../transport/address.ts";
 import { isLoopback, isWildcard } from "../transport/host.ts";
-import { readSecret, type Secret, type SecretOption } from "../transport/secret.ts";
+import type { Secret, SecretOption } from "../transport/secret.ts";
 import type { Link, LinkPeer } from "../transport/transport.ts";
 import type { TlsIdentity } from "../transport/tls.ts";
 
@@ -53,7 +53,12 @@ export class ActorCredentials implements Credentials {
   }
 
   get secret(): Secret {
-    return (this.#secret ??= readSecret(this.#option));
+    if (this.#secret === undefined) {
+      // where only unix sockets are used it is never needed
+      const { readSecret } = require("../transport/secret.ts") as typeof import("../transport/secret.ts");
+      this.#secret = readSecret(this.#option);
+    }
+    return this.#secret;
   }
 }
 

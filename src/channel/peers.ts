@@ -3,13 +3,11 @@ import type { Deadline } from "../deadline.ts";
 import { TransportClosedError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import type { Address, ParsedTcpAddress, ParsedUnixAddress, Transport } from "../transport/address.ts";
-import { tcpTransport } from "../transport/tcp.ts";
 import type { Link, TransportDriver } from "../transport/transport.ts";
-import { unixTransport } from "../transport/unix.ts";
 import { Acceptor } from "./acceptor.ts";
 import { Buffered } from "./buffered.ts";
 import type { Channel } from "./channel.ts";
-import { ActorCredentials, type Credentials } from "./credentials.ts";
+import type { Credentials } from "./credentials.ts";
 import { Dialler } from "./dialler.ts";
 import type { Hello } from "./handshake.ts";
 import { type DialTarget, Peer, type PeerHandler, type PeerOrigin } from "./peer.ts";
@@ -25,13 +23,11 @@ export interface Drivers {
 }
 
 export interface PeersOptions {
-  readonly credentials?: Credentials;
-  readonly drivers?: Drivers;
+  readonly credentials: Credentials;
+  readonly drivers: Drivers;
   /** How long an unused connection stays open. */
   readonly idleMs?: number;
 }
-
-const plainDrivers: Drivers = { unix: unixTransport, tcp: tcpTransport };
 
 export class Peers<H extends PeerHandler = PeerHandler> {
   readonly drivers: Drivers;
@@ -42,12 +38,8 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   readonly #acceptor: Acceptor<H>;
   #closed = false;
 
-  constructor(self: () => Self, limits: Limits, attach: (peer: Peer<H>) => H, options: PeersOptions = {}) {
-    const {
-      drivers = plainDrivers,
-      credentials = new ActorCredentials(undefined, undefined),
-      idleMs,
-    } = options;
+  constructor(self: () => Self, limits: Limits, attach: (peer: Peer<H>) => H, options: PeersOptions) {
+    const { drivers, credentials, idleMs } = options;
     const index = new PeerIndex<H>(() => self().id.uuid);
     const forget = (peer: Peer<H>): void => {
       index.forget(peer);

@@ -28,7 +28,7 @@ import {
   type Outcome,
   refuseOccupied,
 } from "./bootstrap.ts";
-import { Tenure } from "./tenure.ts";
+import type { Tenure } from "./tenure.ts";
 
 const log = logger("discovery");
 
@@ -305,7 +305,9 @@ export class Election {
     electorate.serve();
     let tenure: Tenure | undefined;
     try {
-      tenure = await Tenure.begin(runtime, registryAddrs, this.#boot?.bindAddrs);
+      // only roots come here
+      const { Tenure: Tenures } = require("./tenure.ts") as typeof import("./tenure.ts");
+      tenure = await Tenures.begin(runtime, registryAddrs, this.#boot?.bindAddrs);
     } catch (error) {
       electorate.unserve();
       if (this.#boot !== undefined) throw this.#cannotServe(error);

@@ -27,7 +27,7 @@ import { Members } from "./members.ts";
 import { isOfThisHost, socketDirs } from "./places.ts";
 import type { RegistrarApi } from "./registration.ts";
 import { type LookupCounters, RegistrarLink } from "./registrar-link.ts";
-import { RegistrarService } from "./registrar.ts";
+import type { RegistrarService } from "./registrar.ts";
 import type { Tenure } from "./tenure.ts";
 
 const log = logger("discovery");
@@ -141,7 +141,9 @@ export class Registries implements DiscoveryPart, Electorate {
 
   /** Stands for registrar: from here on hello says so. The registry addresses are just being bound. */
   serve(): void {
-    this.#service = new RegistrarService(this.runtime);
+    // most actors never are the registrar, and start sooner without its files (row `spawn`)
+    const registrar = require("./registrar.ts") as typeof import("./registrar.ts");
+    this.#service = new registrar.RegistrarService(this.runtime);
   }
 
   /** Another was faster at the addresses after all. */

@@ -9,7 +9,6 @@ import type { Socket, SocketHandler } from "bun";
 import { asError, EncodeError, TransportClosedError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { peerCredentials } from "./libc.ts";
-import { loopbackOwner } from "./tcp-owner.ts";
 import type { Link, LinkEnd, LinkPeer, LinkReader } from "./transport.ts";
 
 const log = logger("transport");
@@ -69,6 +68,7 @@ export class SocketLink implements Link {
     const socket = this.#socket;
     if (socket === undefined || this.mayFallSilent || this.peer !== undefined) return undefined;
     const { remoteAddress, remotePort, localAddress, localPort } = socket;
+    const { loopbackOwner } = require("./tcp-owner.ts") as typeof import("./tcp-owner.ts");
     return loopbackOwner({ host: remoteAddress, port: remotePort }, { host: localAddress, port: localPort });
   }
 

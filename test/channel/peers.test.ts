@@ -51,6 +51,7 @@ class Node implements SessionHost, AsyncDisposable {
     this.peers = new Peers<Session>(self, this.limits, attach, {
       idleMs,
       credentials: { secret, tls: undefined },
+      drivers: { unix: unixTransport, tcp: tcpTransport },
     });
     this.dispatcher.expose({ echo: (value: unknown) => value, hang: () => new Promise(() => {}) }, "test");
   }
