@@ -10,7 +10,7 @@ import type { Transport } from "../transport/address.ts";
 import type { Link } from "../transport/transport.ts";
 import { Kind, type Message, protocolVersion } from "../wire/messages.ts";
 import { Channel, maxStrangerBytes } from "./channel.ts";
-import { type Credentials, linkProof, type PeerProof } from "./credentials.ts";
+import { type Credentials, linkProof, outranks, ownerOf, type PeerProof } from "./credentials.ts";
 import {
   checkPid,
   type Hello,
@@ -135,7 +135,7 @@ export class Acceptor<H extends PeerHandler> {
       return;
     }
     const { uuid: theirUuid, pid } = theirs.id;
-    if (this.#isRefused(channel, { ...theirs, uuid: theirUuid }, pid)) return;
+    if (this.#isRefused(channel, { ...theirs, uuid: theirUuid }, pid, proof)) return;
     this.#settle(stranger);
     channel.post(helloMessage({ ...this.#host.self(), target: theirUuid }));
     this.#host.establish(theirs, channel, { transport, proof });
@@ -158,7 +158,7 @@ export class Acceptor<H extends PeerHandler> {
       this.#answerProbe(stranger, (own) => knocker.answer(own));
       return;
     }
-    if (this.#isRefused(channel, knocker.knock, undefined)) return;
+    if (this.#isRefused(channel, knocker.knock, undefined, knocker.proofOver(channel.link))) return;
     const own = { ...host.self(), target: uuid };
     channel.post(knocker.answer(own));
     this.#knocking.add(uuid);
@@ -195,7 +195,12 @@ export class Acceptor<H extends PeerHandler> {
   }
 
   /** Refuses a dialler for what it wants; returns whether it did. `pid`: its process, where that is known. */
-  #isRefused(channel: Channel, { uuid, target, purpose }: Knock, pid: number | undefined): boolean {
+  #isRefused(
+    channel: Channel,
+    { uuid, target, purpose }: Knock,
+    pid: number | undefined,
+    proof: PeerProof,
+  ): boolean {
     const { index } = this.#host;
     const { id } = this.#host.self();
     const refuse = (refusal: Refusal, text: string): true => {
@@ -209,7 +214,8 @@ export class Acceptor<H extends PeerHandler> {
     if (purpose === "further") return false;
     const other = index.get(uuid);
     // of two processes that claim one uuid the first may not keep the other out, unless it is known to be the actor
-    if (other !== undefined && (other.isKnown || pid === undefined || other.id.pid === pid))
+    const isSame = other !== undefined && (pid === undefined || other.id.pid === pid);
+    if (other?.isKnown ? !outranks(proof, other.proof) : isSame && ownerOf(proof) === ownerOf(other.proof))
       return refuse("duplicate", "already connected");
     if (this.#host.isGreeting(uuid) && id.uuid < uuid)
       return refuse("crossed", "dialling the other way just now");
