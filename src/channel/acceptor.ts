@@ -11,7 +11,7 @@ import type { Link } from "../transport/transport.ts";
 import { Kind, type Message, protocolVersion } from "../wire/messages.ts";
 import type { Buffered } from "./buffered.ts";
 import { Channel, lastChanceMs, maxStrangerBytes } from "./channel.ts";
-import { type Credentials, linkProof, type PeerProof } from "./credentials.ts";
+import { type Credentials, linkProof, outranks, ownerOf, type PeerProof } from "./credentials.ts";
 import {
   checkPid,
   type Hello,
@@ -146,7 +146,7 @@ export class Acceptor<H extends PeerHandler> {
       return;
     }
     const { uuid: theirUuid, pid } = theirs.id;
-    if (this.#isRefused(channel, { ...theirs, uuid: theirUuid }, pid)) return;
+    if (this.#isRefused(channel, { ...theirs, uuid: theirUuid }, pid, proof)) return;
     this.#settle(stranger);
     channel.post(helloMessage({ ...this.#host.self(), target: theirUuid }));
     this.#host.establish(theirs, channel, { transport, proof });
@@ -169,7 +169,7 @@ export class Acceptor<H extends PeerHandler> {
       this.#answerProbe(stranger, (own) => knocker.answer(own));
       return;
     }
-    if (this.#isRefused(channel, knocker.knock, undefined)) return;
+    if (this.#isRefused(channel, knocker.knock, undefined, knocker.proofOver(channel.link))) return;
     const own = { ...host.self(), target: uuid };
     channel.post(knocker.answer(own));
     this.#knocking.add(uuid);
@@ -206,7 +206,12 @@ export class Acceptor<H extends PeerHandler> {
   }
 
   /** Refuses a dialler for what it wants; returns whether it did. `pid`: its process, where that is known. */
-  #isRefused(channel: Channel, { uuid, target, purpose }: Knock, pid: number | undefined): boolean {
+  #isRefused(
+    channel: Channel,
+    { uuid, target, purpose }: Knock,
+    pid: number | undefined,
+    proof: PeerProof,
+  ): boolean {
     const { index } = this.#host;
     const { id } = this.#host.self();
     const refuse = (refusal: Refusal, text: string): true => {
@@ -220,7 +225,8 @@ export class Acceptor<H extends PeerHandler> {
     if (purpose === "further") return false;
     const other = index.get(uuid);
     // of two processes that claim one uuid the first may not keep the other out, unless it is known to be the actor
-    if (other !== undefined && (other.isKnown || pid === undefined || other.id.pid === pid))
+    const isSame = other !== undefined && (pid === undefined || other.id.pid === pid);
+    if (other?.isKnown ? !outranks(proof, other.proof) : isSame && ownerOf(proof) === ownerOf(other.proof))
       return refuse("duplicate", "already connected");
     if (this.#host.isGreeting(uuid) && id.uuid < uuid)
       return refuse("crossed", "dialling the other way just now");

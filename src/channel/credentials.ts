@@ -36,6 +36,22 @@ export type PeerProof =
   | SecretProof
   | { readonly auth: "tls"; readonly subject: string };
 
+/** Over tcp too the kernel may know, and the secret in this user's own runtime directory is as good as its word. */
+export function isSameUser(proof: PeerProof): boolean {
+  return proof.auth === "same-user" || (proof.auth === "secret" && proof.isOwn());
+}
+
+/** Whose a peer is. What it says of itself beyond that (uuid, pid, host) is as good as the word of any other of that owner. */
+export function ownerOf(proof: PeerProof): string {
+  if (isSameUser(proof)) return "this user";
+  return proof.auth === "tls" ? `tls:${proof.subject}` : proof.auth;
+}
+
+/** Whether what `proof` says counts, and what `other` says doesn't: of the two only the first is of this user. */
+export function outranks(proof: PeerProof, other: PeerProof): boolean {
+  return isSameUser(proof) && !isSameUser(other);
+}
+
 export interface Credentials {
   /** For plain tcp; read when it is first needed. @throws {UnauthenticatedError} when there is none to be had */
   readonly secret: Secret;

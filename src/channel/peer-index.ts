@@ -7,6 +7,7 @@
  */
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
+import { ownerOf, outranks } from "./credentials.ts";
 import type { DialTarget, Peer, PeerHandler } from "./peer.ts";
 
 const log = logger("channel");
@@ -94,12 +95,16 @@ export class PeerIndex<H extends PeerHandler> {
   }
 
   /**
-   * Which of two connections to one uuid both sides keep: that of the actor itself, before one that only claims its
-   * uuid; then the one that the smaller uuid dialled.
+   * Which of two connections to one uuid both sides keep: that of a peer of this user, before others; that of the actor
+   * itself, before one that only claims its uuid; then the one that the smaller uuid dialled.
    */
   #isBetter(peer: Peer<H>, other: Peer<H>): boolean {
-    const isOtherProcess = peer.id.pid !== other.id.pid || peer.id.host !== other.id.host;
+    if (outranks(other.proof, peer.proof)) return false;
+    if (outranks(peer.proof, other.proof)) return true;
+    const isOtherOwner = ownerOf(peer.proof) !== ownerOf(other.proof);
+    const isOtherProcess = peer.id.pid !== other.id.pid || peer.id.host !== other.id.host || isOtherOwner;
     if (isOtherProcess && peer.isKnown !== other.isKnown) return peer.isKnown;
+    if (isOtherOwner) return false;
     if (peer.isFurther) return false;
     const smallerDialled = peer.dialledHere === this.#ownUuid() < peer.id.uuid;
     // of two that were dialled by the same side, the other side has closed the former

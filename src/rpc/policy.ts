@@ -1,5 +1,5 @@
 /** What a peer may do here, by how it has proved who it is. */
-import type { PeerProof } from "../channel/credentials.ts";
+import { isSameUser, ownerOf, type PeerProof } from "../channel/credentials.ts";
 import { PermissionDeniedError } from "../errors.ts";
 
 /**
@@ -40,16 +40,6 @@ function mayShare(proof: PeerProof, holders: readonly PeerProof[]): boolean {
   if (holders.length === 0 || isSameUser(proof)) return true;
   const owner = ownerOf(proof);
   return holders.every((holder) => ownerOf(holder) === owner);
-}
-
-function ownerOf(proof: PeerProof): string {
-  if (isSameUser(proof)) return "this user";
-  return proof.auth === "tls" ? `tls:${proof.subject}` : proof.auth;
-}
-
-/** Over tcp too the kernel may know, and the secret in this user's own runtime directory is as good as its word. */
-function isSameUser(proof: PeerProof): boolean {
-  return proof.auth === "same-user" || (proof.auth === "secret" && proof.isOwn());
 }
 
 export class Policy {

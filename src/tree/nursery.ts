@@ -324,6 +324,8 @@ function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
     open = new Set();
     nurseries.set(runtime, open);
     const childOf = (session: Session): ChildProcess | undefined => {
+      // a child connects before anybody else can know its uuid: a later connection only claims it
+      if (runtime.peers.get(session.peer.id.uuid)?.handler !== session) return undefined;
       for (const nursery of open ?? []) {
         const child = nursery.child(session.peer.id.uuid);
         if (child?.pid === session.peer.id.pid) return child;

@@ -70,8 +70,13 @@ export class RawPeer implements AsyncDisposable {
     return peer;
   }
 
-  /** As `connect`, for a peer that is there already. */
-  async dial(addr: Address, identity?: RawIdentity, tls?: TlsIdentity): Promise<void> {
+  /** As `connect`, for a peer that is there already. Over plain tcp it proves itself after `beforeProof`. */
+  async dial(
+    addr: Address,
+    identity?: RawIdentity,
+    tls?: TlsIdentity,
+    beforeProof?: Promise<unknown>,
+  ): Promise<void> {
     const parsed = parseAddress(addr);
     const secured = Promise.withResolvers<void>();
     const socket = {
@@ -91,12 +96,12 @@ export class RawPeer implements AsyncDisposable {
     if (tls !== undefined) await secured.promise;
     if (identity === undefined) return;
     const hello = rawHello(identity);
-    if (parsed.transport === "tcp" && tls === undefined) await this.#prove(hello);
+    if (parsed.transport === "tcp" && tls === undefined) await this.#prove(hello, beforeProof);
     else this.send(hello);
   }
 
   /** Says what a hello says over plain tcp: with a knock, and then the proof. */
-  async #prove(hello: Message): Promise<void> {
+  async #prove(hello: Message, beforeProof?: Promise<unknown>): Promise<void> {
     const [, version, uuid, name, host, pid, purpose, addrs, isRegistrar, target] = hello;
     const { localAddress, localPort, remoteAddress, remotePort } = this.#socket!;
     const ends = [`${localAddress} ${localPort}`, `${remoteAddress} ${remotePort}`].sort().join(" ");
@@ -116,6 +121,7 @@ export class RawPeer implements AsyncDisposable {
     const answer = await this.take();
     // whoever asks for messages gets this one too
     this.#taken--;
+    await beforeProof;
     if (answer[0] !== Kind.hello) return;
     const theirs = {
       id: { uuid: answer[2], name: answer[3], host: answer[4], pid: answer[5] },
