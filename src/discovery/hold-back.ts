@@ -18,7 +18,6 @@ export class HoldBack {
   readonly #missing = new Set<number>();
   #mayHaveMore = false;
   #poll: Timer | undefined;
-  #bound: Timer | undefined;
 
   /** Begins at once; its bound counts from `expect`. */
   constructor() {
@@ -34,18 +33,23 @@ export class HoldBack {
   expect(others: OtherMembers, mayHaveMore: boolean, alive: () => ReadonlySet<number> | undefined): void {
     if (this.isOver) return;
     if (others.kind === "none" && !mayHaveMore) return this.end();
-    if (others.kind !== "pids") {
-      this.#bound = setTimeout(() => this.end(), blindBoundMs);
-      return;
-    }
-    this.#mayHaveMore = mayHaveMore;
-    for (const pid of others.pids) this.#missing.add(pid);
-    const earliest = performance.now() + (mayHaveMore ? blindBoundMs : 0);
-    this.#bound = setTimeout(() => this.end(), boundMs);
+    const isBlind = others.kind !== "pids";
+    const latestMs = isBlind ? blindBoundMs : boundMs;
+    const earliestMs = isBlind || mayHaveMore ? blindBoundMs : 0;
+    this.#mayHaveMore = isBlind || mayHaveMore;
+    if (!isBlind) for (const pid of others.pids) this.#missing.add(pid);
+    let passedMs = 0;
+    let last = performance.now();
     this.#poll = setInterval(() => {
-      const now = alive();
-      for (const pid of this.#missing) if (now?.has(pid) === false) this.#missing.delete(pid);
-      if (this.#missing.size === 0 && performance.now() >= earliest) this.end();
+      const now = performance.now();
+      // while this process is stopped, or computes, nobody can come back: such time is not counted
+      passedMs += Math.min(now - last, 2 * pollMs);
+      last = now;
+      if (passedMs >= latestMs) return this.end();
+      if (isBlind) return;
+      const living = alive();
+      for (const pid of this.#missing) if (living?.has(pid) === false) this.#missing.delete(pid);
+      if (this.#missing.size === 0 && passedMs >= earliestMs) this.end();
     }, pollMs);
   }
 
@@ -57,7 +61,6 @@ export class HoldBack {
   end(): void {
     if (this.isOver) return;
     this.isOver = true;
-    clearTimeout(this.#bound);
     clearInterval(this.#poll);
     this.#resolve();
   }

@@ -208,6 +208,24 @@ describe("the registrar after one that died", () => {
     expect(ms).toBeLessThan(200);
   });
 
+  test("waits for those who come back while it computes, or is stopped, for longer than its bound", async () => {
+    await using world = new World();
+    const options = { enableTransports: both };
+    const hub = await world.actor("hub", options);
+    const [next, late] = [await world.actor("next", options), await world.actor("late", options)];
+    await late.freeze();
+    await hub.kill();
+    await until(() => isRegistrar(next));
+    const finding = next.run(async ({ furrow }) => {
+      const query = furrow.queryActor("late");
+      const end = performance.now() + 2_200;
+      while (performance.now() < end);
+      return (await query).id?.name ?? null;
+    });
+    late.signal("SIGCONT");
+    expect(await finding).toBe("late");
+  });
+
   test("does not wait for long for one that does not come back", async () => {
     await using world = new World();
     const options = { enableTransports: both };

@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import type { Address, Transport } from "../../src/index.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
-import type { Known, Seen } from "../fixtures/lookers.ts";
+import type { Known, Note, Seen } from "../fixtures/lookers.ts";
 import { announce, Chance, inFull, median, scaled, seed } from "../support/soak.ts";
 import { type Program, until, World } from "../support/world.ts";
 
@@ -66,17 +66,16 @@ class Tally {
   /** `living`: all that was registered before the round and lived until its end. */
   add(where: string, { looker, lookups, notes }: Seen, living: ReadonlySet<string>): void {
     this.lookups += lookups;
-    for (const { what, way, name, uuid, error } of notes) {
-      const isOfLiving = uuid === "" || living.has(uuid);
-      if (what === "error") {
-        if (isOfLiving) this.count(this.errors, `${error} of ${way}`);
-        continue;
-      }
-      if (what === "null" && !isOfLiving) continue;
-      if (what === "null") this.falseNulls++;
-      else this.stale++;
-      this.fault(`${where}: ${looker} got ${what} from ${way} for ${name} ${uuid}`);
-    }
+    const isOfLiving = ({ uuid }: Note): boolean => uuid === "" || living.has(uuid);
+    const nulls = notes.filter((note) => note.what === "null" && isOfLiving(note));
+    const stale = notes.filter(({ what }) => what === "stale");
+    this.falseNulls += nulls.length;
+    this.stale += stale.length;
+    for (const { what, way, error } of notes.filter(isOfLiving))
+      if (what === "error") this.count(this.errors, `${error} of ${way}`);
+    for (const [first, all] of [[nulls[0], nulls.length] as const, [stale[0], stale.length] as const])
+      if (first !== undefined)
+        this.fault(`${where}: ${looker} got ${all} × ${first.what}, first ${first.way} of ${first.name}`);
   }
 }
 
@@ -126,8 +125,10 @@ class Plan {
   readonly victim: number;
   readonly signal: (typeof signals)[number];
   readonly killAfterMs: number;
-  /** A second program, killed under the takeover. */
-  readonly second: { readonly victim: number; readonly afterMs: number } | undefined;
+  /** A second program, killed under the takeover: any, or the next registrar as soon as it stands. */
+  readonly second:
+    | { readonly victim: number; readonly isNext: boolean; readonly afterMs: number }
+    | undefined;
   /** The registrar is stopped for a while: the one that is killed meanwhile, or else the next. */
   readonly stop: { readonly of: "old" | "next"; readonly ms: number } | undefined;
   /** The program that takes the victim's place boots at that moment, not when all is over. */
@@ -139,7 +140,8 @@ class Plan {
     this.victim = chance.next();
     this.signal = this.isTakeover ? "SIGKILL" : chance.pick(signals);
     this.killAfterMs = chance.below(40);
-    const second = { victim: chance.next(), afterMs: chance.below(250) };
+    const isNext = chance.below(2) === 0;
+    const second = { victim: chance.next(), isNext, afterMs: chance.below(isNext ? 20 : 250) };
     this.second = chance.below(4) === 0 ? second : undefined;
     // now and then for longer than a new registrar waits for those who were there before
     const longMs = chance.below(6) === 0 ? 2_000 : 0;
@@ -183,7 +185,6 @@ class Population {
     const booting: Promise<void>[] = [];
     const events: Promise<void>[] = [];
     if (plan.stop?.of === "old") events.push(stopFor(registrar, plan.stop.ms));
-    const killedAt = Date.now();
     const victim = plan.isTakeover ? registrar : pick(this.#residents, plan.victim);
     if (!plan.isTakeover && plan.isChild) kill.child(victim, plan);
     else {
@@ -192,9 +193,8 @@ class Population {
       kill.program(victim, plan.signal);
     }
     const { second, stop } = plan;
-    if (second !== undefined)
-      events.push(Bun.sleep(second.afterMs).then(() => kill.program(pick(kill.left, second.victim))));
-    if (stop?.of === "next") events.push(this.#elected(kill.left).then((one) => stopFor(one, stop.ms)));
+    if (second !== undefined) events.push(this.#killSecond(kill, second));
+    if (stop?.of === "next") events.push(this.#elected(kill).then((one) => stopFor(one, stop.ms)));
     await Promise.all(events);
 
     const living = before.filter(({ uuid }) => !kill.doomed.has(uuid));
@@ -202,16 +202,22 @@ class Population {
     const all = await Promise.all(kill.left.map((one) => one.call("settleAll", living, doomed)));
     const uuids = new Set(living.map(({ uuid }) => uuid));
     for (const seen of all.flat()) this.#tally.add(where, seen, uuids);
-    const ms = Math.max(...all.flat().map(({ foundAt }) => foundAt)) - killedAt;
+    const ms = Math.max(...all.flat().map(({ foundAt }) => foundAt)) - kill.lastAt;
     if (plan.isTakeover) this.#tally.times[plan.stop === undefined ? "plain" : "stopped"].push(ms);
 
     await Promise.all(booting);
-    await Promise.all(kill.victims.map(({ program }) => program.process.exited));
-    const ended = kill.victims.filter((one) => booting.length === 0 || one !== victim);
+    await Promise.all(kill.victims.map(({ program }) => ended(program)));
+    const vacant = kill.victims.filter((one) => booting.length === 0 || one !== victim);
     for (const one of kill.victims) this.#residents.splice(this.#residents.indexOf(one), 1);
-    await Promise.all(ended.map(({ at }) => this.#add(at)));
+    await Promise.all(vacant.map(({ at }) => this.#add(at)));
     await Promise.all(this.#residents.map((one) => one.look()));
     await this.#checkOrphans(where);
+  }
+
+  async #killSecond(kill: Kills, { victim, isNext, afterMs }: NonNullable<Plan["second"]>): Promise<void> {
+    const next = isNext ? await this.#elected(kill) : undefined;
+    await Bun.sleep(afterMs);
+    kill.program(next ?? pick(kill.left, victim));
   }
 
   /** Ends all programs in order: half of them by a signal, all at once. */
@@ -224,7 +230,7 @@ class Population {
           await one.program.kill();
         } else {
           one.program.signal("SIGTERM");
-          await one.program.process.exited;
+          await ended(one.program);
         }
       }),
     );
@@ -254,14 +260,17 @@ class Population {
     return registrars[0]!;
   }
 
-  /** The first of them that is the registrar. */
-  async #elected(left: readonly Resident[]): Promise<Resident> {
-    return await Promise.any(
-      left.map(async (one) => {
-        await until(() => one.call("isRegistrar"));
-        return one;
-      }),
-    );
+  /** The next registrar as soon as there is one; it may be one that has only just booted. */
+  async #elected(kills: Kills): Promise<Resident | undefined> {
+    let elected: Resident | undefined;
+    await until(async () => {
+      const left = this.#residents.filter((one) => !kills.victims.includes(one));
+      // one of them may be killed under the question
+      const are = await Promise.all(left.map((one) => one.call("isRegistrar").catch(() => false)));
+      elected = left.find((_one, at) => are[at]);
+      return elected !== undefined;
+    }).catch(() => {});
+    return elected;
   }
 
   /** Processes of this registry whose root is dead; each has its time to end. */
@@ -288,6 +297,7 @@ class Kills {
   readonly doomed = new Set<string>();
   readonly victims: Resident[] = [];
   left: readonly Resident[];
+  lastAt = 0;
   readonly #tally: Tally;
 
   constructor(tally: Tally, residents: readonly Resident[]) {
@@ -300,6 +310,7 @@ class Kills {
     this.left = this.left.filter((other) => other !== one);
     this.victims.push(one);
     this.#tally.count(this.#tally.kills, `${signal} of a program`);
+    this.lastAt = Date.now();
     one.program.signal(signal);
   }
 
@@ -307,6 +318,7 @@ class Kills {
     const { uuid, pid } = pick(members.slice(1), victim);
     this.doomed.add(uuid);
     this.#tally.count(this.#tally.kills, `${signal} of a child`);
+    this.lastAt = Date.now();
     process.kill(pid, signal);
   }
 }
@@ -315,10 +327,15 @@ function pick<T>(from: readonly T[], fraction: number): T {
   return from[Math.floor(fraction * from.length)]!;
 }
 
-async function stopFor({ program }: Resident, ms: number): Promise<void> {
-  program.signal("SIGSTOP");
+async function ended({ pid, process: { exited } }: Program): Promise<void> {
+  await until(() => !isProcessAlive(pid), 20_000);
+  await exited;
+}
+
+async function stopFor(one: Resident | undefined, ms: number): Promise<void> {
+  one?.program.signal("SIGSTOP");
   await Bun.sleep(ms);
-  program.signal("SIGCONT");
+  one?.program.signal("SIGCONT");
 }
 
 function processesWith(variable: string): number[] {
