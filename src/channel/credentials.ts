@@ -90,7 +90,12 @@ export function linkProof(
 ): PeerProof | undefined {
   if (peer?.kind === "tls") return { auth: "tls", subject: peer.subject };
   // where the kernel doesn't tell, the socket's directory of mode 0700 keeps other users out
-  if (peer === undefined) return isUnix ? { auth: "same-user" } : undefined;
+  if (peer === undefined) {
+    if (!isUnix) return undefined;
+    if (process.platform === "linux")
+      throw new UnauthenticatedError(`the kernel doesn't say who ${remote} is`);
+    return { auth: "same-user" };
+  }
   const own = process.getuid?.();
   if (own !== undefined && peer.uid !== own) {
     throw new UnauthenticatedError(`${remote} belongs to uid ${peer.uid}, and this process to uid ${own}`);

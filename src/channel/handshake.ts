@@ -74,15 +74,24 @@ export class RefusedError extends HandshakeError {
   }
 }
 
+const maxRefusalChars = 500;
+
+/** A text of a peer that hasn't proved anything, as it may stand in errors and logs. */
+function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+  return text.slice(0, maxRefusalChars).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, " ");
+}
+
 /** A refusal as this side reports it. */
 export function refusalError(message: Message, remote: string): Error {
-  const [, refusal, text, uuid] = message;
+  const [, refusal, said, uuid] = message;
+  const text = printable(said as string);
   if (refusal === "unauthenticated") {
     return new UnauthenticatedError(
-      `${remote} did not accept who this process is${text === "" ? "" : `: ${String(text)}`}`,
+      `${remote} did not accept who this process is${text === "" ? "" : `: ${text}`}`,
     );
   }
-  return new RefusedError(refusal as string, text as string, typeof uuid === "string" ? uuid : undefined);
+  return new RefusedError(printable(refusal as string), text, typeof uuid === "string" ? uuid : undefined);
 }
 
 export function refuseMessage(refusal: Refusal, text: string, uuid: string): Message {

@@ -71,8 +71,12 @@ function ownSecret(file: string): Secret {
     const found = lstatSync(file, { throwIfNoEntry: false });
     if (found === undefined) {
       makeSecret(file);
-    } else if (!found.isFile() || (found.mode & 0o077) !== 0) {
-      const what = found.isFile() ? "can be read by other users" : "isn't a regular file";
+    } else if (
+      !found.isFile() ||
+      (found.mode & 0o077) !== 0 ||
+      found.uid !== (process.getuid?.() ?? found.uid)
+    ) {
+      const what = found.isFile() ? "isn't this user's alone" : "isn't a regular file";
       throw new UnauthenticatedError(`the secret file ${file} ${what}: remove it, and a new one is made`);
     } else {
       return secretOf(readFileSync(file, "utf8"), file, true);
