@@ -11,6 +11,12 @@ import { membersFile } from "./places.ts";
 
 const log = logger("discovery");
 
+/**
+ * The kernel gives its list out in pieces of 4 KiB, and a lock that goes between two of them makes it pass over another:
+ * up to one read in 50 misses a member while locks come and go, as they do in a takeover.
+ */
+const listReads = 3;
+
 /** Other members: none; by their pids; or some, of whom the system does not tell. */
 export type OtherMembers =
   | { readonly kind: "none" }
@@ -56,19 +62,13 @@ export class Members {
   /** The pids of the other members, as far as this process's pid namespace shows them; undefined when the kernel doesn't. */
   pids(): Set<number> | undefined {
     const inodes = new Set(Array.from(this.#shares.values(), ({ inode }) => String(inode)));
-    let text: string;
+    const pids = new Set<number>();
     try {
-      text = readFileSync("/proc/locks", "utf8");
+      for (let read = 0; read < listReads; read++) collectHolders(inodes, pids);
     } catch {
       return undefined;
     }
-    const pids = new Set<number>();
-    for (const line of text.split("\n")) {
-      // "1: FLOCK  ADVISORY  READ 18055 fe:00:2163875 0 EOF"; one that waits has "->" after the number
-      const [, kind, , , pid, file] = line.trim().split(/\s+/);
-      if (kind !== "FLOCK" || !inodes.has(file?.split(":").at(-1) ?? "")) continue;
-      if (Number(pid) > 0 && Number(pid) !== process.pid) pids.add(Number(pid));
-    }
+    pids.delete(process.pid);
     return pids;
   }
 
@@ -76,5 +76,15 @@ export class Members {
   leave(): void {
     for (const share of this.#shares.values()) share.leave();
     this.#shares.clear();
+  }
+}
+
+/** Adds the pids of those who have a share in the lock of one of the files. */
+function collectHolders(inodes: ReadonlySet<string>, pids: Set<number>): void {
+  for (const line of readFileSync("/proc/locks", "utf8").split("\n")) {
+    // "1: FLOCK  ADVISORY  READ 18055 fe:00:2163875 0 EOF"; one that waits has "->" after the number
+    const [, kind, , , pid, file] = line.trim().split(/\s+/);
+    if (kind !== "FLOCK" || !inodes.has(file?.split(":").at(-1) ?? "")) continue;
+    if (Number(pid) > 0) pids.add(Number(pid));
   }
 }

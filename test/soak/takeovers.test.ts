@@ -194,7 +194,7 @@ class Population {
     }
     const { second, stop } = plan;
     if (second !== undefined) events.push(this.#killSecond(kill, second));
-    if (stop?.of === "next") events.push(this.#elected(kill).then((one) => stopFor(one, stop.ms)));
+    if (stop?.of === "next") events.push(this.#stopNext(kill, stop.ms));
     await Promise.all(events);
 
     const living = before.filter(({ uuid }) => !kill.doomed.has(uuid));
@@ -215,9 +215,14 @@ class Population {
   }
 
   async #killSecond(kill: Kills, { victim, isNext, afterMs }: NonNullable<Plan["second"]>): Promise<void> {
-    const next = isNext ? await this.#elected(kill) : undefined;
+    const next = isNext ? await this.#next(kill, "isRegistrar") : undefined;
     await Bun.sleep(afterMs);
     kill.program(next ?? pick(kill.left, victim));
+  }
+
+  /** A stop that is longer than a new registrar waits for a member is for that registrar itself. */
+  async #stopNext(kill: Kills, ms: number): Promise<void> {
+    await stopFor(await this.#next(kill, ms < 1_000 ? "isRegistrar" : "isElected"), ms);
   }
 
   /** Ends all programs in order: half of them by a signal, all at once. */
@@ -260,17 +265,17 @@ class Population {
     return registrars[0]!;
   }
 
-  /** The next registrar as soon as there is one; it may be one that has only just booted. */
-  async #elected(kills: Kills): Promise<Resident | undefined> {
-    let elected: Resident | undefined;
+  /** The next registrar as soon as it stands, or is elected; it may be one that has only just booted. */
+  async #next(kills: Kills, by: "isRegistrar" | "isElected"): Promise<Resident | undefined> {
+    let next: Resident | undefined;
     await until(async () => {
       const left = this.#residents.filter((one) => !kills.victims.includes(one));
       // one of them may be killed under the question
-      const are = await Promise.all(left.map((one) => one.call("isRegistrar").catch(() => false)));
-      elected = left.find((_one, at) => are[at]);
-      return elected !== undefined;
+      const are = await Promise.all(left.map((one) => one.call(by).catch(() => false)));
+      next = left.find((_one, at) => are[at]);
+      return next !== undefined;
     }).catch(() => {});
-    return elected;
+    return next;
   }
 
   /** Processes of this registry whose root is dead; each has its time to end. */
