@@ -121,6 +121,22 @@ describe.skipIf(!possible)("two hosts", () => {
     expect(found).toEqual({ addr: addrs[0]!, sum: 3 });
   });
 
+  test("the portal to a peer of another host that dialled here has an address that can be dialled from here", async () => {
+    const far = await actorOn("b", "caller", {
+      enableTransports: ["unix", "tcp"],
+      registryAddrs: [registry],
+    });
+    programs.push(far);
+    const addrs = await far.run(({ furrow }) => [...furrow.currentActor().addrs]);
+    expect(addrs[0]).toStartWith("unix://");
+    const addr = await hub.run(async ({ furrow }) => {
+      await using portal = await furrow.findActor("caller", { raiseOnNone: true });
+      return portal.addr;
+    });
+    expect(addr).toBe(addrs[1]!);
+    expect(addr).toStartWith(`tcp://${addresses.b}:`);
+  });
+
   test("a socket file of another host is never dialled, though one of the same path may be here", async () => {
     // both folders are on one disk here, so the path exists for both: only the host id tells them apart
     const near = await actorOn("a", "unix-only", { bindAddrs: [`unix://${base}/a/only.sock`] });
