@@ -93,7 +93,7 @@ class Resident {
 
   async begin({ registryAddrs, enableTransports }: Place): Promise<void> {
     const options = { name: `p${this.at}`, registryAddrs, enableTransports };
-    const children = Array.from({ length: 1 + (this.at % 2) }, (_, n) => `p${this.at}-${n}`);
+    const children = Array.from({ length: inFull ? 1 + (this.at % 2) : 1 }, (_, n) => `p${this.at}-${n}`);
     await this.call("begin", options, children);
     await this.look();
   }
