@@ -93,7 +93,7 @@ class Resident {
 
   async begin({ registryAddrs, enableTransports }: Place): Promise<void> {
     const options = { name: `p${this.at}`, registryAddrs, enableTransports };
-    const children = Array.from({ length: 1 + (this.at % 2) }, (_, n) => `p${this.at}-${n}`);
+    const children = Array.from({ length: inFull ? 1 + (this.at % 2) : 1 }, (_, n) => `p${this.at}-${n}`);
     await this.call("begin", options, children);
     await this.look();
   }
@@ -250,6 +250,12 @@ class Population {
     }
   }
 
+  /** Kills all that is left, and looks for orphans. */
+  async giveUp(where: string): Promise<void> {
+    await Promise.all(this.#residents.splice(0).map(({ program }) => program.kill()));
+    await this.#checkOrphans(where);
+  }
+
   async #add(at: number): Promise<void> {
     const spare = this.#spare;
     this.#spare = this.#world.program(this.#env);
@@ -293,6 +299,7 @@ class Population {
     }).catch(() => {
       this.#tally.orphans += orphans.length;
       this.#tally.fault(`${where}: processes ${orphans.join(", ")} have outlived their roots`);
+      for (const pid of orphans.filter(isProcessAlive)) process.kill(pid, "SIGKILL");
     });
   }
 }
@@ -373,11 +380,16 @@ describe("a registry whose registrar is killed at random", () => {
         const place = places[number % places.length]!(world);
         const where = `registry ${number}, ${place.what}`;
         const population = new Population(world, place, tally);
-        await population.begin();
         const last = Math.min(roundsOfOne, count - number * roundsOfOne);
-        for (let round = 1; round <= last; round++)
-          await population.round(`${where}, round ${round}`, new Plan(chance));
-        await population.end(where);
+        let round = 0;
+        try {
+          await population.begin();
+          while (round < last) await population.round(`${where}, round ${++round}`, new Plan(chance));
+          await population.end(where);
+        } catch (error) {
+          tally.fault(`${where}, round ${round}: ${String(error)}`);
+          await population.giveUp(where);
+        }
       };
       const lane = async (): Promise<void> => {
         while (begun < registries) await registry(begun++);
