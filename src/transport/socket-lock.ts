@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 import { asError } from "../errors.ts";
 import { logger } from "../log.ts";
-import { isLocked, lockExisting, SharedLock } from "./flock.ts";
+import { lockExisting, SharedLock } from "./flock.ts";
 import { isProcessAlive, registrySocketPath, socketOwner } from "./runtime-dir.ts";
 
 const log = logger("transport");
@@ -80,7 +80,8 @@ export function removeDeadSocket(path: string): Removal {
   if (!isPlausibleFile(file)) return found === undefined ? "removed" : "kept";
   if (found?.isSocket() === false || !isLockOf(path, file)) return "kept";
   const lock = lockExisting(file);
-  if (lock === undefined) return isLocked(file) ? "held" : "kept";
+  // held a moment ago: it may have been let go of since, and that is for the next look to see
+  if (lock === undefined) return lstatSync(file, { throwIfNoEntry: false }) === undefined ? "kept" : "held";
   try {
     // under the lock it can't be a new owner's
     if (lstatSync(path, { throwIfNoEntry: false })?.isSocket()) rmSync(path, { force: true });
