@@ -190,8 +190,28 @@ describe("docs/protocol.md", () => {
     const secret = "an example, not a secret";
     await using actor = await furrow.openRootActor({ registryAddrs: [world.tcp], security: { secret } });
     const [knock] = framesOf(document.split("\n## A knock in bytes\n")[1]!);
+    const theirs = knock!.message;
+    const knocked = ["knock", theirs[10], theirs[2], "peer", ""] as (string | Uint8Array)[];
+    const keyOf = (ports: readonly number[]): Buffer => {
+      const ends = ports
+        .map((port) => `127.0.0.1 ${port}`)
+        .sort()
+        .join(" ");
+      return createHmac("sha256", secret).update(`10:connection${ends.length}:${ends}`).digest();
+    };
+    const proofOf = (key: Buffer, fields: readonly (string | Uint8Array)[]): Buffer => {
+      const hmac = createHmac("sha256", key);
+      for (const field of fields) hmac.update(`${Buffer.byteLength(field)}:`).update(field);
+      return hmac.digest();
+    };
+    expect(theirs[11]).toEqual(new Uint8Array(proofOf(keyOf([54321, 1616]), knocked)));
     await using peer = await rawPeer(actor);
-    peer.send(knock!);
+    const key = keyOf([peer.localPort, peer.remotePort]);
+    // the same knock, on this connection
+    peer.send({
+      ...knock!,
+      bytes: new Uint8Array([...knock!.bytes.slice(0, -32), ...proofOf(key, knocked)]),
+    });
     await until(() => peer.received.length === 1);
     const [, , uuid, name, host, pid, purpose, addrs, , , nonce, proof] = peer.received[0] as [
       number,
@@ -208,18 +228,9 @@ describe("docs/protocol.md", () => {
       Uint8Array,
     ];
     expect([uuid, name, pid]).toEqual([actor.uuid, "root", process.pid]);
-    const theirs = knock!.message;
     const said = [uuid, name, host, String(pid), purpose, "registrar", String(addrs.length), ...addrs];
     const fields = ["acceptor", theirs[10], nonce, theirs[2], "peer", "", ...said] as (string | Uint8Array)[];
-    const { localPort, remotePort } = peer;
-    const ends = [localPort, remotePort]
-      .map((port) => `127.0.0.1 ${port}`)
-      .sort()
-      .join(" ");
-    const key = createHmac("sha256", secret).update(`10:connection${ends.length}:${ends}`).digest();
-    const hmac = createHmac("sha256", key);
-    for (const field of fields) hmac.update(`${Buffer.byteLength(field)}:`).update(field);
-    expect(Buffer.from(proof).toString("hex")).toBe(hmac.digest("hex"));
+    expect(Buffer.from(proof)).toEqual(proofOf(key, fields));
   });
 
   test("lists every kind of message with its number", () => {

@@ -12,15 +12,8 @@ import { Kind, type Message, protocolVersion } from "../wire/messages.ts";
 import type { Buffered } from "./buffered.ts";
 import { Channel, lastChanceMs, maxStrangerBytes } from "./channel.ts";
 import { type Credentials, linkProof, outranks, ownerOf, type PeerProof } from "./credentials.ts";
-import {
-  checkPid,
-  type Hello,
-  helloMessage,
-  Knocker,
-  readHello,
-  type Refusal,
-  refuseMessage,
-} from "./handshake.ts";
+import { checkPid, type Hello, helloMessage, readHello, type Refusal, refuseMessage } from "./handshake.ts";
+import type { Knocker } from "./knock.ts";
 import type { Peer, PeerHandler, PeerOrigin } from "./peer.ts";
 import type { PeerIndex } from "./peer-index.ts";
 import type { Knock } from "./proof.ts";
@@ -158,7 +151,8 @@ export class Acceptor<H extends PeerHandler> {
     const { channel, transport } = stranger;
     let knocker: Knocker;
     try {
-      knocker = Knocker.read(message, host.credentials.secret, channel.link.ends);
+      const knocks = require("./knock.ts") as typeof import("./knock.ts");
+      knocker = knocks.Knocker.read(message, host.credentials.secret, channel.link.ends);
     } catch (error) {
       this.#refuseFault(channel, message, asError(error));
       return;

@@ -255,11 +255,11 @@ export class Dialler<H extends PeerHandler> {
   ): Promise<T> {
     const { link } = channel;
     const byLink = linkProof(link.peer, transport === "unix", link.remote);
-    if (byLink !== undefined)
-      return greet(channel, own, undefined, deadline, (theirs) => take(theirs, byLink));
+    if (byLink !== undefined) return greet(channel, own, deadline, (theirs) => take(theirs, byLink));
     const { secret } = this.#host.credentials;
     const proof = secretProof(secret, link);
-    return greet(
+    const { knock } = require("./knock.ts") as typeof import("./knock.ts");
+    return knock(
       channel,
       own,
       secret,

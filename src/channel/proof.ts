@@ -10,9 +10,15 @@ import type { Hello } from "./handshake.ts";
 export const nonceBytes = 16;
 export const proofBytes = 32;
 
+/** One of each side, of `nonceBytes`. */
+export interface Nonces {
+  readonly dialler: Uint8Array;
+  readonly acceptor: Uint8Array;
+}
+
 /** What both sides know of a handshake once the acceptor has answered. */
 export interface Transcript {
-  readonly nonces: { readonly dialler: Uint8Array; readonly acceptor: Uint8Array };
+  readonly nonces: Nonces;
   readonly dialler: Hello;
   readonly acceptor: Hello;
 }
@@ -32,7 +38,7 @@ export function connectionKey(secret: Uint8Array, ends: string): Uint8Array {
   return mac(secret, ["connection", ends]);
 }
 
-/** The first message's proof: its sender holds the secret, or has heard one who does. */
+/** The first message's proof: its sender holds the secret. */
 export function knockProof(key: Uint8Array, nonce: Uint8Array, knock: Knock): Uint8Array {
   return mac(key, ["knock", nonce, ...knockFields(knock)]);
 }

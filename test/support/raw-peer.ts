@@ -105,8 +105,7 @@ export class RawPeer implements AsyncDisposable {
     const [, version, uuid, name, host, pid, purpose, addrs, isRegistrar, target] = hello;
     const { localAddress, localPort, remoteAddress, remotePort } = this.#socket!;
     const ends = [`${localAddress} ${localPort}`, `${remoteAddress} ${remotePort}`].sort().join(" ");
-    const secret = readSecret(undefined).key;
-    const key = connectionKey(secret, ends);
+    const key = connectionKey(readSecret(undefined).key, ends);
     const said = {
       id: { uuid, name, host, pid },
       addrs,
@@ -116,7 +115,7 @@ export class RawPeer implements AsyncDisposable {
     } as Hello;
     const nonce = newNonce();
     const knock = { uuid: said.id.uuid, purpose: said.purpose, target: said.target };
-    const proof = knockProof(secret, nonce, knock);
+    const proof = knockProof(key, nonce, knock);
     this.send([Kind.hello, version, uuid, "", "", 0, purpose, [], false, target, nonce, proof]);
     const answer = await this.take();
     // whoever asks for messages gets this one too
