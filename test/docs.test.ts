@@ -230,7 +230,7 @@ describe("docs/protocol.md", () => {
     expect([uuid, name, pid]).toEqual([actor.uuid, "root", process.pid]);
     const said = [uuid, name, host, String(pid), purpose, "registrar", String(addrs.length), ...addrs];
     const fields = ["acceptor", theirs[10], nonce, theirs[2], "peer", "", ...said] as (string | Uint8Array)[];
-    expect(Buffer.from(proof)).toEqual(proofOf(key, fields));
+    expect(proof).toEqual(new Uint8Array(proofOf(key, fields)));
   });
 
   test("lists every kind of message with its number", () => {
