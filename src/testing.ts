@@ -3,7 +3,6 @@
  * left. Import it from `furrow/testing`.
  */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import type { Actor } from "./actor/actor.ts";
@@ -14,6 +13,7 @@ import { Registries } from "./discovery/registries.ts";
 import { ActorNotFoundError } from "./errors.ts";
 import type { ActorId } from "./identity.ts";
 import { parseAddress } from "./transport/address.ts";
+import { loadOs } from "./transport/host.ts";
 import { isProcessAlive } from "./transport/runtime-dir.ts";
 import { type Nursery, openNursery } from "./tree/nursery.ts";
 import type { RootOptions } from "./tree/root.ts";
@@ -58,7 +58,7 @@ export interface TestTree extends AsyncDisposable {
  * @throws as `openRootActor`
  */
 export async function testTree(options: RootOptions = {}): Promise<TestTree> {
-  const dir = mkdtempSync(join(tmpdir(), "furrow-"));
+  const dir = mkdtempSync(join(loadOs().tmpdir(), "furrow-"));
   const before = process.env["FURROW_RUNTIME_DIR"];
   process.env["FURROW_RUNTIME_DIR"] = dir;
   const restore = (): void => {

@@ -1,6 +1,5 @@
 /** Which machine this is, and which network addresses are its own. */
 import { readFileSync, readlinkSync } from "node:fs";
-import { hostname, networkInterfaces } from "node:os";
 
 let known: string | undefined;
 
@@ -14,15 +13,20 @@ export function hostId(): string {
 }
 
 function fingerprint(): string {
-  if (process.platform !== "linux") return `${process.platform} ${hostname()}`;
+  if (process.platform !== "linux") return `${process.platform} ${loadOs().hostname()}`;
   const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   return `${bootId} ${readlinkSync("/proc/self/ns/net")} ${readlinkSync("/proc/self/ns/mnt")}`;
+}
+
+/** `node:os`, when it is first needed: most actors never do, and it takes half a millisecond of a start. */
+export function loadOs(): typeof import("node:os") {
+  return process.getBuiltinModule("node:os");
 }
 
 /** The addresses of this host's network interfaces, without scope ids. */
 export function interfaceAddresses(): Set<string> {
   const found = new Set<string>();
-  for (const list of Object.values(networkInterfaces())) {
+  for (const list of Object.values(loadOs().networkInterfaces())) {
     for (const { address } of list ?? []) found.add(address.split("%")[0]!);
   }
   return found;

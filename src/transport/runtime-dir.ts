@@ -1,10 +1,10 @@
 /** The directory of socket files: found, made private, and named in. */
 import { chmodSync, lstatSync, mkdirSync, readFileSync, realpathSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
 import { dirname, isAbsolute, join, parse, sep } from "node:path";
 
 import { AddressError, asError, systemCode } from "../errors.ts";
 import { logger } from "../log.ts";
+import { loadOs } from "./host.ts";
 
 const log = logger("transport");
 
@@ -30,13 +30,13 @@ export function runtimeDir(env: Readonly<Record<string, string | undefined>> = p
   if (env["FURROW_RUNTIME_DIR"]) return usable(env["FURROW_RUNTIME_DIR"]);
   if (env["XDG_RUNTIME_DIR"]) return usable(join(env["XDG_RUNTIME_DIR"], "furrow"));
   // macOS has a long path per user here, which leaves no room for names
-  const temporary = process.platform === "darwin" ? "/tmp" : (env["TMPDIR"] ?? tmpdir());
+  const temporary = process.platform === "darwin" ? "/tmp" : (env["TMPDIR"] ?? loadOs().tmpdir());
   const usual = join(temporary, `furrow-${process.getuid?.() ?? "user"}`);
   try {
     return usable(usual);
   } catch (error) {
     if (!(error instanceof ForeignDirectoryError)) throw error;
-    return instead(error, env["HOME"] ?? homedir());
+    return instead(error, env["HOME"] ?? loadOs().homedir());
   }
 }
 

@@ -1,5 +1,4 @@
 /** A cluster: several actors of one module, and work spread over them. */
-import { availableParallelism } from "node:os";
 
 import type { RunApi, Portal } from "../rpc/types.ts";
 import { openNursery } from "./nursery.ts";
@@ -39,7 +38,7 @@ export async function openActorCluster<M = unknown>(options: {
   readonly count?: number;
   readonly name?: string;
 }): Promise<ActorCluster<M>> {
-  const { module, count = availableParallelism(), name = "worker" } = options;
+  const { module, count = navigator.hardwareConcurrency, name = "worker" } = options;
   if (!Number.isInteger(count) || count < 1) {
     throw new RangeError(`count must be a positive integer, got ${String(count)}`);
   }

@@ -1,12 +1,10 @@
 /** Starts, as the machine can take them: a place for each process between its spawn and its `ready`. */
-import { availableParallelism } from "node:os";
-
 import { startTimer } from "../deadline.ts";
 import { SpawnError, TimeoutError } from "../errors.ts";
 import { Admission, type Leave } from "./admission.ts";
 
 /** A few more than the processors can work on: a start also waits for files, and for its parent. */
-const places = 2 * availableParallelism() + 4;
+const places = 2 * navigator.hardwareConcurrency + 4;
 /** A start that takes longer waits for something else than the machine, and makes room for the next. */
 const slowStartMs = 2_000;
 
