@@ -3,7 +3,8 @@
  *
  * So many programs, each with a root actor and children, share a registry. The registrar's program is killed, and every
  * other program looks for every actor that is left, from the moment at which it has lost its registrar until it has found
- * all of them. Then a new program takes the place of the one that was killed.
+ * all of them. Then a new program takes the place of the one that was killed. Prints a line for each kill, the sum, and a
+ * histogram.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -83,6 +84,18 @@ function secondsSince(before: ReadonlyMap<string, number>): number {
   return sum / 100;
 }
 
+/** A line for each 50 ms in which a kill's survivors were done, with a block for each kill. */
+function histogram(times: readonly number[]): string {
+  const step = 50;
+  const slots = times.map((ms) => Math.floor(ms / step));
+  const [first, last] = [Math.min(...slots), Math.max(...slots)];
+  return Array.from({ length: last - first + 1 }, (_, at) => {
+    const slot = first + at;
+    const count = slots.filter((one) => one === slot).length;
+    return `${String(slot * step).padStart(6)} ms ${"█".repeat(count)}${count > 0 ? ` ${count}` : ""}`;
+  }).join("\n");
+}
+
 let started = 0;
 async function start(): Promise<Program> {
   const program = new Program(`p${++started}`);
@@ -132,6 +145,7 @@ try {
       `median ${Math.round(sorted[sorted.length >> 1] ?? 0)} ms | worst ${Math.round(sorted.at(-1) ?? 0)} ms | ` +
       `${nulls} false nulls in ${killsWithNulls} kills | ${errors} errors |`,
   );
+  console.log(histogram(times));
 } finally {
   for (const { process: one } of alive) one.kill("SIGKILL");
   await Promise.all(alive.map(({ process: one }) => one.exited));
