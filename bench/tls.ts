@@ -1,7 +1,7 @@
 /** What mutual TLS adds to a link over tcp. */
 import { Deadline } from "../src/deadline.ts";
 import type { ParsedTcpAddress } from "../src/transport/address.ts";
-import { tcpDriver } from "../src/transport/tcp.ts";
+import * as tcp from "../src/transport/tcp.ts";
 import type { TlsIdentity } from "../src/transport/tls.ts";
 import type { Link, TransportDriver } from "../src/transport/transport.ts";
 import { stackedContest } from "./client.ts";
@@ -72,8 +72,8 @@ const connecting: RaceRow = {
     stackedContest(async (stack) => {
       const { plain, tls, identity } = await serveLinks(stack);
       return {
-        subject: stack.use(connectOperation(tcpDriver(identity), tls)),
-        baseline: stack.use(connectOperation(tcpDriver(), plain)),
+        subject: stack.use(connectOperation(tcp.tcpDriver(identity), tls)),
+        baseline: stack.use(connectOperation(tcp.tcpDriver(), plain)),
       };
     }),
 };
@@ -93,8 +93,8 @@ const echoing: RaceRow = {
         return { run: () => ping(link) };
       };
       return {
-        subject: await operation(tcpDriver(identity), tls),
-        baseline: await operation(tcpDriver(), plain),
+        subject: await operation(tcp.tcpDriver(identity), tls),
+        baseline: await operation(tcp.tcpDriver(), plain),
       };
     }),
 };
