@@ -30,6 +30,7 @@ export interface Answer {
 export interface SessionHost extends ServingHost {
   /** Messages of the kinds that higher layers serve. Returns false when nobody does. */
   onService(session: Session, message: Message): boolean;
+  onSessionReady(session: Session): void;
   onSessionEnd(session: Session): void;
 }
 
@@ -200,6 +201,10 @@ export class Session implements PeerHandler {
   /** Resolves when nothing runs for the peer any more, but for `except`: a task cannot wait for its own end. */
   async tasksEnded(except: Task | undefined): Promise<void> {
     await this.#serving.ended(except);
+  }
+
+  onReady(): void {
+    this.#host.onSessionReady(this);
   }
 
   onMessage(message: Message, bytes: number): void {

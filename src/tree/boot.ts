@@ -81,11 +81,11 @@ export async function bindFresh(
   bindAddrs: readonly Address[],
   tcpHost: string,
 ): Promise<void> {
-  for (const addr of bindAddrs) await runtime.listen(addr);
+  for (const addr of bindAddrs) await runtime.listeners.bind(addr);
   if (bindAddrs.length > 0) return;
   for (const transport of transports) {
     if (transport === "unix") await bindFreshSocket(runtime);
-    else await runtime.listen(formatAddress({ transport, host: tcpHost, port: 0 }));
+    else await runtime.listeners.bind(formatAddress({ transport, host: tcpHost, port: 0 }));
   }
 }
 
@@ -94,7 +94,7 @@ async function bindFreshSocket(runtime: Runtime): Promise<void> {
   const paths = freshSocketPaths(runtime.registryAddrs, runtime.id);
   for (const [at, path] of paths.entries()) {
     try {
-      await runtime.listen(`unix://${path}`);
+      await runtime.listeners.bind(`unix://${path}`);
       return;
     } catch (error) {
       const isTaken = error instanceof AddressError && systemCode(error.cause) === "EADDRINUSE";

@@ -19,7 +19,7 @@ import { Kind } from "../wire/messages.ts";
 import { bindFresh } from "./boot.ts";
 import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
 import { enableModules } from "./modules.ts";
-import { setTreeSettings } from "./settings.ts";
+import { treeSettings } from "./settings.ts";
 
 const log = logger("tree");
 
@@ -40,9 +40,9 @@ async function main(init: ChildInit): Promise<void> {
   // whatever it connects to is as busy as the machine, and the parent has the last word
   runtime.peers.leastStepMs = init.startMs;
   const registries = new Registries(runtime, init.registryAddrs);
-  setTreeSettings(runtime, init);
+  treeSettings.set(runtime, init);
   process.on("exit", () => {
-    runtime.unlisten();
+    runtime.listeners.close();
     registries.release();
   });
   // Ctrl-C and a terminal that closes reach the whole process group; the root decides, and cancels its children
@@ -52,7 +52,7 @@ async function main(init: ChildInit): Promise<void> {
   await bindFresh(runtime, init.transports, init.bindAddrs, init.tcpHost);
   const parent = await connectToParent(runtime, init);
   endOnUncaught(runtime, parent);
-  runtime.onEnded(() => process.exit(process.exitCode ?? 0));
+  runtime.ending.onEnded(() => process.exit(process.exitCode ?? 0));
   setRuntime(runtime);
   try {
     const joined = registries.connectKnown(init.registrars);
@@ -109,7 +109,7 @@ async function fail(runtime: Runtime, parent: Peer<Session>, error: unknown): Pr
   parent.channel.flush();
   await parent.channel.link.drained();
   await parent.close("failed");
-  runtime.unlisten();
+  runtime.listeners.close();
   process.exit(failedCode);
 }
 

@@ -1,5 +1,6 @@
 /** A nursery owns the processes that are started in it: none outlives its block. After trio's and tractor's. */
 import { currentRuntime, hasRuntime, isBooting } from "../actor/current.ts";
+import { Part } from "../actor/part.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { checkTimeout, sleep } from "../deadline.ts";
 import { asError, ContextCancelledError, SpawnError, TransportClosedError } from "../errors.ts";
@@ -209,7 +210,7 @@ class ProcessNursery implements Nursery {
 
   #spawn(name: string, options: StartOptions, startMs: number): ChildProcess {
     const runtime = this.#runtime;
-    const tree = treeSettings(runtime);
+    const tree = treeSettings.of(runtime);
     const registries = Registries.of(runtime);
     const transports =
       options.enableTransports === undefined ? tree.transports : readTransports(options.enableTransports);
@@ -315,11 +316,11 @@ function modulesOf({ module, modules = [] }: StartOptions): string[] {
   return [...(module === undefined ? [] : [module]), ...modules].map(moduleSpecifier);
 }
 
-const nurseries = new WeakMap<Runtime, Set<ProcessNursery>>();
+const nurseries: Part<Set<ProcessNursery>> = new Part();
 
 /** The nurseries of an actor; the first one makes it hear its children. */
 function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
-  let open = nurseries.get(runtime);
+  let open = nurseries.find(runtime);
   if (open === undefined) {
     open = new Set();
     nurseries.set(runtime, open);
@@ -332,7 +333,7 @@ function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
       }
       return undefined;
     };
-    runtime.serve(Kind.ready, (session) => {
+    runtime.watchReady((session) => {
       const child = childOf(session);
       if (child === undefined) return;
       // it is registered where its parent is

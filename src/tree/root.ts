@@ -38,7 +38,7 @@ import {
   registryAddrsOfEnvironment,
 } from "./boot.ts";
 import { enableModules, moduleSpecifier, refuseUnguarded } from "./modules.ts";
-import { setTreeSettings, treeSettings } from "./settings.ts";
+import { treeSettings } from "./settings.ts";
 
 const log = logger("tree");
 
@@ -119,7 +119,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   const runtime = new Runtime(id, limits, true, { security });
   const registries = new Registries(runtime, registryAddrs);
   const onExit = (): void => {
-    runtime.unlisten();
+    runtime.listeners.close();
     registries.release();
   };
   process.on("exit", onExit);
@@ -137,7 +137,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
       tcpHost = reachableHost(hostsOf(registries.registryAddrs));
     signal?.throwIfAborted();
     runtime.becomeReady();
-    setTreeSettings(runtime, {
+    treeSettings.set(runtime, {
       root: { name, uuid: id.uuid, addrs: runtime.addrs },
       transports,
       tcpHost,
@@ -154,7 +154,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   const stopSignals = options.handleSignals === false ? () => {} : handleSignals(runtime);
   const onAbort = (): void => void runtime.cancel(asError(signal?.reason));
   signal?.addEventListener("abort", onAbort, { once: true });
-  runtime.onEnded(() => {
+  runtime.ending.onEnded(() => {
     signal?.removeEventListener("abort", onAbort);
     process.off("exit", onExit);
     stopSignals();
@@ -256,7 +256,7 @@ function say(text: string): void {
 export async function getRoot<M = unknown>(): Promise<Portal<M>> {
   const runtime = currentRuntime();
   if (runtime.isRoot) return new LocalPortal<M>(runtime);
-  const { root } = treeSettings(runtime);
+  const { root } = treeSettings.of(runtime);
   const target = { ...root, addrs: rankAddresses(root.addrs) };
   const peer = await outsideTasks(() => runtime.peers.connect(target, new Deadline({}, "getRoot")));
   return new RemotePortal<M>(peer.handler);

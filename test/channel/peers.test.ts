@@ -82,6 +82,8 @@ class Node implements SessionHost, AsyncDisposable {
     return false;
   }
 
+  onSessionReady(): void {}
+
   onSessionEnd(): void {}
 
   async [Symbol.asyncDispose](): Promise<void> {
