@@ -16,7 +16,7 @@ import type { Session } from "../rpc/session.ts";
 import { rankAddresses } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { Kind } from "../wire/messages.ts";
-import { bindFresh } from "./boot.ts";
+import { bindFresh } from "./bind.ts";
 import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
 import { enableModules } from "./modules.ts";
 import { treeSettings } from "./settings.ts";
@@ -24,7 +24,7 @@ import { treeSettings } from "./settings.ts";
 const log = logger("tree");
 
 /** The file that a child process runs: this one, or the package's. "" in a bundle, which is somebody's whole program. */
-export const childFile: string = /[\\/](?:child\.ts|furrow\.cjs)$/.test(import.meta.path)
+export const childFile: string = /[\\/](?:child-main\.ts|furrow\.cjs)$/.test(import.meta.path)
   ? import.meta.path
   : "";
 
@@ -45,7 +45,7 @@ async function main(init: ChildInit): Promise<void> {
     runtime.listeners.close();
     registries.release();
   });
-  // Ctrl-C and a terminal that closes reach the whole process group; the root decides, and cancels its children
+  // Ctrl-C, and a terminal that closes, reach the whole process group: the root decides, and cancels its children
   process.on("SIGINT", () => {});
   process.on("SIGHUP", () => {});
   // listening comes first: the handshake carries the addresses
