@@ -55,7 +55,7 @@ export type { Limits } from "./limits.ts";
 export { LocalPortal } from "./rpc/portal.ts";
 export { broadcast, type Broadcast } from "./rpc/broadcast.ts";
 export { currentTask } from "./rpc/task.ts";
-export { type Schema, type Schemas, validated } from "./rpc/validated.ts";
+export { type Schema, type Schemas, validated } from "./rpc/callee/validated.ts";
 export { openTaskGroup, shield, type TaskGroup } from "./rpc/task-group.ts";
 export type {
   CallOptions,

@@ -1,6 +1,5 @@
 /** The addresses that an actor listens on: bound, advertised to peers, looked after, and closed. */
 import { checkExposure, type Credentials } from "../channel/credentials.ts";
-import type { Drivers } from "../channel/peers.ts";
 import { TransportClosedError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { logger } from "../log.ts";
@@ -9,7 +8,7 @@ import { checkAddressLimits, maxWildcardAddresses } from "../transport/address-l
 import { type Address, formatAddress, parseAddress, type Transport } from "../transport/address.ts";
 import { interfaceAddresses, ipVersion, isWildcard } from "../transport/host.ts";
 import type { LockHolder } from "../transport/socket-lock.ts";
-import type { Link, Listener, ListenerState } from "../transport/transport.ts";
+import type { Drivers, Link, Listener, ListenerState } from "../transport/transport.ts";
 
 const log = logger("actor");
 

@@ -9,7 +9,7 @@ import { asError, ContextCancelledError, PermissionDeniedError } from "../errors
 import { type ActorId, describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
 import { logger, setLogName } from "../log.ts";
-import { Dispatcher } from "../rpc/dispatch.ts";
+import { Dispatcher } from "../rpc/callee/dispatch.ts";
 import type { Policy } from "../rpc/policy.ts";
 import { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";

@@ -8,7 +8,7 @@ import { Peers, type Self } from "../../src/channel/peers.ts";
 import { LimitError, TimeoutError, TransportClosedError } from "../../src/errors.ts";
 import type { ActorId } from "../../src/identity.ts";
 import { type Limits, resolveLimits } from "../../src/limits.ts";
-import { Dispatcher } from "../../src/rpc/dispatch.ts";
+import { Dispatcher } from "../../src/rpc/callee/dispatch.ts";
 import { Policy } from "../../src/rpc/policy.ts";
 import { Session, type SessionHost } from "../../src/rpc/session.ts";
 import { type Address, formatAddress, type Transport } from "../../src/transport/address.ts";
