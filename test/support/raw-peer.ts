@@ -35,6 +35,27 @@ export function rawHello(identity: RawIdentity): Message {
   return [Kind.hello, version, uuid, name, host, pid, purpose, addrs, isRegistrar, target, null, null];
 }
 
+/** A well-formed hello, with the fields at some places changed. */
+export function helloWith(changes: Readonly<Record<number, unknown>> = {}): Message {
+  const addrs = ["tcp://192.0.2.1:1"];
+  const message = [
+    Kind.hello,
+    protocolVersion,
+    crypto.randomUUID(),
+    "raw",
+    "0123456789abcdef",
+    process.pid,
+    "peer",
+    addrs,
+    false,
+    null,
+    null,
+    null,
+  ];
+  for (const [at, field] of Object.entries(changes)) message[Number(at)] = field as never;
+  return message as unknown as Message;
+}
+
 export class RawPeer implements AsyncDisposable {
   /** All that arrived, in order. */
   readonly received: Message[] = [];
@@ -220,6 +241,11 @@ export class RawPeer implements AsyncDisposable {
   onEnded(): void {
     this.isOpen = false;
     this.#ended.resolve();
+  }
+
+  /** Says no more, and goes on listening. */
+  leave(): void {
+    this.#socket?.shutdown();
   }
 
   /** Ends the connection without a goodbye. */
