@@ -121,6 +121,25 @@ describe("docs/concepts.md", () => {
   });
 });
 
+describe("what an actor costs", () => {
+  test("is the same in every document that says it", () => {
+    const costs = section(read("docs/concepts.md"), "What an actor costs");
+    const listed = rows(costs, /^[a-z`]/).map(([, amount = ""]) => amount);
+    const [resident = "", own = ""] = listed.map((amount) => /^\d+ MB/.exec(amount)?.[0]).filter(Boolean);
+    const [start = ""] = listed.map((amount) => /^\d+ ms/.exec(amount)?.[0]).filter(Boolean);
+    const link = "concepts.md#what-an-actor-costs)";
+    const said = (file: string): string[] => {
+      const line = read(file)
+        .replaceAll(/\n +/g, " ")
+        .split("\n")
+        .find((one) => one.includes(link) && one.includes("ms"));
+      return line?.match(/\d+ M?[Bm]s?/g) ?? [];
+    };
+    expect(said("README.md")).toEqual([start, resident, own]);
+    expect(said("docs/faq.md")).toEqual([start, own]);
+  });
+});
+
 describe("docs/reference.md", () => {
   const document = read("docs/reference.md");
 
