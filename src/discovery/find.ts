@@ -29,11 +29,25 @@ export function findActor<M = unknown>(
   name: string,
   options: FindOptions & { readonly onlyFirst: false },
 ): Promise<PortalGroup<M>>;
+/** Finds the last registered actor of a name, or throws `ActorNotFoundError`. Otherwise as above. */
+export function findActor<M = unknown>(
+  name: string,
+  options: FindOptions & { readonly onlyFirst?: true; readonly raiseOnNone: true },
+): Promise<Portal<M>>;
+/** Finds the last registered actor of a name, or null. Otherwise as above. */
+export function findActor<M = unknown>(
+  name: string,
+  options?: FindOptions & { readonly onlyFirst?: true },
+): Promise<Portal<M> | null>;
+/** With an `onlyFirst` that is only known at run time: one portal or all of them, as above. */
 export function findActor<M = unknown>(
   name: string,
   options: FindOptions & { readonly raiseOnNone: true },
-): Promise<Portal<M>>;
-export function findActor<M = unknown>(name: string, options?: FindOptions): Promise<Portal<M> | null>;
+): Promise<Portal<M> | PortalGroup<M>>;
+export function findActor<M = unknown>(
+  name: string,
+  options?: FindOptions,
+): Promise<Portal<M> | PortalGroup<M> | null>;
 export async function findActor<M>(
   name: string,
   options: FindOptions = {},
