@@ -29,17 +29,21 @@ export function findActor<M = unknown>(
   name: string,
   options: FindOptions & { readonly onlyFirst: false },
 ): Promise<PortalGroup<M>>;
-/** Finds the last registered actor of a name, or throws `ActorNotFoundError`. Otherwise as above. */
+/**
+ * Finds the last registered actor of a name and connects to it.
+ *
+ * @throws {ActorNotFoundError} when there is none; all else as for `onlyFirst: false`
+ */
 export function findActor<M = unknown>(
   name: string,
   options: FindOptions & { readonly onlyFirst?: true; readonly raiseOnNone: true },
 ): Promise<Portal<M>>;
-/** Finds the last registered actor of a name, or null. Otherwise as above. */
+/** Finds the last registered actor of a name and connects to it, or returns null. Throws as for `onlyFirst: false`. */
 export function findActor<M = unknown>(
   name: string,
   options?: FindOptions & { readonly onlyFirst?: true },
 ): Promise<Portal<M> | null>;
-/** With an `onlyFirst` that is only known at run time: one portal or all of them, as above. */
+/** Finds one actor or all of them, by an `onlyFirst` that is known at run time only. */
 export function findActor<M = unknown>(
   name: string,
   options: FindOptions & { readonly raiseOnNone: true },

@@ -54,10 +54,42 @@ type WireList<T extends readonly unknown[], V> = V[] extends T
 /** A list of arguments: each as written if it can cross, otherwise with a `CannotCross` in place of what can't. */
 export type WireArguments<A extends readonly unknown[]> = { [K in keyof A]: WireArgument<A[K]> };
 
-type WireArgument<T> = IsWire<T> extends true ? T : Wire<T>;
+type WireArgument<T> = Crosses<T> extends true ? T : Wire<T>;
+
+/** How deep `Crosses` looks. Deeper in, the sender finds what can't cross when it encodes it. */
+type Levels = [1, 1, 1, 1, 1, 1];
 
 /**
- * Whether every value of type `T` can cross. The way back tells apart instances of classes that have private members.
- * Comparing is all that happens to types that can cross, and the compiler compares recursive types without trouble.
+ * Whether every value of type `T` can cross, as far as `Levels` reach.
+ *
+ * It takes all parts of one level together: a union holds each type once, so recursive types don't multiply, and what
+ * is found of each type is known from then on. To compare `T` with `Wire<T>` would say the same, but large recursive
+ * types exceed the depth of a comparison.
  */
-export type IsWire<T> = [T] extends [Wire<T>] ? ([Wire<T>] extends [T] ? true : false) : false;
+export type Crosses<T> = Walk<Part<T>, Levels>;
+
+type Walk<Found, Left extends unknown[]> = [Found] extends [never]
+  ? true
+  : [Extract<Found, symbol | AnyFunction | AnyClass>] extends [never]
+    ? Left extends [unknown, ...infer Rest]
+      ? Walk<PartsOf<Found>, Rest>
+      : true
+    : false;
+
+/** The members of a union that have to be looked at. `any` and `unknown` would swallow their neighbours. */
+type Part<T> = unknown extends T ? never : Exclude<T, Crossing>;
+
+/** What an object holds; a symbol for one that can't cross itself. */
+type PartsOf<T> =
+  T extends ReadonlyMap<infer K, infer V>
+    ? Part<K> | Part<V>
+    : T extends ReadonlySet<infer V>
+      ? Part<V>
+      : T extends readonly (infer V)[]
+        ? Part<V>
+        : HasPrivate<T> extends true
+          ? symbol
+          : { [K in keyof T]-?: Part<T[K]> }[keyof T];
+
+/** Whether `T` has members that a mapped type leaves out: those that are private to a class. */
+export type HasPrivate<T> = { [K in keyof T]: T[K] } extends T ? false : true;

@@ -1,16 +1,16 @@
 /**
  * Where a type holds something that can't cross a wire, in words: what an editor shows for a function that can't be
- * called. Only types that fail the comparison in `crossing.ts` are searched.
+ * called. Only types that fail `Crosses` are searched.
  */
-import type { AnyClass, AnyFunction, IsWire, Wire } from "./crossing.ts";
+import type { AnyClass, AnyFunction, Crosses, HasPrivate } from "./crossing.ts";
 
 /** Why some value of type `T` can't cross, as a sentence that begins with `Path`; never when all can. */
-export type Fault<T, Path extends string> = IsWire<T> extends true ? never : Search<T, Path, "any">;
+export type Fault<T, Path extends string> = Crosses<T> extends true ? never : Search<T, Path, "any">;
 
 /** Why no list of arguments of type `A` can cross; never when some can. */
 export type FaultOfArguments<A extends readonly unknown[]> = Extract<
   {
-    [K in keyof A]: [A[K]] extends [Wire<A[K]>]
+    [K in keyof A]: Crosses<A[K]> extends true
       ? never
       : Search<A[K], `arguments[${K extends string ? K : ""}]`, "all">;
   }[number],
@@ -24,7 +24,7 @@ export type FaultOfArguments<A extends readonly unknown[]> = Extract<
 type Mode = "any" | "all";
 
 /** The levels to search, one after the other, so that the fault with the shortest path is the one that is shown. */
-type Levels = [[1], [1, 1], [1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1, 1]];
+type Levels = [[1], [1, 1], [1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]];
 
 type Search<T, Path extends string, M extends Mode, L extends unknown[] = Levels> = L extends [
   infer Level extends 1[],
@@ -49,7 +49,7 @@ type InUnion<T, Path extends string, M extends Mode, Level extends unknown[]> =
 /** The fault of each member of a union, and "" for each that has none. */
 type InMembers<T, Path extends string, M extends Mode, Level extends unknown[]> = T extends unknown
   ? OrNone<
-      IsWire<T> extends true ? never : Level extends [1, ...infer Rest] ? InOne<T, Path, M, Rest> : never
+      Crosses<T> extends true ? never : Level extends [1, ...infer Rest] ? InOne<T, Path, M, Rest> : never
     >
   : never;
 
@@ -76,7 +76,7 @@ type InOne<T, Path extends string, M extends Mode, Level extends unknown[]> = T 
 type InObject<T, Path extends string, M extends Mode, Level extends unknown[], Methods extends keyof T> = [
   Methods,
 ] extends [never]
-  ? IsPrivate<T, M> extends true
+  ? [M, HasPrivate<T>] extends ["any", true]
     ? `${Path} is an instance of a class`
     : { [K in keyof T]-?: InUnion<T[K], `${Path}${Step<K>}`, M, Level> }[keyof T]
   : IsOne<Methods> extends true
@@ -93,9 +93,6 @@ type MethodsOf<T, M extends Mode> = {
         : never
     : never;
 }[keyof T];
-
-/** Whether all that is public can cross, and something that is private remains. A caller can leave that out. */
-type IsPrivate<T, M extends Mode> = M extends "any" ? ([T] extends [Wire<T>] ? true : false) : false;
 
 type Step<K> = K extends string
   ? string extends K

@@ -29,6 +29,17 @@ interface Tree {
   parent?: Tree;
 }
 
+/** Without an end. */
+interface Expanding<T> {
+  readonly value: T;
+  readonly next?: Expanding<readonly [T, T]>;
+}
+
+/** Deeper than the compiler looks. */
+interface Deep {
+  a: { b: { c: { d: { e: { f: { g: () => void } } } } } };
+}
+
 interface Linked {
   next?: Linked;
   items: { value: { done: () => void } }[];
@@ -50,6 +61,9 @@ interface Sound {
   either(value: string | (() => void)): void;
   nested(options: { readonly url: string; readonly on?: { tick(): void } }): void;
   point(value: Point): void;
+  expanding(value: Expanding<string>): Expanding<number>;
+  deep(): Deep;
+  loose(): { readonly options: unknown; readonly more: any }; // oxlint-disable-line typescript/no-explicit-any -- the same
 }
 
 declare const sound: Portal<Sound>;
@@ -63,6 +77,9 @@ export function soundFunctions(): void {
   holds<Same<ReturnType<typeof sound.run.error>, Promise<RangeError & { retry(): void }>>>();
   holds<Same<typeof sound.run.unknown, (value: unknown) => Promise<unknown>>>();
   holds<IsAny<Awaited<ReturnType<typeof sound.run.anything>>>>();
+  holds<Same<typeof sound.run.expanding, (value: Expanding<string>) => Promise<Expanding<number>>>>();
+  holds<Same<typeof sound.run.deep, () => Promise<Deep>>>();
+  holds<Same<Awaited<ReturnType<typeof sound.run.loose>>["options"], unknown>>();
   holds<Same<typeof sound.run.object, (value: object) => Promise<object>>>();
   holds<Same<ReturnType<typeof sound.run.nothing>, Promise<undefined>>>();
   holds<
@@ -116,6 +133,7 @@ interface Faulty {
   givesBuffer(): ArrayBuffer;
   givesGenerator(): Promise<AsyncGenerator<number>>;
   givesLinked(): Linked;
+  givesLoose(): { readonly options: unknown; readonly close: () => void };
   both(callback: () => void): symbol;
   takesLinked(value: Linked): void;
   yields(): AsyncGenerator<() => void>;
@@ -162,6 +180,7 @@ export function resultsThatCannotCross(): void {
   holds<Same<typeof run.givesBuffer, CannotCross<"result is binary, but not a Uint8Array">>>();
   holds<Same<typeof run.givesGenerator, CannotCross<"result is an object with methods">>>();
   holds<Same<typeof run.givesLinked, CannotCross<"result.items[].value.done is a function">>>();
+  holds<Same<typeof run.givesLoose, CannotCross<"result.close is a function">>>();
   holds<Same<typeof run.both, CannotCross<"arguments[0] is a function" | "result is a symbol">>>();
 }
 
