@@ -26,6 +26,7 @@ type Mode = "any" | "all";
 /** The levels to search, one after the other, so that the fault with the shortest path is the one that is shown. */
 type Levels = [[1], [1, 1], [1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]];
 
+/** Searches one level after the other. In mode "any" there is a fault, so that it says something in any case. */
 type Search<T, Path extends string, M extends Mode, L extends unknown[] = Levels> = L extends [
   infer Level extends 1[],
   ...infer Deeper,
@@ -37,6 +38,7 @@ type Search<T, Path extends string, M extends Mode, L extends unknown[] = Levels
     ? `${Path} holds something that can't cross`
     : never;
 
+/** The fault of a union on this level; never for none. */
 type InUnion<T, Path extends string, M extends Mode, Level extends unknown[]> =
   InMembers<T, Path, M, Level> extends infer Found
     ? M extends "all"
@@ -85,15 +87,19 @@ type InObject<T, Path extends string, M extends Mode, Level extends unknown[], M
 
 /** The names of the members that are functions, in mode "all" without the optional ones. */
 type MethodsOf<T, M extends Mode> = {
-  [K in keyof T]-?: (M extends "all" ? T[K] : Exclude<T[K], undefined>) extends infer F
-    ? [F] extends [never]
-      ? never
-      : F extends AnyFunction
-        ? K
-        : never
-    : never;
+  [K in keyof T]-?: IsFunction<M extends "all" ? T[K] : Exclude<T[K], undefined>> extends true ? K : never;
 }[keyof T];
 
+/** Whether `F` is nothing but a function. `any` and `never` would pass for one, too. */
+type IsFunction<F> = [F] extends [never]
+  ? false
+  : unknown extends F
+    ? false
+    : [F] extends [AnyFunction]
+      ? true
+      : false;
+
+/** One step of a path, as in `EncodeError`. */
 type Step<K> = K extends string
   ? string extends K
     ? "[string]"

@@ -60,6 +60,7 @@ interface Sound {
   optional(name: string, done?: () => void): void;
   either(value: string | (() => void)): void;
   nested(options: { readonly url: string; readonly on?: { tick(): void } }): void;
+  progress(options: { readonly url: string; readonly done?: () => void }): void;
   point(value: Point): void;
   expanding(value: Expanding<string>): Expanding<number>;
   deep(): Deep;
@@ -102,6 +103,9 @@ export function partsThatCallersLeaveOut(): void {
   void sound.run.nested({ url: "http://x/" });
   // @ts-expect-error -- a function further down
   void sound.run.nested({ url: "http://x/", on: { tick() {} } });
+  void sound.run.progress({ url: "http://x/" });
+  // @ts-expect-error -- a function in an option
+  void sound.run.progress({ url: "http://x/", done() {} });
   // an instance couldn't cross; an object with the same public members can
   void sound.run.point({ y: 1 });
 }
@@ -133,6 +137,7 @@ interface Faulty {
   givesBuffer(): ArrayBuffer;
   givesGenerator(): Promise<AsyncGenerator<number>>;
   givesLinked(): Linked;
+  givesAny(): { readonly any: any; readonly close: () => void }; // oxlint-disable-line typescript/no-explicit-any -- the same
   givesLoose(): { readonly options: unknown; readonly close: () => void };
   both(callback: () => void): symbol;
   takesLinked(value: Linked): void;
@@ -180,6 +185,7 @@ export function resultsThatCannotCross(): void {
   holds<Same<typeof run.givesBuffer, CannotCross<"result is binary, but not a Uint8Array">>>();
   holds<Same<typeof run.givesGenerator, CannotCross<"result is an object with methods">>>();
   holds<Same<typeof run.givesLinked, CannotCross<"result.items[].value.done is a function">>>();
+  holds<Same<typeof run.givesAny, CannotCross<"result.close is a function">>>();
   holds<Same<typeof run.givesLoose, CannotCross<"result.close is a function">>>();
   holds<Same<typeof run.both, CannotCross<"arguments[0] is a function" | "result is a symbol">>>();
 }
