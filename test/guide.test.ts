@@ -1,0 +1,63 @@
+/** The guide and the recipes can be followed literally, from an empty folder on. */
+import { afterAll, beforeAll, describe, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+
+import { openRegistry } from "./support/npm-registry.ts";
+import { blocksOf, Reader } from "./support/transcript.ts";
+
+const root = join(import.meta.dir, "..");
+const followMs = 60_000;
+
+let folder: string;
+let registry: Awaited<ReturnType<typeof openRegistry>>;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "furrow-guide-"));
+  mkdirSync(join(folder, "checkout"));
+  registry = await openRegistry(join(folder, "checkout"));
+});
+afterAll(async () => {
+  await registry[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true });
+  rmSync(runtimeDir(), { recursive: true });
+});
+
+/** Below the file's own, where the leak check looks. */
+function runtimeDir(): string {
+  return join(process.env["FURROW_RUNTIME_DIR"]!, "guide");
+}
+
+/** The environment of a new user: an empty home, and nothing of furrow's. */
+function newcomer(home: string): Record<string, string | undefined> {
+  return {
+    PATH: `${dirname(process.execPath)}:${process.env["PATH"]}`,
+    HOME: home,
+    // programs that look whether they write to a terminal print what they print there
+    FORCE_COLOR: "1",
+    BUN_CONFIG_REGISTRY: registry.url,
+    FURROW_RUNTIME_DIR: runtimeDir(),
+  };
+}
+
+/** Follows each document in a folder of its own; `first` are blocks of the guide that set the folder up. */
+async function follow(name: string): Promise<void> {
+  const home = join(folder, name);
+  mkdirSync(home);
+  await using reader = new Reader(home, newcomer(home));
+  for (const block of blocksOf(readFileSync(join(root, "docs", name), "utf8"), `docs/${name}`)) {
+    await reader.follow(block);
+  }
+  await reader.finish();
+}
+
+describe("docs/guide.md", () => {
+  test(
+    "leads from an empty folder to a tested service, and shows what its commands print",
+    async () => {
+      await follow("guide.md");
+    },
+    followMs,
+  );
+});
