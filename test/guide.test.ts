@@ -5,12 +5,15 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 import { openRegistry } from "./support/npm-registry.ts";
-import { blocksOf, Reader } from "./support/transcript.ts";
+import { type Block, blocksOf, Reader } from "./support/transcript.ts";
+import { freePort } from "./support/world.ts";
 
 const root = join(import.meta.dir, "..");
 const followMs = 60_000;
 
 let folder: string;
+/** The documents' ports, and free ones to use in their place. */
+const ports: Record<string, string> = {};
 let registry: Awaited<ReturnType<typeof openRegistry>>;
 
 beforeAll(async () => {
@@ -41,15 +44,29 @@ function newcomer(home: string): Record<string, string | undefined> {
   };
 }
 
-/** Follows each document in a folder of its own; `first` are blocks of the guide that set the folder up. */
+/** Follows a document in an empty folder; those after the guide begin where its step 1 ends. */
 async function follow(name: string): Promise<void> {
   const home = join(folder, name);
   mkdirSync(home);
   await using reader = new Reader(home, newcomer(home));
-  for (const block of blocksOf(readFileSync(join(root, "docs", name), "utf8"), `docs/${name}`)) {
-    await reader.follow(block);
-  }
+  const [setUp] = blocks("guide.md").filter(({ language, isSkipped }) => language === "sh" && !isSkipped);
+  if (name !== "guide.md") await reader.follow(setUp!);
+  for (const block of blocks(name)) await reader.follow(block);
   await reader.finish();
+  await reader.follow({
+    language: "sh",
+    text: "bun check",
+    place: `types of docs/${name}`,
+    isSkipped: false,
+  });
+}
+
+function blocks(name: string): Block[] {
+  const text = readFileSync(join(root, "docs", name), "utf8");
+  return blocksOf(
+    text.replaceAll(/(?<=:|port: )(?:3000|6499)\b/g, (port) => (ports[port] ??= String(freePort()))),
+    `docs/${name}`,
+  );
 }
 
 describe("docs/guide.md", () => {
@@ -57,6 +74,16 @@ describe("docs/guide.md", () => {
     "leads from an empty folder to a tested service, and shows what its commands print",
     async () => {
       await follow("guide.md");
+    },
+    followMs,
+  );
+});
+
+describe("docs/recipes.md", () => {
+  test(
+    "has programs that do what it says",
+    async () => {
+      await follow("recipes.md");
     },
     followMs,
   );
