@@ -20,11 +20,11 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "furrow-guide-"));
   mkdirSync(join(folder, "checkout"));
   registry = await openRegistry(join(folder, "checkout"));
-});
+}, followMs);
 afterAll(async () => {
   await registry[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true });
-  rmSync(runtimeDir(), { recursive: true });
+  rmSync(runtimeDir(), { recursive: true, force: true });
 });
 
 /** Below the file's own, where the leak check looks. */

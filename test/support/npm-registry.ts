@@ -27,13 +27,8 @@ interface Package {
 /** Serves the package as a release packs it, and the types that `bun init` asks for. `folder` has to be empty. */
 export async function openRegistry(folder: string): Promise<{ readonly url: string } & AsyncDisposable> {
   const packages = new Map<string, Package>();
-  for (const folder_ of [
-    await packFurrow(folder),
-    ...types.map((name) => join(root, "node_modules", name)),
-  ]) {
-    const made = await pack(folder_);
-    packages.set(made.manifest.name, made);
-  }
+  const folders = [await packFurrow(folder), ...types.map((name) => join(root, "node_modules", name))];
+  for (const made of await Promise.all(folders.map(pack))) packages.set(made.manifest.name, made);
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,

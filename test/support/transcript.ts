@@ -4,7 +4,7 @@
  * - A block that begins with `// NAME` is the file NAME; with `// NAME, at the end` it is added to it, its imports at the
  *   top.
  * - An `sh` block holds commands that have to succeed.
- * - A `console` block is what a terminal shows. `$ ` begins a command, `^C` is Ctrl-C, every other line is output. A first
+ * - A `console` block is what a terminal shows. `$ ` begins a command, `^C` is Ctrl-C, all else is output. A first
  *   line `# terminal N` says which terminal; a command that ends in `# leave it running` goes on in the background.
  * - `<pid>`, `<uuid>` and `<time>` stand for what differs from run to run.
  * - `<!-- not run: WHY -->` before a block keeps it from being followed.
@@ -116,10 +116,12 @@ export class Reader implements AsyncDisposable {
     for (let at = 0; at < lines.length;) {
       const line = lines[at++]!;
       const begin = at;
-      const isInput = line.startsWith("$ ") || line === "^C";
-      while (at < lines.length && !/^(\$ |\^C$)/.test(lines[at]!)) at++;
-      const output = isInput ? lines.slice(begin, at) : [line, ...lines.slice(begin, at)];
-      if (line === "^C") terminal.interrupt(place);
+      while (at < lines.length && !/^(\$ |\^C)/.test(lines[at]!)) at++;
+      const output = lines.slice(begin, at);
+      if (line.startsWith("^C")) {
+        terminal.interrupt(place);
+        output.unshift(line.slice(2)); // a terminal shows the key, and no new line
+      } else if (!line.startsWith("$ ")) output.unshift(line);
       if (line.startsWith("$ ")) await terminal.type(line.slice(2), this.#cwd, this.#env, place);
       await terminal.shows(output, place);
     }
