@@ -16,8 +16,8 @@ const sources = [
   "tsconfig.json",
   "tsconfig.types.json",
 ];
-/** What `bun init` installs. */
-const types = ["@types/bun", "bun-types", "@types/node", "undici-types"];
+/** What `bun init` installs with `@types/bun`, which only refers to the first. */
+const types = ["bun-types", "@types/node", "undici-types"];
 
 interface Package {
   readonly manifest: { readonly name: string; readonly version: string };
@@ -28,7 +28,8 @@ interface Package {
 export async function openRegistry(folder: string): Promise<{ readonly url: string } & AsyncDisposable> {
   const packages = new Map<string, Package>();
   const folders = [await packFurrow(folder), ...types.map((name) => join(root, "node_modules", name))];
-  for (const made of await Promise.all(folders.map(pack))) packages.set(made.manifest.name, made);
+  const packed = await Promise.all(folders.map(pack));
+  for (const made of [...packed, await typesOfBun(packed)]) packages.set(made.manifest.name, made);
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
@@ -61,10 +62,27 @@ async function pack(folder: string): Promise<Package> {
   const files: Record<string, Uint8Array> = {};
   for (const name of readdirSync(folder, { recursive: true }) as string[]) {
     const path = join(folder, name);
-    if (statSync(path).isFile()) files[`package/${name}`] = readFileSync(path);
+    if (statSync(path).isFile()) files[name] = readFileSync(path);
   }
   const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Package["manifest"];
-  return { manifest, tarball: await new Bun.Archive(files, { compress: "gzip" }).bytes() };
+  return { manifest, tarball: await tarballOf(files) };
+}
+
+/** `@types/bun`: the checkout may do without. */
+async function typesOfBun(packages: readonly Package[]): Promise<Package> {
+  const { version } = packages.find(({ manifest }) => manifest.name === "bun-types")!.manifest;
+  const dependencies = { "bun-types": version };
+  const manifest = { name: "@types/bun", version, types: "./index.d.ts", dependencies };
+  const files = {
+    "package.json": JSON.stringify(manifest),
+    "index.d.ts": `/// <reference types="bun-types" />\n`,
+  };
+  return { manifest, tarball: await tarballOf(files) };
+}
+
+async function tarballOf(files: Readonly<Record<string, string | Uint8Array>>): Promise<Uint8Array> {
+  const entries = Object.entries(files).map(([name, content]) => [`package/${name}`, content]);
+  return await new Bun.Archive(Object.fromEntries(entries), { compress: "gzip" }).bytes();
 }
 
 function describe({ manifest, tarball }: Package, url: string): object {

@@ -24,7 +24,7 @@ export interface Block {
 }
 
 /** How long one step may take before it counts as hung. */
-const stepMs = 10_000;
+const stepMs = 20_000;
 const varying: Readonly<Record<string, string>> = {
   pid: "\\d+",
   uuid: "[0-9a-f]{8}",
