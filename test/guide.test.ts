@@ -1,6 +1,6 @@
 /** The guide and the recipes can be followed literally, from an empty folder on. */
 import { afterAll, beforeAll, describe, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
@@ -27,6 +27,18 @@ afterAll(async () => {
   rmSync(runtimeDir(), { recursive: true, force: true });
 });
 
+/** A folder of programs that the documents expect on any machine, and that this one lacks. */
+function standIns(): string {
+  const bin = join(folder, "stand-ins");
+  mkdirSync(bin, { recursive: true });
+  const curl = `#!/usr/bin/env bun
+const url = new URL("http://" + process.argv.at(-1));
+process.stdout.write(await (await fetch(url)).text());
+`;
+  if (Bun.which("curl") === null) writeFileSync(join(bin, "curl"), curl, { mode: 0o755 });
+  return bin;
+}
+
 /** Below the file's own, where the leak check looks. */
 function runtimeDir(): string {
   return join(process.env["FURROW_RUNTIME_DIR"]!, "guide");
@@ -35,7 +47,7 @@ function runtimeDir(): string {
 /** The environment of a new user: an empty home, and nothing of furrow's. */
 function newcomer(home: string): Record<string, string | undefined> {
   return {
-    PATH: `${dirname(process.execPath)}:${process.env["PATH"]}`,
+    PATH: `${dirname(process.execPath)}:${standIns()}:${process.env["PATH"]}`,
     HOME: home,
     // programs that look whether they write to a terminal print what they print there
     FORCE_COLOR: "1",
