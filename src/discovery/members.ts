@@ -2,7 +2,7 @@
  * Who is registered on this host, as the kernel knows it: every registered actor has a share in the lock of a file, one
  * for each registry address. Shares end with their process, so whoever becomes the registrar can tell who will be back.
  */
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 
 import { logger } from "../log.ts";
 import type { Address } from "../transport/address.ts";
@@ -16,6 +16,12 @@ const log = logger("discovery");
  * up to one read in 50 misses a member while locks come and go, as they do in a takeover.
  */
 const listReads = 3;
+
+/**
+ * How much of the list is read: some 2,500 locks. The kernel walks the whole list for each 4 KiB of it, and any user can make
+ * it long: 58,000 locks took 8 s to read.
+ */
+const maxListBytes = 131_072;
 
 /** Other members: none; by their pids; or some, of whom the system does not tell. */
 export type OtherMembers =
@@ -64,7 +70,11 @@ export class Members {
     const inodes = new Set(Array.from(this.#shares.values(), ({ inode }) => String(inode)));
     const pids = new Set<number>();
     try {
-      for (let read = 0; read < listReads; read++) collectHolders(inodes, pids);
+      for (let read = 0; read < listReads; read++) {
+        const list = readLocks();
+        if (list === undefined) return undefined;
+        collectHolders(list, inodes, pids);
+      }
     } catch {
       return undefined;
     }
@@ -79,12 +89,46 @@ export class Members {
   }
 }
 
-/** Adds the pids of those who have a share in the lock of one of the files. */
-function collectHolders(inodes: ReadonlySet<string>, pids: Set<number>): void {
-  for (const line of readFileSync("/proc/locks", "utf8").split("\n")) {
-    // "1: FLOCK  ADVISORY  READ 18055 fe:00:2163875 0 EOF"; one that waits has "->" after the number
-    const [, kind, , , pid, file] = line.trim().split(/\s+/);
-    if (kind !== "FLOCK" || !inodes.has(file?.split(":").at(-1) ?? "")) continue;
-    if (Number(pid) > 0) pids.add(Number(pid));
+/** The kernel's list of locks, or undefined when it is too long. */
+function readLocks(): string | undefined {
+  const list = Buffer.allocUnsafe(maxListBytes);
+  const fd = openSync("/proc/locks", "r");
+  try {
+    let length = 0;
+    for (;;) {
+      const read = readSync(fd, list, length, maxListBytes - length, null);
+      if (read === 0) return list.toString("latin1", 0, length);
+      length += read;
+      if (length === maxListBytes) return undefined;
+    }
+  } finally {
+    closeSync(fd);
   }
+}
+
+interface Lock {
+  readonly pid: number;
+  /** "fe:00:2163875": device and inode. */
+  readonly file: string;
+}
+
+/** A line of the list: "1: FLOCK  ADVISORY  READ 18055 fe:00:2163875 0 EOF"; one that waits has "->" after the number. */
+function parseLock(line: string): Lock | undefined {
+  const [, kind, , , pid, file] = line.trim().split(/\s+/);
+  return kind === "FLOCK" && file !== undefined ? { pid: Number(pid), file } : undefined;
+}
+
+/**
+ * Adds the pids of those who have a share in the lock of one of the files. The list names the device of the file system,
+ * which isn't always what `stat` says (btrfs, overlays), so it is taken from this process's own shares. Where those aren't
+ * listed, in a pid namespace with another's /proc, the inode alone has to do.
+ */
+function collectHolders(list: string, inodes: ReadonlySet<string>, pids: Set<number>): void {
+  const found: Lock[] = [];
+  for (const line of list.split("\n")) {
+    const lock = parseLock(line);
+    if (lock !== undefined && inodes.has(lock.file.slice(lock.file.lastIndexOf(":") + 1))) found.push(lock);
+  }
+  const own = new Set(found.filter(({ pid }) => pid === process.pid).map(({ file }) => file));
+  for (const { pid, file } of found) if (pid > 0 && (own.size === 0 || own.has(file))) pids.add(pid);
 }
