@@ -34,7 +34,7 @@ const openToLook = constants.O_RDONLY | constants.O_NONBLOCK;
 export interface PathLock {
   /** Whether its file is still the one at the path. A lock on a file that was removed guards nothing. */
   readonly isCurrent: boolean;
-  /** Replaces what the file says: a hint for whoever finds it locked. */
+  /** Replaces what the file says: a hint for those who find it locked. Empty where the disk is full. */
   write(text: string): void;
   /** Removes the lock's file and lets go. */
   release(): void;
@@ -106,8 +106,14 @@ class HeldLock implements PathLock {
   }
 
   write(text: string): void {
-    ftruncateSync(this.#fd, 0);
-    writeSync(this.#fd, text, 0);
+    try {
+      ftruncateSync(this.#fd, 0);
+      writeSync(this.#fd, text, 0);
+    } catch (error) {
+      // the lock counts, not what it says; a part of it would say nothing
+      log.warn?.(`cannot write to ${this.#path}: ${String(error)}`);
+      ftruncateSync(this.#fd, 0);
+    }
   }
 
   release(): void {

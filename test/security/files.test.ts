@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { membersFile } from "../../src/discovery/places.ts";
 import { failure } from "../support/outcome.ts";
-import { World } from "../support/world.ts";
+import { Program, World } from "../support/world.ts";
 
 const canBeOthers = process.platform === "linux" && process.getuid?.() === 0;
 const other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
@@ -71,4 +71,52 @@ test("a fifo in place of a registry's files keeps no program from booting or reg
   const fifos = [join(world.dir, "a@123.sock.lock"), join(world.dir, "registry-0123456789ab.members")];
   expect(Bun.spawnSync(["mkfifo", ...fifos, membersFile(world.unix)]).exitCode).toBe(0);
   expect(await boot(world, join(world.dir, "registry@1.sock"))).toBeTrue();
+});
+
+/** Mounts a file system of 64 KiB that no other process sees, and goes on there. */
+const mount = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=64k,mode=700 small "$0" && exec "$@"'];
+const canMount =
+  process.platform === "linux" &&
+  Bun.spawnSync([...mount, "/mnt", "true"], { stderr: "ignore" }).exitCode === 0;
+
+test.skipIf(!canMount)("a full disk keeps no program from booting, joining or taking over", async () => {
+  await using world = new World();
+  await using outer = Object.assign(
+    new Program({ ...world.env, FURROW_REGISTRY_ADDRS: world.unix }, [...mount, world.dir]),
+    { [Symbol.asyncDispose]: () => outer.kill() },
+  );
+  await outer.up;
+  const seen = await outer.run(
+    async ({ args }) => {
+      const [dir, support] = args as [string, string];
+      const { writeFileSync } = await import("node:fs");
+      const { Program: Inner, until } = (await import(support)) as typeof import("../support/world.ts");
+      const programs: Program[] = [];
+      const start = async (name: string): Promise<Program> => {
+        const program = new Inner({});
+        programs.push(program);
+        await program.up;
+        await program.run(async ({ furrow, keep, args: [named] }) => {
+          keep["actor"] = await furrow.openRootActor({ name: named as string, enableTransports: ["unix"] });
+        }, name);
+        return program;
+      };
+      try {
+        const hub = await start("hub");
+        try {
+          writeFileSync(`${dir}/fill`, Buffer.alloc(200_000));
+        } catch {}
+        const joined = await start("joined");
+        await hub.kill();
+        await until(() => joined.run(({ furrow }) => furrow.currentActor().isRegistrar));
+        const last = await start("last");
+        return await last.run(async ({ furrow }) => (await furrow.queryActor("joined")).id?.name);
+      } finally {
+        for (const program of programs) await program.kill();
+      }
+    },
+    world.dir,
+    join(import.meta.dir, "../support/world.ts"),
+  );
+  expect(seen).toBe("joined");
 });
