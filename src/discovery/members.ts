@@ -32,20 +32,27 @@ export type OtherMembers =
 /** This actor's memberships. */
 export class Members {
   readonly #shares = new Map<string, SharedLock>();
+  /** In files that have been removed since: others may have theirs there still. */
+  readonly #former: SharedLock[] = [];
 
   /**
    * Becomes a member at each of the addresses, or stays one. Returns false when it was one there and its file has been
-   * removed meanwhile, or it can't be one: then `others` can't tell.
+   * removed meanwhile, or it can't be one: then `others` may not tell of all.
    */
   join(addrs: readonly Address[]): boolean {
     let isWhole = true;
+    for (const share of this.#former.splice(0)) {
+      if (share.hasOthers) this.#former.push(share);
+      else share.leave();
+    }
+    if (this.#former.length > 0) isWhole = false;
     for (const addr of addrs) {
       try {
         const path = membersFile(addr);
         const share = this.#shares.get(path);
         if (share?.isCurrent) continue;
         if (share !== undefined) {
-          share.leave();
+          this.#former.push(share);
           isWhole = false;
         }
         this.#shares.set(path, SharedLock.join(path));
@@ -57,17 +64,20 @@ export class Members {
     return isWhole;
   }
 
+  get #all(): SharedLock[] {
+    return [...this.#shares.values(), ...this.#former];
+  }
+
   /** Who else is a member where this actor is one. Call `join` first. */
   others(): OtherMembers {
-    const shared = Array.from(this.#shares.values()).filter(({ hasOthers }) => hasOthers);
-    if (shared.length === 0) return { kind: "none" };
+    if (!this.#all.some(({ hasOthers }) => hasOthers)) return { kind: "none" };
     const pids = this.pids();
     return pids === undefined || pids.size === 0 ? { kind: "unknown" } : { kind: "pids", pids };
   }
 
   /** The pids of the other members, as far as this process's pid namespace shows them; undefined when the kernel doesn't. */
   pids(): Set<number> | undefined {
-    const inodes = new Set(Array.from(this.#shares.values(), ({ inode }) => String(inode)));
+    const inodes = new Set(this.#all.map(({ inode }) => String(inode)));
     const pids = new Set<number>();
     try {
       for (let read = 0; read < listReads; read++) {
@@ -84,8 +94,9 @@ export class Members {
 
   /** Is a member no more. The last to leave removes the file. */
   leave(): void {
-    for (const share of this.#shares.values()) share.leave();
+    for (const share of this.#all) share.leave();
     this.#shares.clear();
+    this.#former.length = 0;
   }
 }
 

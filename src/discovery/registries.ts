@@ -313,6 +313,8 @@ export class Registries implements DiscoveryPart, Electorate {
   #lose(link: RegistrarLink, text: string, cause: Error | undefined): void {
     this.#drop(link, new RegistryUnavailableError(text, { cause }));
     if (this.#stop.signal.aborted) return;
+    // again, if the list was removed: the next registrar asks it who will be back
+    if (this.#isMember) this.#join();
     log.info?.(text);
     this.#election.start(link.session.peer.id.uuid);
   }

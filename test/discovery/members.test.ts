@@ -1,11 +1,11 @@
 /** Who is registered on a host, as the kernel lists it. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import { Members } from "../../src/discovery/members.ts";
 import { membersFile } from "../../src/discovery/places.ts";
-import { Program, World } from "../support/world.ts";
+import { Program, until, World } from "../support/world.ts";
 
 const locks = new URL("../fixtures/locks.ts", import.meta.url).href;
 const reads = 400;
@@ -136,4 +136,52 @@ describe.skipIf(!existsSync("/proc/locks"))("Members", () => {
       expect(found).toEqual([true, false, true]);
     },
   );
+
+  test("lists those, too, who have their share in a file that was removed since", async () => {
+    await using world = new World();
+    const other = await world.program();
+    const members = new Members();
+    try {
+      members.join([world.unix]);
+      await other.run(
+        async ({ args: [from, path] }) => {
+          const { hold } = (await import(from as string)) as typeof import("../fixtures/locks.ts");
+          hold([path as string]);
+        },
+        locks,
+        membersFile(world.unix),
+      );
+      rmSync(membersFile(world.unix));
+      expect(members.join([world.unix])).toBeFalse();
+      expect(members.others()).toEqual({ kind: "pids", pids: new Set([other.pid]) });
+      await other.kill();
+      expect([members.join([world.unix]), members.others()]).toEqual([true, { kind: "none" }]);
+    } finally {
+      members.leave();
+    }
+  });
+
+  test("knows an actor again as soon as that has lost its registrar, though the list was removed", async () => {
+    await using world = new World();
+    const hub = await world.actor("hub");
+    const root = await world.actor("root");
+    const child = await root.run(
+      async ({ furrow, args: [module] }) => {
+        const nursery = await furrow.openNursery();
+        return (await nursery.startActor("child", { module: module as string })).id.pid;
+      },
+      new URL("../fixtures/service.ts", import.meta.url).href,
+    );
+    rmSync(membersFile(world.unix));
+    // so that there is no other registrar to register with
+    await root.freeze();
+    await hub.kill();
+    const members = new Members();
+    try {
+      members.join([world.unix]);
+      await until(() => members.pids()?.has(child) === true);
+    } finally {
+      members.leave();
+    }
+  });
 });
