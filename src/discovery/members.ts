@@ -2,7 +2,7 @@
  * Who is registered on this host, as the kernel knows it: every registered actor has a share in the lock of a file, one
  * for each registry address. Shares end with their process, so whoever becomes the registrar can tell who will be back.
  */
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync, readSync, readlinkSync } from "node:fs";
 
 import { logger } from "../log.ts";
 import type { Address } from "../transport/address.ts";
@@ -23,10 +23,13 @@ const listReads = 3;
  */
 const maxListBytes = 131_072;
 
-/** Other members: none; by their pids; or some, of whom the system does not tell. */
+/** Linux gives the first pid namespace this inode, and no other. */
+const initialNamespace = "pid:[4026531836]";
+
+/** Other members: none; by their pids (`areAll`: there are no others); or some, of whom the system does not tell. */
 export type OtherMembers =
   | { readonly kind: "none" }
-  | { readonly kind: "pids"; readonly pids: ReadonlySet<number> }
+  | { readonly kind: "pids"; readonly pids: ReadonlySet<number>; readonly areAll: boolean }
   | { readonly kind: "unknown" };
 
 /** This actor's memberships. */
@@ -72,7 +75,9 @@ export class Members {
   others(): OtherMembers {
     if (!this.#all.some(({ hasOthers }) => hasOthers)) return { kind: "none" };
     const pids = this.pids();
-    return pids === undefined || pids.size === 0 ? { kind: "unknown" } : { kind: "pids", pids };
+    return pids === undefined || pids.size === 0
+      ? { kind: "unknown" }
+      : { kind: "pids", pids, areAll: isInitialNamespace() };
   }
 
   /** The pids of the other members, as far as this process's pid namespace shows them; undefined when the kernel doesn't. */
@@ -98,6 +103,11 @@ export class Members {
     this.#shares.clear();
     this.#former.length = 0;
   }
+}
+
+/** The kernel's list leaves out the locks of processes that the pid namespace doesn't show: only the first one shows all. */
+function isInitialNamespace(): boolean {
+  return readlinkSync("/proc/self/ns/pid") === initialNamespace;
 }
 
 /** The kernel's list of locks, or undefined when it is too long. */

@@ -153,7 +153,7 @@ describe.skipIf(!existsSync("/proc/locks"))("Members", () => {
       );
       rmSync(membersFile(world.unix));
       expect(members.join([world.unix])).toBeFalse();
-      expect(members.others()).toEqual({ kind: "pids", pids: new Set([other.pid]) });
+      expect(members.others()).toMatchObject({ kind: "pids", pids: new Set([other.pid]) });
       await other.kill();
       expect([members.join([world.unix]), members.others()]).toEqual([true, { kind: "none" }]);
     } finally {
