@@ -32,6 +32,9 @@ import type { Tenure } from "./tenure.ts";
 
 const log = logger("discovery");
 
+/** How often an actor looks whether its sockets are still there; a registrar looks more often (`Tenure`). */
+const upkeepMs = 1_000;
+
 export class Registries implements DiscoveryPart, Electorate {
   readonly runtime: Runtime;
   readonly counters: LookupCounters = { requests: 0, hits: 0, pushes: 0 };
@@ -47,6 +50,7 @@ export class Registries implements DiscoveryPart, Electorate {
   readonly #members = new Members();
   #isMember = false;
   #tenure: Tenure | undefined;
+  #upkeep: Timer | undefined;
   readonly #stop = new AbortController();
 
   constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
@@ -277,6 +281,28 @@ export class Registries implements DiscoveryPart, Electorate {
       throw error;
     }
     log.info?.(`registered with ${describeActor(peer.id)} at ${peer.addr}`);
+    this.#upkeep ??= this.#lookAfterSockets();
+  }
+
+  /** Binds a socket that was removed again: the actor is registered there, and every lookup would take it for gone. */
+  #lookAfterSockets(): Timer {
+    const { runtime } = this;
+    let isLooking = false;
+    const look = async (): Promise<void> => {
+      if (isLooking || this.isRegistrar) return;
+      isLooking = true;
+      try {
+        for (const addr of runtime.listening)
+          if ((await runtime.restore(addr)) === "restored") log.warn?.(`${addr} was removed: bound it again`);
+      } catch (error) {
+        log.warn?.(`cannot look after the sockets: ${asError(error).message}`);
+      } finally {
+        isLooking = false;
+      }
+    };
+    const timer = setInterval(() => void look(), upkeepMs);
+    timer.unref();
+    return timer;
   }
 
   #patience(registrar: string): Deadline {
@@ -344,6 +370,7 @@ export class Registries implements DiscoveryPart, Electorate {
   async #leave(): Promise<void> {
     this.#stop.abort();
     this.#election.stop();
+    clearInterval(this.#upkeep);
     this.#service?.unregisterSelf();
     const bound = new Deadline({ timeout: this.runtime.limits.stopGraceMs }, "unregistration");
     await Promise.allSettled(
@@ -372,6 +399,7 @@ export class Registries implements DiscoveryPart, Electorate {
 
   /** Lets go of locks without listeners: at the end, and in a process that exits. */
   release(): void {
+    clearInterval(this.#upkeep);
     this.#tenure?.release();
     this.#members.leave();
   }
