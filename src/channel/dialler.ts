@@ -5,12 +5,14 @@
 import { Deadline, sleep } from "../deadline.ts";
 import {
   asError,
+  HandshakeError,
   LimitError,
   type Stage,
   TimeoutError,
   TransportClosedError,
   UnauthenticatedError,
 } from "../errors.ts";
+import { describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import { type Address, parseAddress, type Transport } from "../transport/address.ts";
@@ -82,7 +84,8 @@ export class Dialler<H extends PeerHandler> {
         const dial =
           this.#dials.get(key) ?? this.#startDial(key, (onStage) => this.#dialTarget(target, onStage));
         const peer = await deadline.race(() => dial.stage, dial.done);
-        if (isUsable(peer)) return peer.acquire();
+        // the dial may have been for another process that claims the same uuid
+        if (isUsable(peer) && peer.isHeldBy(target)) return peer.acquire();
       } else if (live.leaving === undefined) {
         return live.acquire();
       } else {
@@ -230,6 +233,7 @@ export class Dialler<H extends PeerHandler> {
       const own: Hello = { ...self, purpose: purpose ?? self.purpose, target: target?.uuid ?? null };
       return await this.#greet(opened, own, this.#step("handshake", addr, undefined), (theirs, proof) => {
         this.#greeting.delete(channel);
+        checkName(theirs, target, addr);
         // the acceptor's hello says what it is in the middle of, and not what this connection is for
         const hello = purpose === undefined ? theirs : { ...theirs, purpose };
         return host.establish(hello, channel, {
@@ -302,6 +306,12 @@ export class Dialler<H extends PeerHandler> {
     const timeout = Math.min(own, outer?.remainingMs ?? own);
     return new Deadline({ timeout, signal: outer?.signal }, `${step} of ${addr} (${Math.round(timeout)} ms)`);
   }
+}
+
+/** A uuid has one name for life, so an actor that shows another name here isn't the one that is registered. */
+function checkName({ id }: Hello, target: DialTarget | undefined, addr: Address): void {
+  if (target === undefined || id.name === target.name) return;
+  throw new HandshakeError(`${addr} is ${describeActor(id)}, not the actor that was looked up`);
 }
 
 function endingError(): TransportClosedError {
