@@ -28,6 +28,8 @@ const log = logger("channel");
 
 /** How long to wait, after a refusal as crossed or duplicate, for the connection that it speaks of. */
 const crossedRetryMs = 20;
+/** So often a dial gives way to one from the peer that doesn't come to its end: a knock may be by another, who never proves it. */
+const maxYields = 10;
 
 interface Dial<H extends PeerHandler> {
   readonly done: Promise<Peer<H>>;
@@ -123,7 +125,7 @@ export class Dialler<H extends PeerHandler> {
     const { localHost } = channel.link;
     try {
       const own: Hello = { ...this.#host.self(), purpose: "probe", target: null };
-      const hello = await this.#greet(opened, own, deadline, (theirs) => theirs);
+      const hello = await this.#greet(opened, own, false, deadline, (theirs) => theirs);
       return { hello, localHost };
     } finally {
       this.#greeting.delete(channel);
@@ -191,14 +193,16 @@ export class Dialler<H extends PeerHandler> {
   ): Promise<Peer<H>> {
     const { index, limits } = this.#host;
     const deadline = new Deadline({ timeout: limits.handshakeTimeoutMs }, `dial of ${addr}`);
-    for (;;) {
+    for (let yields = 0; ;) {
       const known = target === undefined ? undefined : index.get(target.uuid);
       // what is there isn't the actor itself, or not over the transport that is wanted
       const isBeside = known !== undefined && isUsable(known);
       try {
-        return await this.#dialAddress(addr, target, isBeside ? "further" : undefined, onStage);
+        const purpose = isBeside ? "further" : undefined;
+        return await this.#dialAddress(addr, target, purpose, yields < maxYields, onStage);
       } catch (error) {
         if (!(error instanceof RefusedError) || !isRetried(error)) throw error;
+        if (error instanceof YieldedError) yields++;
         const settled = (): Peer<H> | undefined =>
           target === undefined ? index.get(error.uuid ?? "") : index.to(target);
         const live = settled();
@@ -214,6 +218,7 @@ export class Dialler<H extends PeerHandler> {
     addr: Address,
     target: DialTarget | undefined,
     purpose: Purpose | undefined,
+    mayYield: boolean,
     onStage: (stage: Stage) => void,
   ): Promise<Peer<H>> {
     const host = this.#host;
@@ -231,7 +236,8 @@ export class Dialler<H extends PeerHandler> {
     try {
       const self = host.self();
       const own: Hello = { ...self, purpose: purpose ?? self.purpose, target: target?.uuid ?? null };
-      return await this.#greet(opened, own, this.#step("handshake", addr, undefined), (theirs, proof) => {
+      const deadline = this.#step("handshake", addr, undefined);
+      return await this.#greet(opened, own, mayYield, deadline, (theirs, proof) => {
         this.#greeting.delete(channel);
         checkName(theirs, target, addr);
         // the acceptor's hello says what it is in the middle of, and not what this connection is for
@@ -250,10 +256,11 @@ export class Dialler<H extends PeerHandler> {
     }
   }
 
-  /** The handshake, with the proof that the link needs. */
+  /** The handshake, with the proof that the link needs. `mayYield`: to a dial from the other side. */
   #greet<T>(
     { channel, transport }: Opened,
     own: Hello,
+    mayYield: boolean,
     deadline: Deadline,
     take: (theirs: Hello, proof: PeerProof) => T,
   ): Promise<T> {
@@ -271,8 +278,8 @@ export class Dialler<H extends PeerHandler> {
       (theirs) => take(theirs, proof),
       ({ id }) => {
         // the other's dial is as far as this one: of the two, the one by the smaller uuid goes on
-        if (this.#host.isAccepting(id.uuid) && id.uuid < own.id.uuid && own.purpose !== "probe")
-          throw new RefusedError("crossed", "the peer is dialling the other way just now", id.uuid);
+        if (mayYield && this.#host.isAccepting(id.uuid) && id.uuid < own.id.uuid)
+          throw new YieldedError(id.uuid);
       },
     );
   }
@@ -318,9 +325,16 @@ function endingError(): TransportClosedError {
   return new TransportClosedError("this actor is ending");
 }
 
+/** This side withdraws its own dial. */
+class YieldedError extends RefusedError {
+  constructor(uuid: string) {
+    super("crossed", "the peer is dialling the other way just now", uuid);
+  }
+}
+
 /** Refusals that a connection the other way, or an end under way, explains. */
-function isRetried(error: RefusedError): boolean {
-  return error.refusal === "crossed" || error.refusal === "duplicate";
+function isRetried({ refusal, uuid }: RefusedError): boolean {
+  return uuid !== undefined && (refusal === "crossed" || refusal === "duplicate");
 }
 
 /** Whether a connection is there and stays: one that is about to be closed by agreement must not be begun with. */

@@ -216,7 +216,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
         return;
       case Kind.refuse:
         // over plain tcp the acceptor hears last who dialled it
-        this.channel.abort(refusalError(message, this.channel.link.remote));
+        this.channel.abort(refusalError(message, this.channel.link.remote, true));
         return;
       case Kind.ready:
         this.isReady = true;
