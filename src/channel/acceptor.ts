@@ -178,7 +178,7 @@ export class Acceptor<H extends PeerHandler> {
           this.#refuseFault(channel, next, asError(error));
           return;
         }
-        if (this.#isFull(channel, knocker)) return;
+        if (this.#isFull(channel, proof, knocker)) return;
         this.#settle(stranger);
         // of two connections that have come up meanwhile, both sides keep the same one
         host.establish(theirs, channel, { transport, proof });
@@ -220,7 +220,7 @@ export class Acceptor<H extends PeerHandler> {
     if (uuid === id.uuid) return refuse("self", "that is this actor itself");
     if (target !== null && target !== id.uuid)
       return refuse("target", `here is ${describeActor(id)}, not the actor that was looked up`);
-    if (this.#isFull(channel, knocker)) return true;
+    if (this.#isFull(channel, proof, knocker)) return true;
     if (purpose === "further") return false;
     const other = index.get(uuid);
     // of two processes that claim one uuid the first may not keep the other out, unless it is known to be the actor
@@ -232,9 +232,9 @@ export class Acceptor<H extends PeerHandler> {
     return false;
   }
 
-  #isFull(channel: Channel, knocker: Knocker | undefined): boolean {
+  #isFull(channel: Channel, proof: PeerProof, knocker: Knocker | undefined): boolean {
     const { index, limits } = this.#host;
-    if (index.connections < limits.maxConnections) return false;
+    if (index.connections < limits.maxConnections || index.makeRoom(proof)) return false;
     this.#refuse(channel, "limit", `maxConnections is ${limits.maxConnections}`, knocker);
     return true;
   }

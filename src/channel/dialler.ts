@@ -287,7 +287,8 @@ export class Dialler<H extends PeerHandler> {
   async #open(addr: Address, outer: Deadline | undefined): Promise<Opened> {
     const { limits, index, drivers } = this.#host;
     if (this.#host.isClosed) throw endingError();
-    if (index.connections + this.#greeting.size >= limits.maxConnections) {
+    const connections = index.connections + this.#greeting.size;
+    if (connections >= limits.maxConnections && !index.makeRoom({ auth: "same-user" })) {
       throw new LimitError(`maxConnections ${limits.maxConnections} reached: cannot dial ${addr}`);
     }
     const parsed = parseAddress(addr);
