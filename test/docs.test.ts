@@ -270,11 +270,15 @@ describe("docs/errors.md", () => {
   });
 });
 
-/** The titles of a file's tests, as patterns: a hole of a template stands for any text. */
+/** The titles of a file's tests, as patterns: a hole of a template, or of a table's title, stands for any text. */
 function titles(file: string): RegExp[] {
-  const found = read(file).matchAll(/\btest(?:\.skipIf\([^)]*\))?\(\s*(["`])((?:(?!\1)[^\\]|\\.)*)\1/g);
+  const found = read(file).matchAll(
+    /(?:\btest(?:\.skipIf\([^)]*\)|\.each\(\w+\))?|\]\))\(\s*(["`])((?:(?!\1)[^\\]|\\.)*)\1/g,
+  );
   return Array.from(found, ([, , title = ""]) => {
-    const parts = title.split(/\$\{[^}]*\}/).map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    const parts = title
+      .split(/\$\{[^}]*\}|%[a-z]/)
+      .map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
     return new RegExp(`^${parts.join(".+")}$`);
   });
 }
