@@ -86,7 +86,7 @@ export function refusalError(message: Message, remote: string, isProved: boolean
 
 /** `proof` goes over plain tcp, to who has knocked with one. */
 export function refuseMessage(refusal: Refusal, text: string, uuid: string, proof?: Uint8Array): Message {
-  return [Kind.refuse, refusal, text, uuid, proof ?? null];
+  return proof === undefined ? [Kind.refuse, refusal, text, uuid] : [Kind.refuse, refusal, text, uuid, proof];
 }
 
 /** `nonce` and `proof` go over plain tcp. */
