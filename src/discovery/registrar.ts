@@ -6,7 +6,7 @@
  */
 import { dirname } from "node:path";
 
-import type { PeerProof } from "../channel/credentials.ts";
+import { isSameUser, type PeerProof } from "../channel/credentials.ts";
 import {
   ActorNameError,
   asError,
@@ -101,7 +101,8 @@ export class RegistrarService {
   opened(members: Members, others: OtherMembers, mayHaveMore: boolean): void {
     const { host } = this.#runtime.id;
     const missing = others.kind === "pids" ? new Set(others.pids) : undefined;
-    for (const entry of this.table.entries()) if (entry.host === host) missing?.delete(entry.pid);
+    for (const entry of this.table.entries())
+      if (entry.host === host && isSameUser(this.#proofs.get(entry) ?? sameUser)) missing?.delete(entry.pid);
     const expected: OtherMembers =
       missing === undefined
         ? others
@@ -202,7 +203,8 @@ export class RegistrarService {
     session.peer.isVouched = true;
     const { proof } = session.peer;
     if (proof.auth !== "same-user") this.#proofs.set(client.entry, proof);
-    if (!this.#holdBack.isOver) this.#noteReturn(session);
+    // a peer of another owner may claim the pid of an actor that is still on its way back
+    if (!this.#holdBack.isOver && isSameUser(proof)) this.#noteReturn(session);
     log.info?.(`registered ${describeActor(id)} at ${addrs.join(" ")}`);
     this.#announce(client.entry);
     session.reply(message[1] as number, client.entry.revision);
