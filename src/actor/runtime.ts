@@ -21,7 +21,7 @@ import { interfaceAddresses, ipVersion, isWildcard } from "../transport/host.ts"
 import { memoryLinks } from "../transport/memory.ts";
 import type { LockHolder } from "../transport/socket-lock.ts";
 import type { Link, Listener, ListenerState } from "../transport/transport.ts";
-import { Kind, type Message } from "../wire/messages.ts";
+import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import type { Policy } from "../rpc/policy.ts";
 import type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor.ts";
 import { type ActorSecurity, readSecurity } from "./security.ts";
@@ -29,7 +29,7 @@ import { type ActorSecurity, readSecurity } from "./security.ts";
 const log = logger("actor");
 
 /** Takes a message of its kind from a session. A throw of `FrameError` closes the connection. */
-export type Service = (session: Session, message: Message) => void;
+export type Service<K extends Kind> = (session: Session, message: MessageOf<K>) => void;
 
 /** What discovery adds to an actor. */
 export interface DiscoveryPart {
@@ -63,7 +63,7 @@ export class Runtime implements Actor {
   /** By the address that was asked for; a port of 0 has become a real one in the listener's own. */
   readonly #listeners = new Map<Address, Listener>();
   #addrs: readonly Address[] = [];
-  readonly #services: (Service | undefined)[] = [];
+  readonly #services: (Service<never> | undefined)[] = [];
   readonly #onSessionEnd = new Set<(session: Session) => void>();
   readonly #endings: Record<EndPhase, Set<() => Promise<void>>> = {
     children: new Set(),
@@ -97,7 +97,7 @@ export class Runtime implements Actor {
     );
     setLogName(id.name);
     this.serve(Kind.ready, () => {}); // noted where the peer is kept
-    this.serve(Kind.stop, (session, message) => void this.#onStop(session, message[1] as number));
+    this.serve(Kind.stop, (session, message) => void this.#onStop(session, message[1]));
   }
 
   get name(): string {
@@ -208,13 +208,14 @@ export class Runtime implements Actor {
   }
 
   /** Hands messages of `kind` to `service`, or to nobody any more. */
-  serve(kind: Kind, service: Service | undefined): void {
+  serve<K extends Kind>(kind: K, service: Service<K> | undefined): void {
     this.#services[kind] = service;
   }
 
   onService(session: Session, message: Message): boolean {
     const service = this.#services[message[0]];
-    service?.(session, message);
+    // `serve` keeps each service under the kind that it takes
+    service?.(session, message as never);
     return service !== undefined;
   }
 

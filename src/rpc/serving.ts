@@ -4,7 +4,7 @@ import { type ActorId, describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import type { Channel } from "../channel/channel.ts";
 import type { Limits } from "../limits.ts";
-import { Kind, type Message } from "../wire/messages.ts";
+import { Kind, type MessageOf } from "../wire/messages.ts";
 import { isPlain } from "../wire/plain.ts";
 import { fromWire, toWire } from "../wire/values.ts";
 import { ServedContext } from "./context.ts";
@@ -86,30 +86,30 @@ export class Serving {
     }
   }
 
-  onCancel(message: Message): void {
-    const reason = typeof message[2] === "string" ? message[2] : undefined;
-    this.#of(message)?.task.abort(new ContextCancelledError(this.#peer.id, reason));
+  onCancel(message: MessageOf<typeof Kind.cancel>): void {
+    const reason = message[2] ?? undefined;
+    this.#of(message[1])?.task.abort(new ContextCancelledError(this.#peer.id, reason));
   }
 
-  onPut(message: Message, bytes: number): void {
-    this.#of(message)?.inbox?.push(fromWire(message[2], message[3] === true), bytes);
+  onPut(message: MessageOf<typeof Kind.put>, bytes: number): void {
+    this.#of(message[1])?.inbox?.push(fromWire(message[2], message[3] === true), bytes);
   }
 
-  onPutEnd(message: Message): void {
-    this.#of(message)?.inbox?.finish(undefined);
+  onPutEnd(message: MessageOf<typeof Kind.putEnd>): void {
+    this.#of(message[1])?.inbox?.finish(undefined);
   }
 
-  onAllowItems(message: Message): void {
-    this.#of(message)?.outbox?.allow(message[2] as number, message[3] as number);
+  onAllowItems(message: MessageOf<typeof Kind.allowItems>): void {
+    this.#of(message[1])?.outbox?.allow(message[2], message[3]);
   }
 
   /**
    * A call: its function runs at once, and an answer that is there at once leaves at once. There is no closure in here:
    * one would cost every call an environment (row `rpc.unix.64`).
    */
-  onCall(message: Message): void {
-    const id = message[1] as number;
-    const name = message[2] as string;
+  onCall(message: MessageOf<typeof Kind.call>): void {
+    const id = message[1];
+    const name = message[2];
     const task = this.#admit(id);
     if (task === undefined) return;
     const args = readArguments(message);
@@ -141,11 +141,11 @@ export class Serving {
     );
   }
 
-  onStream(message: Message): void {
-    const id = message[1] as number;
-    const name = message[2] as string;
+  onStream(message: MessageOf<typeof Kind.stream>): void {
+    const id = message[1];
+    const name = message[2];
     const outbox = this.#itemOutbox(id, name);
-    outbox.allow(message[5] as number, message[6] as number);
+    outbox.allow(message[5], message[6]);
     const task = this.#admit(id);
     if (task === undefined) return;
     this.#served.set(id, { task, outbox, inbox: undefined });
@@ -165,13 +165,13 @@ export class Serving {
     });
   }
 
-  onOpen(message: Message): void {
-    const id = message[1] as number;
-    const name = message[2] as string;
+  onOpen(message: MessageOf<typeof Kind.open>): void {
+    const id = message[1];
+    const name = message[2];
     const { creditMessages: messages, creditBytes: bytes } = this.#host.limits;
     const { channel } = this.#peer;
     const outbox = this.#itemOutbox(id, name);
-    outbox.allow(message[5] as number, message[6] as number);
+    outbox.allow(message[5], message[6]);
     const inbox = new Inbox(
       { messages, bytes },
       (more, moreBytes) => {
@@ -279,8 +279,8 @@ export class Serving {
     return this.#running === undefined ? tasks : [...tasks, this.#running];
   }
 
-  #of(message: Message): Served | undefined {
-    return this.#served.get(message[1] as number);
+  #of(id: number): Served | undefined {
+    return this.#served.get(id);
   }
 
   #replyError(id: number, error: unknown): void {
@@ -334,7 +334,9 @@ function nameOf(error: unknown): string {
   }
 }
 
-function readArguments(message: Message): unknown[] {
+function readArguments(
+  message: MessageOf<typeof Kind.call | typeof Kind.stream | typeof Kind.open>,
+): unknown[] {
   const args = fromWire(message[3], message[4] === true);
   if (!Array.isArray(args)) throw new FrameError("the arguments of a call must be an array");
   return args as unknown[];

@@ -7,7 +7,7 @@ import { FrameError, TimeoutError, TransportClosedError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { type ChannelEnd, closedError } from "../channel/channel.ts";
 import type { Peer, PeerHandler } from "../channel/peer.ts";
-import { Kind, type Message } from "../wire/messages.ts";
+import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import { isPlain } from "../wire/plain.ts";
 import { fromWire, toWire } from "../wire/values.ts";
 import { Exchange } from "./exchange.ts";
@@ -25,6 +25,13 @@ export interface Answer {
   resolve(value: unknown): void;
   reject(error: unknown): void;
 }
+
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** A request of another layer, which the peer answers with result or error. */
+export type Request = Writable<
+  MessageOf<typeof Kind.register | typeof Kind.unregister | typeof Kind.lookup | typeof Kind.stop>
+>;
 
 /** What a session needs of its actor. */
 export interface SessionHost extends ServingHost {
@@ -160,19 +167,19 @@ export class Session implements PeerHandler {
     this.#exchanges.delete(id);
   }
 
-  /** Sends a request of another layer, `[kind, id, ...fields]`, and returns its answer. Rejects as `call`. */
-  request(kind: Kind, ...fields: unknown[]): Promise<unknown> {
-    return new Promise((resolve, reject) => this.ask([kind, 0, ...fields], { resolve, reject }));
+  /** Sends a request of another layer, with its id put in, and returns the answer. Rejects as `call`. */
+  request(message: Request): Promise<unknown> {
+    return new Promise((resolve, reject) => this.ask(message, { resolve, reject }));
   }
 
   /**
-   * As `request`, with the message as it goes out; its id is put in.
+   * As `request`, but the answer goes to `answer`.
    *
    * @throws {EncodeError | TransportClosedError | LimitError} at once, when it cannot be sent; `answer` hears nothing
    */
-  ask(message: Message, answer: Answer): void {
+  ask(message: Request, answer: Answer): void {
     const id = ++this.#lastId;
-    (message as unknown as unknown[])[1] = id;
+    message[1] = id;
     this.peer.channel.send(message);
     this.#pending.set(id, answer);
   }
@@ -203,22 +210,21 @@ export class Session implements PeerHandler {
   }
 
   onMessage(message: Message, bytes: number): void {
-    const id = message[1] as number;
     switch (message[0]) {
       case Kind.call:
         this.#serving.onCall(message);
         return;
       case Kind.result:
-        this.#take(id)?.resolve(fromWire(message[2], message[3] === true));
+        this.#take(message[1])?.resolve(fromWire(message[2], message[3] === true));
         return;
       case Kind.error:
-        this.#take(id)?.reject(decodeFailure(message[2] as unknown[], this.peer.id));
+        this.#take(message[1])?.reject(decodeFailure(message[2], this.peer.id));
         return;
       case Kind.cancel:
         this.#serving.onCancel(message);
         return;
       case Kind.item:
-        this.#exchanges.get(id)?.onItem(fromWire(message[2], message[3] === true), bytes);
+        this.#exchanges.get(message[1])?.onItem(fromWire(message[2], message[3] === true), bytes);
         return;
       case Kind.put:
         this.#serving.onPut(message, bytes);
@@ -227,7 +233,7 @@ export class Session implements PeerHandler {
         this.#serving.onAllowItems(message);
         return;
       case Kind.allowPuts:
-        this.#exchanges.get(id)?.outbox.allow(message[2] as number, message[3] as number);
+        this.#exchanges.get(message[1])?.outbox.allow(message[2], message[3]);
         return;
       case Kind.stream:
         this.#serving.onStream(message);
@@ -236,10 +242,10 @@ export class Session implements PeerHandler {
         this.#serving.onOpen(message);
         return;
       case Kind.started:
-        this.#exchanges.get(id)?.onStarted(fromWire(message[2], message[3] === true));
+        this.#exchanges.get(message[1])?.onStarted(fromWire(message[2], message[3] === true));
         return;
       case Kind.itemEnd:
-        this.#exchanges.get(id)?.onItemEnd();
+        this.#exchanges.get(message[1])?.onItemEnd();
         return;
       case Kind.putEnd:
         this.#serving.onPutEnd(message);

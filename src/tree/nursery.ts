@@ -12,7 +12,7 @@ import { ambientTask, outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
 import { type AddressInput, type Transport, readTransports } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
-import { Kind, type Message } from "../wire/messages.ts";
+import { Kind } from "../wire/messages.ts";
 import { readAddressOption } from "./boot.ts";
 import { moduleSpecifier, refuseUnguarded } from "./modules.ts";
 import { RestartBudget, type RestartOption, readRestart } from "./restart.ts";
@@ -340,9 +340,7 @@ function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
       child.onReady();
     });
     runtime.serve(Kind.stopping, (session) => childOf(session)?.onStopping());
-    runtime.serve(Kind.failed, (session, message: Message) =>
-      childOf(session)?.onFailed(message[1] as unknown[]),
-    );
+    runtime.serve(Kind.failed, (session, message) => childOf(session)?.onFailed(message[1]));
   }
   return open;
 }

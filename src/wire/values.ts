@@ -23,16 +23,18 @@ const Tag = {
 } as const;
 
 /** A value that is ready for the codec. `rich` belongs into the message beside it. */
-export interface WireValue {
-  readonly value: unknown;
+export interface WireValue<Value = unknown> {
+  readonly value: Value;
   readonly rich: boolean;
 }
 
 /**
- * The value as the codec takes it; an error calls it `role` ("result of") and `name`. Large binaries are not copied: their memory must not change until they are sent.
+ * The value as the codec takes it: a list stays one; an error calls it `role` ("result of") and `name`. Large binaries are not copied: their memory must not change until they are sent.
  *
  * @throws {EncodeError} with the path to the value that cannot cross
  */
+export function toWire(value: readonly unknown[], role: string, name?: string): WireValue<readonly unknown[]>;
+export function toWire(value: unknown, role: string, name?: string): WireValue;
 export function toWire(value: unknown, role: string, name?: string): WireValue {
   if (isPlain(value)) return { value, rich: false };
   const what = name === undefined ? role : `${role} ${name}`;
