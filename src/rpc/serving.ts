@@ -4,9 +4,9 @@ import { type ActorId, describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import type { Channel } from "../channel/channel.ts";
 import type { Limits } from "../limits.ts";
+import { sendValue, toWire } from "../wire/encode.ts";
 import { Kind, type MessageOf } from "../wire/messages.ts";
-import { isPlain } from "../wire/plain.ts";
-import { fromWire, toWire } from "../wire/values.ts";
+import { argumentsIn, valueIn } from "../wire/values.ts";
 import { ServedContext } from "./context.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { Inbox, Outbox } from "./flow.ts";
@@ -92,7 +92,7 @@ export class Serving {
   }
 
   onPut(message: MessageOf<typeof Kind.put>, bytes: number): void {
-    this.#of(message[1])?.inbox?.push(fromWire(message[2], message[3] === true), bytes);
+    this.#of(message[1])?.inbox?.push(valueIn(message), bytes);
   }
 
   onPutEnd(message: MessageOf<typeof Kind.putEnd>): void {
@@ -112,7 +112,7 @@ export class Serving {
     const name = message[2];
     const task = this.#admit(id);
     if (task === undefined) return;
-    const args = readArguments(message);
+    const args = argumentsIn(message);
     let result: unknown;
     let promise: Promise<unknown> | undefined;
     this.#running = task;
@@ -149,7 +149,7 @@ export class Serving {
     const task = this.#admit(id);
     if (task === undefined) return;
     this.#served.set(id, { task, outbox, inbox: undefined });
-    const args = readArguments(message);
+    const args = argumentsIn(message);
     void this.#conclude(id, name, task, async () => {
       const { fn, schemas } = this.#host.dispatcher.find(name, "stream", this.permissions);
       return await task.run(async () => {
@@ -183,7 +183,7 @@ export class Serving {
     if (task === undefined) return;
     this.#served.set(id, { task, outbox, inbox });
     channel.post([Kind.allowPuts, id, messages, bytes]);
-    const args = readArguments(message);
+    const args = argumentsIn(message);
     const context = new ServedContext(
       {
         self: this.#host.id,
@@ -289,26 +289,6 @@ export class Serving {
 }
 
 /**
- * Sends `[kind, id, value]`; returns the size of its frame in bytes. An error calls the value `role` ("result of") and
- * `name`.
- *
- * @throws {EncodeError} when the value cannot cross; as `Channel.send` otherwise
- */
-export function sendValue(
-  channel: Channel,
-  kind: typeof Kind.result | typeof Kind.item | typeof Kind.put,
-  id: number,
-  value: unknown,
-  role: string,
-  name: string,
-): number {
-  if (value instanceof Uint8Array) return channel.sendBinary(kind, id, value);
-  if (isPlain(value)) return channel.send([kind, id, value]);
-  const wire = toWire(value, role, name);
-  return channel.send([kind, id, wire.value, wire.rich]);
-}
-
-/**
  * Answers a request with a failure. There is always room for one; where there is none for all of it, a `LimitError` says so in few
  * words.
  */
@@ -332,14 +312,6 @@ function nameOf(error: unknown): string {
   } catch {
     return "an error"; // a getter of a hostile one
   }
-}
-
-function readArguments(
-  message: MessageOf<typeof Kind.call | typeof Kind.stream | typeof Kind.open>,
-): unknown[] {
-  const args = fromWire(message[3], message[4] === true);
-  if (!Array.isArray(args)) throw new FrameError("the arguments of a call must be an array");
-  return args as unknown[];
 }
 
 function isAbortOf(task: Task, error: unknown): boolean {

@@ -7,13 +7,13 @@ import { FrameError, TimeoutError, TransportClosedError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { type ChannelEnd, closedError } from "../channel/channel.ts";
 import type { Peer, PeerHandler } from "../channel/peer.ts";
+import { sendCall, sendValue, toWire } from "../wire/encode.ts";
 import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
-import { isPlain } from "../wire/plain.ts";
-import { fromWire, toWire } from "../wire/values.ts";
+import { valueIn } from "../wire/values.ts";
 import { Exchange } from "./exchange.ts";
 import type { Permissions } from "./policy.ts";
 import { decodeFailure, toldTo } from "./remote-error.ts";
-import { sendFailure, sendValue, Serving, type ServingHost } from "./serving.ts";
+import { sendFailure, Serving, type ServingHost } from "./serving.ts";
 import type { Task } from "./task.ts";
 import { ambientTask } from "./task.ts";
 
@@ -93,12 +93,7 @@ export class Session implements PeerHandler {
       const task = ambientTask();
       if (task?.aborted) throw task.reason;
       const id = ++this.#lastId;
-      if (isPlain(args)) {
-        this.peer.channel.send([Kind.call, id, name, args]);
-      } else {
-        const { value, rich } = toWire(args, "arguments of", name);
-        this.peer.channel.send([Kind.call, id, name, value, rich]);
-      }
+      sendCall(this.peer.channel, id, name, args);
       if (bounds === undefined && task === undefined) return this.#answer(id);
       return this.#boundedAnswer(id, name, bounds ?? {}, task);
     } catch (error) {
@@ -215,7 +210,7 @@ export class Session implements PeerHandler {
         this.#serving.onCall(message);
         return;
       case Kind.result:
-        this.#take(message[1])?.resolve(fromWire(message[2], message[3] === true));
+        this.#take(message[1])?.resolve(valueIn(message));
         return;
       case Kind.error:
         this.#take(message[1])?.reject(decodeFailure(message[2], this.peer.id));
@@ -224,7 +219,7 @@ export class Session implements PeerHandler {
         this.#serving.onCancel(message);
         return;
       case Kind.item:
-        this.#exchanges.get(message[1])?.onItem(fromWire(message[2], message[3] === true), bytes);
+        this.#exchanges.get(message[1])?.onItem(valueIn(message), bytes);
         return;
       case Kind.put:
         this.#serving.onPut(message, bytes);
@@ -242,7 +237,7 @@ export class Session implements PeerHandler {
         this.#serving.onOpen(message);
         return;
       case Kind.started:
-        this.#exchanges.get(message[1])?.onStarted(fromWire(message[2], message[3] === true));
+        this.#exchanges.get(message[1])?.onStarted(valueIn(message));
         return;
       case Kind.itemEnd:
         this.#exchanges.get(message[1])?.onItemEnd();

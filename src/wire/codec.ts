@@ -1,49 +1,28 @@
 /**
- * Messages to bytes: by `direct.ts` or else by msgpackr, see `packr.ts`; `decode.ts` is the way back.
+ * Frames of one turn, collected into a batch: `encode.ts` decides how each message becomes bytes, `decode.ts` is the way back.
  *
- * Encoding goes straight into the buffer of a `Batch`, each frame right behind the one before, with its length in
- * front; what a batch holds leaves in one write. A `LargeBinary` is not copied: the batch is cut there, and the
- * caller's memory goes out between the two parts.
+ * A batch encodes straight into its buffer, each frame right after the one before and with its length in front; all that a
+ * batch holds leaves in one write. A `LargeBinary` is not copied: the batch is cut there, and the caller's memory goes out
+ * between the two parts.
  */
 import { EncodeError, LimitError } from "../errors.ts";
-import { writeBinaryHeader, writeDirect, writeInteger } from "./direct.ts";
+import { writeBinaryHeader, writeInteger } from "./direct.ts";
+import { encodeMessage, takeCuts } from "./encode.ts";
 import { headerBytes, writeLength } from "./frame.ts";
 import { bufferTag, LargeBinary, largeBinaryBytes } from "./large-binary.ts";
+import type { PackedFrame } from "./packr.ts";
 import { isBuffer } from "./plain.ts";
+import { weighedFrom, weightFault } from "./weight-limit.ts";
 
 /** The size of a pooled buffer. A turn that sends more than this leaves in more than one write. */
 const bufferBytes = 65_536;
-/** A buffer with less room than this is not begun in; msgpackr would replace it. */
+/** No frame begins in a buffer with less room than this: msgpackr would replace the buffer. */
 const reserveBytes = 2_560;
 const pooledBuffers = 8;
-/** Frames of up to so many bytes are not weighed: whatever they hold, it takes some MB at the most. */
-const maxUnweighedBytes = 65_536;
 
 const pool: Uint8Array[] = [];
-/** A message is on its way into a buffer, in one of all batches; msgpackr has one state for all of them. */
+/** Whether a message is being encoded, in any batch: msgpackr has one state for all of them. */
 let encoding = false;
-/** Loaded when it is needed: see there. */
-let packr: typeof import("./packr.ts") | undefined;
-/** Loaded for the first large frame. */
-let weighing: typeof import("./weigh.ts") | undefined;
-
-/** Frames of more bytes than this are weighed: see `weigh.ts`. */
-export function weighedFrom(maxFrameValues: number): number {
-  return Math.min(maxUnweighedBytes, maxFrameValues);
-}
-
-/** As `weightFault` of `weigh.ts`. */
-export function faultOfWeight(
-  size: number,
-  bytes: Uint8Array,
-  from: number,
-  to: number,
-  maxFrameValues: number,
-  missing?: readonly number[],
-): string | undefined {
-  weighing ??= require("./weigh.ts") as typeof import("./weigh.ts");
-  return weighing.weightFault(size, bytes, from, to, maxFrameValues, missing);
-}
 
 function newBuffer(): Uint8Array {
   return Buffer.allocUnsafeSlow(bufferBytes);
@@ -110,43 +89,39 @@ export class Batch {
   #encode(message: readonly unknown[], maxFrameBytes: number): number {
     if (this.#end > bufferBytes - reserveBytes) this.#seal();
     const buffer = (this.#buffer ??= pool.pop() ?? newBuffer());
-    const directStart = this.#end + headerBytes;
-    const directEnd = writeDirect(buffer, directStart, message);
-    if (directEnd > 0) {
-      const size = directEnd - directStart;
-      if (size > maxFrameBytes) throw tooLarge(size, maxFrameBytes);
-      if (size > this.#weighedFrom) this.#checkWeight(size, buffer, directStart, directEnd);
-      writeLength(buffer, this.#end, size);
-      this.#end = directEnd;
-      return size;
-    }
-    // msgpackr starts at multiples of 8: start before our end, and reserve the gap and the length
-    const origin = this.#end & ~7;
-    const gap = this.#end - origin;
-    packr ??= require("./packr.ts") as typeof import("./packr.ts");
-    const out = packr.pack(message, buffer, origin, gap + headerBytes);
-    const cuts = packr.takeCuts();
-    const moved = out !== buffer;
-    const frameStart = moved ? gap : this.#end;
-    const end = out.end;
-    let size = end - frameStart - headerBytes;
+    const start = this.#end + headerBytes;
+    const encoded = encodeMessage(message, buffer, start);
+    if (typeof encoded !== "number") return this.#addPacked(encoded, maxFrameBytes);
+    const size = encoded - start;
+    if (size > maxFrameBytes) throw tooLarge(size, maxFrameBytes);
+    if (size > this.#weighedFrom) this.#checkWeight(size, buffer, start, encoded);
+    writeLength(buffer, this.#end, size);
+    this.#end = encoded;
+    return size;
+  }
+
+  /** Adds a frame that msgpackr has encoded: in the batch's own buffer, or in one of its own that it has outgrown that for. */
+  #addPacked(frame: PackedFrame, maxFrameBytes: number): number {
+    const cuts = takeCuts();
+    const { start, end } = frame;
+    let size = end - start - headerBytes;
     for (const cut of cuts) size += cut.bytes.length;
     if (size > maxFrameBytes) throw tooLarge(size, maxFrameBytes);
     if (size > this.#weighedFrom) {
-      const missing = cuts.map((cut) => (moved && cut.target === buffer ? cut.at - origin : cut.at));
-      this.#checkWeight(size, out, frameStart + headerBytes, end, missing);
+      const missing = cuts.map(({ at }) => at);
+      this.#checkWeight(size, frame, start + headerBytes, end, missing);
     }
-    writeLength(out, frameStart, size);
+    writeLength(frame, start, size);
+    const moved = frame !== this.#buffer;
     if (moved) {
-      // the message outgrew the buffer: what was before stays a part, and the message is one of its own
+      // the frames before it stay a part, and this one becomes another
       this.#seal();
-      this.#buffer = out;
-      this.#start = frameStart;
+      this.#buffer = frame;
+      this.#start = start;
     }
-    for (const cut of cuts) {
-      const at = moved && cut.target === buffer ? cut.at - origin : cut.at;
-      this.#part(out, this.#start, at, false);
-      this.#part(cut.bytes, 0, cut.bytes.length, true);
+    for (const { at, bytes } of cuts) {
+      this.#part(frame, this.#start, at, false);
+      this.#part(bytes, 0, bytes.length, true);
       this.#start = at;
     }
     this.#end = end;
@@ -198,7 +173,7 @@ export class Batch {
 
   /** @throws {LimitError} when the frame, with what is `missing` in it, is more than a receiver decodes */
   #checkWeight(size: number, bytes: Uint8Array, from: number, to: number, missing?: readonly number[]): void {
-    const fault = faultOfWeight(size, bytes, from, to, this.#maxFrameValues, missing);
+    const fault = weightFault(size, bytes, from, to, this.#maxFrameValues, missing);
     if (fault !== undefined) throw new LimitError(fault);
   }
 

@@ -9,7 +9,8 @@ import { EncodeError, FrameError } from "../errors.ts";
 import { bufferTag, LargeBinary, largeBinaryBytes } from "./large-binary.ts";
 import { setOwn } from "./decode.ts";
 import { decodeError, encodeError } from "./error-values.ts";
-import { fitsInt64, isBuffer, isPlain, maxDepth } from "./plain.ts";
+import type { Kind, MessageOf } from "./messages.ts";
+import { fitsInt64, isBuffer, maxDepth } from "./plain.ts";
 
 /** The first element of every array in rich form. */
 const Tag = {
@@ -29,15 +30,14 @@ export interface WireValue<Value = unknown> {
 }
 
 /**
- * The value as the codec takes it: a list stays one; an error calls it `role` ("result of") and `name`. Large binaries are not copied: their memory must not change until they are sent.
+ * Copies a value that is not plain into plain form, or into rich form if it needs that; a list stays a list. Errors call it
+ * `what`. Large binaries are not copied: their memory must not change until they have left.
  *
- * @throws {EncodeError} with the path to the value that cannot cross
+ * @throws {EncodeError} with the path to the part of it that cannot cross
  */
-export function toWire(value: readonly unknown[], role: string, name?: string): WireValue<readonly unknown[]>;
-export function toWire(value: unknown, role: string, name?: string): WireValue;
-export function toWire(value: unknown, role: string, name?: string): WireValue {
-  if (isPlain(value)) return { value, rich: false };
-  const what = name === undefined ? role : `${role} ${name}`;
+export function copyForWire(value: readonly unknown[], what: string): WireValue<readonly unknown[]>;
+export function copyForWire(value: unknown, what: string): WireValue;
+export function copyForWire(value: unknown, what: string): WireValue {
   const plain = new Copier(what, false);
   const copied = plain.copy(value);
   if (!plain.needsRich) return { value: copied, rich: false };
@@ -151,8 +151,24 @@ function className(prototype: unknown): string {
   return typeof made === "string" && made !== "" ? made : "a class";
 }
 
+/** The value of a message. @throws as `fromWire` */
+export function valueIn(
+  message: MessageOf<typeof Kind.result | typeof Kind.put | typeof Kind.started | typeof Kind.item>,
+): unknown {
+  return fromWire(message[2], message[3] === true);
+}
+
+/** The arguments in a message. @throws {FrameError} when they are no array, or as `fromWire` */
+export function argumentsIn(
+  message: MessageOf<typeof Kind.call | typeof Kind.stream | typeof Kind.open>,
+): unknown[] {
+  const args = fromWire(message[3], message[4] === true);
+  if (!Array.isArray(args)) throw new FrameError("the arguments of a call must be an array");
+  return args as unknown[];
+}
+
 /**
- * The value that a message carries.
+ * Brings a value back from the form in which a message carries it. May change it in place.
  *
  * @throws {FrameError} when the rich form is malformed
  */

@@ -6,11 +6,6 @@
  * decoded, and by who sends them before they leave: a sender hears of it, and no connection ends because of it.
  */
 
-/** A frame may take so many times its bytes in memory, */
-const bytesPerByte = 10;
-/** and beyond that so many bytes for each value of `maxFrameValues`. */
-const sparePerValue = 8;
-
 // what Bun takes for each, in bytes: `test/wire/weigh.test.ts` holds them
 const slot = 8;
 const arrayCost = 40;
@@ -93,25 +88,6 @@ export function weigh(
   weighValue();
   source = nothing;
   return { values, bytes: memory };
-}
-
-/** Why a frame of `size` bytes must not be sent, or decoded; undefined when it may. The other parameters as for `weigh`. */
-export function weightFault(
-  size: number,
-  bytes: Uint8Array,
-  from: number,
-  to: number,
-  maxFrameValues: number,
-  missing?: readonly number[],
-): string | undefined {
-  const weight = weigh(bytes, from, to, maxFrameValues, missing);
-  if (weight.values > maxFrameValues)
-    return `frame of ${size} B holds ${weight.values} values or more: maxFrameValues is ${maxFrameValues}`;
-  if (weight.bytes <= bytesPerByte * size + sparePerValue * maxFrameValues) return undefined;
-  return (
-    `frame of ${size} B takes about ${weight.bytes} B once it is decoded, more than ${bytesPerByte} times its size ` +
-    `and ${sparePerValue} B for each of maxFrameValues ${maxFrameValues}`
-  );
 }
 
 function uint8(): number {

@@ -9,7 +9,7 @@ import type { Link, LinkReader } from "../../src/transport/transport.ts";
 import { unixTransport } from "../../src/transport/unix.ts";
 import { largeBinaryBytes } from "../../src/wire/large-binary.ts";
 import { Kind, type Message } from "../../src/wire/messages.ts";
-import { toWire } from "../../src/wire/values.ts";
+import { toWire } from "../../src/wire/encode.ts";
 import { until } from "../support/world.ts";
 import { bytesOf, frameOf, joined } from "../wire/crossing.ts";
 

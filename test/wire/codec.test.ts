@@ -159,6 +159,19 @@ describe("Batch", () => {
     expect(messagesIn(drained(batch))).toEqual([["before"], [binary, wide, binary], ["behind"]]);
   });
 
+  test("takes no other error for one about many keys, whatever its text", () => {
+    let reads = 0;
+    const getter = {
+      get value() {
+        if (reads++ === 0) throw new Error("variableMapSize");
+        return 1;
+      },
+    };
+    const batch = new Batch();
+    expect(() => batch.add([new Date(0), getter], unlimited)).toThrow(EncodeError);
+    expect(batch.pendingBytes).toBe(0);
+  });
+
   test("refuses a frame beyond maxFrameBytes and adds nothing of it", () => {
     const batch = new Batch();
     batch.add(["first"], 100);

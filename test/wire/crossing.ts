@@ -2,7 +2,8 @@
 import { Batch } from "../../src/wire/codec.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { headerBytes } from "../../src/wire/frame.ts";
-import { fromWire, toWire } from "../../src/wire/values.ts";
+import { toWire } from "../../src/wire/encode.ts";
+import { fromWire } from "../../src/wire/values.ts";
 
 const unlimited = 0xffff_ffff;
 
