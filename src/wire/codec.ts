@@ -20,17 +20,16 @@ const bufferBytes = 65_536;
 const reserveBytes = 2_560;
 const pooledBuffers = 8;
 
-const pool: Uint8Array[] = [];
+const pool: Buffer[] = [];
 /** Whether a message is being encoded, in any batch: msgpackr has one state for all of them. */
 let encoding = false;
 
-function newBuffer(): Uint8Array {
+function newBuffer(): Buffer {
   return Buffer.allocUnsafeSlow(bufferBytes);
 }
 
 /**
- * Receives the parts of a batch in order. `stable` memory is the caller's own and may be kept; the rest is lent until
- * the call returns.
+ * Takes the parts of a batch, in order. `stable` memory may be kept; other memory is lent until the call returns.
  */
 export type BatchSink = (bytes: Uint8Array, start: number, end: number, stable: boolean) => void;
 
@@ -41,40 +40,40 @@ interface Part {
   readonly stable: boolean;
 }
 
-/** Frames that wait for the end of the turn. Reusable after `drain`. */
+/** Collects frames until the end of the turn. It can be used again after `drain`. */
 export class Batch {
-  #buffer: Uint8Array | undefined;
+  #buffer: Buffer | undefined;
   /** Where the part that is being filled starts and ends in the buffer. */
   #start = 0;
   #end = 0;
-  /** Parts before that one: cut off by a large binary, or left in a buffer that was full. */
+  /** The parts before that one: each was cut off by a large binary, or filled its buffer. */
   #parts: Part[] = [];
   #partBytes = 0;
   readonly #maxFrameValues: number;
   readonly #weighedFrom: number;
 
-  /** `maxFrameValues`: of each frame; none when it is left out. */
+  /** `maxFrameValues` limits each frame; without it there is no limit. */
   constructor(maxFrameValues: number = Number.POSITIVE_INFINITY) {
     this.#maxFrameValues = maxFrameValues;
     this.#weighedFrom =
       maxFrameValues === Number.POSITIVE_INFINITY ? maxFrameValues : weighedFrom(maxFrameValues);
   }
 
-  /** Bytes that wait. */
+  /** How many bytes wait. */
   get pendingBytes(): number {
     return this.#partBytes + this.#end - this.#start;
   }
 
-  /** Whether the next frame would need a further buffer; a good moment to drain. */
+  /** Whether the next frame would need another buffer: a good moment to drain. */
   get full(): boolean {
     return this.#end > bufferBytes - reserveBytes || this.#partBytes > bufferBytes;
   }
 
   /**
-   * Adds one frame and returns its size in bytes, without the length. When it throws, nothing was added.
+   * Adds one frame and returns its size in bytes, without the length. When this throws, nothing was added.
    *
-   * @throws {LimitError} when the frame would exceed `maxFrameBytes`, or hold too many values
-   * @throws {EncodeError} when msgpackr cannot encode the message, or a getter in another one that is being added sends this
+   * @throws {LimitError} when the frame would exceed `maxFrameBytes`, or be too heavy to decode
+   * @throws {EncodeError} when the message cannot be encoded, or when a getter in a message that is being added calls this
    */
   add(message: readonly unknown[], maxFrameBytes: number): number {
     checkIdle();
@@ -100,7 +99,7 @@ export class Batch {
     return size;
   }
 
-  /** Adds a frame that msgpackr has encoded: in the batch's own buffer, or in one of its own that it has outgrown that for. */
+  /** Adds a frame that msgpackr has encoded, into the batch's buffer or, when it outgrew that, into one of its own. */
   #addPacked(frame: PackedFrame, maxFrameBytes: number): number {
     const cuts = takeCuts();
     const { start, end } = frame;
@@ -130,10 +129,11 @@ export class Batch {
   }
 
   /**
-   * As `add` of `[kind, id, value]`, with a large value written from its own memory: nothing has to be looked at, or be
-   * wrapped (rows `stream.*`). A Buffer goes in rich form: `[kind, id, [bufferTag, value], true]`.
+   * As `add` of `[kind, id, value]`, or of `[kind, id, [bufferTag, value], true]` when the value is a Buffer. A large value
+   * goes out from its own memory. Nothing is looked at or wrapped, so this is faster (rows `stream.*`).
    *
    * @throws {LimitError} when the frame would exceed `maxFrameBytes`
+   * @throws {EncodeError} when a getter in a message that is being added calls this
    */
   addBinary(kind: number, id: number, value: Uint8Array, maxFrameBytes: number): number {
     checkIdle();
@@ -171,7 +171,7 @@ export class Batch {
     return size;
   }
 
-  /** @throws {LimitError} when the frame, with what is `missing` in it, is more than a receiver decodes */
+  /** @throws {LimitError} when the frame, with the binaries `missing` from it, is heavier than a receiver accepts */
   #checkWeight(size: number, bytes: Uint8Array, from: number, to: number, missing?: readonly number[]): void {
     const fault = weightFault(size, bytes, from, to, this.#maxFrameValues, missing);
     if (fault !== undefined) throw new LimitError(fault);
@@ -180,7 +180,7 @@ export class Batch {
   /**
    * Hands all parts to `sink`, in order, and gives the buffer back.
    *
-   * @throws {EncodeError} when the memory of a large binary is not there any more
+   * @throws {EncodeError} when the memory of a large binary is gone
    */
   drain(sink: BatchSink): void {
     const buffer = this.#buffer;
@@ -199,20 +199,20 @@ export class Batch {
     this.#release(buffer);
   }
 
-  /** Drops what waits. */
+  /** Drops all parts. */
   clear(): void {
     this.#parts = [];
     this.#partBytes = 0;
     if (this.#buffer !== undefined) this.#release(this.#buffer);
   }
 
-  #release(buffer: Uint8Array): void {
+  #release(buffer: Buffer): void {
     this.#buffer = undefined;
     this.#start = this.#end = 0;
     if (buffer.length === bufferBytes && pool.length < pooledBuffers) pool.push(buffer);
   }
 
-  /** Ends the part that is being filled, with its buffer, which then belongs to the part. */
+  /** Ends the part that is being filled, and leaves the buffer to it. */
   #seal(): void {
     if (this.#buffer !== undefined) this.#part(this.#buffer, this.#start, this.#end, true);
     this.#buffer = undefined;
@@ -234,7 +234,7 @@ function checkMemory(bytes: Uint8Array, end: number): void {
   );
 }
 
-/** @throws {EncodeError} inside a getter of a value that is being encoded: both would be written to the same place */
+/** @throws {EncodeError} inside a getter of a value that is being encoded: both would be written in the same place */
 function checkIdle(): void {
   if (encoding) throw new EncodeError("a getter of a value that is being sent cannot send a message itself");
 }

@@ -81,7 +81,7 @@ export function toWire(value: unknown, role: string, name?: string): WireValue {
  */
 export function encodeMessage(
   message: readonly unknown[],
-  buffer: Uint8Array,
+  buffer: Buffer,
   start: number,
 ): number | PackedFrame {
   const end = writeDirect(buffer, start, message);

@@ -8,7 +8,7 @@ import { headerBytes } from "./frame.ts";
 import { LargeBinary } from "./large-binary.ts";
 
 /** The buffer that holds a frame, from the first byte of its length to the end of its message. */
-export type PackedFrame = Uint8Array & { start: number; end: number };
+export type PackedFrame = Buffer & { start: number; end: number };
 
 /** A large binary that was left out of a frame: its bytes belong at this position. */
 export interface Cut {
@@ -61,16 +61,11 @@ const spent = Buffer.allocUnsafeSlow(8_192);
  *
  * @throws {EncodeError} when msgpackr cannot encode it
  */
-export function pack(message: readonly unknown[], buffer: Uint8Array, start: number): PackedFrame {
+export function pack(message: readonly unknown[], buffer: Buffer, start: number): PackedFrame {
   return packWith(packr, message, buffer, start);
 }
 
-function packWith(
-  packer: Packr,
-  message: readonly unknown[],
-  buffer: Uint8Array,
-  start: number,
-): PackedFrame {
+function packWith(packer: Packr, message: readonly unknown[], buffer: Buffer, start: number): PackedFrame {
   const cursor = packer as unknown as { position: number };
   const frameStart = start - headerBytes;
   // msgpackr begins at multiples of 8: begin before the frame, and reserve the gap and the length

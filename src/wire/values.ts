@@ -1,9 +1,9 @@
 /**
- * What may cross a wire, and how the values that msgpack has no type for do.
+ * What may cross a wire, and how values cross that msgpack has no type for.
  *
- * Most values cross as they are. One that holds a Map, a Set, an Error, a Buffer, a negative zero or a `__proto__` key
- * crosses in *rich form*, and the message says so: there every array begins with a tag (`Tag`), so that tagged arrays
- * can stand for those values. `docs/protocol.md` describes both forms.
+ * Most values cross as they are. A value that holds a Map, a Set, an Error, a Buffer, a negative zero or a `__proto__` key
+ * crosses in *rich form*, and its message says so. In that form every array begins with a tag (`Tag`), so that tagged
+ * arrays can stand for those values. `docs/protocol.md` describes both forms; `encode.ts` decides which values come here.
  */
 import { EncodeError, FrameError } from "../errors.ts";
 import { bufferTag, LargeBinary, largeBinaryBytes } from "./large-binary.ts";
@@ -23,7 +23,7 @@ const Tag = {
   buffer: bufferTag,
 } as const;
 
-/** A value that is ready for the codec. `rich` belongs into the message beside it. */
+/** A value in the form in which a message carries it. `rich` goes into the message beside it. */
 export interface WireValue<Value = unknown> {
   readonly value: Value;
   readonly rich: boolean;
@@ -44,7 +44,7 @@ export function copyForWire(value: unknown, what: string): WireValue {
   return { value: new Copier(what, true).copy(value), rich: true };
 }
 
-/** Copies a value for the wire, tracking where it is in it. */
+/** Copies a value for the wire, and keeps track of the path to the part that it is copying. */
 class Copier {
   needsRich = false;
   readonly #rich: boolean;
@@ -151,14 +151,14 @@ function className(prototype: unknown): string {
   return typeof made === "string" && made !== "" ? made : "a class";
 }
 
-/** The value of a message. @throws as `fromWire` */
+/** Reads the value in a message. @throws as `fromWire` */
 export function valueIn(
   message: MessageOf<typeof Kind.result | typeof Kind.put | typeof Kind.started | typeof Kind.item>,
 ): unknown {
   return fromWire(message[2], message[3] === true);
 }
 
-/** The arguments in a message. @throws {FrameError} when they are no array, or as `fromWire` */
+/** Reads the arguments in a message. @throws {FrameError} when they are not an array; as `fromWire` otherwise */
 export function argumentsIn(
   message: MessageOf<typeof Kind.call | typeof Kind.stream | typeof Kind.open>,
 ): unknown[] {
@@ -168,7 +168,7 @@ export function argumentsIn(
 }
 
 /**
- * Brings a value back from the form in which a message carries it. May change it in place.
+ * Brings a value back from the form in which a message carries it; may change it in place.
  *
  * @throws {FrameError} when the rich form is malformed
  */
@@ -209,7 +209,7 @@ function reviveTagged(form: unknown[]): unknown {
   }
 }
 
-/** A view of the same memory. */
+/** Makes a Buffer that views the same memory. */
 function reviveBuffer(bytes: unknown): Buffer {
   if (!(bytes instanceof Uint8Array)) throw new FrameError(`a Buffer of ${typeof bytes} in rich form`);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -149,7 +149,7 @@ describe("Batch", () => {
     );
   });
 
-  test("carries objects of more than 65535 keys, also behind a large binary", () => {
+  test("carries objects of more than 65535 keys, also after a large binary", () => {
     const wide = Object.fromEntries(Array.from({ length: 70_000 }, (_, index) => [`key${index}`, index]));
     const binary = new Uint8Array(30_000).fill(5);
     const batch = new Batch();
@@ -159,7 +159,7 @@ describe("Batch", () => {
     expect(messagesIn(drained(batch))).toEqual([["before"], [binary, wide, binary], ["behind"]]);
   });
 
-  test("takes no other error for one about many keys, whatever its text", () => {
+  test("never mistakes another error for one about many keys, whatever its text", () => {
     let reads = 0;
     const getter = {
       get value() {
@@ -193,7 +193,7 @@ describe("Batch", () => {
     expect(messagesIn(drained(batch))).toEqual([["first"], ["last"]]);
   });
 
-  test("says when it is full before the next message needs a further buffer", () => {
+  test("is full before the next message needs another buffer", () => {
     const batch = new Batch();
     while (!batch.full) batch.add(["x".repeat(1_000)], unlimited);
     expect(batch.pendingBytes).toBeGreaterThan(bufferBytes - 4_000);
