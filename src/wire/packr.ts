@@ -61,11 +61,12 @@ const spent = Buffer.allocUnsafeSlow(8_192);
  *
  * @throws {EncodeError} when msgpackr cannot encode it
  */
-export function pack(message: readonly unknown[], buffer: Buffer, start: number): PackedFrame {
-  return packWith(packr, message, buffer, start);
-}
-
-function packWith(packer: Packr, message: readonly unknown[], buffer: Buffer, start: number): PackedFrame {
+export function pack(
+  message: readonly unknown[],
+  buffer: Buffer,
+  start: number,
+  packer: Packr = packr,
+): PackedFrame {
   const cursor = packer as unknown as { position: number };
   const frameStart = start - headerBytes;
   // msgpackr begins at multiples of 8: begin before the frame, and reserve the gap and the length
@@ -82,7 +83,7 @@ function packWith(packer: Packr, message: readonly unknown[], buffer: Buffer, st
     return frame;
   } catch (error) {
     cuts = [];
-    if (packer === packr && hasWideRecord(message)) return packWith(widePackr, message, buffer, start);
+    if (packer === packr && hasWideRecord(message)) return pack(message, buffer, start, widePackr);
     throw new EncodeError(`message cannot be encoded: ${asError(error).message}`, { cause: error });
   } finally {
     // msgpackr's state is shared by the process: at the end of a buffer, its next user gets one of its own. Not at the end
