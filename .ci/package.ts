@@ -25,14 +25,18 @@ function copy(from: string, to: string): void {
 
 /** What is in the one file is no dependency any more. */
 function writeManifest(): void {
-  const { name, version, description, keywords, license, author, type, engines } = manifest;
+  const { name, version, description, keywords, homepage, bugs, license, author, repository, type, engines } =
+    manifest;
   const published = {
     name,
     version,
     description,
     keywords,
+    homepage,
+    bugs,
     license,
     author,
+    repository,
     files: ["lib", "types", "src", "docs", "CHANGELOG.md"],
     type,
     exports: {

@@ -55,7 +55,7 @@ export type { Limits } from "./limits.ts";
 export { LocalPortal } from "./rpc/portal.ts";
 export { broadcast, type Broadcast } from "./rpc/broadcast.ts";
 export { currentTask } from "./rpc/task.ts";
-export { type Schema, type Schemas, validated } from "./rpc/validated.ts";
+export { type Schema, type Schemas, validated } from "./rpc/callee/validated.ts";
 export { openTaskGroup, shield, type TaskGroup } from "./rpc/task-group.ts";
 export type {
   CallOptions,
@@ -83,7 +83,9 @@ export {
   type UnixAddress,
 } from "./transport/address.ts";
 export { type ActorCluster, openActorCluster } from "./tree/cluster.ts";
-export { type Nursery, openNursery, type StartOptions } from "./tree/nursery.ts";
+export { type Nursery, openNursery } from "./tree/nursery.ts";
 export type { RestartOption } from "./tree/restart.ts";
-export { getRoot, openRootActor, type RootOptions } from "./tree/root.ts";
+export { getRoot, openRootActor } from "./tree/root.ts";
+export type { RootOptions } from "./tree/root-options.ts";
+export type { StartOptions } from "./tree/start-options.ts";
 export { registerError } from "./wire/error-values.ts";

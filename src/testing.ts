@@ -16,7 +16,7 @@ import { parseAddress } from "./transport/address.ts";
 import { loadOs } from "./transport/host.ts";
 import { isProcessAlive } from "./transport/runtime-dir.ts";
 import { type Nursery, openNursery } from "./tree/nursery.ts";
-import type { RootOptions } from "./tree/root.ts";
+import type { RootOptions } from "./tree/root-options.ts";
 
 /** How long faults may take to be seen, and ends to be complete, before that counts as a leak. */
 const settleMs = 5_000;

@@ -1,7 +1,7 @@
 /** What the documents say is so: bytes, tables, programs, and the names of tests. */
 import { describe, expect, test } from "bun:test";
 import { createHmac } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import { manyNames } from "../bench/lookup.ts";
@@ -13,37 +13,8 @@ import { Batch } from "../src/wire/codec.ts";
 import { decode } from "../src/wire/decode.ts";
 import { FrameDecoder } from "../src/wire/frame.ts";
 import { checkMessage, Kind } from "../src/wire/messages.ts";
+import { type Block, blocks, hasTest, read, root, rows } from "./support/documents.ts";
 import { until, World } from "./support/world.ts";
-
-const root = join(import.meta.dir, "..");
-const read = (path: string): string => readFileSync(join(root, path), "utf8");
-
-interface Block {
-  readonly language: string;
-  readonly text: string;
-}
-
-/** The fenced blocks of a document, in order. */
-function blocks(document: string): Block[] {
-  return Array.from(document.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm), ([, language = "", text = ""]) => ({
-    language,
-    text,
-  }));
-}
-
-/** The cells of each row of a document's tables whose first cell matches. */
-function rows(document: string, first: RegExp): string[][] {
-  return document
-    .split("\n")
-    .filter((line) => line.startsWith("|"))
-    .map((line) =>
-      line
-        .split("|")
-        .slice(1, -1)
-        .map((cell) => cell.trim()),
-    )
-    .filter(([cell = ""]) => first.test(cell));
-}
 
 interface Frame {
   readonly bytes: Uint8Array;
@@ -270,19 +241,6 @@ describe("docs/errors.md", () => {
   });
 });
 
-/** The titles of a file's tests, as patterns: a hole of a template stands for any text. */
-function titles(file: string): RegExp[] {
-  const found = read(file).matchAll(/\btest(?:\.skipIf\([^)]*\))?\(\s*(["`])((?:(?!\1)[^\\]|\\.)*)\1/g);
-  return Array.from(found, ([, , title = ""]) => {
-    const parts = title.split(/\$\{[^}]*\}/).map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-    return new RegExp(`^${parts.join(".+")}$`);
-  });
-}
-
-function hasTest(file: string, title: string): boolean {
-  return existsSync(join(root, file)) && titles(file).some((pattern) => pattern.test(title));
-}
-
 describe("docs/semantics.md", () => {
   const document = read("docs/semantics.md");
 
@@ -381,79 +339,5 @@ describe("docs/performance.md", () => {
     const named = Array.from(text.matchAll(/^bun run (\S+)/gm), ([, name = ""]) => name);
     expect(named.filter((name) => !Object.hasOwn(scripts, name))).toEqual([]);
     expect(named.length).toBeGreaterThan(5);
-  });
-});
-
-/** Runs a program of a document, under the name in its first line, and compares what it prints. */
-async function expectOutput(program: string, output: string): Promise<void> {
-  await using world = new World();
-  const [, name = ""] = /^\/\/ (\S+\.ts)\n/.exec(program) ?? [];
-  mkdirSync(join(root, "build"), { recursive: true });
-  const folder = mkdtempSync(join(root, "build", "readme-"));
-  try {
-    await Bun.write(join(folder, name), program);
-    const run = Bun.spawn([process.execPath, name], {
-      cwd: folder,
-      env: { ...process.env, ...world.env },
-      stdout: "pipe",
-      stderr: "pipe",
-    });
-    const anonymous = (text: string): string => text.replaceAll(/#[0-9a-f]{8}/g, "#<uuid>");
-    expect(await run.stderr.text()).toBe("");
-    expect(anonymous(await run.stdout.text())).toBe(anonymous(output));
-    expect(await run.exited).toBe(0);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
-
-describe("README.md", () => {
-  const document = read("README.md");
-
-  test("has examples that print what they show, the first of 20 lines", async () => {
-    const found = blocks(document).filter(({ language }) => language === "ts" || language === "text");
-    expect(found.map(({ language }) => language)).toEqual(["ts", "text", "ts", "text"]);
-    expect(found[0]!.text.trimEnd().split("\n")).toHaveLength(20);
-    await expectOutput(found[0]!.text, found[1]!.text);
-    await expectOutput(found[2]!.text, found[3]!.text);
-  });
-
-  test("begins with the two commands", () => {
-    const [first] = blocks(document);
-    expect(first!.text.split("\n")).toEqual([
-      "bun install --frozen-lockfile && bun run demo",
-      "bun install --frozen-lockfile && bun test",
-      "",
-    ]);
-  });
-
-  test("names tests that exist", () => {
-    const named = Array.from(document.matchAll(/\| `(test\/\S+\.ts)`: (.+) \|$/gm));
-    expect(named.length).toBeGreaterThan(20);
-    const missing = named.filter(([, file = "", title = ""]) => {
-      return !hasTest(file, title.trim());
-    });
-    expect(missing.map(([row]) => row)).toEqual([]);
-  });
-
-  test("has the limits with their defaults", () => {
-    const listed = rows(document, /^`\w+`(, `\w+`)*$/).flatMap(([names = "", values = ""]) =>
-      names
-        .split(", ")
-        .map((name, at) => [name.replaceAll("`", ""), Number(values.split(", ")[at])] as const),
-    );
-    const limits = listed.filter(([name]) => Object.hasOwn(defaultLimits, name));
-    expect(Object.fromEntries(limits)).toEqual({ ...defaultLimits });
-  });
-
-  test("links to files that exist", () => {
-    const documents = readdirSync(join(root, "docs"), { withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map(({ name }) => `docs/${name}`);
-    for (const file of ["README.md", ...documents]) {
-      const links = Array.from(read(file).matchAll(/\]\((?!http|#)([^)#]+)/g), ([, path = ""]) => path);
-      const missing = links.filter((path) => !existsSync(join(root, file, "..", path)));
-      expect(missing, file).toEqual([]);
-    }
   });
 });

@@ -59,6 +59,20 @@ function violation(file: string, specifier: string): string | undefined {
   return `src/${file} imports "${specifier}": ${own} may not import from ${other}, which is below it`;
 }
 
+/** A way from each file back to itself, as long as there is one; a circle is listed once. */
+function circlesOf(imports: ReadonlyMap<string, readonly string[]>): string[] {
+  const circles: string[] = [];
+  const done = new Set<string>();
+  const visit = (file: string, way: readonly string[]): void => {
+    if (way.includes(file)) circles.push([...way.slice(way.indexOf(file)), file].join(" -> "));
+    if (way.includes(file) || done.has(file)) return;
+    for (const next of imports.get(file) ?? []) visit(next, [...way, file]);
+    done.add(file);
+  };
+  for (const file of imports.keys()) visit(file, []);
+  return circles;
+}
+
 async function sourceFiles(): Promise<string[]> {
   const paths = await Array.fromAsync(
     new Bun.Glob("**/*.{ts,tsx,js,mts}").scan({ cwd: source, absolute: true }),
@@ -81,11 +95,35 @@ describe("layers of src", () => {
     expect(violations).toEqual([]);
   });
 
+  test("no files import each other in a circle, types included", async () => {
+    const imports = new Map<string, string[]>();
+    for (const file of await sourceFiles()) {
+      const own = importsOf(await Bun.file(join(source, file)).text()).filter((name) => name.startsWith("."));
+      imports.set(
+        file,
+        own.map((name) => join(dirname(file), name).replaceAll(sep, "/")),
+      );
+    }
+    expect(circlesOf(imports)).toEqual([]);
+  });
+
   test("no file or folder has a name that says nothing", async () => {
     const vague = (await sourceFiles()).filter((file) =>
       file.split("/").some((part) => vagueNames.includes(part.split(".")[0] ?? "")),
     );
     expect(vague).toEqual([]);
+  });
+});
+
+describe("circlesOf", () => {
+  test("shows the way round", () => {
+    const imports = new Map([
+      ["a", ["b", "d"]],
+      ["b", ["c"]],
+      ["c", ["a"]],
+      ["d", ["b"]],
+    ]);
+    expect(circlesOf(imports)).toEqual(["a -> b -> c -> a"]);
   });
 });
 

@@ -61,4 +61,23 @@ describe("preload", () => {
       }
     }
   });
+
+  test("ends an actor that a test leaves behind, and fails that test alone", async () => {
+    const index = JSON.stringify(join(import.meta.dir, "../src/index.ts"));
+    const { exitCode, output } = await runTestFile(`
+      const { openRootActor } = await import(${index});
+      test("leaves", async () => void await openRootActor({ name: "forgotten" }));
+      test("hangs", async () => {
+        await using actor = await openRootActor({ name: "hanging" });
+        await new Promise(() => {});
+      }, 100);
+      test("finds none", async () => {
+        await using actor = await openRootActor();
+      });`);
+    expect(exitCode).toBe(1);
+    expect(output).toContain('the test left actor "forgotten" running');
+    expect(output).toContain('the test left actor "hanging" running');
+    expect(output).toContain("(pass) finds none");
+    expect(output).toContain(" 2 fail");
+  });
 });

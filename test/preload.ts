@@ -2,11 +2,14 @@
  * Gives every test file a runtime folder and a time limit, and fails it if it leaves anything behind. Bun
  * calls a preload's own `afterAll` once per run, not per file: hence the loader plugin at the end.
  */
-import { afterAll, setDefaultTimeout } from "bun:test";
+import { afterAll, afterEach, beforeEach, setDefaultTimeout } from "bun:test";
 import { heapStats } from "bun:jsc";
 import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
+
+import { currentRuntime, hasRuntime, isBooting, setRuntime } from "../src/actor/current.ts";
+import type { Runtime } from "../src/actor/runtime.ts";
 
 const testTimeoutMs = 15_000;
 /** How long resources may take to go after a file's last hook: a killed process ends a moment later. */
@@ -71,6 +74,33 @@ function begin(path: string): () => void {
       if (leaks.length > 0) throw new Error(`${relative(process.cwd(), path)} left behind:${leaks.join("")}`);
     });
 }
+
+/** The actor of this process, if there is one; one that is booting is waited for. */
+async function runningActor(): Promise<Runtime | undefined> {
+  for (const end = performance.now() + graceMs; isBooting() && performance.now() < end;) await Bun.sleep(20);
+  return hasRuntime() && !isBooting() ? currentRuntime() : undefined;
+}
+
+/**
+ * A process has one actor: one that a test leaves behind, because it timed out say, would fail every test after it. So it is
+ * ended here, and the test that left it fails.
+ */
+let actorBefore: Runtime | undefined;
+beforeEach(async () => {
+  actorBefore = await runningActor();
+});
+afterEach(async () => {
+  const left = await runningActor();
+  if (left === undefined ? !isBooting() : left === actorBefore) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, testTimeoutMs / 2);
+  await Promise.race([left?.cancel(), promise]);
+  clearTimeout(timer);
+  setRuntime(undefined);
+  throw new Error(
+    `the test left ${left === undefined ? "an actor booting" : `actor "${left.name}" running`}`,
+  );
+});
 
 Object.assign(globalThis, { beginTestFile: begin });
 Bun.plugin({

@@ -2,10 +2,10 @@
 import { isAbsolute, resolve } from "node:path";
 
 import { ActorCredentials, type Credentials } from "../channel/credentials.ts";
-import type { Drivers } from "../channel/peers.ts";
 import { Policy, type PolicyRule } from "../rpc/policy.ts";
 import type { SecretOption } from "../transport/secret.ts";
 import type { TlsFiles, TlsIdentity } from "../transport/tls.ts";
+import type { Drivers } from "../transport/transport.ts";
 import { unixTransport } from "../transport/unix.ts";
 
 /** How actors prove to each other who they are; `docs/security.md` has the whole of it. */

@@ -4,34 +4,19 @@
  */
 import { asError, HandshakeError, LimitError, TimeoutError, UnauthenticatedError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
-import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import type { Transport } from "../transport/address.ts";
 import type { Link } from "../transport/transport.ts";
 import { Kind, type Message, protocolVersion } from "../wire/messages.ts";
-import type { Buffered } from "./buffered.ts";
 import { Channel, lastChanceMs, maxStrangerBytes } from "./channel.ts";
-import { type Credentials, linkProof, outranks, ownerOf, type PeerProof } from "./credentials.ts";
+import { linkProof, outranks, ownerOf, type PeerProof } from "./credentials.ts";
 import { checkPid, type Hello, helloMessage, readHello, type Refusal, refuseMessage } from "./handshake.ts";
+import type { HandshakeHost } from "./handshake-host.ts";
 import type { Knocker } from "./knock.ts";
-import type { Peer, PeerHandler, PeerOrigin } from "./peer.ts";
-import type { PeerIndex } from "./peer-index.ts";
+import type { PeerHandler } from "./peer.ts";
 import type { Knock } from "./proof.ts";
 
 const log = logger("channel");
-
-/** What an acceptor needs of its actor. */
-export interface AcceptorHost<H extends PeerHandler> {
-  readonly limits: Limits;
-  readonly buffered: Buffered;
-  readonly index: PeerIndex<H>;
-  readonly credentials: Credentials;
-  readonly isClosed: boolean;
-  self(): Omit<Hello, "target">;
-  /** Whether the handshake of a dial of `uuid` is under way. */
-  isGreeting(uuid: string): boolean;
-  establish(hello: Hello, channel: Channel, origin: PeerOrigin): Peer<H>;
-}
 
 /** A connection whose other end is still to prove itself. */
 interface Stranger {
@@ -41,7 +26,7 @@ interface Stranger {
 }
 
 export class Acceptor<H extends PeerHandler> {
-  readonly #host: AcceptorHost<H>;
+  readonly #host: HandshakeHost<H>;
   /** In the order of arrival. */
   readonly #strangers: Readonly<Record<Transport, Set<Stranger>>> = { unix: new Set(), tcp: new Set() };
   /** Those who were refused and haven't hung up: a closing link has a second for that. Bounded by `maxStrangers`, too. */
@@ -49,7 +34,7 @@ export class Acceptor<H extends PeerHandler> {
   /** The uuids of those who have been answered, and whose proof is awaited. */
   readonly #knocking = new Set<string>();
 
-  constructor(host: AcceptorHost<H>) {
+  constructor(host: HandshakeHost<H>) {
     this.#host = host;
   }
 

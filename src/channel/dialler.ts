@@ -11,16 +11,13 @@ import {
   TransportClosedError,
   UnauthenticatedError,
 } from "../errors.ts";
-import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import { type Address, parseAddress, type Transport } from "../transport/address.ts";
-import type { Buffered } from "./buffered.ts";
 import { Channel } from "./channel.ts";
-import { checkExposure, type Credentials, linkProof, type PeerProof, secretProof } from "./credentials.ts";
+import { checkExposure, linkProof, type PeerProof, secretProof } from "./credentials.ts";
+import type { HandshakeHost } from "./handshake-host.ts";
 import { greet, type Hello, type Purpose, RefusedError } from "./handshake.ts";
-import { type DialTarget, type Peer, type PeerHandler, type PeerOrigin, UnreachableError } from "./peer.ts";
-import type { PeerIndex } from "./peer-index.ts";
-import type { Drivers } from "./peers.ts";
+import { type DialTarget, type Peer, type PeerHandler, UnreachableError } from "./peer.ts";
 
 const log = logger("channel");
 
@@ -32,23 +29,6 @@ interface Dial<H extends PeerHandler> {
   stage: Stage;
 }
 
-/** What a dialler needs of its actor. */
-export interface DiallerHost<H extends PeerHandler> {
-  readonly limits: Limits;
-  readonly buffered: Buffered;
-  /** No step of a dial is bounded by less. */
-  readonly leastStepMs: number;
-  readonly index: PeerIndex<H>;
-  readonly credentials: Credentials;
-  readonly drivers: Drivers;
-  readonly isClosed: boolean;
-  /** What this actor says of itself at this moment. */
-  self(): Omit<Hello, "target">;
-  /** Whether a dial by `uuid` is about to become a connection. */
-  isAccepting(uuid: string): boolean;
-  establish(hello: Hello, channel: Channel, origin: PeerOrigin): Peer<H>;
-}
-
 /** A link that is open, and how the two sides prove who they are. */
 interface Opened {
   readonly channel: Channel;
@@ -56,14 +36,14 @@ interface Opened {
 }
 
 export class Dialler<H extends PeerHandler> {
-  readonly #host: DiallerHost<H>;
+  readonly #host: HandshakeHost<H>;
   readonly #dials = new Map<string, Dial<H>>();
   /** Who answered at an address that was dialled without knowing who is there. */
   readonly #servers = new Map<Address, Peer<H>>();
   /** Channels that have not finished their handshake. */
   readonly #greeting = new Set<Channel>();
 
-  constructor(host: DiallerHost<H>) {
+  constructor(host: HandshakeHost<H>) {
     this.#host = host;
   }
 

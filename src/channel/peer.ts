@@ -27,6 +27,8 @@ export interface PeerHandler {
   readonly isBusy: boolean;
   /** Bytes of messages that it keeps until they are read. Default 0. */
   readonly unreadBytes?: number;
+  /** The peer has booted, and is registered. */
+  onReady(): void;
   onMessage(message: Message, bytes: number): void;
   onEnd(end: ChannelEnd): void;
 }
@@ -218,7 +220,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
         return;
       case Kind.ready:
         this.isReady = true;
-        this.handler.onMessage(message, bytes);
+        this.handler.onReady();
         return;
       default:
         this.handler.onMessage(message, bytes);

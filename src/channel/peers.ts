@@ -2,25 +2,20 @@
 import type { Deadline } from "../deadline.ts";
 import { TransportClosedError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
-import type { Address, ParsedTcpAddress, ParsedUnixAddress, Transport } from "../transport/address.ts";
-import type { Link, TransportDriver } from "../transport/transport.ts";
+import type { Address, Transport } from "../transport/address.ts";
+import type { Drivers, Link } from "../transport/transport.ts";
 import { Acceptor } from "./acceptor.ts";
 import { Buffered } from "./buffered.ts";
 import type { Channel } from "./channel.ts";
 import type { Credentials } from "./credentials.ts";
 import { Dialler } from "./dialler.ts";
 import type { Hello } from "./handshake.ts";
+import type { HandshakeHost } from "./handshake-host.ts";
 import { type DialTarget, Peer, type PeerHandler, type PeerOrigin } from "./peer.ts";
 import { PeerIndex } from "./peer-index.ts";
 
 /** What this actor says of itself in a hello, at this moment. */
 export type Self = Pick<Hello, "id" | "addrs" | "isRegistrar"> & { readonly purpose: "peer" | "boot" };
-
-/** How links are made. */
-export interface Drivers {
-  readonly unix: TransportDriver<ParsedUnixAddress>;
-  readonly tcp: TransportDriver<ParsedTcpAddress>;
-}
 
 export interface PeersOptions {
   readonly credentials: Credentials;
@@ -47,7 +42,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
     };
     const isClosed = (): boolean => this.#closed;
     const leastStepMs = (): number => this.leastStepMs;
-    const host = {
+    const host: HandshakeHost<H> = {
       limits,
       buffered: new Buffered(limits.maxBufferedBytes),
       index,

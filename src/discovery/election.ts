@@ -262,7 +262,7 @@ export class Election {
       }),
     );
     // it ended under the registration: whoever stands for registrar listens at other addresses
-    if (mustListen && !this.#electorate.hasRegistrar) runtime.unlisten();
+    if (mustListen && !this.#electorate.hasRegistrar) runtime.listeners.close();
   }
 
   #noteBusy(outcomes: readonly Outcome[]): void {

@@ -3,16 +3,10 @@
  * that is, and whether this actor becomes it, is the election's matter.
  */
 import type { LookupStats, RegistrarStats } from "../actor/actor.ts";
-import type { DiscoveryPart, Runtime } from "../actor/runtime.ts";
+import { Part } from "../actor/part.ts";
+import { type DiscoveryFacts, discoveryFacts, type Runtime } from "../actor/runtime.ts";
 import { Deadline } from "../deadline.ts";
-import {
-  asError,
-  causeOf,
-  messagesOf,
-  NoRuntimeError,
-  RegistryUnavailableError,
-  TimeoutError,
-} from "../errors.ts";
+import { asError, causeOf, messagesOf, RegistryUnavailableError, TimeoutError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import { LocalPortal } from "../rpc/portal.ts";
@@ -32,7 +26,9 @@ import type { Tenure } from "./tenure.ts";
 
 const log = logger("discovery");
 
-export class Registries implements DiscoveryPart, Electorate {
+const registriesPart: Part<Registries> = new Part();
+
+export class Registries implements DiscoveryFacts, Electorate {
   readonly runtime: Runtime;
   readonly counters: LookupCounters = { requests: 0, hits: 0, pushes: 0 };
   registryAddrs: readonly Address[];
@@ -52,7 +48,8 @@ export class Registries implements DiscoveryPart, Electorate {
   constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
     this.runtime = runtime;
     this.registryAddrs = registryAddrs;
-    runtime.discovery = this;
+    registriesPart.set(runtime, this);
+    discoveryFacts.set(runtime, this);
     runtime.serve(Kind.added, (session, message) => this.#linkOver(session)?.onAdded(message));
     runtime.serve(Kind.removed, (session, message) => this.#linkOver(session)?.onRemoved(message));
     runtime.serve(Kind.unwatched, (session, message) => this.#linkOver(session)?.cache.drop(message[1]));
@@ -64,10 +61,7 @@ export class Registries implements DiscoveryPart, Electorate {
 
   /** The registries of an actor. */
   static of(runtime: Runtime): Registries {
-    const { discovery } = runtime;
-    if (!(discovery instanceof Registries))
-      throw new NoRuntimeError(`actor "${runtime.name}" has not booted yet`);
-    return discovery;
+    return registriesPart.of(runtime);
   }
 
   get isRegistrar(): boolean {
@@ -154,7 +148,7 @@ export class Registries implements DiscoveryPart, Electorate {
   /** Is the registrar: puts itself into the table and shows the addresses as they were bound. */
   onElected(tenure: Tenure): void {
     this.#tenure = tenure;
-    this.registryAddrs = this.registryAddrs.map((addr) => this.runtime.boundAddress(addr) ?? addr);
+    this.registryAddrs = this.registryAddrs.map((addr) => this.runtime.listeners.bound(addr) ?? addr);
     // who was registered before lost a registrar; and a list that was removed can't tell who else did
     const wasMember = this.#isMember;
     const isWhole = this.#join();

@@ -76,7 +76,7 @@ export class Tenure {
   }
 
   async #listen(addr: Address, served: readonly Address[]): Promise<void> {
-    await this.#runtime.listen(addr, served);
+    await this.#runtime.listeners.bind(addr, served);
     this.#bound.push(addr);
   }
 
@@ -91,7 +91,7 @@ export class Tenure {
       return true;
     }
     if (lock === undefined) return false;
-    lock.write(formatHolder(this.#runtime.holderOf(this.#addrs)));
+    lock.write(formatHolder(this.#runtime.listeners.holderOf(this.#addrs)));
     this.#locks.set(file, lock);
     return true;
   }
@@ -112,8 +112,8 @@ export class Tenure {
   }
 
   async #look(onLost: (addr: Address) => void): Promise<void> {
-    for (const addr of this.#runtime.listening) {
-      const state = await this.#runtime.restore(addr);
+    for (const addr of this.#runtime.listeners.asked) {
+      const state = await this.#runtime.listeners.restore(addr);
       if (this.#isOver) return;
       if (state === "restored") log.warn?.(`${addr} was removed: bound it again`);
       if (state === "lost" && this.#addrs.includes(addr)) {
@@ -146,7 +146,7 @@ export class Tenure {
   end(): void {
     this.#isOver = true;
     clearInterval(this.#timer);
-    this.#runtime.unlisten(this.#bound.splice(0));
+    this.#runtime.listeners.close(this.#bound.splice(0));
     for (const lock of this.#locks.values()) lock.release();
     this.#locks.clear();
   }

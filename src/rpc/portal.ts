@@ -4,9 +4,9 @@ import { PermissionDeniedError, TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import { type Address, rankAddresses } from "../transport/address.ts";
 import { Kind } from "../wire/messages.ts";
-import { type OpenDialog, openDialog } from "./dialog.ts";
+import { type OpenDialog, openDialog } from "./caller/dialog.ts";
 import type { Session } from "./session.ts";
-import { StreamReader } from "./stream.ts";
+import { StreamReader } from "./caller/stream-reader.ts";
 import type { CallOptions, OpenApi, Portal, PortalClosed, PortalGroup, RunApi, StreamApi } from "./types.ts";
 
 const defaultStopMs = 5_000;

@@ -3,7 +3,7 @@
  * keep it, and `test/conformance/` holds both to it.
  */
 import type { Deadline } from "../deadline.ts";
-import type { ParsedAddress, Transport } from "./address.ts";
+import type { ParsedAddress, ParsedTcpAddress, ParsedUnixAddress, Transport } from "./address.ts";
 import type { LockHolder } from "./socket-lock.ts";
 
 /** How a link ended: by this side, by an end of the peer's bytes, or by a failure. */
@@ -92,4 +92,10 @@ export interface TransportDriver<A extends ParsedAddress = ParsedAddress> {
    * @throws {TimeoutError} with stage "dial" when `deadline` passes
    */
   connect(address: A, deadline: Deadline): Promise<Link>;
+}
+
+/** The driver of each transport: how links are made. */
+export interface Drivers {
+  readonly unix: TransportDriver<ParsedUnixAddress>;
+  readonly tcp: TransportDriver<ParsedTcpAddress>;
 }

@@ -1,5 +1,6 @@
 /** A nursery owns the processes that are started in it: none outlives its block. After trio's and tractor's. */
 import { currentRuntime, hasRuntime, isBooting } from "../actor/current.ts";
+import { Part } from "../actor/part.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { checkTimeout, sleep } from "../deadline.ts";
 import { asError, ContextCancelledError, SpawnError, TransportClosedError } from "../errors.ts";
@@ -10,15 +11,16 @@ import { RemotePortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
 import { ambientTask, outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
-import { type AddressInput, type Transport, readTransports } from "../transport/address.ts";
+import { readTransports } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { Kind } from "../wire/messages.ts";
-import { readAddressOption } from "./boot.ts";
-import { moduleSpecifier, refuseUnguarded } from "./modules.ts";
-import { RestartBudget, type RestartOption, readRestart } from "./restart.ts";
-import { bootRoot, type RootOptions } from "./root.ts";
+import { refuseUnguarded } from "./modules.ts";
+import { RestartBudget, readRestart } from "./restart.ts";
+import { bootRoot } from "./root.ts";
+import { ChildProcess } from "./child-process.ts";
+import { readAddressOption, type RootOptions } from "./root-options.ts";
 import { treeSettings } from "./settings.ts";
-import { ChildProcess, type OutputMode } from "./spawn.ts";
+import { modulesOf, type StartOptions } from "./start-options.ts";
 import { enter, enterNow, type Place } from "./starting.ts";
 
 const log = logger("tree");
@@ -27,29 +29,6 @@ const log = logger("tree");
 const startTimeoutMs = 10_000;
 /** A start without a bound has this one in its child: timers take 31 bits. */
 const longestStartMs = 0x3fff_ffff;
-
-export interface StartOptions {
-  /**
-   * The module whose exported functions the child offers: a URL (`import.meta.url` works), an absolute path, a package,
-   * or a path relative to the working directory.
-   */
-  readonly module?: string | URL;
-  /** Further ones. The same export in two of them is a `SpawnError`. */
-  readonly modules?: readonly (string | URL)[];
-  /** Default: the tree's. */
-  readonly enableTransports?: readonly Transport[];
-  readonly bindAddrs?: readonly AddressInput[];
-  /** Merged over this process's environment. */
-  readonly env?: Readonly<Record<string, string>>;
-  /** Whether it is started again when it ends; default "never". The name goes on, under a new uuid. */
-  readonly restart?: RestartOption;
-  /** What happens to what it prints: passed on (default), passed on with its name before each line, or dropped. */
-  readonly output?: OutputMode;
-  /** Aborts the start. */
-  readonly signal?: AbortSignal;
-  /** Milliseconds for the start, with its wait for others that are starting; default 10,000. */
-  readonly timeout?: number;
-}
 
 /** Owns child actors. Leaving its `await using` block cancels what still runs, and returns when all are reaped. */
 export interface Nursery extends AsyncDisposable {
@@ -209,7 +188,7 @@ class ProcessNursery implements Nursery {
 
   #spawn(name: string, options: StartOptions, startMs: number): ChildProcess {
     const runtime = this.#runtime;
-    const tree = treeSettings(runtime);
+    const tree = treeSettings.of(runtime);
     const registries = Registries.of(runtime);
     const transports =
       options.enableTransports === undefined ? tree.transports : readTransports(options.enableTransports);
@@ -311,15 +290,11 @@ class ProcessNursery implements Nursery {
   }
 }
 
-function modulesOf({ module, modules = [] }: StartOptions): string[] {
-  return [...(module === undefined ? [] : [module]), ...modules].map(moduleSpecifier);
-}
-
-const nurseries = new WeakMap<Runtime, Set<ProcessNursery>>();
+const nurseries: Part<Set<ProcessNursery>> = new Part();
 
 /** The nurseries of an actor; the first one makes it hear its children. */
 function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
-  let open = nurseries.get(runtime);
+  let open = nurseries.find(runtime);
   if (open === undefined) {
     open = new Set();
     nurseries.set(runtime, open);
@@ -332,7 +307,7 @@ function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
       }
       return undefined;
     };
-    runtime.serve(Kind.ready, (session) => {
+    runtime.watchReady((session) => {
       const child = childOf(session);
       if (child === undefined) return;
       // it is registered where its parent is

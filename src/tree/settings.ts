@@ -1,5 +1,5 @@
-/** What the whole tree has in common, kept beside each actor's runtime. */
-import type { Runtime } from "../actor/runtime.ts";
+/** What the whole tree has in common, kept with each of its actors. */
+import { Part } from "../actor/part.ts";
 import type { Security } from "../actor/security.ts";
 import type { Limits } from "../limits.ts";
 import type { Address, Transport } from "../transport/address.ts";
@@ -14,15 +14,5 @@ export interface TreeSettings {
   readonly security: Security;
 }
 
-const settings = new WeakMap<Runtime, TreeSettings>();
-
-/** The settings of an actor's tree. */
-export function treeSettings(runtime: Runtime): TreeSettings {
-  const known = settings.get(runtime);
-  if (known === undefined) throw new Error(`actor "${runtime.name}" has not booted yet`);
-  return known;
-}
-
-export function setTreeSettings(runtime: Runtime, tree: TreeSettings): void {
-  settings.set(runtime, tree);
-}
+/** Set when an actor boots. */
+export const treeSettings: Part<TreeSettings> = new Part();

@@ -152,14 +152,14 @@ function className(prototype: unknown): string {
 }
 
 /** Reads the value in a message. @throws as `fromWire` */
-export function valueIn(
+export function readValue(
   message: MessageOf<typeof Kind.result | typeof Kind.put | typeof Kind.started | typeof Kind.item>,
 ): unknown {
   return fromWire(message[2], message[3] === true);
 }
 
 /** Reads the arguments in a message. @throws {FrameError} when they are not an array; as `fromWire` otherwise */
-export function argumentsIn(
+export function readArguments(
   message: MessageOf<typeof Kind.call | typeof Kind.stream | typeof Kind.open>,
 ): unknown[] {
   const args = fromWire(message[3], message[4] === true);

@@ -23,10 +23,10 @@ export async function actor(
   const runtime = new Runtime(id, resolveLimits(options.limits), true);
   runtime.becomeReady();
   runtime.dispatcher.expose({ echo: (value: unknown) => value, ...options.functions }, "test");
-  await runtime.listen(
+  await runtime.listeners.bind(
     `unix://${join(process.env["FURROW_RUNTIME_DIR"]!, `actor-${++actors}@${process.pid}.sock`)}`,
   );
-  await runtime.listen("tcp://127.0.0.1:0");
+  await runtime.listeners.bind("tcp://127.0.0.1:0");
   return runtime;
 }
 

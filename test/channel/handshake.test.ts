@@ -11,7 +11,7 @@ import { Kind } from "../../src/wire/messages.ts";
 import { Program, until } from "../support/world.ts";
 import { bytesOf, frameOf, joined } from "../wire/crossing.ts";
 import { actor, failure, soon, targetOf } from "./actors.ts";
-import { hello, RawPeer } from "./raw.ts";
+import { helloWith, RawListener, type RawMessage, RawPeer } from "../support/raw-peer.ts";
 
 let target: Runtime;
 let listeners = 0;
@@ -26,10 +26,10 @@ afterEach(async () => {
 
 /** What the target answers to these bytes before it closes. */
 async function answerTo(...bytes: Uint8Array[]): Promise<unknown[]> {
-  await using peer = await RawPeer.dial(target.addrs[0]!);
-  peer.write(joined(bytes));
+  await using peer = await RawPeer.connect(target.addrs[0]!);
+  peer.sendRaw(joined(bytes));
   await peer.ended;
-  return peer.messages;
+  return peer.received;
 }
 
 /** The kind of each message and its first field. */
@@ -39,11 +39,11 @@ function heads(messages: readonly unknown[]): unknown[] {
 
 describe("an acceptor", () => {
   test("answers a hello with its own, and serves what follows", async () => {
-    await using peer = await RawPeer.dial(target.addrs[0]!);
+    await using peer = await RawPeer.connect(target.addrs[0]!);
     const id = crypto.randomUUID();
-    peer.write(joined([frameOf(hello({ 2: id })), frameOf([Kind.call, 1, "echo", ["value"]])]));
-    await until(() => peer.messages.length === 2);
-    expect(peer.messages[0]).toEqual([
+    peer.sendRaw(joined([frameOf(helloWith({ 2: id })), frameOf([Kind.call, 1, "echo", ["value"]])]));
+    await until(() => peer.received.length === 2);
+    expect(peer.received[0]).toEqual([
       Kind.hello,
       1,
       target.uuid,
@@ -57,31 +57,31 @@ describe("an acceptor", () => {
       null,
       null,
     ]);
-    expect(peer.messages[1]).toEqual([Kind.result, 1, "value"]);
+    expect(peer.received[1]).toEqual([Kind.result, 1, "value"]);
     expect(target.peers.get(id)?.id.name).toBe("raw");
     expect(target.peers.byName("raw")).toHaveLength(1);
   });
 
   test("answers a hello that comes byte by byte", async () => {
-    await using peer = await RawPeer.dial(target.addrs[0]!);
-    for (const byte of frameOf(hello())) peer.write(new Uint8Array([byte]));
-    await until(() => peer.messages.length === 1);
+    await using peer = await RawPeer.connect(target.addrs[0]!);
+    for (const byte of frameOf(helloWith())) peer.sendRaw(new Uint8Array([byte]));
+    await until(() => peer.received.length === 1);
   });
 
   test("answers a probe with hello, keeps no connection, and lets it stay for the handshake's time only", async () => {
-    await using peer = await RawPeer.dial(target.addrs[0]!);
-    peer.write(frameOf(hello({ 6: "probe" })));
-    await until(() => peer.messages.length === 1);
-    expect((peer.messages[0] as unknown[])[0]).toBe(Kind.hello);
+    await using peer = await RawPeer.connect(target.addrs[0]!);
+    peer.sendRaw(frameOf(helloWith({ 6: "probe" })));
+    await until(() => peer.received.length === 1);
+    expect(peer.received[0]?.[0]).toBe(Kind.hello);
     expect(target.peers.size).toBe(0);
     await peer.ended;
   });
 
   test("closes a probe that goes on to call", async () => {
-    await using peer = await RawPeer.dial(target.addrs[0]!);
-    peer.write(joined([frameOf(hello({ 6: "probe" })), frameOf([Kind.call, 1, "echo", [1]])]));
+    await using peer = await RawPeer.connect(target.addrs[0]!);
+    peer.sendRaw(joined([frameOf(helloWith({ 6: "probe" })), frameOf([Kind.call, 1, "echo", [1]])]));
     await peer.ended;
-    expect(peer.messages.map((message) => (message as unknown[])[0])).toEqual([]);
+    expect(peer.received.map((message) => message[0])).toEqual([]);
   });
 
   test.each<[refusal: string, what: string, changes: Record<number, unknown>]>([
@@ -96,7 +96,7 @@ describe("an acceptor", () => {
     ["malformed", "an address that is no text", { 7: [5] }],
     ["target", "the uuid of somebody else", { 9: crypto.randomUUID() }],
   ])("refuses (%s) %s", async (refusal, _, changes) => {
-    const [first, second] = (await answerTo(frameOf(hello(changes)))) as unknown[][];
+    const [first, second] = (await answerTo(frameOf(helloWith(changes)))) as unknown[][];
     expect(first!.slice(0, 2)).toEqual([Kind.refuse, refusal]);
     expect(first![3]).toBe(target.uuid);
     expect(second).toEqual([Kind.bye, refusal]);
@@ -104,15 +104,15 @@ describe("an acceptor", () => {
   });
 
   test("refuses a hello of its own uuid, and a second one of a uuid that is connected", async () => {
-    expect(heads(await answerTo(frameOf(hello({ 2: target.uuid }))))).toEqual([
+    expect(heads(await answerTo(frameOf(helloWith({ 2: target.uuid }))))).toEqual([
       [Kind.refuse, "self"],
       [Kind.bye, "self"],
     ]);
     const id = crypto.randomUUID();
-    await using peer = await RawPeer.dial(target.addrs[0]!);
-    peer.write(frameOf(hello({ 2: id })));
+    await using peer = await RawPeer.connect(target.addrs[0]!);
+    peer.sendRaw(frameOf(helloWith({ 2: id })));
     await until(() => target.peers.get(id) !== undefined);
-    expect(heads(await answerTo(frameOf(hello({ 2: id }))))).toEqual([
+    expect(heads(await answerTo(frameOf(helloWith({ 2: id }))))).toEqual([
       [Kind.refuse, "duplicate"],
       [Kind.bye, "duplicate"],
     ]);
@@ -135,8 +135,8 @@ describe("an acceptor", () => {
     ["a length of 4 GiB", bytesOf("ffffffff")],
     ["a map, which is reserved", frameOf({ 0: 1 } as never)],
     ["random bytes", new Uint8Array(1_000).map(() => 200 + Math.random() * 50)],
-    ["a hello of 70 KB", frameOf(hello({ 7: ["tcp://a:1".padEnd(70_000, "0")] }))],
-    ["a hello cut short", frameOf(hello().slice(0, 7))],
+    ["a hello of 70 KB", frameOf(helloWith({ 7: ["tcp://a:1".padEnd(70_000, "0")] }))],
+    ["a hello cut short", frameOf(helloWith().slice(0, 7))],
   ])("closes on %s without an answer", async (_, bytes) => {
     expect(await answerTo(bytes)).toEqual([]);
     expect(target.peers.size).toBe(0);
@@ -144,31 +144,31 @@ describe("an acceptor", () => {
 
   test("closes on silence, and on half a hello, when the handshake's time is up", async () => {
     const start = performance.now();
-    const answers = await Promise.all([answerTo(), answerTo(frameOf(hello()).slice(0, 20))]);
+    const answers = await Promise.all([answerTo(), answerTo(frameOf(helloWith()).slice(0, 20))]);
     expect(performance.now() - start).toBeWithin(250, 2_000);
     expect(answers).toEqual([[], []]);
   });
 
   test("refuses (limit) when maxConnections peers are connected, and has room again later", async () => {
     await using small = await actor("small", { limits: { maxConnections: 2 } });
-    const peers = await Promise.all([0, 1].map(() => RawPeer.dial(small.addrs[0]!)));
+    const peers = await Promise.all([0, 1].map(() => RawPeer.connect(small.addrs[0]!)));
     for (const peer of peers) {
-      peer.write(frameOf(hello()));
-      await until(() => peer.messages.length === 1);
+      peer.sendRaw(frameOf(helloWith()));
+      await until(() => peer.received.length === 1);
     }
-    await using over = await RawPeer.dial(small.addrs[0]!);
-    over.write(frameOf(hello()));
+    await using over = await RawPeer.connect(small.addrs[0]!);
+    over.sendRaw(frameOf(helloWith()));
     await over.ended;
-    expect(heads(over.messages)).toEqual([
+    expect(heads(over.received)).toEqual([
       [Kind.refuse, "limit"],
       [Kind.bye, "limit"],
     ]);
     await peers[0]![Symbol.asyncDispose]();
     await until(() => small.peers.size === 1);
-    await using next = await RawPeer.dial(small.addrs[0]!);
-    next.write(frameOf(hello()));
-    await until(() => next.messages.length === 1);
-    expect((next.messages[0] as unknown[])[0]).toBe(Kind.hello);
+    await using next = await RawPeer.connect(small.addrs[0]!);
+    next.sendRaw(frameOf(helloWith()));
+    await until(() => next.received.length === 1);
+    expect(next.received[0]?.[0]).toBe(Kind.hello);
     await peers[1]![Symbol.asyncDispose]();
   });
 
@@ -176,16 +176,16 @@ describe("an acceptor", () => {
     await using small = await actor("small", { limits: { maxConnections: 1, maxStrangers: 2 } });
     const [unix, tcp] = [small.addrs[0]!, small.addrs[1]!];
     const silent: RawPeer[] = [];
-    for (const addr of [tcp, tcp, unix, unix]) silent.push(await RawPeer.dial(addr));
-    silent.push(await RawPeer.dial(tcp));
+    for (const addr of [tcp, tcp, unix, unix]) silent.push(await RawPeer.connect(addr));
+    silent.push(await RawPeer.connect(tcp));
     await silent[0]!.ended;
     // the second is still there, and so are those over unix
-    await using peer = await RawPeer.dial(unix);
+    await using peer = await RawPeer.connect(unix);
     await silent[2]!.ended;
-    peer.write(frameOf(hello()));
-    await until(() => peer.messages.length === 1);
-    expect((peer.messages[0] as unknown[])[0]).toBe(Kind.hello);
-    expect(silent.map(({ messages }) => messages)).toEqual([[], [], [], [], []]);
+    peer.sendRaw(frameOf(helloWith()));
+    await until(() => peer.received.length === 1);
+    expect(peer.received[0]?.[0]).toBe(Kind.hello);
+    expect(silent.map(({ received }) => received)).toEqual([[], [], [], [], []]);
     for (const one of silent) await one[Symbol.asyncDispose]();
   });
 });
@@ -219,13 +219,13 @@ describe("a dialler", () => {
     ["sends another message", frameOf([Kind.result, 1]), false, "expected hello, got a message of kind 9"],
     [
       "speaks another version",
-      frameOf(hello({ 1: 7 })),
+      frameOf(helloWith({ 1: 7 })),
       false,
       "the peer speaks protocol version 7, this is version 1",
     ],
     [
       "has a malformed name",
-      frameOf(hello({ 3: "" })),
+      frameOf(helloWith({ 3: "" })),
       false,
       "malformed hello: an actor name must not be empty",
     ],
@@ -245,7 +245,7 @@ describe("a dialler", () => {
   });
 
   test("gets a HandshakeError when another actor than the one it looked up is there", async () => {
-    const { addr, stop } = listener(frameOf(hello()));
+    const { addr, stop } = listener(frameOf(helloWith()));
     const error = await failure(
       target.peers.connect({ name: "gone", uuid: "00000000", addrs: [addr] }, soon()),
     );
@@ -287,7 +287,7 @@ describe("a dialler", () => {
 
   test("tries the next address when one is refused, missing or somebody else's, and keeps the order of failures", async () => {
     const other = await actor("other");
-    const silent = listener(frameOf(hello()));
+    const silent = listener(frameOf(helloWith()));
     const missing: Address = `unix://${join(process.env["FURROW_RUNTIME_DIR"]!, "missing.sock")}`;
     const peer = await target.peers.connect(targetOf(other, [missing, silent.addr, other.addrs[1]!]), soon());
     expect([peer.id.uuid, peer.addr]).toEqual([other.uuid, other.addrs[1]!]);
@@ -320,19 +320,16 @@ describe("a dialler", () => {
   });
 
   test("serves a call that lies behind the hello in the same chunk", async () => {
-    const path = join(process.env["FURROW_RUNTIME_DIR"]!, `raw-${++listeners}.sock`);
-    const peer = new RawPeer();
-    const server = Bun.listen({ unix: path, socket: peer.handlers });
-    peer.onMessage = () => {
-      if (peer.messages.length === 1)
-        peer.write(joined([frameOf(hello()), frameOf([Kind.call, 5, "echo", ["hi"]])]));
-    };
-    const connected = await target.peers.connectTo(`unix://${path}`, soon());
-    await until(() => peer.messages.length === 2);
-    expect(peer.messages[1]).toEqual([Kind.result, 5, "hi"]);
+    const answered = Promise.withResolvers<RawMessage>();
+    await using listener = new RawListener(async (peer) => {
+      await peer.take(Kind.hello);
+      peer.send(helloWith(), [Kind.call, 5, "echo", ["hi"]]);
+      answered.resolve(await peer.take());
+    });
+    const connected = await target.peers.connectTo(listener.addr, soon());
+    expect(await answered.promise).toEqual([Kind.result, 5, "hi"]);
     connected.release();
     await connected.close();
-    server.stop(true);
   });
 
   test("leaves no connection when it is aborted in any of its steps", async () => {

@@ -10,7 +10,7 @@ import { Kind } from "../../src/wire/messages.ts";
 import { until } from "../support/world.ts";
 import { frameOf, joined } from "../wire/crossing.ts";
 import { actor, soon } from "./actors.ts";
-import { hello, RawPeer } from "./raw.ts";
+import { helloWith, RawPeer } from "../support/raw-peer.ts";
 
 const path = join(process.env["FURROW_RUNTIME_DIR"]!, "hostile.sock");
 const addr: Address = `unix://${path}`;
@@ -58,8 +58,8 @@ function random(below: number): number {
 
 /** Sends the bytes, says no more if asked to, and waits until the actor has closed the connection. */
 async function visit(bytes: Uint8Array, leave = false): Promise<void> {
-  await using stranger = await RawPeer.dial(addr);
-  stranger.write(bytes);
+  await using stranger = await RawPeer.connect(addr);
+  stranger.sendRaw(bytes);
   if (leave) stranger.leave();
   await stranger.ended;
 }
@@ -102,7 +102,7 @@ describe("an actor that strangers talk to", () => {
   test("survives 1000 damaged conversations of well-formed frames", async () => {
     const conversation = (): Uint8Array =>
       joined([
-        frameOf(hello()),
+        frameOf(helloWith()),
         frameOf([Kind.call, 1, "echo", [{ list: [1, "two", new Uint8Array(3)] }]]),
         frameOf([Kind.call, 2, "echo", [0, [1, "key", [3]]], true]),
         frameOf([Kind.stream, 3, "echo", [], null, 1, 1]),
@@ -128,7 +128,7 @@ describe("an actor that strangers talk to", () => {
 
   test("gives silence half a second, and half a frame no more", async () => {
     const start = performance.now();
-    const half = frameOf(hello()).slice(0, -1);
+    const half = frameOf(helloWith()).slice(0, -1);
     await Promise.all(
       Array.from({ length: 40 }, (_, index) => visit(index % 2 === 0 ? new Uint8Array() : half)),
     );
@@ -138,9 +138,9 @@ describe("an actor that strangers talk to", () => {
 
   test("lives through connections that are closed at once", async () => {
     for (let round = 0; round < 10; round++) {
-      const strangers = await Promise.all(Array.from({ length: 50 }, () => RawPeer.dial(addr)));
+      const strangers = await Promise.all(Array.from({ length: 50 }, () => RawPeer.connect(addr)));
       for (const stranger of strangers) {
-        stranger.write(frameOf(hello()).slice(0, random(60)));
+        stranger.sendRaw(frameOf(helloWith()).slice(0, random(60)));
         void stranger[Symbol.asyncDispose]();
       }
     }

@@ -8,7 +8,7 @@ import { Peers, type Self } from "../../src/channel/peers.ts";
 import { LimitError, TimeoutError, TransportClosedError } from "../../src/errors.ts";
 import type { ActorId } from "../../src/identity.ts";
 import { type Limits, resolveLimits } from "../../src/limits.ts";
-import { Dispatcher } from "../../src/rpc/dispatch.ts";
+import { Dispatcher } from "../../src/rpc/callee/dispatch.ts";
 import { Policy } from "../../src/rpc/policy.ts";
 import { Session, type SessionHost } from "../../src/rpc/session.ts";
 import { type Address, formatAddress, type Transport } from "../../src/transport/address.ts";
@@ -20,7 +20,7 @@ import { Kind } from "../../src/wire/messages.ts";
 import { until, World } from "../support/world.ts";
 import { frameOf } from "../wire/crossing.ts";
 import { failure, soon, targetOf, uuids } from "./actors.ts";
-import { hello, RawPeer } from "./raw.ts";
+import { helloWith, RawListener, RawPeer } from "../support/raw-peer.ts";
 
 let nodes = 0;
 const secretText = "this user's own secret";
@@ -81,6 +81,8 @@ class Node implements SessionHost, AsyncDisposable {
   onService(): boolean {
     return false;
   }
+
+  onSessionReady(): void {}
 
   onSessionEnd(): void {}
 
@@ -206,25 +208,22 @@ describe("Peers.connect", () => {
   test("turns to the second connection of a peer when the first ends", async () => {
     const [smaller, larger] = uuids();
     await using near = await node("near", { uuid: larger });
-    const path = join(process.env["FURROW_RUNTIME_DIR"]!, `second-${++nodes}.sock`);
-    const second = new RawPeer();
-    const server = Bun.listen({ unix: path, socket: second.handlers });
-    second.onMessage = () => {
-      if (second.messages.length === 1) second.write(frameOf(hello({ 2: smaller })));
-    };
-    await using first = await RawPeer.dial(near.addrs[0]!);
-    first.write(frameOf(hello({ 2: smaller })));
+    await using second = new RawListener(async (peer) => {
+      await peer.take(Kind.hello);
+      peer.send(helloWith({ 2: smaller }));
+    });
+    await using first = await RawPeer.connect(near.addrs[0]!);
+    first.sendRaw(frameOf(helloWith({ 2: smaller })));
     await until(() => near.peers.get(smaller) !== undefined);
     const former = near.peers.get(smaller)!;
-    expect(await near.peers.connectTo(`unix://${path}`, soon())).toBe(former);
+    expect(await near.peers.connectTo(second.addr, soon())).toBe(former);
     expect(near.open.length).toBe(2);
-    first.write(frameOf([Kind.bye, "moving"]));
+    first.sendRaw(frameOf([Kind.bye, "moving"]));
     await former.closed;
     const next = near.peers.get(smaller)!;
     expect([next === former, next.isOpen, near.peers.byName("raw")]).toEqual([false, true, [next]]);
     await next.close();
     expect(near.peers.size).toBe(0);
-    server.stop(true);
   });
 
   test("answers every call of two actors that connect, call and let go at the same time, again and again", async () => {
@@ -321,19 +320,19 @@ describe("an idle connection", () => {
 
   test("is not used by a peer that has agreed to its end, nor waited for for ever", async () => {
     await using near = await node("near");
-    await using raw = await RawPeer.dial(near.addrs[0]!);
+    await using raw = await RawPeer.connect(near.addrs[0]!);
     const uuid = crypto.randomUUID();
-    raw.write(frameOf(hello({ 2: uuid })));
+    raw.sendRaw(frameOf(helloWith({ 2: uuid })));
     await until(() => near.peers.get(uuid) !== undefined);
-    raw.write(frameOf([Kind.idle]));
-    await until(() => raw.messages.length === 2);
-    expect(raw.messages[1]).toEqual([Kind.idleAgreed]);
+    raw.sendRaw(frameOf([Kind.idle]));
+    await until(() => raw.received.length === 2);
+    expect(raw.received[1]).toEqual([Kind.idleAgreed]);
     const peer = near.peers.get(uuid)!;
     const connecting = near.peers.connect({ name: "raw", uuid, pid: process.pid, addrs: [] }, soon());
-    raw.write(frameOf([Kind.resume]));
+    raw.sendRaw(frameOf([Kind.resume]));
     expect(await connecting).toBe(peer);
     peer.release();
-    raw.write(frameOf([Kind.idle]));
+    raw.sendRaw(frameOf([Kind.idle]));
     await until(() => peer.leaving !== undefined);
     const error = await failure(
       near.peers.connect({ name: "raw", uuid, pid: process.pid, addrs: [] }, soon(50)),
@@ -413,7 +412,7 @@ describe("Peers.close", () => {
   test("ends every connection with a goodbye, takes and makes no more", async () => {
     const near = await node("near");
     await using far = await node("far");
-    await using stranger = await RawPeer.dial(near.addrs[0]!);
+    await using stranger = await RawPeer.connect(near.addrs[0]!);
     const peer = await near.peers.connect(targetOf(far), soon());
     const opening = failure(near.peers.connectTo(far.addrs[1]!, soon()));
     await near[Symbol.asyncDispose]();

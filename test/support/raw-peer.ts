@@ -38,6 +38,27 @@ export function rawHello(identity: RawIdentity): RawMessage {
   return [Kind.hello, version, uuid, name, host, pid, purpose, addrs, isRegistrar, target, null, null];
 }
 
+/** A well-formed hello, with the fields at some places changed. */
+export function helloWith(changes: Readonly<Record<number, unknown>> = {}): RawMessage {
+  const addrs = ["tcp://192.0.2.1:1"];
+  const message: [kind: number, ...fields: unknown[]] = [
+    Kind.hello,
+    protocolVersion,
+    crypto.randomUUID(),
+    "raw",
+    "0123456789abcdef",
+    process.pid,
+    "peer",
+    addrs,
+    false,
+    null,
+    null,
+    null,
+  ];
+  for (const [at, field] of Object.entries(changes)) message[Number(at)] = field;
+  return message;
+}
+
 export class RawPeer implements AsyncDisposable {
   /** All that arrived, in order. */
   readonly received: RawMessage[] = [];
@@ -223,6 +244,11 @@ export class RawPeer implements AsyncDisposable {
   onEnded(): void {
     this.isOpen = false;
     this.#ended.resolve();
+  }
+
+  /** Says no more, and goes on listening. */
+  leave(): void {
+    this.#socket?.shutdown();
   }
 
   /** Ends the connection without a goodbye. */

@@ -10,8 +10,8 @@ import { parseAddress } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { removeDeadSocket } from "../transport/socket-lock.ts";
 import { Kind } from "../wire/messages.ts";
-import { freshSocketPaths } from "./boot.ts";
-import { childFile } from "./child.ts";
+import { freshSocketPaths } from "./bind.ts";
+import { childFile } from "./child-main.ts";
 import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
 import { OutputTail } from "./output.ts";
 

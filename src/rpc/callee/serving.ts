@@ -1,27 +1,28 @@
 /** What runs here for one peer: its calls, streams and dialogs, each a task that the peer can cancel. */
-import { asError, ContextCancelledError, FrameError, LimitError, TransportClosedError } from "../errors.ts";
-import { type ActorId, describeActor } from "../identity.ts";
-import { logger } from "../log.ts";
-import type { Channel } from "../channel/channel.ts";
-import type { Limits } from "../limits.ts";
-import { sendValue, toWire } from "../wire/encode.ts";
-import { Kind, type MessageOf } from "../wire/messages.ts";
-import { argumentsIn, valueIn } from "../wire/values.ts";
+import {
+  asError,
+  ContextCancelledError,
+  FrameError,
+  LimitError,
+  TransportClosedError,
+} from "../../errors.ts";
+import { type ActorId, describeActor } from "../../identity.ts";
+import { logger } from "../../log.ts";
+import type { Channel } from "../../channel/channel.ts";
+import type { Limits } from "../../limits.ts";
+import { sendValue, toWire } from "../../wire/encode.ts";
+import { Kind, type MessageOf } from "../../wire/messages.ts";
+import { readArguments, readValue } from "../../wire/values.ts";
 import { ServedContext } from "./context.ts";
 import type { Dispatcher } from "./dispatch.ts";
-import { Inbox, Outbox } from "./flow.ts";
-import { encodeFailure } from "./remote-error.ts";
-import { pump } from "./stream.ts";
-import type { Permissions, Policy } from "./policy.ts";
-import { Task, type TaskOrigin } from "./task.ts";
+import { Inbox, Outbox } from "../flow.ts";
+import { sendFailure } from "./failure.ts";
+import { pump } from "./pump.ts";
+import type { Permissions, Policy } from "../policy.ts";
+import { Task, type TaskOrigin } from "../task.ts";
 import { check, checkArguments, checkedCall, valueCheck } from "./validated.ts";
 
 const log = logger("rpc");
-
-/** Loaded when an answer does not fit for the first time. */
-let refusals: typeof import("./refusals.ts") | undefined;
-/** How much of an error's name is told of one that cannot be sent. */
-const maxNameChars = 64;
 
 /** One thing that runs. A call has neither outbox nor inbox, a stream has no inbox. */
 interface Served {
@@ -92,7 +93,7 @@ export class Serving {
   }
 
   onPut(message: MessageOf<typeof Kind.put>, bytes: number): void {
-    this.#of(message[1])?.inbox?.push(valueIn(message), bytes);
+    this.#of(message[1])?.inbox?.push(readValue(message), bytes);
   }
 
   onPutEnd(message: MessageOf<typeof Kind.putEnd>): void {
@@ -112,7 +113,7 @@ export class Serving {
     const name = message[2];
     const task = this.#admit(id);
     if (task === undefined) return;
-    const args = argumentsIn(message);
+    const args = readArguments(message);
     let result: unknown;
     let promise: Promise<unknown> | undefined;
     this.#running = task;
@@ -149,7 +150,7 @@ export class Serving {
     const task = this.#admit(id);
     if (task === undefined) return;
     this.#served.set(id, { task, outbox, inbox: undefined });
-    const args = argumentsIn(message);
+    const args = readArguments(message);
     void this.#conclude(id, name, task, async () => {
       const { fn, schemas } = this.#host.dispatcher.find(name, "stream", this.permissions);
       return await task.run(async () => {
@@ -183,7 +184,7 @@ export class Serving {
     if (task === undefined) return;
     this.#served.set(id, { task, outbox, inbox });
     channel.post([Kind.allowPuts, id, messages, bytes]);
-    const args = argumentsIn(message);
+    const args = readArguments(message);
     const context = new ServedContext(
       {
         self: this.#host.id,
@@ -285,32 +286,6 @@ export class Serving {
 
   #replyError(id: number, error: unknown): void {
     sendFailure(this.#peer.channel, id, error, this.#host.id);
-  }
-}
-
-/**
- * Answers a request with a failure. There is always room for one; where there is none for all of it, a `LimitError` says so in few
- * words.
- */
-export function sendFailure(channel: Channel, id: number, error: unknown, self: ActorId): void {
-  if (!channel.isOpen) return;
-  try {
-    channel.sendControl([Kind.error, id, encodeFailure(error, self)], true);
-  } catch (tooLarge) {
-    if (!channel.isOpen) return;
-    const { message } = asError(tooLarge);
-    // of a result that did not fit, that is all there is to say
-    const text = error instanceof LimitError ? message : `${nameOf(error)}, which cannot be sent: ${message}`;
-    refusals ??= require("./refusals.ts") as typeof import("./refusals.ts");
-    refusals.refuse(channel, id, text, self);
-  }
-}
-
-function nameOf(error: unknown): string {
-  try {
-    return String(asError(error).name).slice(0, maxNameChars);
-  } catch {
-    return "an error"; // a getter of a hostile one
   }
 }
 

@@ -1,10 +1,10 @@
 /** Dialogs, the caller's end. */
-import type { Bounds } from "../deadline.ts";
-import { asError, ContextCancelledError, TransportClosedError } from "../errors.ts";
-import { logger } from "../log.ts";
+import type { Bounds } from "../../deadline.ts";
+import { asError, ContextCancelledError, TransportClosedError } from "../../errors.ts";
+import { logger } from "../../log.ts";
 import type { Exchange } from "./exchange.ts";
-import { toldTo } from "./remote-error.ts";
-import type { Dialog } from "./types.ts";
+import { toldTo } from "../remote-error.ts";
+import type { Dialog } from "../types.ts";
 
 const log = logger("rpc");
 

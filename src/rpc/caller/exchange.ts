@@ -2,15 +2,29 @@
  * The caller's end of a stream or dialog: what has arrived, what may be sent, and how it ended. The verbs that users see
  * (`stream.ts`, `dialog.ts`) stand on it.
  */
-import { type Bounds, startTimer } from "../deadline.ts";
-import { ContextCancelledError, TimeoutError, TransportClosedError } from "../errors.ts";
-import { type ActorId, describeActor } from "../identity.ts";
-import { type Credit, Inbox, Outbox } from "./flow.ts";
-import type { Session } from "./session.ts";
-import { ambientTask } from "./task.ts";
+import { type Bounds, startTimer } from "../../deadline.ts";
+import { ContextCancelledError, TimeoutError, TransportClosedError } from "../../errors.ts";
+import { type ActorId, describeActor } from "../../identity.ts";
+import { type Credit, type FlowChannel, Inbox, type Keeping, Outbox } from "../flow.ts";
+import { ambientTask } from "../task.ts";
 
 /** How an exchange ended: the callee's result, or why there is none. */
 export type Outcome = { readonly value: unknown } | { readonly error: unknown };
+
+/** What an exchange needs of its connection. */
+export interface ExchangePort {
+  /** The callee. */
+  readonly peerId: ActorId;
+  readonly channel: FlowChannel & { readonly buffered: Keeping | undefined };
+  /** Sends a message; returns the bytes of its frame. */
+  put(id: number, name: string, message: unknown): number;
+  putEnd(id: number): void;
+  /** Lets the callee send more. */
+  allowItems(id: number, messages: number, bytes: number): void;
+  cancelRequest(id: number, reason: string): void;
+  /** Waits no longer for the answer, which will be ignored. */
+  abandon(id: number): void;
+}
 
 export class Exchange {
   readonly name: string;
@@ -20,7 +34,7 @@ export class Exchange {
   readonly started: Promise<unknown>;
   /** Resolves, never rejects, when the callee's end is known: nothing of it runs any more. */
   readonly ended: Promise<Outcome>;
-  readonly #session: Session;
+  readonly #port: ExchangePort;
   readonly #id: number;
   readonly #self: ActorId;
   readonly #stopBoundMs: number;
@@ -32,7 +46,7 @@ export class Exchange {
 
   /** `bounds.signal` and the ambient task cancel it; `bounds.timeout` is for those who wait. */
   constructor(
-    session: Session,
+    port: ExchangePort,
     name: string,
     id: number,
     self: ActorId,
@@ -40,13 +54,17 @@ export class Exchange {
     stopBoundMs: number,
   ) {
     this.name = name;
-    this.#session = session;
+    this.#port = port;
     this.#id = id;
     this.#self = self;
     this.#stopBoundMs = stopBoundMs;
-    const { buffered } = session.peer.channel;
-    this.inbox = new Inbox(credit, (messages, bytes) => session.allowItems(id, messages, bytes), buffered);
-    this.outbox = new Outbox(session.peer.channel, (value) => session.put(id, name, value));
+    const { channel } = port;
+    this.inbox = new Inbox(
+      credit,
+      (messages, bytes) => port.allowItems(id, messages, bytes),
+      channel.buffered,
+    );
+    this.outbox = new Outbox(channel, (value) => port.put(id, name, value));
     this.started = this.#started.promise;
     this.ended = this.#ended.promise;
     this.started.catch(() => {}); // a stream has no started value to wait for
@@ -107,7 +125,7 @@ export class Exchange {
   cancel(reason: unknown): void {
     if (this.#outcome !== undefined || this.#cancelled !== undefined) return;
     this.#cancelled = { reason };
-    this.#session.cancelRequest(this.#id, reasonText(reason));
+    this.#port.cancelRequest(this.#id, reasonText(reason));
     this.inbox.drop();
     this.inbox.fail(reason);
     this.outbox.close(reason);
@@ -116,7 +134,7 @@ export class Exchange {
 
   /** Tells the callee that no more messages come. */
   sendEnd(): void {
-    if (this.#outcome === undefined && this.#cancelled === undefined) this.#session.putEnd(this.#id);
+    if (this.#outcome === undefined && this.#cancelled === undefined) this.#port.putEnd(this.#id);
   }
 
   /** The error of a cancel by this side. */
@@ -136,8 +154,8 @@ export class Exchange {
     const outcome = await Promise.race([this.ended, promise]);
     clearTimeout(timer);
     if (outcome !== undefined) return outcome;
-    this.#session.abandon(this.#id);
-    const who = describeActor(this.#session.peer.id);
+    this.#port.abandon(this.#id);
+    const who = describeActor(this.#port.peerId);
     const error = new TimeoutError(
       "stop",
       `${this.name} on ${who} has ignored its cancel for ${this.#stopBoundMs} ms and still runs there`,
@@ -151,7 +169,7 @@ export class Exchange {
     const timeout = bounds?.timeout;
     if (timeout === undefined) return await work;
     const timer = startTimer(timeout, () => {
-      const who = describeActor(this.#session.peer.id);
+      const who = describeActor(this.#port.peerId);
       this.cancel(
         new TimeoutError("call", `${what} of ${this.name} on ${who} took longer than ${timeout} ms`),
       );

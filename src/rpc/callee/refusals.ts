@@ -3,11 +3,11 @@
  * as ids until there is room for them too, so that each call gets its answer, and a peer that reads nothing costs a bounded
  * amount of memory.
  */
-import { asError, LimitError } from "../errors.ts";
-import type { ActorId } from "../identity.ts";
-import type { Channel } from "../channel/channel.ts";
-import { Kind } from "../wire/messages.ts";
-import { encodeFailure } from "./remote-error.ts";
+import { asError, LimitError } from "../../errors.ts";
+import type { ActorId } from "../../identity.ts";
+import type { Channel } from "../../channel/channel.ts";
+import { Kind } from "../../wire/messages.ts";
+import { encodeFailure } from "../remote-error.ts";
 
 /** Calls that may wait for such an answer, for each connection. */
 const maxOwed = 65_536;

@@ -1,5 +1,5 @@
 /** Optional checks at run time, by any validator that speaks Standard Schema (zod, valibot, arktype, ...). */
-import { EncodeError } from "../errors.ts";
+import { EncodeError } from "../../errors.ts";
 
 /** The part of Standard Schema (https://standardschema.dev, version 1) that is used here. */
 export interface Schema {

@@ -1,9 +1,9 @@
 /** Dialogs, the callee's end: the first parameter of an exported function that is opened instead of run. */
-import { ContextCancelledError, TransportClosedError } from "../errors.ts";
-import type { ActorId } from "../identity.ts";
-import type { Inbox, Outbox } from "./flow.ts";
-import type { Task } from "./task.ts";
-import type { Context, ContextTypes } from "./types.ts";
+import { ContextCancelledError, TransportClosedError } from "../../errors.ts";
+import type { ActorId } from "../../identity.ts";
+import type { Inbox, Outbox } from "../flow.ts";
+import type { Task } from "../task.ts";
+import type { Context, ContextTypes } from "../types.ts";
 import { check, type Schema, type Schemas } from "./validated.ts";
 
 /** What a context needs of its session. */

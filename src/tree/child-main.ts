@@ -16,15 +16,15 @@ import type { Session } from "../rpc/session.ts";
 import { rankAddresses } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { Kind } from "../wire/messages.ts";
-import { bindFresh } from "./boot.ts";
+import { bindFresh } from "./bind.ts";
 import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
 import { enableModules } from "./modules.ts";
-import { setTreeSettings } from "./settings.ts";
+import { treeSettings } from "./settings.ts";
 
 const log = logger("tree");
 
 /** The file that a child process runs: this one, or the package's. "" in a bundle, which is somebody's whole program. */
-export const childFile: string = /[\\/](?:child\.ts|furrow\.cjs)$/.test(import.meta.path)
+export const childFile: string = /[\\/](?:child-main\.ts|furrow\.cjs)$/.test(import.meta.path)
   ? import.meta.path
   : "";
 
@@ -40,19 +40,19 @@ async function main(init: ChildInit): Promise<void> {
   // whatever it connects to is as busy as the machine, and the parent has the last word
   runtime.peers.leastStepMs = init.startMs;
   const registries = new Registries(runtime, init.registryAddrs);
-  setTreeSettings(runtime, init);
+  treeSettings.set(runtime, init);
   process.on("exit", () => {
-    runtime.unlisten();
+    runtime.listeners.close();
     registries.release();
   });
-  // Ctrl-C and a terminal that closes reach the whole process group; the root decides, and cancels its children
+  // Ctrl-C, and a terminal that closes, reach the whole process group: the root decides, and cancels its children
   process.on("SIGINT", () => {});
   process.on("SIGHUP", () => {});
   // listening comes first: the handshake carries the addresses
   await bindFresh(runtime, init.transports, init.bindAddrs, init.tcpHost);
   const parent = await connectToParent(runtime, init);
   endOnUncaught(runtime, parent);
-  runtime.onEnded(() => process.exit(process.exitCode ?? 0));
+  runtime.ending.onEnded(() => process.exit(process.exitCode ?? 0));
   setRuntime(runtime);
   try {
     const joined = registries.connectKnown(init.registrars);
@@ -109,7 +109,7 @@ async function fail(runtime: Runtime, parent: Peer<Session>, error: unknown): Pr
   parent.channel.flush();
   await parent.channel.link.drained();
   await parent.close("failed");
-  runtime.unlisten();
+  runtime.listeners.close();
   process.exit(failedCode);
 }
 

@@ -1,7 +1,7 @@
 /** The functions that peers may call: the own exports of the enabled modules, and nothing else. */
-import { NotExposedError, SpawnError } from "../errors.ts";
-import { type ActorId, describeActor } from "../identity.ts";
-import { checkCall, type Permissions } from "./policy.ts";
+import { NotExposedError, SpawnError } from "../../errors.ts";
+import { type ActorId, describeActor } from "../../identity.ts";
+import { checkCall, type Permissions } from "../policy.ts";
 import { type Schemas, schemasOf } from "./validated.ts";
 
 type Callable = (...args: unknown[]) => unknown;

@@ -1,0 +1,122 @@
+/** The addresses that an actor listens on: bound, advertised to peers, looked after, and closed. */
+import { checkExposure, type Credentials } from "../channel/credentials.ts";
+import { TransportClosedError } from "../errors.ts";
+import type { ActorId } from "../identity.ts";
+import { logger } from "../log.ts";
+import { outsideTasks } from "../rpc/task.ts";
+import { checkAddressLimits, maxWildcardAddresses } from "../transport/address-limits.ts";
+import { type Address, formatAddress, parseAddress, type Transport } from "../transport/address.ts";
+import { interfaceAddresses, ipVersion, isWildcard } from "../transport/host.ts";
+import type { LockHolder } from "../transport/socket-lock.ts";
+import type { Drivers, Link, Listener, ListenerState } from "../transport/transport.ts";
+
+const log = logger("actor");
+
+/** What the listeners need of their actor. */
+export interface ListenersHost {
+  readonly id: ActorId;
+  /** The uuid of the root of its tree. */
+  readonly rootUuid: string;
+  readonly credentials: Credentials;
+  readonly drivers: Drivers;
+  /** Whether the actor has begun to end: then it binds nothing more. */
+  readonly isEnding: boolean;
+  accept(link: Link, transport: Transport): void;
+}
+
+export class Listeners {
+  readonly #host: ListenersHost;
+  /** By the address that was asked for; a port of 0 has become a real one in the listener's own. */
+  readonly #listeners = new Map<Address, Listener>();
+  #advertised: readonly Address[] = [];
+
+  constructor(host: ListenersHost) {
+    this.#host = host;
+  }
+
+  /** Where others reach this actor; a new frozen list after each change. */
+  get advertised(): readonly Address[] {
+    return this.#advertised;
+  }
+
+  /** The addresses as they were asked for. */
+  get asked(): readonly Address[] {
+    return Array.from(this.#listeners.keys());
+  }
+
+  /**
+   * Binds an address. What it adds to `advertised` can be dialled: a wildcard becomes the addresses of this host. `served`
+   * goes into the lock of a unix socket: all addresses that belong with it (default: itself), for whoever finds the lock held.
+   *
+   * @throws {AddressError} when it can't be bound
+   * @throws {LimitError} when the actor has as many addresses as it may have
+   * @throws {TransportClosedError} when the actor is ending
+   */
+  async bind(address: Address, served: readonly Address[] = [address]): Promise<void> {
+    // sockets belong to the actor, not to the task that happened to open them
+    const listener = await outsideTasks(() => this.#open(address, served));
+    try {
+      if (this.#host.isEnding) throw new TransportClosedError("this actor is ending and binds nothing more");
+      checkAddressLimits([...this.#advertised, ...dialable(listener)]);
+    } catch (error) {
+      listener.close();
+      throw error;
+    }
+    this.#listeners.set(address, listener);
+    this.#advertise();
+    log.info?.(`listening on ${formatAddress(listener.address)}`);
+  }
+
+  /** What an address became when it was bound, or undefined if it isn't. */
+  bound(address: Address): Address | undefined {
+    const listener = this.#listeners.get(address);
+    return listener && formatAddress(listener.address);
+  }
+
+  /** Repairs what happened to an address from outside; see `Listener.restore`. Also "lost" when it isn't bound. */
+  async restore(address: Address): Promise<ListenerState> {
+    const listener = this.#listeners.get(address);
+    return listener === undefined ? "lost" : await outsideTasks(() => listener.restore());
+  }
+
+  /** What a lock says of this actor, for whoever finds it held. */
+  holderOf(addrs: readonly Address[]): LockHolder {
+    const { id, rootUuid } = this.#host;
+    return { pid: id.pid, name: id.name, uuid: id.uuid, root: rootUuid, addrs };
+  }
+
+  /** Closes the listeners of the given addresses, or all. */
+  close(addresses: Iterable<Address> = this.asked): void {
+    for (const address of addresses) {
+      this.#listeners.get(address)?.close();
+      this.#listeners.delete(address);
+    }
+    this.#advertise();
+  }
+
+  #open(address: Address, served: readonly Address[]): Promise<Listener> {
+    const { drivers, credentials } = this.#host;
+    const parsed = parseAddress(address);
+    const accept = (link: Link): void => this.#host.accept(link, parsed.transport);
+    if (parsed.transport === "unix") return drivers.unix.listen(parsed, accept, this.holderOf(served));
+    checkExposure(address, parsed.host, credentials);
+    return drivers.tcp.listen(parsed, accept);
+  }
+
+  #advertise(): void {
+    this.#advertised = Object.freeze(Array.from(this.#listeners.values()).flatMap(dialable));
+  }
+}
+
+/** The addresses at which others reach a listener. */
+function dialable({ address }: Listener): Address[] {
+  if (address.transport === "unix" || !isWildcard(address.host)) return [formatAddress(address)];
+  const v4 = address.host === "0.0.0.0";
+  const hosts = [v4 ? "127.0.0.1" : "::1"];
+  for (const host of interfaceAddresses()) {
+    // link-local addresses mean nothing without an interface
+    const fits = ipVersion(host) === (v4 ? 4 : 6) && !/^fe80:/i.test(host);
+    if (fits && hosts.length < maxWildcardAddresses && !hosts.includes(host)) hosts.push(host);
+  }
+  return hosts.map((host) => formatAddress({ transport: "tcp", host, port: address.port }));
+}

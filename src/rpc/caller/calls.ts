@@ -1,0 +1,224 @@
+/**
+ * What this side has asked of one peer and waits for: calls, streams, dialogs, and requests of other layers. Each has an id,
+ * and its answer is taken in the moment it arrives, before any message after it.
+ */
+import type { Channel } from "../../channel/channel.ts";
+import { type Bounds, startTimer } from "../../deadline.ts";
+import { TimeoutError } from "../../errors.ts";
+import { type ActorId, describeActor } from "../../identity.ts";
+import type { Limits } from "../../limits.ts";
+import { sendCall, sendValue, toWire } from "../../wire/encode.ts";
+import { Kind, type MessageOf } from "../../wire/messages.ts";
+import { readValue } from "../../wire/values.ts";
+import { decodeFailure, toldTo } from "../remote-error.ts";
+import { ambientTask, type Task } from "../task.ts";
+import { Exchange, type ExchangePort } from "./exchange.ts";
+
+/** A cancel always fits: the reason is for people, and may be cut. */
+const maxReasonChars = 4_096;
+
+/** Receives the answer to a request, in the moment it arrives. */
+export interface Answer {
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** A request of another layer, which the peer answers with result or error. Its id is put in when it is sent. */
+export type Request = Writable<
+  MessageOf<typeof Kind.register | typeof Kind.unregister | typeof Kind.lookup | typeof Kind.stop>
+>;
+
+/** What calls need of their actor. */
+export interface CallsHost {
+  readonly id: ActorId;
+  readonly limits: Limits;
+}
+
+/** The peer that is asked. */
+export interface AskedPeer {
+  readonly id: ActorId;
+  readonly channel: Channel;
+}
+
+export class Calls implements ExchangePort {
+  readonly #peer: AskedPeer;
+  readonly #host: CallsHost;
+  readonly #pending = new Map<number, Answer>();
+  readonly #exchanges = new Map<number, Exchange>();
+  #lastId = 0;
+
+  constructor(peer: AskedPeer, host: CallsHost) {
+    this.#peer = peer;
+    this.#host = host;
+  }
+
+  get size(): number {
+    return this.#pending.size;
+  }
+
+  /** Bytes of messages that streams and dialogs have not read. */
+  get unreadBytes(): number {
+    let bytes = 0;
+    for (const { inbox } of this.#exchanges.values()) bytes += inbox.unreadBytes;
+    return bytes;
+  }
+
+  /** As `Session.call`. */
+  call(name: string, args: unknown[], bounds?: Bounds): Promise<unknown> {
+    try {
+      if (bounds !== undefined) bounds.signal?.throwIfAborted();
+      const task = ambientTask();
+      if (task?.aborted) throw task.reason;
+      const id = ++this.#lastId;
+      sendCall(this.#peer.channel, id, name, args);
+      if (bounds === undefined && task === undefined) return this.#answer(id);
+      return this.#boundedAnswer(id, name, bounds ?? {}, task);
+    } catch (error) {
+      // an abort rejects with the signal's own reason, whatever it is
+      return Promise.reject(error);
+    }
+  }
+
+  /** As `Session.exchange`. */
+  exchange(
+    kind: typeof Kind.stream | typeof Kind.open,
+    name: string,
+    args: unknown[],
+    bounds?: Bounds,
+  ): Exchange {
+    bounds?.signal?.throwIfAborted();
+    const task = ambientTask();
+    if (task?.aborted) throw task.reason;
+    const { limits } = this.#host;
+    const id = ++this.#lastId;
+    const credit = { messages: limits.creditMessages, bytes: limits.creditBytes };
+    const { value, rich } = toWire(args, "arguments of", name);
+    this.channel.send([kind, id, name, value, rich, credit.messages, credit.bytes]);
+    const stopBoundMs = limits.stopGraceMs + limits.stopTermMs;
+    const exchange = new Exchange(this, name, id, this.#host.id, credit, stopBoundMs);
+    this.#exchanges.set(id, exchange);
+    this.#pending.set(id, {
+      resolve: (result) => {
+        this.#exchanges.delete(id);
+        exchange.onResult(result);
+      },
+      reject: (error) => {
+        this.#exchanges.delete(id);
+        exchange.onError(error);
+      },
+    });
+    exchange.follow(bounds?.signal);
+    return exchange;
+  }
+
+  /** As `Session.ask`. */
+  ask(message: Request, answer: Answer): void {
+    const id = ++this.#lastId;
+    message[1] = id;
+    this.channel.send(message);
+    this.#pending.set(id, answer);
+  }
+
+  get peerId(): ActorId {
+    return this.#peer.id;
+  }
+
+  get channel(): Channel {
+    return this.#peer.channel;
+  }
+
+  put(id: number, name: string, message: unknown): number {
+    return sendValue(this.channel, Kind.put, id, message, "message to", name);
+  }
+
+  putEnd(id: number): void {
+    this.channel.post([Kind.putEnd, id]);
+  }
+
+  allowItems(id: number, messages: number, bytes: number): void {
+    if (this.#exchanges.has(id)) this.channel.post([Kind.allowItems, id, messages, bytes]);
+  }
+
+  cancelRequest(id: number, reason: string): void {
+    this.channel.post([Kind.cancel, id, reason.slice(0, maxReasonChars)]);
+  }
+
+  abandon(id: number): void {
+    this.#pending.delete(id);
+    this.#exchanges.delete(id);
+  }
+
+  onResult(message: MessageOf<typeof Kind.result>): void {
+    this.#take(message[1])?.resolve(readValue(message));
+  }
+
+  onError(message: MessageOf<typeof Kind.error>): void {
+    this.#take(message[1])?.reject(decodeFailure(message[2], this.peerId));
+  }
+
+  onStarted(message: MessageOf<typeof Kind.started>): void {
+    this.#exchanges.get(message[1])?.onStarted(readValue(message));
+  }
+
+  onItem(message: MessageOf<typeof Kind.item>, bytes: number): void {
+    this.#exchanges.get(message[1])?.onItem(readValue(message), bytes);
+  }
+
+  onItemEnd(message: MessageOf<typeof Kind.itemEnd>): void {
+    this.#exchanges.get(message[1])?.onItemEnd();
+  }
+
+  onAllowPuts(message: MessageOf<typeof Kind.allowPuts>): void {
+    this.#exchanges.get(message[1])?.outbox.allow(message[2], message[3]);
+  }
+
+  /** Rejects all of it: no answer will come. */
+  fail(error: Error): void {
+    const pending = Array.from(this.#pending.values());
+    this.#pending.clear();
+    for (const one of pending) one.reject(error);
+  }
+
+  /** In a function of its own, and not by withResolvers: both would make objects for every call. */
+  #answer(id: number): Promise<unknown> {
+    return new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject }));
+  }
+
+  /** An async function, so that an error knows who waits for it (`frames.ts`). */
+  async #boundedAnswer(id: number, name: string, bounds: Bounds, task: Task | undefined): Promise<unknown> {
+    const { signal, timeout } = bounds;
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.#pending.set(id, { resolve, reject });
+    const giveUp = (reason: unknown, word: string): void => {
+      // none: the answer is there
+      if (!this.#pending.delete(id)) return;
+      this.cancelRequest(id, word);
+      reject(reason);
+    };
+    const onAbort = (): void => giveUp(signal?.reason, "aborted by the caller");
+    const timer = startTimer(timeout, () => {
+      const text = `call of ${name} on ${describeActor(this.peerId)} took longer than ${timeout} ms`;
+      giveUp(new TimeoutError("call", text), "timed out at the caller");
+    });
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const stopFollowing = task?.onAbort((reason) => giveUp(reason, "the calling task was aborted"));
+    try {
+      return await promise;
+    } catch (error) {
+      throw toldTo(error);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+      stopFollowing?.();
+    }
+  }
+
+  /** The one that waits for this answer; none when the call was given up. */
+  #take(id: number): Answer | undefined {
+    const pending = this.#pending.get(id);
+    if (pending !== undefined) this.#pending.delete(id);
+    return pending;
+  }
+}

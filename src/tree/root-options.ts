@@ -1,0 +1,158 @@
+/** The options of a root actor, read and checked before anything is bound. */
+import { join } from "node:path";
+
+import { type ActorSecurity, readSecurity, type Security } from "../actor/security.ts";
+import { checkExposure, type Credentials } from "../channel/credentials.ts";
+import { AddressError } from "../errors.ts";
+import { fitToDescriptors, type Limits, resolveLimits } from "../limits.ts";
+import { logger } from "../log.ts";
+import {
+  type Address,
+  type AddressInput,
+  normalizeAddress,
+  parseAddress,
+  readTransports,
+  type Transport,
+} from "../transport/address.ts";
+import { maxDescriptors } from "../transport/descriptors.ts";
+import { registrySocketPath, runtimeDir } from "../transport/runtime-dir.ts";
+import { checkActorName } from "../wire/actor-name.ts";
+
+const log = logger("tree");
+
+export interface RootOptions {
+  /** Default "root". */
+  readonly name?: string;
+  /** Where registrars are looked for; default `$FURROW_REGISTRY_ADDRS`, else port 1616 on this host. */
+  readonly registryAddrs?: readonly AddressInput[];
+  /** True: the boot fails unless this actor becomes the registrar. */
+  readonly ensureRegistry?: boolean;
+  /**
+   * The actor listens on each; so do its children. Default: unix, and tcp where `registryAddrs`, `bindAddrs` or
+   * `$FURROW_REGISTRY_ADDRS` has a tcp address.
+   */
+  readonly enableTransports?: readonly Transport[];
+  /** Where to listen; a registrar listens at the registry addresses too. Default: one fresh address per transport. */
+  readonly bindAddrs?: readonly AddressInput[];
+  /** Modules whose exported functions peers may call. */
+  readonly enableModules?: readonly (string | URL)[];
+  /** Inherited by children. */
+  readonly limits?: Partial<Limits>;
+  /** What actors prove themselves with, and what peers may do. Inherited by children. */
+  readonly security?: Security;
+  /** Default true: SIGINT, SIGTERM and SIGHUP cancel the tree, then exit with 128 + the signal's number. */
+  readonly handleSignals?: boolean;
+  /** Aborts the boot; later cancels the actor. */
+  readonly signal?: AbortSignal;
+  /** Milliseconds for the boot; default 30,000. A registrar that is there and does not answer is waited for as long. */
+  readonly timeout?: number;
+}
+
+/** What the options come to. */
+export interface RootPlan {
+  readonly name: string;
+  readonly limits: Limits;
+  readonly transports: readonly Transport[];
+  readonly registryAddrs: readonly Address[];
+  readonly bindAddrs: readonly Address[];
+  readonly security: ActorSecurity;
+}
+
+/** @throws {AddressError | ActorNameError | LimitError | UnauthenticatedError} when one is malformed, or can't be used */
+export function readRootOptions(options: RootOptions): RootPlan {
+  const { name = "root", bindAddrs: givenBind = [] } = options;
+  checkActorName(name);
+  const limits = fitToDescriptors(resolveLimits(options.limits), maxDescriptors());
+  const transports = readTransports(options.enableTransports ?? impliedTransports(options));
+  const registryAddrs = readRegistryAddrs(options.registryAddrs, transports);
+  const bindAddrs = readAddressOption("bindAddrs", givenBind, transports);
+  const security = readSecurity(options.security);
+  checkExposed([...registryAddrs, ...bindAddrs], security.credentials);
+  // a secret that can't be read is better known before anything listens
+  if (transports.includes("tcp") && security.credentials.tls === undefined) void security.credentials.secret;
+  return { name, limits, transports, registryAddrs, bindAddrs, security };
+}
+
+/**
+ * The options, with tcp and the secret in place of unix sockets where the system's don't work and weren't asked for. For
+ * macOS alone: elsewhere they work.
+ *
+ * @throws {AddressError} when they were asked for
+ */
+export async function withUsableTransports(options: RootOptions): Promise<RootOptions> {
+  const transports = options.enableTransports ?? impliedTransports(options);
+  if (!transports.includes("unix")) return options;
+  const { unixSocketFault } = await import("../transport/self-test.ts");
+  const fault = await unixSocketFault(join(runtimeDir(), `try@${process.pid}.sock`));
+  if (fault === undefined) return options;
+  const text = `unix sockets don't work on this system (${fault.message}; oven-sh/bun #41381)`;
+  if (options.enableTransports !== undefined)
+    throw new AddressError(`${text}: set enableTransports to ["tcp"]`, { cause: fault });
+  log.warn?.(`${text}: using tcp with the secret instead`);
+  return { ...options, enableTransports: ["tcp"] };
+}
+
+const defaultRegistryPort = 1616;
+
+/**
+ * The transports that a root enables by default: unix, where the kernel says who is at the other end, and those of the
+ * addresses that it is given.
+ *
+ * @throws {AddressError} when an address is malformed
+ */
+function impliedTransports({ registryAddrs, bindAddrs = [] }: RootOptions): readonly Transport[] {
+  const given = [...(registryAddrs ?? registryAddrsOfEnvironment()), ...bindAddrs];
+  return Array.from(new Set(["unix" as const, ...given.map((addr) => parseAddress(addr).transport)]));
+}
+
+/** The addresses of `$FURROW_REGISTRY_ADDRS`. */
+function registryAddrsOfEnvironment(): readonly AddressInput[] {
+  const listed = (process.env["FURROW_REGISTRY_ADDRS"] ?? "").split(",").map((part) => part.trim());
+  return listed.filter((part) => part !== "") as AddressInput[];
+}
+
+/**
+ * Addresses of an option, in URL spelling, each once.
+ *
+ * @throws {AddressError} when one is malformed, or of a transport that is not enabled
+ */
+export function readAddressOption(
+  option: string,
+  inputs: readonly AddressInput[],
+  transports: readonly Transport[],
+): readonly Address[] {
+  return Array.from(new Set(inputs.map(normalizeAddress)), (addr) => {
+    const { transport } = parseAddress(addr);
+    if (transports.includes(transport)) return addr;
+    throw new AddressError(
+      `${option} has ${addr}, but enableTransports is ${JSON.stringify(transports)}: enable ${transport}, or drop the address`,
+    );
+  });
+}
+
+/** The registry addresses: the option, else `$FURROW_REGISTRY_ADDRS`, else port 1616 on each enabled transport. */
+function readRegistryAddrs(
+  option: readonly AddressInput[] | undefined,
+  transports: readonly Transport[],
+): readonly Address[] {
+  if (option !== undefined) {
+    if (option.length === 0)
+      throw new AddressError("registryAddrs must not be empty; leave it out for the defaults");
+    return readAddressOption("registryAddrs", option, transports);
+  }
+  const fromEnv = registryAddrsOfEnvironment();
+  if (fromEnv.length > 0) return readAddressOption("FURROW_REGISTRY_ADDRS", fromEnv, transports);
+  return transports.map((transport): Address =>
+    transport === "tcp"
+      ? `tcp://127.0.0.1:${defaultRegistryPort}`
+      : `unix://${registrySocketPath(runtimeDir(), defaultRegistryPort)}`,
+  );
+}
+
+/** @throws {AddressError} when other machines could reach one of them, and there is no TLS */
+function checkExposed(addrs: readonly Address[], credentials: Pick<Credentials, "tls">): void {
+  for (const addr of addrs) {
+    const parsed = parseAddress(addr);
+    if (parsed.transport === "tcp") checkExposure(addr, parsed.host, credentials);
+  }
+}
