@@ -32,13 +32,14 @@ export interface Limits {
    */
   readonly maxPendingSendBytes: number;
   /**
-   * Bytes that all connections together may hold: not taken by their peers, of unfinished frames, not read by streams and dialogs.
+   * Bytes that all connections together may hold: not taken by their peers, of unfinished frames, not read by streams and dialogs
+   * (those as they take in memory, not as they came).
    * The connection that holds the most ends first. Stops peers that ask for much and read nothing, or send halves of frames.
    */
   readonly maxBufferedBytes: number;
   /**
-   * Connections to peers; never more than the files that the process may have open allow. Stops a flood from using up the file
-   * descriptors.
+   * Connections to peers; never more than the files that the process may have open allow. At the limit the certificate with the most
+   * makes room for this user, and for certificates with fewer. Stops a flood from using up the file descriptors.
    */
   readonly maxConnections: number;
   /**

@@ -162,6 +162,8 @@ export class Channel implements LinkReader, Sender, Holder {
       if (pending > maxPendingSendBytes) {
         if (pending > this.#ceiling - (ample ? this.#reserve / 2 : 0)) throw this.#tooMuch(pending);
         most = maxControlBytes;
+        // to encode it all would cost more than the peer pays to ask for it
+        if (leastBytes(message, most) > most) throw this.#tooMuch(pending);
       }
     }
     try {
@@ -364,6 +366,16 @@ export class Channel implements LinkReader, Sender, Holder {
     log.debug?.(`${this.link.remote}: ended: ${end.reason}${end.error ? `: ${end.error.message}` : ""}`);
     this.handler.onEnd(end);
   }
+}
+
+/** Bytes that an array, or a text, takes at the least once it is encoded; not counted on beyond `enough`. */
+function leastBytes(value: unknown, enough: number): number {
+  if (typeof value === "string") return 1 + value.length;
+  if (!Array.isArray(value)) return 1;
+  let bytes = 1;
+  for (let at = 0; at < value.length && bytes <= enough; at++)
+    bytes += leastBytes(value[at] as unknown, enough - bytes);
+  return bytes;
 }
 
 /** What pending work of an ended channel is rejected with. */

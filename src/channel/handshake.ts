@@ -56,9 +56,10 @@ export type Refusal =
   | "limit"
   | "malformed";
 
-/** A refusal by the acceptor, with its uuid where it gave that. */
+/** A refusal by whatever answered. */
 export class RefusedError extends HandshakeError {
   readonly refusal: string;
+  /** The acceptor's uuid. Undefined when it didn't prove its refusal: then nothing that it says is known to be true. */
   readonly uuid: string | undefined;
 
   constructor(refusal: string, text: string, uuid: string | undefined) {
@@ -76,8 +77,12 @@ function printable(text: string): string {
   return text.slice(0, maxRefusalChars).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, " ");
 }
 
-/** A refusal as this side reports it. */
-export function refusalError(message: MessageOf<typeof Kind.refuse>, remote: string): Error {
+/** A refusal as this side reports it. `isProved`: it comes from an actor that we trust. */
+export function refusalError(
+  message: MessageOf<typeof Kind.refuse>,
+  remote: string,
+  isProved: boolean,
+): Error {
   const [, refusal, said, uuid] = message;
   const text = printable(said);
   if (refusal === "unauthenticated") {
@@ -85,11 +90,13 @@ export function refusalError(message: MessageOf<typeof Kind.refuse>, remote: str
       `${remote} did not accept who this process is${text === "" ? "" : `: ${text}`}`,
     );
   }
-  return new RefusedError(printable(refusal), text, typeof uuid === "string" ? uuid : undefined);
+  const known = isProved && typeof uuid === "string" ? uuid : undefined;
+  return new RefusedError(printable(refusal), text, known);
 }
 
-export function refuseMessage(refusal: Refusal, text: string, uuid: string): Message {
-  return [Kind.refuse, refusal, text, uuid];
+/** `proof` goes over plain tcp, to who has knocked with one. */
+export function refuseMessage(refusal: Refusal, text: string, uuid: string, proof?: Uint8Array): Message {
+  return proof === undefined ? [Kind.refuse, refusal, text, uuid] : [Kind.refuse, refusal, text, uuid, proof];
 }
 
 /** `nonce` and `proof` go over plain tcp. */
@@ -247,7 +254,7 @@ export async function ask<T>(
  */
 export function readAnswer(message: Message, own: Hello, channel: Channel): Hello {
   const { remote } = channel.link;
-  if (message[0] === Kind.refuse) throw refusalError(message, remote);
+  if (message[0] === Kind.refuse) throw refusalError(message, remote, true);
   const theirs = readHello(message);
   checkPid(channel, theirs);
   if (own.target !== null && theirs.id.uuid !== own.target) {

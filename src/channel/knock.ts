@@ -20,7 +20,9 @@ import {
   helloMessage,
   knockFault,
   readAnswer,
+  type Refusal,
   refusalError,
+  refuseMessage,
   type SaidHello,
   travelling,
 } from "./handshake.ts";
@@ -34,6 +36,7 @@ import {
   newNonce,
   nonceBytes,
   type Nonces,
+  refusalProof,
 } from "./proof.ts";
 
 /** A dialler's first message over plain tcp: a hello that leaves out who it is. */
@@ -91,7 +94,12 @@ export async function knock<T>(
     );
   };
   return await ask(channel, knockMessage(own, nonce, knockProof(key, nonce, own)), deadline, (answer) => {
-    if (answer[0] === Kind.refuse) throw whereItDiffers(refusalError(answer, channel.link.remote), secret);
+    if (answer[0] === Kind.refuse) {
+      const [, refusal, text, uuid, claimed] = answer;
+      const words = [refusal, text, typeof uuid === "string" ? uuid : ""];
+      const isProved = isProof(claimed, refusalProof(key, nonce, own, words));
+      throw whereItDiffers(refusalError(answer, channel.link.remote, isProved), secret);
+    }
     const { theirs, nonces, said } = check(answer);
     if (hello.purpose !== "probe") {
       beforeProof(theirs);
@@ -154,6 +162,12 @@ export class Knocker {
     const { acceptor } = this.#nonces;
     const proof = acceptorProof(this.#key, { nonces: this.#nonces, acceptor: asSaid(own) }, this.knock);
     return helloMessage(own, acceptor, proof);
+  }
+
+  /** A refusal that only an acceptor with the secret can make. */
+  refuse(refusal: Refusal, text: string, uuid: string): Message {
+    const proof = refusalProof(this.#key, this.#nonces.dialler, this.knock, [refusal, text, uuid]);
+    return refuseMessage(refusal, text, uuid, proof);
   }
 
   /**

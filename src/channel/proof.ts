@@ -60,6 +60,16 @@ export function diallerProof(key: Uint8Array, { nonces, dialler, acceptor }: Tra
   return mac(key, ["dialler", nonces.dialler, nonces.acceptor, ...said]);
 }
 
+/** Proves a refusal to who has knocked, with `said`: its code, its text and the acceptor's uuid. */
+export function refusalProof(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  knock: Knock,
+  said: readonly string[],
+): Uint8Array {
+  return mac(key, ["refuse", nonce, ...knockFields(knock), ...said]);
+}
+
 /** Whether `claimed`, from a peer, is the proof that was expected; takes the same time wherever they differ. */
 export function isProof(claimed: unknown, expected: Uint8Array): claimed is Uint8Array {
   return (

@@ -6,7 +6,7 @@
  */
 import { dirname } from "node:path";
 
-import type { PeerProof } from "../channel/credentials.ts";
+import { isSameUser, type PeerProof } from "../channel/credentials.ts";
 import {
   ActorNameError,
   asError,
@@ -101,10 +101,16 @@ export class RegistrarService {
   opened(members: Members, others: OtherMembers, mayHaveMore: boolean): void {
     const { host } = this.#runtime.id;
     const missing = others.kind === "pids" ? new Set(others.pids) : undefined;
-    for (const entry of this.table.entries()) if (entry.host === host) missing?.delete(entry.pid);
+    for (const entry of this.table.entries())
+      if (entry.host === host && isSameUser(this.#proofs.get(entry) ?? sameUser)) missing?.delete(entry.pid);
     const expected: OtherMembers =
-      missing === undefined ? others : missing.size > 0 ? { kind: "pids", pids: missing } : { kind: "none" };
-    this.#holdBack.expect(expected, mayHaveMore, () => members.pids());
+      missing === undefined
+        ? others
+        : missing.size > 0
+          ? { kind: "pids", pids: missing, areAll: true }
+          : { kind: "none" };
+    const areAll = others.kind !== "pids" || others.areAll;
+    this.#holdBack.expect(expected, mayHaveMore || !areAll, () => members.pids());
   }
 
   /** Serves no more. Peers that took this for their registrar hear of it, and look for the next. */
@@ -197,10 +203,18 @@ export class RegistrarService {
     session.peer.isVouched = true;
     const { proof } = session.peer;
     if (proof.auth !== "same-user") this.#proofs.set(client.entry, proof);
-    if (!this.#holdBack.isOver && id.host === this.#runtime.id.host) this.#holdBack.onRegistered(id.pid);
+    // a peer of another owner may claim the pid of an actor that is still on its way back
+    if (!this.#holdBack.isOver && isSameUser(proof)) this.#noteReturn(session);
     log.info?.(`registered ${describeActor(id)} at ${addrs.join(" ")}`);
     this.#announce(client.entry);
     session.reply(message[1], client.entry.revision);
+  }
+
+  /** The list of members has the kernel's pids: a peer in a pid namespace of its own calls itself something else. */
+  #noteReturn({ peer: { channel, id } }: Session): void {
+    const { peer } = channel.link;
+    if (peer?.kind === "unix" && peer.pid > 0) this.#holdBack.onRegistered(peer.pid);
+    else if (id.host === this.#runtime.id.host) this.#holdBack.onRegistered(id.pid);
   }
 
   /** Why the peer may not register, or undefined when it may. */

@@ -4,6 +4,7 @@
  */
 import { FrameError } from "../errors.ts";
 import { largeBinaryBytes } from "../wire/large-binary.ts";
+import { KeptBytes, mostKept } from "./kept.ts";
 
 /** How many messages, and bytes, may be under way. */
 export interface Credit {
@@ -183,9 +184,14 @@ export class Inbox {
     this.#keeping = keeping;
   }
 
-  /** Bytes that have arrived, and were not read. */
+  /** Bytes of memory that what has arrived takes, and was not read. Looks at all of it. */
   get unreadBytes(): number {
-    return this.#unreadBytes;
+    const kept = new KeptBytes();
+    for (let at = this.#head; at < this.#items.length; at++) {
+      const { value, bytes } = this.#items[at]!;
+      kept.add(value, bytes);
+    }
+    return kept.total;
   }
 
   /** @throws {FrameError} when the peer sends more than it was granted */
@@ -205,7 +211,7 @@ export class Inbox {
     }
     this.#items.push({ value, bytes });
     this.#unreadBytes += bytes;
-    this.#keeping?.grew(bytes);
+    this.#keeping?.grew(mostKept(value, bytes));
   }
 
   /** No more will come; readers get what is unread, then the end with `value`. */

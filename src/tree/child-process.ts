@@ -22,6 +22,10 @@ const privateVariables = ["BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_
 /** How long the rest of a dead child's stderr may take; somebody else may hold the pipe open. */
 const stderrGraceMs = 200;
 
+/** What may be sent to a whole tree to end it. */
+const stopSignals: ReadonlySet<string> = new Set(["SIGTERM", "SIGINT", "SIGHUP"]);
+/** How much later than a child this process may see such a signal. */
+const groupStopMs = 50;
 /** For how many levels of children below it a child may ask for more time to stop. */
 const maxStopLevels = 8;
 
@@ -211,8 +215,23 @@ export class ChildProcess {
     log.info?.(`${describeActor(this.id)} ended: ${signalCode ?? `code ${exitCode}`}`);
     await this.#stderr.closed(stderrGraceMs);
     if (this.#failure === undefined && (exitCode === 0 || wanted)) return undefined;
+    if (this.#failure === undefined && signalCode !== null && (await this.#isOfGroupStop(signalCode)))
+      return undefined;
     const death: ActorDeath = { exitCode, signal: signalCode, stderr: this.#stderr.text };
     return new ActorDiedError(this.id, death, { cause: this.#failure });
+  }
+
+  /**
+   * systemd and `kill -- -<group>` send the signal that asks this process to end to its children as well: a child that it ends before
+   * this side could stop it has not failed. This side may see the child's end first.
+   */
+  async #isOfGroupStop(signal: string): Promise<boolean> {
+    const { signal: ending } = this.#runtime;
+    if (!stopSignals.has(signal)) return false;
+    // a timer that is due comes before a signal that is pending, and that one before the turn is over
+    if (!ending.aborted) await sleep(groupStopMs, ending).catch(() => {});
+    if (!ending.aborted) await new Promise((resolve) => setImmediate(resolve));
+    return ending.aborted;
   }
 
   /** A child that was ended by a signal, or before it could answer one, leaves its socket files. */

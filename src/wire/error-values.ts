@@ -7,6 +7,7 @@
  */
 import * as errors from "../errors.ts";
 import { withoutFrames } from "../frames.ts";
+import { readActorId } from "../identity.ts";
 import { setOwn } from "./decode.ts";
 import { isBuffer, isPlain } from "./plain.ts";
 
@@ -138,7 +139,25 @@ export function decodeError(form: unknown): Error {
       else setOwn(made, field, own);
     }
   }
+  if (!isWhole(made)) {
+    Object.setPrototypeOf(made, Error.prototype);
+    hidden(made, "name", name);
+  }
   return made;
+}
+
+/** Whether it has the identities that its class promises: a peer may leave them out. */
+function isWhole(error: Error): boolean {
+  if (error instanceof errors.ContextCancelledError) return isActorId(error.canceller);
+  if (error instanceof errors.ActorDiedError) return isActorId(error.actor);
+  if (!(error instanceof errors.RemoteActorError)) return true;
+  const { actor, relayPath, remoteName, remoteStack } = error as Partial<errors.RemoteActorError>;
+  const isPath = Array.isArray(relayPath) && relayPath.every(isActorId);
+  return isActorId(actor) && isPath && typeof remoteName === "string" && typeof remoteStack === "string";
+}
+
+function isActorId(value: unknown): boolean {
+  return readActorId(value) !== undefined;
 }
 
 const reserved: ReadonlySet<string> = new Set([
@@ -149,6 +168,8 @@ const reserved: ReadonlySet<string> = new Set([
   "name",
   "__proto__",
   "constructor",
+  "toString",
+  "valueOf",
 ]);
 
 /** Puts back what `membersOf` took. */

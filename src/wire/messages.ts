@@ -75,7 +75,8 @@ interface Fields {
     nonce?: unknown,
     proof?: unknown,
   ];
-  refuse: [code: string, text: string, uuid?: unknown];
+  /** `proof`: over plain tcp, to a dialler that has knocked with one. */
+  refuse: [code: string, text: string, uuid?: unknown, proof?: unknown];
   /** Over plain tcp: the dialler's proof, and what its hello left out. */
   prove: [proof: unknown, name: string, host: string, pid: number, addrs: List, isRegistrar: boolean];
   bye: [reason: string];
@@ -158,7 +159,7 @@ type Letters<All extends List> = All extends readonly [infer First, ...infer Res
  */
 const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } = {
   hello: "nsssnsabSVV",
-  refuse: "ssV",
+  refuse: "ssVV",
   prove: "Vssnab",
   bye: "s",
   ping: "n",

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 
 import * as errors from "../../src/errors.ts";
+import { encodeFailure } from "../../src/rpc/remote-error.ts";
 import { decodeError, encodeError, registerError } from "../../src/wire/error-values.ts";
 import { crossed, frameOf, messageOf } from "./crossing.ts";
 
@@ -279,5 +280,25 @@ describe("registerError", () => {
     expect(() => registerError(class extends Error {})).toThrow("the name is empty");
     const own = { LimitError: class LimitError extends Error {} }.LimitError;
     expect(() => registerError(own)).toThrow("the name is taken");
+  });
+});
+
+describe("an error by a peer that leaves out, or makes up, what its class promises", () => {
+  const fields = [null, {}, { canceller: null, actor: null, relayPath: 5 }, { relayPath: [null] }];
+  const forms = ["ContextCancelledError", "RemoteActorError", "ActorDiedError"].flatMap((name) =>
+    fields.map((own): [name: string, own: object | null] => [name, own]),
+  );
+
+  test.each(forms)("is a plain error of that name, and can be passed on (%s with %j)", (name, own) => {
+    const error = decodeError([name, "made up", "", null, null, own]);
+    expect([error.constructor, error.name, error.message]).toEqual([Error, name, "made up"]);
+    const self = { name: "self", uuid: "u", pid: 1, host: "" };
+    expect(encodeFailure(error, self)[0]).toEqual([self]);
+  });
+
+  test("doesn't replace what prints it", () => {
+    const error = decodeError(["Error", "made up", "", null, null, { toString: 1, valueOf: 2, code: 3 }]);
+    expect(`${error}`).toBe("Error: made up");
+    expect((error as unknown as { code: unknown }).code).toBe(3);
   });
 });

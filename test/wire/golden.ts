@@ -40,6 +40,11 @@ const messages: readonly GoldenRow[] = [
     hex: "17000000 94 01 a6746172676574 a9656c73657768657265 a3752d32",
   },
   {
+    what: "refuse with its proof, over plain tcp",
+    message: [Kind.refuse, "target", "elsewhere", "u-2", proof],
+    hex: `39000000 95 01 a6746172676574 a9656c73657768657265 a3752d32 ${proofHex}`,
+  },
+  {
     what: "prove",
     message: [Kind.prove, proof, "quotes", host, 4711, [addr], false],
     hex: `52000000 97 18 ${proofHex} a671756f746573 ${hostHex} cd1267 91${addrHex} c2`,
