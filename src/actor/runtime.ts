@@ -14,7 +14,7 @@ import type { Policy } from "../rpc/policy.ts";
 import { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { memoryLinks } from "../transport/memory.ts";
-import { Kind, type Message } from "../wire/messages.ts";
+import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor.ts";
 import { type EndPhase, Ending } from "./ending.ts";
 import { Listeners } from "./listeners.ts";
@@ -24,7 +24,7 @@ import { type ActorSecurity, readSecurity } from "./security.ts";
 const log = logger("actor");
 
 /** Takes a message of its kind from a session. A throw of `FrameError` closes the connection. */
-export type Service = (session: Session, message: Message) => void;
+export type Service<K extends Kind> = (session: Session, message: MessageOf<K>) => void;
 
 /** What an actor says of itself that discovery knows. */
 export interface DiscoveryFacts {
@@ -56,7 +56,7 @@ export class Runtime implements Actor {
   readonly ending: Ending;
   /** See `Part`. */
   readonly parts: Map<Part<unknown>, unknown> = new Map();
-  readonly #services: (Service | undefined)[] = [];
+  readonly #services: (Service<never> | undefined)[] = [];
   readonly #onReady = new Set<(session: Session) => void>();
   readonly #onSessionEnd = new Set<(session: Session) => void>();
   #isReady = false;
@@ -99,7 +99,7 @@ export class Runtime implements Actor {
       accept: (link, transport) => peers.accept(link, transport),
     });
     setLogName(id.name);
-    this.serve(Kind.stop, (session, message) => void this.#onStop(session, message[1] as number));
+    this.serve(Kind.stop, (session, message) => void this.#onStop(session, message[1]));
   }
 
   get name(): string {
@@ -141,13 +141,14 @@ export class Runtime implements Actor {
   }
 
   /** Hands messages of `kind` to `service`, or to nobody any more. */
-  serve(kind: Kind, service: Service | undefined): void {
+  serve<K extends Kind>(kind: K, service: Service<K> | undefined): void {
     this.#services[kind] = service;
   }
 
   onService(session: Session, message: Message): boolean {
     const service = this.#services[message[0]];
-    service?.(session, message);
+    // `serve` keeps each service under the kind that it takes
+    service?.(session, message as never);
     return service !== undefined;
   }
 

@@ -8,10 +8,11 @@ import { asError, FrameError, LimitError, TransportClosedError } from "../errors
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import type { Link, LinkEnd, LinkReader } from "../transport/transport.ts";
-import { Batch, faultOfWeight, weighedFrom } from "../wire/codec.ts";
+import { Batch } from "../wire/codec.ts";
 import { decode } from "../wire/decode.ts";
 import { FrameDecoder, type FrameSink } from "../wire/frame.ts";
 import { checkMessage, Kind, type Message } from "../wire/messages.ts";
+import { weighedFrom, weightFault } from "../wire/weight-limit.ts";
 import { Buffered, type Holder } from "./buffered.ts";
 import { beginChunk, endChunk, flushLater, type Sender } from "./turn.ts";
 
@@ -308,7 +309,7 @@ export class Channel implements LinkReader, Sender, Holder {
 
   /** @throws {FrameError} when decoding the frame would cost too much */
   #checkWeight(source: Uint8Array, start: number, end: number): void {
-    const fault = faultOfWeight(end - start, source, start, end, this.#limits.maxFrameValues);
+    const fault = weightFault(end - start, source, start, end, this.#limits.maxFrameValues);
     if (fault !== undefined) throw new FrameError(fault);
   }
 

@@ -12,7 +12,7 @@ import { checkAddressLimits } from "../transport/address-limits.ts";
 import { type Address, localizeAddress, parseAddress, qualifyAddress } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { actorNameFault } from "../wire/actor-name.ts";
-import { Kind, type Message, protocolVersion } from "../wire/messages.ts";
+import { Kind, type Message, type MessageOf, protocolVersion } from "../wire/messages.ts";
 import type { Channel } from "./channel.ts";
 import { pidFault } from "./credentials.ts";
 
@@ -23,16 +23,22 @@ import { pidFault } from "./credentials.ts";
  */
 export type Purpose = "peer" | "boot" | "probe" | "further";
 
-const purposes: readonly unknown[] = ["peer", "boot", "probe", "further"] satisfies Purpose[];
+const purposes: readonly string[] = ["peer", "boot", "probe", "further"] satisfies Purpose[];
 
-export interface Hello {
+/** A hello as a peer said it: `checkHello` makes a `Hello` of it. */
+export interface SaidHello {
   readonly id: ActorId;
-  /** Where it listens, as seen from here. */
-  readonly addrs: readonly Address[];
+  readonly addrs: readonly unknown[];
   readonly isRegistrar: boolean;
-  readonly purpose: Purpose;
+  readonly purpose: string;
   /** The uuid that the dialler means to reach, or null for whoever is there. */
   readonly target: string | null;
+}
+
+export interface Hello extends SaidHello {
+  /** Where it listens, as seen from here. */
+  readonly addrs: readonly Address[];
+  readonly purpose: Purpose;
 }
 
 /**
@@ -72,16 +78,20 @@ function printable(text: string): string {
 }
 
 /** A refusal as this side reports it. `isProved`: it comes from an actor that we trust. */
-export function refusalError(message: Message, remote: string, isProved: boolean): Error {
+export function refusalError(
+  message: MessageOf<typeof Kind.refuse>,
+  remote: string,
+  isProved: boolean,
+): Error {
   const [, refusal, said, uuid] = message;
-  const text = printable(said as string);
+  const text = printable(said);
   if (refusal === "unauthenticated") {
     return new UnauthenticatedError(
       `${remote} did not accept who this process is${text === "" ? "" : `: ${text}`}`,
     );
   }
   const known = isProved && typeof uuid === "string" ? uuid : undefined;
-  return new RefusedError(printable(refusal as string), text, known);
+  return new RefusedError(printable(refusal), text, known);
 }
 
 /** `proof` goes over plain tcp, to who has knocked with one. */
@@ -113,12 +123,12 @@ export function travelling({ id, addrs }: Hello): Address[] {
 }
 
 /** @throws {HandshakeError} when it isn't a hello, or of another version */
-export function checkVersion(message: Message): void {
+export function checkVersion(message: Message): asserts message is MessageOf<typeof Kind.hello> {
   const [kind, version] = message;
-  if (kind !== Kind.hello) throw new HandshakeError(`expected hello, got a message of kind ${String(kind)}`);
+  if (kind !== Kind.hello) throw new HandshakeError(`expected hello, got a message of kind ${kind}`);
   if (version !== protocolVersion) {
     throw new HandshakeError(
-      `the peer speaks protocol version ${String(version)}, this is version ${protocolVersion}`,
+      `the peer speaks protocol version ${version}, this is version ${protocolVersion}`,
     );
   }
 }
@@ -133,22 +143,28 @@ export function readHello(message: Message): Hello {
   checkVersion(message);
   const [, , uuid, name, host, pid, purpose, addrs, isRegistrar, target] = message;
   return checkHello({
-    id: { name: name as string, uuid: uuid as string, pid: pid as number, host: host as string },
-    addrs: addrs as Address[],
-    isRegistrar: isRegistrar as boolean,
-    purpose: purpose as Purpose,
-    target: (target ?? null) as string | null,
+    id: { name, uuid, pid, host },
+    addrs,
+    isRegistrar,
+    purpose,
+    target: target ?? null,
   });
 }
 
-export function checkHello(said: Hello): Hello {
+/**
+ * Checks what a peer said; the addresses become those seen from this host.
+ *
+ * @throws as `readHello`
+ */
+export function checkHello(said: SaidHello): Hello {
   const { name, uuid, host } = said.id;
   const fault =
     actorNameFault(name) ??
     knockFault(uuid, said.purpose) ??
     (/^[A-Za-z0-9]{0,64}$/.test(host) ? undefined : "the host id is malformed");
   if (fault !== undefined) throw new HandshakeError(`malformed hello: ${fault}`);
-  return { ...said, addrs: readAddresses(said.addrs) };
+  // `knockFault` knows the purpose
+  return { ...said, purpose: said.purpose as Purpose, addrs: readAddresses(said.addrs) };
 }
 
 export function knockFault(uuid: string, purpose: string): string | undefined {

@@ -56,9 +56,7 @@ export class Registries implements DiscoveryFacts, Electorate {
     discoveryFacts.set(runtime, this);
     runtime.serve(Kind.added, (session, message) => this.#linkOver(session)?.onAdded(message));
     runtime.serve(Kind.removed, (session, message) => this.#linkOver(session)?.onRemoved(message));
-    runtime.serve(Kind.unwatched, (session, message) =>
-      this.#linkOver(session)?.cache.drop(message[1] as string),
-    );
+    runtime.serve(Kind.unwatched, (session, message) => this.#linkOver(session)?.cache.drop(message[1]));
     runtime.serve(Kind.retired, (session) => this.#onRetired(session));
     runtime.watchSessions((session) => this.#onSessionEnd(session));
     runtime.atEnd("registration", () => this.#leave());

@@ -11,7 +11,7 @@ import { describeActor } from "../identity.ts";
 import { Kind, type Message } from "../wire/messages.ts";
 import { sendFailure } from "./callee/failure.ts";
 import { Serving, type ServingHost } from "./callee/serving.ts";
-import { type Answer, Calls } from "./caller/calls.ts";
+import { type Answer, Calls, type Request } from "./caller/calls.ts";
 import type { Exchange } from "./caller/exchange.ts";
 import type { Permissions } from "./policy.ts";
 import type { Task } from "./task.ts";
@@ -89,17 +89,17 @@ export class Session implements PeerHandler {
     return this.#calls.exchange(kind, name, args, bounds);
   }
 
-  /** Sends a request of another layer, `[kind, id, ...fields]`, and returns its answer. Rejects as `call`. */
-  request(kind: Kind, ...fields: unknown[]): Promise<unknown> {
-    return new Promise((resolve, reject) => this.ask([kind, 0, ...fields], { resolve, reject }));
+  /** Sends a request of another layer, and returns the answer. Rejects as `call`. */
+  request(message: Request): Promise<unknown> {
+    return new Promise((resolve, reject) => this.ask(message, { resolve, reject }));
   }
 
   /**
-   * As `request`, with the message as it goes out; its id is put in.
+   * As `request`, but the answer goes to `answer`.
    *
    * @throws {EncodeError | TransportClosedError | LimitError} at once, when it cannot be sent; `answer` hears nothing
    */
-  ask(message: Message, answer: Answer): void {
+  ask(message: Request, answer: Answer): void {
     this.#calls.ask(message, answer);
   }
 

@@ -161,7 +161,7 @@ export class ChildProcess {
     const session = this.#runtime.peers.get(this.id.uuid)?.handler;
     if (session !== undefined) {
       // the answer, or the end of the connection: either way the process is to end
-      session.request(Kind.stop).catch(() => {});
+      session.request([Kind.stop, 0]).catch(() => {});
     }
     // a child that has started and lost its connection is dying, or ending by itself: how it does is for #watch to see
     if (session !== undefined || this.#started) {

@@ -32,7 +32,7 @@ describe("an error that crosses", () => {
     },
   );
 
-  test("keeps its chain of causes, and a cause that is no error", () => {
+  test("keeps its chain of causes, and a cause that is not an error", () => {
     const error = new Error("top", { cause: new TypeError("middle", { cause: { code: 5, list: [1] } }) });
     const { cause } = arrived(error);
     expect(cause).toBeInstanceOf(TypeError);
@@ -77,7 +77,7 @@ describe("an error that crosses", () => {
     expect(String(copy)).toBe("QuoteError: late");
   });
 
-  test("keeps a Buffer among its fields one: the output of a program that failed, say", async () => {
+  test("keeps a Buffer among its fields a Buffer: the output of a program that failed, say", async () => {
     const error = await Bun.$`echo out; exit 3`.quiet().catch((thrown: unknown) => thrown);
     const copy = arrived(error as Bun.$.ShellError);
     expect([copy.exitCode, copy.stdout.toString(), copy.stderr.toString()]).toEqual([3, "out\n", ""]);
@@ -148,7 +148,7 @@ describe("encodeError", () => {
     [null, "null", null],
     [undefined, "undefined", undefined],
     [{ a: 1 }, Bun.inspect({ a: 1 }), { a: 1 }],
-  ])("describes %p, which is no error, and keeps it as the cause", (thrown, message, cause) => {
+  ])("describes %p, which is not an error, and keeps it as the cause", (thrown, message, cause) => {
     const copy = decodeError(encodeError(thrown));
     expect([copy.message, copy.cause]).toEqual([message, cause]);
   });
@@ -271,7 +271,7 @@ describe("registerError", () => {
     expect(String(copy)).toBe("E_RATE: m");
   });
 
-  test("refuses what is no error class, and names that are taken", () => {
+  test("refuses values that are not error classes, and names that are taken", () => {
     expect(() => registerError(class NoError {} as never)).toThrow(
       "registerError takes a class that extends Error",
     );
