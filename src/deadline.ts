@@ -23,7 +23,7 @@ export interface Bounds {
   readonly timeout?: number | undefined;
 }
 
-/** One deadline and one signal shared by every step of an operation, so that a timeout can name the step in progress. */
+/** One deadline and signal shared by every step of an operation, so that a timeout can name the step in progress. */
 export class Deadline {
   readonly signal: AbortSignal | undefined;
   readonly #endsAt: number;
@@ -62,8 +62,9 @@ export class Deadline {
   }
 
   /**
-   * Settles as `work` does, unless the signal or the deadline comes first. In that case `work` keeps running, and a late
-   * rejection is swallowed. If the stage can change during `work`, pass a function: it's called when time runs out.
+   * Settles as `work` does, unless the signal or the deadline comes first. In that case `work` keeps running, and a
+   * late rejection is swallowed. If the stage can change during `work`, pass a function: it's called when time runs
+   * out.
    *
    * @throws {TimeoutError} with `stage` when time runs out
    */

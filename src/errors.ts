@@ -27,7 +27,7 @@ export class RuntimeExistsError extends FurrowError {
   readonly code = "ERR_RUNTIME_EXISTS";
 }
 
-/** An address, or a directory for socket files, can't be used: it's malformed, in use, too long or owned by another user. */
+/** An address or socket directory can't be used: it's malformed, in use, too long, or owned by another user. */
 export class AddressError extends FurrowError {
   override readonly name = "AddressError";
   readonly code = "ERR_ADDRESS";

@@ -34,9 +34,9 @@ export interface Limits {
    */
   readonly maxPendingSendBytes: number;
   /**
-   * Bytes that all connections together may buffer: unsent data, unfinished frames, and messages that streams and dialogs
-   * haven't read. Beyond it, the connection that buffers the most is closed first. Stops peers that request a lot and
-   * read nothing, or that send half frames.
+   * Bytes that all connections together may buffer: unsent data, unfinished frames, and messages that streams and
+   * dialogs haven't read. Beyond it, the connection that buffers the most is closed first. Stops peers that request a
+   * lot and read nothing, or that send half frames.
    */
   readonly maxBufferedBytes: number;
   /**
@@ -81,9 +81,9 @@ export const defaultLimits: Limits = Object.freeze({
 const otherDescriptors = 32;
 
 /**
- * The limits with `maxConnections` and `maxStrangers` lowered to fit `descriptors`, the number that the process may have
- * open. An eighth of them, at least 32, is reserved for other uses; strangers get at most a quarter of the rest, over
- * both transports.
+ * The limits with `maxConnections` and `maxStrangers` lowered to fit `descriptors`, the number that the process may
+ * have open. An eighth of them, at least 32, is reserved for other uses; strangers get at most a quarter of the rest,
+ * over both transports.
  */
 export function fitToDescriptors(limits: Limits, descriptors: number): Limits {
   const others = Math.max(otherDescriptors, Math.ceil(descriptors / 8));

@@ -1,4 +1,7 @@
-/** Helpers for testing your own actors: a tree for each test, fault injection, and a leak check. Import `furrow/testing`. */
+/**
+ * What you need to test your own actors: a tree for each test, faults to inject, a leak check. Import it from
+ * `furrow/testing`.
+ */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
@@ -49,8 +52,8 @@ export interface TestTree extends AsyncDisposable {
 }
 
 /**
- * Opens a tree with its own runtime directory and registry, so that tests can run alongside each other and anything else
- * on the machine. This process becomes its root.
+ * Opens a tree with its own runtime directory and registry, so that tests can run alongside each other and anything
+ * else on the machine. This process becomes its root.
  *
  * @throws as `openRootActor`
  */

@@ -2,7 +2,7 @@
 import type { ActorId } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
 
-/** Lookups by this actor: requests sent to registrars, answers from the cache (cached misses included), pushed changes. */
+/** Lookups by this actor: requests to registrars, answers from the cache (cached misses included), pushed changes. */
 export interface LookupStats {
   readonly requests: number;
   readonly hits: number;

@@ -11,9 +11,9 @@ import { unixTransport } from "../transport/unix.ts";
 /** How actors prove their identity to each other, and what peers may do; see `docs/security.md`. */
 export interface Security {
   /**
-   * The shared secret, at least 16 bytes, or a file that contains it. Over plain tcp, actors prove to each other that they
-   * know it. Default: the file named by `$FURROW_SECRET_FILE`, else `$FURROW_SECRET`, else `<runtime dir>/secret`, which
-   * is created with mode 0600.
+   * The shared secret, at least 16 bytes, or a file that contains it. Over plain tcp, actors prove to each other that
+   * they know it. Default: the file named by `$FURROW_SECRET_FILE`, else `$FURROW_SECRET`, else `<runtime dir>/secret`,
+   * which is created with mode 0600.
    */
   readonly secret?: SecretOption;
   /** Mutual TLS for all tcp connections, in place of the secret. Required for addresses other than loopback. */

@@ -1,6 +1,6 @@
 /**
- * Values in messages of calls, streams and dialogs, both ways: arguments, results, items. One that msgpack can't hold as it
- * is travels in the rich form of `wire/values.ts`, and the message says so.
+ * The values in messages of calls, streams and dialogs: arguments, results, items. A value that msgpack can't represent
+ * directly is sent in the rich form of `wire/values.ts`, and the message is marked as such.
  */
 import type { Channel } from "../channel/channel.ts";
 import { FrameError } from "../errors.ts";
@@ -9,10 +9,10 @@ import { isPlain } from "../wire/plain.ts";
 import { fromWire, toWire } from "../wire/values.ts";
 
 /**
- * Sends `[kind, id, value]`; returns the size of its frame in bytes. An error calls the value `role` ("result of") and
- * `name`.
+ * Sends `[kind, id, value]`; returns the size of its frame in bytes. Errors describe the value as `role` ("result of")
+ * followed by `name`.
  *
- * @throws {EncodeError} when the value cannot cross; as `Channel.send` otherwise
+ * @throws {EncodeError} when the value can't be sent; otherwise as `Channel.send`
  */
 export function sendValue(
   channel: Channel,
@@ -28,12 +28,12 @@ export function sendValue(
   return channel.send([kind, id, wire.value, wire.rich]);
 }
 
-/** A value as it arrived: what the message has in its place, and whether that is the rich form. */
+/** Decodes a received value; `rich` is the message's mark for the rich form. */
 export function readValue(value: unknown, rich: unknown): unknown {
   return fromWire(value, rich === true);
 }
 
-/** @throws {FrameError} when they aren't a list */
+/** Decodes received arguments. @throws {FrameError} when they aren't an array */
 export function readArguments(value: unknown, rich: unknown): unknown[] {
   const args = readValue(value, rich);
   if (!Array.isArray(args)) throw new FrameError("the arguments of a call must be an array");
