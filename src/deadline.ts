@@ -63,8 +63,7 @@ export class Deadline {
 
   /**
    * Settles as `work` does, unless the signal or the deadline comes first. In that case `work` keeps running, and a
-   * late rejection is swallowed. If the stage can change during `work`, pass a function: it's called when time runs
-   * out.
+   * late rejection is swallowed. If the stage can change during `work`, pass a function that returns the current one.
    *
    * @throws {TimeoutError} with `stage` when time runs out
    */

@@ -61,7 +61,11 @@ export class Outbox {
     await this.offer(value);
   }
 
-  /** Like `send`, but returns undefined if there is nothing to wait for. @throws as `send`, synchronously if it can */
+  /**
+   * As `send`, but returns undefined if there is nothing to wait for.
+   *
+   * @throws as `send`: synchronously if the value could leave now, otherwise by rejecting the promise
+   */
   offer(value: unknown): Promise<void> | undefined {
     if (!this.#isOpen) return this.#enqueue(value).then((bytes) => this.#held(bytes));
     return this.#held(this.#push(value));

@@ -60,7 +60,7 @@ export function hostsOf(addrs: readonly Address[]): string[] {
   return addrs.map(parseAddress).flatMap((parsed) => (parsed.transport === "tcp" ? [parsed.host] : []));
 }
 
-/** The first host that other machines can reach; loopback if there is none. */
+/** The first host that is a specific IP address other than loopback; 127.0.0.1 if there is none. */
 export function reachableHost(hosts: readonly string[]): string {
   return (
     hosts.find((host) => host !== "" && !isLoopback(host) && !isWildcard(host) && ipVersion(host) !== 0) ??

@@ -17,7 +17,7 @@ import { OutputTail } from "./output.ts";
 
 const log = logger("tree");
 
-/** Variables that a child must not inherit: it would connect to the parent's debugger, or run as another child. */
+/** Variables that a child must not inherit: with the parent's debugger settings it could wait or fail at startup. */
 const privateVariables = ["BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_NOTIFY", initVariable];
 /** How long to wait for the rest of a dead child's stderr: another process may hold the pipe open. */
 const stderrGraceMs = 200;

@@ -31,7 +31,7 @@ export async function enter(name: string, timeoutMs: number, signal: AbortSignal
   const endsAt = performance.now() + timeoutMs;
   const late = new AbortController();
   const timer = startTimer(timeoutMs, () => {
-    const text = `no free place within ${timeoutMs} ms (${places} other actors are starting)`;
+    const text = `still queued after ${timeoutMs} ms: ${places} other actors are starting`;
     const cause = new TimeoutError("wait", text);
     late.abort(new SpawnError(`actor "${name}" did not start: ${text}`, { cause }));
   });

@@ -86,7 +86,7 @@ export class OpenDialog implements Dialog<unknown, unknown, unknown, unknown> {
     const outcome = await exchange.stop(exchange.ownCancel("the dialog's block was left"));
     if (!("error" in outcome)) return;
     const { error } = outcome;
-    // don't report this side's own cancel, or what `result` or the iteration has already reported
+    // don't report this side's own cancel, or what `result` or the iteration has reported or will report
     if (exchange.wasCancelled && error instanceof ContextCancelledError) return;
     if (this.#resultRead && over) return;
     if (this.#told?.error === error) return;
