@@ -35,12 +35,13 @@ export interface Limits {
   readonly maxPendingSendBytes: number;
   /**
    * Bytes that all connections together may buffer: unsent data, unfinished frames, and messages that streams and
-   * dialogs haven't read. Beyond it, the connection that buffers the most is closed first. Stops peers that request a
-   * lot and read nothing, or that send half frames.
+   * dialogs haven't read (counted by their size in memory, not on the wire). Beyond it, the connection that buffers the
+   * most is closed first. Stops peers that request a lot and read nothing, or that send half frames.
    */
   readonly maxBufferedBytes: number;
   /**
-   * Connections to peers, lowered if necessary to fit the process's limit on open files. Stops a flood of connections
+   * Connections to peers, lowered if necessary to fit the process's limit on open files. At the limit, the certificate
+   * with the most connections makes room for this user and for certificates with fewer. Stops a flood of connections
    * from using up all file descriptors.
    */
   readonly maxConnections: number;

@@ -15,7 +15,7 @@ import type { Policy } from "../rpc/policy.ts";
 import { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { memoryLinks } from "../transport/memory.ts";
-import { Kind, type Message } from "../wire/messages.ts";
+import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor.ts";
 import { type EndPhase, Ending } from "./ending.ts";
 import { Listeners } from "./listeners.ts";
@@ -25,7 +25,7 @@ import { type ActorSecurity, readSecurity } from "./security.ts";
 const log = logger("actor");
 
 /** Handles messages of one kind. If it throws a `FrameError`, the connection is closed. */
-export type Service = (session: Session, message: Message) => void;
+export type Service<K extends Kind> = (session: Session, message: MessageOf<K>) => void;
 
 /** What discovery contributes to an actor's public properties and `stats()`. */
 export interface DiscoveryFacts {
@@ -57,7 +57,7 @@ export class Runtime implements Actor {
   readonly ending: Ending;
   /** See `Part`. */
   readonly parts: Map<Part<unknown>, unknown> = new Map();
-  readonly #services: (Service | undefined)[] = [];
+  readonly #services: (Service<never> | undefined)[] = [];
   readonly #onReady = new Set<(session: Session) => void>();
   readonly #onSessionEnd = new Set<(session: Session) => void>();
   #isReady = false;
@@ -100,7 +100,7 @@ export class Runtime implements Actor {
       accept: (link, transport) => peers.accept(link, transport),
     });
     setLogName(id.name);
-    this.serve(Kind.stop, (session, message) => void this.#onStop(session, message[1] as number));
+    this.serve(Kind.stop, (session, message) => void this.#onStop(session, message[1]));
   }
 
   get name(): string {
@@ -142,13 +142,14 @@ export class Runtime implements Actor {
   }
 
   /** Routes messages of `kind` to `service`; undefined removes the current one. */
-  serve(kind: Kind, service: Service | undefined): void {
+  serve<K extends Kind>(kind: K, service: Service<K> | undefined): void {
     this.#services[kind] = service;
   }
 
   onService(session: Session, message: Message): boolean {
     const service = this.#services[message[0]];
-    service?.(session, message);
+    // safe: `serve` stores each service under the kind that it handles
+    service?.(session, message as never);
     return service !== undefined;
   }
 

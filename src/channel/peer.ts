@@ -84,7 +84,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   #leavingTimer: Timer | undefined;
   readonly #forget: (peer: Peer<H>) => void;
   readonly #idleMs: number;
-  /** See `isHeldBy`; once it is known it stays so. */
+  /** Whether `isHeldBy` was true of a target. */
   #isConfirmed: boolean;
 
   constructor(
@@ -136,15 +136,17 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   /**
    * Whether this is a connection to the actor that is meant: one of its addresses was dialled and showed its uuid, or
    * the kernel says that this is its process, or it proved this user's own secret on this machine, and claims to be that
-   * process. A uuid alone proves nothing, since every peer learns it.
+   * process. A uuid alone proves nothing, since every peer learns it. What was confirmed for one target isn't for another:
+   * a registrar may say of any actor that it has this uuid.
    */
-  isHeldBy({ pid, addrs, transports }: DialTarget): boolean {
+  isHeldBy({ name, pid, addrs, transports }: DialTarget): boolean {
     if (transports !== undefined && !transports.includes(this.transport)) return false;
-    if (!this.isKnown) {
-      this.#isConfirmed =
-        (pid !== undefined && pid === this.#provenPid) || (this.dialledHere && addrs.includes(this.addr));
-    }
-    return this.isKnown;
+    if (name !== this.id.name) return false;
+    if (this.isVouched) return true;
+    const isHeld =
+      (pid !== undefined && pid === this.#provenPid) || (this.dialledHere && addrs.includes(this.addr));
+    this.#isConfirmed ||= isHeld;
+    return isHeld;
   }
 
   get #provenPid(): number | undefined {
@@ -216,7 +218,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
         return;
       case Kind.refuse:
         // over plain tcp the acceptor hears last who dialled it
-        this.channel.abort(refusalError(message, this.channel.link.remote));
+        this.channel.abort(refusalError(message, this.channel.link.remote, true));
         return;
       case Kind.ready:
         this.isReady = true;

@@ -98,7 +98,7 @@ export async function connectedLinks(
 }
 
 export function isOwnRefusal(error: unknown): boolean {
-  return error instanceof RefusedError && error.refusal === "self";
+  return error instanceof RefusedError && error.refusal === "self" && error.uuid !== undefined;
 }
 
 /**

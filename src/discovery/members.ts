@@ -2,7 +2,7 @@
  * Who is registered on this host, as the kernel knows it: every registered actor has a share in the lock of a file, one
  * for each registry address. Shares end with their process, so whoever becomes the registrar can tell who will be back.
  */
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readSync, readlinkSync } from "node:fs";
 
 import { logger } from "../log.ts";
 import type { Address } from "../transport/address.ts";
@@ -17,29 +17,45 @@ const log = logger("discovery");
  */
 const listReads = 3;
 
-/** Other members: none; by their pids; or some, of whom the system does not tell. */
+/**
+ * How much of the list is read: some 2,500 locks. The kernel walks the whole list for each 4 KiB of it, and any user can make
+ * it long: 58,000 locks took 8 s to read.
+ */
+const maxListBytes = 131_072;
+
+/** Linux gives the first pid namespace this inode, and no other. */
+const initialNamespace = "pid:[4026531836]";
+
+/** Other members: none; by their pids (`areAll`: there are no others); or some, of whom the system does not tell. */
 export type OtherMembers =
   | { readonly kind: "none" }
-  | { readonly kind: "pids"; readonly pids: ReadonlySet<number> }
+  | { readonly kind: "pids"; readonly pids: ReadonlySet<number>; readonly areAll: boolean }
   | { readonly kind: "unknown" };
 
 /** This actor's memberships. */
 export class Members {
   readonly #shares = new Map<string, SharedLock>();
+  /** In files that have been removed since: others may have theirs there still. */
+  readonly #former: SharedLock[] = [];
 
   /**
    * Becomes a member at each of the addresses, or stays one. Returns false when it was one there and its file has been
-   * removed meanwhile, or it can't be one: then `others` can't tell.
+   * removed meanwhile, or it can't be one: then `others` may not tell of all.
    */
   join(addrs: readonly Address[]): boolean {
     let isWhole = true;
+    for (const share of this.#former.splice(0)) {
+      if (share.hasOthers) this.#former.push(share);
+      else share.leave();
+    }
+    if (this.#former.length > 0) isWhole = false;
     for (const addr of addrs) {
       try {
         const path = membersFile(addr);
         const share = this.#shares.get(path);
         if (share?.isCurrent) continue;
         if (share !== undefined) {
-          share.leave();
+          this.#former.push(share);
           isWhole = false;
         }
         this.#shares.set(path, SharedLock.join(path));
@@ -51,20 +67,29 @@ export class Members {
     return isWhole;
   }
 
+  get #all(): SharedLock[] {
+    return [...this.#shares.values(), ...this.#former];
+  }
+
   /** Who else is a member where this actor is one. Call `join` first. */
   others(): OtherMembers {
-    const shared = Array.from(this.#shares.values()).filter(({ hasOthers }) => hasOthers);
-    if (shared.length === 0) return { kind: "none" };
+    if (!this.#all.some(({ hasOthers }) => hasOthers)) return { kind: "none" };
     const pids = this.pids();
-    return pids === undefined || pids.size === 0 ? { kind: "unknown" } : { kind: "pids", pids };
+    return pids === undefined || pids.size === 0
+      ? { kind: "unknown" }
+      : { kind: "pids", pids, areAll: isInitialNamespace() };
   }
 
   /** The pids of the other members, as far as this process's pid namespace shows them; undefined when the kernel doesn't. */
   pids(): Set<number> | undefined {
-    const inodes = new Set(Array.from(this.#shares.values(), ({ inode }) => String(inode)));
+    const inodes = new Set(this.#all.map(({ inode }) => String(inode)));
     const pids = new Set<number>();
     try {
-      for (let read = 0; read < listReads; read++) collectHolders(inodes, pids);
+      for (let read = 0; read < listReads; read++) {
+        const list = readLocks();
+        if (list === undefined) return undefined;
+        collectHolders(list, inodes, pids);
+      }
     } catch {
       return undefined;
     }
@@ -74,17 +99,57 @@ export class Members {
 
   /** Is a member no more. The last to leave removes the file. */
   leave(): void {
-    for (const share of this.#shares.values()) share.leave();
+    for (const share of this.#all) share.leave();
     this.#shares.clear();
+    this.#former.length = 0;
   }
 }
 
-/** Adds the pids of those who have a share in the lock of one of the files. */
-function collectHolders(inodes: ReadonlySet<string>, pids: Set<number>): void {
-  for (const line of readFileSync("/proc/locks", "utf8").split("\n")) {
-    // "1: FLOCK  ADVISORY  READ 18055 fe:00:2163875 0 EOF"; one that waits has "->" after the number
-    const [, kind, , , pid, file] = line.trim().split(/\s+/);
-    if (kind !== "FLOCK" || !inodes.has(file?.split(":").at(-1) ?? "")) continue;
-    if (Number(pid) > 0) pids.add(Number(pid));
+/** The kernel's list leaves out the locks of processes that the pid namespace doesn't show: only the first one shows all. */
+function isInitialNamespace(): boolean {
+  return readlinkSync("/proc/self/ns/pid") === initialNamespace;
+}
+
+/** The kernel's list of locks, or undefined when it is too long. */
+function readLocks(): string | undefined {
+  const list = Buffer.allocUnsafe(maxListBytes);
+  const fd = openSync("/proc/locks", "r");
+  try {
+    let length = 0;
+    for (;;) {
+      const read = readSync(fd, list, length, maxListBytes - length, null);
+      if (read === 0) return list.toString("latin1", 0, length);
+      length += read;
+      if (length === maxListBytes) return undefined;
+    }
+  } finally {
+    closeSync(fd);
   }
+}
+
+interface Lock {
+  readonly pid: number;
+  /** "fe:00:2163875": device and inode. */
+  readonly file: string;
+}
+
+/** A line of the list: "1: FLOCK  ADVISORY  READ 18055 fe:00:2163875 0 EOF"; one that waits has "->" after the number. */
+function parseLock(line: string): Lock | undefined {
+  const [, kind, , , pid, file] = line.trim().split(/\s+/);
+  return kind === "FLOCK" && file !== undefined ? { pid: Number(pid), file } : undefined;
+}
+
+/**
+ * Adds the pids of those who have a share in the lock of one of the files. The list names the device of the file system,
+ * which isn't always what `stat` says (btrfs, overlays), so it is taken from this process's own shares. Where those aren't
+ * listed, in a pid namespace with another's /proc, the inode alone has to do.
+ */
+function collectHolders(list: string, inodes: ReadonlySet<string>, pids: Set<number>): void {
+  const found: Lock[] = [];
+  for (const line of list.split("\n")) {
+    const lock = parseLock(line);
+    if (lock !== undefined && inodes.has(lock.file.slice(lock.file.lastIndexOf(":") + 1))) found.push(lock);
+  }
+  const own = new Set(found.filter(({ pid }) => pid === process.pid).map(({ file }) => file));
+  for (const { pid, file } of found) if (pid > 0 && (own.size === 0 || own.has(file))) pids.add(pid);
 }

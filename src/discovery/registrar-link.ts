@@ -7,7 +7,7 @@ import { describeActor } from "../identity.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import type { Answer, Session } from "../rpc/session.ts";
 import { type Address, qualifyAddress } from "../transport/address.ts";
-import { Kind, type Message } from "../wire/messages.ts";
+import { Kind, type MessageOf } from "../wire/messages.ts";
 import { registryPatienceMs } from "./bootstrap.ts";
 import { type CachedName, type Instances, NameCache } from "./cache.ts";
 import { decodeInstance, type Instance } from "./instance.ts";
@@ -104,11 +104,11 @@ export class RegistrarLink {
   /** Registers this actor with all its addresses, in one message; resolves when the registrar has acknowledged. */
   register({ id, addrs }: Runtime): Promise<unknown> {
     const qualified = addrs.map((addr) => qualifyAddress(addr, id.host));
-    return this.session.request(Kind.register, qualified);
+    return this.session.request([Kind.register, 0, qualified]);
   }
 
   unregister(): Promise<unknown> {
-    return this.session.request(Kind.unregister);
+    return this.session.request([Kind.unregister, 0]);
   }
 
   /**
@@ -190,15 +190,15 @@ export class RegistrarLink {
     return timer;
   }
 
-  onAdded(message: Message): void {
+  onAdded(message: MessageOf<typeof Kind.added>): void {
     this.#counters.pushes++;
-    const name = message[1] as string;
+    const name = message[1];
     this.cache.added(name, decodeInstance(name, message[2]));
   }
 
-  onRemoved(message: Message): void {
+  onRemoved(message: MessageOf<typeof Kind.removed>): void {
     this.#counters.pushes++;
-    this.cache.removed(message[1] as string, message[2] as string);
+    this.cache.removed(message[1], message[2]);
   }
 
   /** Tells the registrar that nobody answers at any address of `uuid`; it looks for itself. */
@@ -224,7 +224,7 @@ export async function askOnce(
   counters: LookupCounters,
 ): Promise<readonly Instance[]> {
   counters.requests++;
-  return readList(name, await session.request(Kind.lookup, name, false));
+  return readList(name, await session.request([Kind.lookup, 0, name, false]));
 }
 
 /** Reads the answer in place: it is as large as what is kept of it. */

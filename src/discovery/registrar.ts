@@ -6,7 +6,7 @@
  */
 import { dirname } from "node:path";
 
-import type { PeerProof } from "../channel/credentials.ts";
+import { isSameUser, type PeerProof } from "../channel/credentials.ts";
 import {
   ActorNameError,
   asError,
@@ -24,7 +24,7 @@ import { currentTask } from "../rpc/task.ts";
 import { type Address, parseAddress, qualifyAddress } from "../transport/address.ts";
 import { removeDyingSocket } from "../transport/socket-lock.ts";
 import { actorNameFault, checkActorName } from "../wire/actor-name.ts";
-import { Kind, type Message } from "../wire/messages.ts";
+import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import { HoldBack } from "./hold-back.ts";
 import type { Members, OtherMembers } from "./members.ts";
 import { socketDirs } from "./places.ts";
@@ -73,10 +73,10 @@ export class RegistrarService {
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
     runtime.serve(Kind.register, (session, message) => this.#onRegister(session, message));
-    runtime.serve(Kind.unregister, (session, message) => this.#onUnregister(session, message[1] as number));
+    runtime.serve(Kind.unregister, (session, message) => this.#onUnregister(session, message[1]));
     runtime.serve(Kind.lookup, (session, message) => this.#onLookup(session, message));
-    runtime.serve(Kind.forget, (session, message) => this.#loseInterest(session, message[1] as string));
-    runtime.serve(Kind.report, (session, message) => this.#onReport(session, message[1] as string));
+    runtime.serve(Kind.forget, (session, message) => this.#loseInterest(session, message[1]));
+    runtime.serve(Kind.report, (session, message) => this.#onReport(session, message[1]));
     runtime.dispatcher.serve("registrar", {
       findActor: (name) => this.#whenKnown(checkName(name), (known) => this.#show(this.table.last(known))),
       findActors: (name) =>
@@ -101,10 +101,16 @@ export class RegistrarService {
   opened(members: Members, others: OtherMembers, mayHaveMore: boolean): void {
     const { host } = this.#runtime.id;
     const missing = others.kind === "pids" ? new Set(others.pids) : undefined;
-    for (const entry of this.table.entries()) if (entry.host === host) missing?.delete(entry.pid);
+    for (const entry of this.table.entries())
+      if (entry.host === host && isSameUser(this.#proofs.get(entry) ?? sameUser)) missing?.delete(entry.pid);
     const expected: OtherMembers =
-      missing === undefined ? others : missing.size > 0 ? { kind: "pids", pids: missing } : { kind: "none" };
-    this.#holdBack.expect(expected, mayHaveMore, () => members.pids());
+      missing === undefined
+        ? others
+        : missing.size > 0
+          ? { kind: "pids", pids: missing, areAll: true }
+          : { kind: "none" };
+    const areAll = others.kind !== "pids" || others.areAll;
+    this.#holdBack.expect(expected, mayHaveMore || !areAll, () => members.pids());
   }
 
   /** Serves no more. Peers that took this for their registrar hear of it, and look for the next. */
@@ -115,7 +121,7 @@ export class RegistrarService {
     const runtime = this.#runtime;
     // what is on its way from clients that haven't heard of it yet
     for (const kind of [Kind.register, Kind.unregister, Kind.lookup])
-      runtime.serve(kind, (session, message) => gone(session, message[1] as number));
+      runtime.serve(kind, (session, message) => gone(session, message[1]));
     for (const kind of [Kind.forget, Kind.report]) runtime.serve(kind, () => {});
     runtime.dispatcher.unserve("registrar");
     this.#holdBack.end();
@@ -175,11 +181,11 @@ export class RegistrarService {
     return client;
   }
 
-  #onRegister(session: Session, message: Message): void {
+  #onRegister(session: Session, message: MessageOf<typeof Kind.register>): void {
     const denied = this.#denial(session);
     if (denied !== undefined) {
       log.warn?.(`${describeActor(session.peer.id)}: ${denied.message}`);
-      session.replyError(message[1] as number, denied);
+      session.replyError(message[1], denied);
       return;
     }
     const client = this.#client(session);
@@ -190,17 +196,25 @@ export class RegistrarService {
       addrs = readRegisteredAddresses(message[2], id.host);
     } catch (error) {
       if (!(error instanceof LimitError)) throw error;
-      session.replyError(message[1] as number, error);
+      session.replyError(message[1], error);
       return;
     }
     client.entry = this.table.register(id, addrs, client.entry);
     session.peer.isVouched = true;
     const { proof } = session.peer;
     if (proof.auth !== "same-user") this.#proofs.set(client.entry, proof);
-    if (!this.#holdBack.isOver && id.host === this.#runtime.id.host) this.#holdBack.onRegistered(id.pid);
+    // a peer of another owner may claim the pid of an actor that is still on its way back
+    if (!this.#holdBack.isOver && isSameUser(proof)) this.#noteReturn(session);
     log.info?.(`registered ${describeActor(id)} at ${addrs.join(" ")}`);
     this.#announce(client.entry);
-    session.reply(message[1] as number, client.entry.revision);
+    session.reply(message[1], client.entry.revision);
+  }
+
+  /** The list of members has the kernel's pids: a peer in a pid namespace of its own calls itself something else. */
+  #noteReturn({ peer: { channel, id } }: Session): void {
+    const { peer } = channel.link;
+    if (peer?.kind === "unix" && peer.pid > 0) this.#holdBack.onRegistered(peer.pid);
+    else if (id.host === this.#runtime.id.host) this.#holdBack.onRegistered(id.pid);
   }
 
   /** Why the peer may not register, or undefined when it may. */
@@ -233,8 +247,7 @@ export class RegistrarService {
     session.reply(id, this.table.revision);
   }
 
-  #onLookup(session: Session, message: Message): void {
-    const [, id, name, interest] = message as unknown as [number, number, string, boolean];
+  #onLookup(session: Session, [, id, name, interest]: MessageOf<typeof Kind.lookup>): void {
     this.#requests++;
     const fault = actorNameFault(name);
     if (fault !== undefined) {

@@ -28,6 +28,9 @@ const log = logger("discovery");
 
 const registriesPart: Part<Registries> = new Part();
 
+/** How often an actor looks whether its sockets are still there; a registrar looks more often (`Tenure`). */
+const upkeepMs = 1_000;
+
 export class Registries implements DiscoveryFacts, Electorate {
   readonly runtime: Runtime;
   readonly counters: LookupCounters = { requests: 0, hits: 0, pushes: 0 };
@@ -43,6 +46,7 @@ export class Registries implements DiscoveryFacts, Electorate {
   readonly #members = new Members();
   #isMember = false;
   #tenure: Tenure | undefined;
+  #upkeep: Timer | undefined;
   readonly #stop = new AbortController();
 
   constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
@@ -52,9 +56,7 @@ export class Registries implements DiscoveryFacts, Electorate {
     discoveryFacts.set(runtime, this);
     runtime.serve(Kind.added, (session, message) => this.#linkOver(session)?.onAdded(message));
     runtime.serve(Kind.removed, (session, message) => this.#linkOver(session)?.onRemoved(message));
-    runtime.serve(Kind.unwatched, (session, message) =>
-      this.#linkOver(session)?.cache.drop(message[1] as string),
-    );
+    runtime.serve(Kind.unwatched, (session, message) => this.#linkOver(session)?.cache.drop(message[1]));
     runtime.serve(Kind.retired, (session) => this.#onRetired(session));
     runtime.watchSessions((session) => this.#onSessionEnd(session));
     runtime.atEnd("registration", () => this.#leave());
@@ -271,6 +273,29 @@ export class Registries implements DiscoveryFacts, Electorate {
       throw error;
     }
     log.info?.(`registered with ${describeActor(peer.id)} at ${peer.addr}`);
+    this.#upkeep ??= this.#lookAfterSockets();
+  }
+
+  /** Binds a socket that was removed again: the actor is registered there, and every lookup would take it for gone. */
+  #lookAfterSockets(): Timer {
+    const { runtime } = this;
+    let isLooking = false;
+    const look = async (): Promise<void> => {
+      if (isLooking || this.isRegistrar) return;
+      isLooking = true;
+      try {
+        for (const addr of runtime.listeners.asked)
+          if ((await runtime.listeners.restore(addr)) === "restored")
+            log.warn?.(`${addr} was removed: bound it again`);
+      } catch (error) {
+        log.warn?.(`cannot look after the sockets: ${asError(error).message}`);
+      } finally {
+        isLooking = false;
+      }
+    };
+    const timer = setInterval(() => void look(), upkeepMs);
+    timer.unref();
+    return timer;
   }
 
   #patience(registrar: string): Deadline {
@@ -307,6 +332,8 @@ export class Registries implements DiscoveryFacts, Electorate {
   #lose(link: RegistrarLink, text: string, cause: Error | undefined): void {
     this.#drop(link, new RegistryUnavailableError(text, { cause }));
     if (this.#stop.signal.aborted) return;
+    // again, if the list was removed: the next registrar asks it who will be back
+    if (this.#isMember) this.#join();
     log.info?.(text);
     this.#election.start(link.session.peer.id.uuid);
   }
@@ -336,6 +363,7 @@ export class Registries implements DiscoveryFacts, Electorate {
   async #leave(): Promise<void> {
     this.#stop.abort();
     this.#election.stop();
+    clearInterval(this.#upkeep);
     this.#service?.unregisterSelf();
     const bound = new Deadline({ timeout: this.runtime.limits.stopGraceMs }, "unregistration");
     await Promise.allSettled(
@@ -364,6 +392,7 @@ export class Registries implements DiscoveryFacts, Electorate {
 
   /** Lets go of locks without listeners: at the end, and in a process that exits. */
   release(): void {
+    clearInterval(this.#upkeep);
     this.#tenure?.release();
     this.#members.leave();
   }

@@ -5,6 +5,7 @@
  */
 import { FrameError } from "../errors.ts";
 import { largeBinaryBytes } from "../wire/large-binary.ts";
+import { KeptBytes, mostKept } from "./kept.ts";
 
 /** How many messages and bytes may be in flight. */
 export interface Credit {
@@ -188,9 +189,14 @@ export class Inbox {
     this.#keeping = keeping;
   }
 
-  /** Bytes that have arrived but haven't been read. */
+  /** Bytes of memory used by what has arrived but hasn't been read. Looks at every item. */
   get unreadBytes(): number {
-    return this.#unreadBytes;
+    const kept = new KeptBytes();
+    for (let at = this.#head; at < this.#items.length; at++) {
+      const { value, bytes } = this.#items[at]!;
+      kept.add(value, bytes);
+    }
+    return kept.total;
   }
 
   /** @throws {FrameError} when the peer sends more than it was granted */
@@ -210,7 +216,7 @@ export class Inbox {
     }
     this.#items.push({ value, bytes });
     this.#unreadBytes += bytes;
-    this.#keeping?.grew(bytes);
+    this.#keeping?.grew(mostKept(value, bytes));
   }
 
   /** Ends the flow: readers get what is unread, then `done` with `value`. */

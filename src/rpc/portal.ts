@@ -84,7 +84,7 @@ abstract class SessionPortal<M> {
     if (fault !== undefined) throw fault;
     const { promise, resolve, reject } = Promise.withResolvers<boolean>();
     const timer = startTimer(timeout, () => resolve(false));
-    this.#session.request(Kind.stop).then(
+    this.#session.request([Kind.stop, 0]).then(
       () => resolve(true),
       (error: unknown) => {
         if (error instanceof PermissionDeniedError) reject(error);

@@ -11,7 +11,7 @@ import { describeActor } from "../identity.ts";
 import { Kind, type Message } from "../wire/messages.ts";
 import { sendFailure } from "./callee/failure.ts";
 import { Serving, type ServingHost } from "./callee/serving.ts";
-import { type Answer, Calls } from "./caller/calls.ts";
+import { type Answer, Calls, type Request } from "./caller/calls.ts";
 import type { Exchange } from "./caller/exchange.ts";
 import type { Permissions } from "./policy.ts";
 import type { Task } from "./task.ts";
@@ -89,18 +89,18 @@ export class Session implements PeerHandler {
     return this.#calls.exchange(kind, name, args, bounds);
   }
 
-  /** Sends a request of another layer, `[kind, id, ...fields]`, and returns the reply. Rejects as `call`. */
-  request(kind: Kind, ...fields: unknown[]): Promise<unknown> {
-    return new Promise((resolve, reject) => this.ask([kind, 0, ...fields], { resolve, reject }));
+  /** Sends a request of another layer, and returns the reply. Rejects as `call`. */
+  request(message: Request): Promise<unknown> {
+    return new Promise((resolve, reject) => this.ask(message, { resolve, reject }));
   }
 
   /**
-   * As `request`, but takes the complete message and sets its id.
+   * As `request`, but passes the reply to `answer`.
    *
    * @throws {EncodeError | TransportClosedError | LimitError} synchronously, when it can't be sent; `answer` isn't
    *   called
    */
-  ask(message: Message, answer: Answer): void {
+  ask(message: Request, answer: Answer): void {
     this.#calls.ask(message, answer);
   }
 

@@ -22,6 +22,10 @@ const privateVariables = ["BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_
 /** How long to wait for the rest of a dead child's stderr: another process may hold the pipe open. */
 const stderrGraceMs = 200;
 
+/** Signals that may be sent to a whole tree to end it. */
+const stopSignals: ReadonlySet<string> = new Set(["SIGTERM", "SIGINT", "SIGHUP"]);
+/** How much later than its child this process may receive such a signal. */
+const groupStopMs = 50;
 /** How many levels of descendants a child may request stop time for. */
 const maxStopLevels = 8;
 
@@ -160,7 +164,7 @@ export class ChildProcess {
     const session = this.#runtime.peers.get(this.id.uuid)?.handler;
     if (session !== undefined) {
       // ignore the reply, or the loss of the connection: what counts is that the process ends
-      session.request(Kind.stop).catch(() => {});
+      session.request([Kind.stop, 0]).catch(() => {});
     }
     // a child that started and then lost its connection is already ending: give it time; #watch judges how it ended
     if (session !== undefined || this.#started) {
@@ -215,8 +219,24 @@ export class ChildProcess {
     log.info?.(`${describeActor(this.id)} ended: ${signalCode ?? `code ${exitCode}`}`);
     await this.#stderr.closed(stderrGraceMs);
     if (this.#failure === undefined && (exitCode === 0 || wanted)) return undefined;
+    if (this.#failure === undefined && signalCode !== null && (await this.#isOfGroupStop(signalCode)))
+      return undefined;
     const death: ActorDeath = { exitCode, signal: signalCode, stderr: this.#stderr.text };
     return new ActorDiedError(this.id, death, { cause: this.#failure });
+  }
+
+  /**
+   * Whether the signal that ended the child was also sent to this process, asking it to end: systemd and
+   * `kill -- -<group>` signal the children too. A child that such a signal ends before this side could stop it hasn't
+   * failed. This side may see the child's end before its own signal.
+   */
+  async #isOfGroupStop(signal: string): Promise<boolean> {
+    const { signal: ending } = this.#runtime;
+    if (!stopSignals.has(signal)) return false;
+    // a timer that is due fires before a pending signal is handled, and the signal is handled before the turn ends
+    if (!ending.aborted) await sleep(groupStopMs, ending).catch(() => {});
+    if (!ending.aborted) await new Promise((resolve) => setImmediate(resolve));
+    return ending.aborted;
   }
 
   /** A child that was killed, or ended before it could clean up, leaves its socket files behind. */

@@ -13,7 +13,7 @@ import { ambientTask, outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
 import { readTransports } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
-import { Kind, type Message } from "../wire/messages.ts";
+import { Kind } from "../wire/messages.ts";
 import { refuseUnguarded } from "./modules.ts";
 import { RestartBudget, readRestart } from "./restart.ts";
 import { bootRoot } from "./root.ts";
@@ -321,9 +321,7 @@ function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
       child.onReady();
     });
     runtime.serve(Kind.stopping, (session) => childOf(session)?.onStopping());
-    runtime.serve(Kind.failed, (session, message: Message) =>
-      childOf(session)?.onFailed(message[1] as unknown[]),
-    );
+    runtime.serve(Kind.failed, (session, message) => childOf(session)?.onFailed(message[1]));
   }
   return open;
 }

@@ -237,6 +237,27 @@ describe("a peer that never reads", () => {
     expect(most).toBeWithin(400_000, 400_000 + 300_000 + 131_072);
   });
 
+  test("gets its refusal without a look at all of the answer that doesn't fit", async () => {
+    await using peer = await RawPeer.connect(far.addrs[0]!, { name: "deaf" });
+    await peer.take(Kind.hello);
+    const served = far.peers.byName("deaf")![0]!;
+    peer.pause();
+    while (served.channel.link.pendingBytes <= 400_000) {
+      peer.send([Kind.call, 1, "large", []]);
+      await Bun.sleep(0);
+    }
+    let looked = 0;
+    const entry = {
+      get addrs() {
+        looked++;
+        return "x".repeat(1_000);
+      },
+    };
+    served.handler.reply(2, [...Array.from({ length: 70 }, () => "x".repeat(1_000)), entry]);
+    expect(looked).toBe(0);
+    expect(served.isOpen).toBeTrue();
+  });
+
   test("loses its connection to what is pushed to it, at a bounded point", async () => {
     await using peer = await RawPeer.connect(far.addrs[0]!, { name: "deaf" });
     await peer.take(Kind.hello);

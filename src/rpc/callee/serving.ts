@@ -10,12 +10,12 @@ import { type ActorId, describeActor } from "../../identity.ts";
 import { logger } from "../../log.ts";
 import type { Channel } from "../../channel/channel.ts";
 import type { Limits } from "../../limits.ts";
-import { Kind, type Message } from "../../wire/messages.ts";
-import { toWire } from "../../wire/values.ts";
+import { sendValue, toWire } from "../../wire/encode.ts";
+import { Kind, type MessageOf } from "../../wire/messages.ts";
+import { readArguments, readValue } from "../../wire/values.ts";
 import { ServedContext } from "./context.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { Inbox, Outbox } from "../flow.ts";
-import { readArguments, readValue, sendValue } from "../payload.ts";
 import { sendFailure } from "./failure.ts";
 import { pump } from "./pump.ts";
 import type { Permissions, Policy } from "../policy.ts";
@@ -89,33 +89,33 @@ export class Serving {
     }
   }
 
-  onCancel(message: Message): void {
-    const reason = typeof message[2] === "string" ? message[2] : undefined;
-    this.#of(message)?.task.abort(new ContextCancelledError(this.#peer.id, reason));
+  onCancel(message: MessageOf<typeof Kind.cancel>): void {
+    const reason = message[2] ?? undefined;
+    this.#of(message[1])?.task.abort(new ContextCancelledError(this.#peer.id, reason));
   }
 
-  onPut(message: Message, bytes: number): void {
-    this.#of(message)?.inbox?.push(readValue(message[2], message[3]), bytes);
+  onPut(message: MessageOf<typeof Kind.put>, bytes: number): void {
+    this.#of(message[1])?.inbox?.push(readValue(message), bytes);
   }
 
-  onPutEnd(message: Message): void {
-    this.#of(message)?.inbox?.finish(undefined);
+  onPutEnd(message: MessageOf<typeof Kind.putEnd>): void {
+    this.#of(message[1])?.inbox?.finish(undefined);
   }
 
-  onAllowItems(message: Message): void {
-    this.#of(message)?.outbox?.allow(message[2] as number, message[3] as number);
+  onAllowItems(message: MessageOf<typeof Kind.allowItems>): void {
+    this.#of(message[1])?.outbox?.allow(message[2], message[3]);
   }
 
   /**
    * Runs the function of a call synchronously, and replies in the same turn if it doesn't return a promise. Contains no
    * closure: that would cost an environment for every call (row `rpc.unix.64`).
    */
-  onCall(message: Message): void {
-    const id = message[1] as number;
-    const name = message[2] as string;
+  onCall(message: MessageOf<typeof Kind.call>): void {
+    const id = message[1];
+    const name = message[2];
     const task = this.#admit(id);
     if (task === undefined) return;
-    const args = readArguments(message[3], message[4]);
+    const args = readArguments(message);
     let result: unknown;
     let promise: Promise<unknown> | undefined;
     this.#running = task;
@@ -144,15 +144,15 @@ export class Serving {
     );
   }
 
-  onStream(message: Message): void {
-    const id = message[1] as number;
-    const name = message[2] as string;
+  onStream(message: MessageOf<typeof Kind.stream>): void {
+    const id = message[1];
+    const name = message[2];
     const outbox = this.#itemOutbox(id, name);
-    outbox.allow(message[5] as number, message[6] as number);
+    outbox.allow(message[5], message[6]);
     const task = this.#admit(id);
     if (task === undefined) return;
     this.#served.set(id, { task, outbox, inbox: undefined });
-    const args = readArguments(message[3], message[4]);
+    const args = readArguments(message);
     void this.#conclude(id, name, task, async () => {
       const { fn, schemas } = this.#host.dispatcher.find(name, "stream", this.permissions);
       return await task.run(async () => {
@@ -168,13 +168,13 @@ export class Serving {
     });
   }
 
-  onOpen(message: Message): void {
-    const id = message[1] as number;
-    const name = message[2] as string;
+  onOpen(message: MessageOf<typeof Kind.open>): void {
+    const id = message[1];
+    const name = message[2];
     const { creditMessages: messages, creditBytes: bytes } = this.#host.limits;
     const { channel } = this.#peer;
     const outbox = this.#itemOutbox(id, name);
-    outbox.allow(message[5] as number, message[6] as number);
+    outbox.allow(message[5], message[6]);
     const inbox = new Inbox(
       { messages, bytes },
       (more, moreBytes) => {
@@ -186,7 +186,7 @@ export class Serving {
     if (task === undefined) return;
     this.#served.set(id, { task, outbox, inbox });
     channel.post([Kind.allowPuts, id, messages, bytes]);
-    const args = readArguments(message[3], message[4]);
+    const args = readArguments(message);
     const context = new ServedContext(
       {
         self: this.#host.id,
@@ -282,8 +282,8 @@ export class Serving {
     return this.#running === undefined ? tasks : [...tasks, this.#running];
   }
 
-  #of(message: Message): Served | undefined {
-    return this.#served.get(message[1] as number);
+  #of(id: number): Served | undefined {
+    return this.#served.get(id);
   }
 
   #replyError(id: number, error: unknown): void {

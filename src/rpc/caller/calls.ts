@@ -7,10 +7,9 @@ import { type Bounds, startTimer } from "../../deadline.ts";
 import { TimeoutError } from "../../errors.ts";
 import { type ActorId, describeActor } from "../../identity.ts";
 import type { Limits } from "../../limits.ts";
-import { Kind, type Message } from "../../wire/messages.ts";
-import { isPlain } from "../../wire/plain.ts";
-import { toWire } from "../../wire/values.ts";
-import { readValue, sendValue } from "../payload.ts";
+import { sendCall, sendValue, toWire } from "../../wire/encode.ts";
+import { Kind, type MessageOf } from "../../wire/messages.ts";
+import { readValue } from "../../wire/values.ts";
 import { decodeFailure, toldTo } from "../remote-error.ts";
 import { ambientTask, type Task } from "../task.ts";
 import { Exchange, type ExchangePort } from "./exchange.ts";
@@ -23,6 +22,13 @@ export interface Answer {
   resolve(value: unknown): void;
   reject(error: unknown): void;
 }
+
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** A request of another layer, which the peer answers with a result or an error. Its id is set when it is sent. */
+export type Request = Writable<
+  MessageOf<typeof Kind.register | typeof Kind.unregister | typeof Kind.lookup | typeof Kind.stop>
+>;
 
 /** What calls need from their actor. */
 export interface CallsHost {
@@ -66,13 +72,7 @@ export class Calls implements ExchangePort {
       const task = ambientTask();
       if (task?.aborted) throw task.reason;
       const id = ++this.#lastId;
-      const { channel } = this.#peer;
-      if (isPlain(args)) {
-        channel.send([Kind.call, id, name, args]);
-      } else {
-        const { value, rich } = toWire(args, "arguments of", name);
-        channel.send([Kind.call, id, name, value, rich]);
-      }
+      sendCall(this.#peer.channel, id, name, args);
       if (bounds === undefined && task === undefined) return this.#answer(id);
       return this.#boundedAnswer(id, name, bounds ?? {}, task);
     } catch (error) {
@@ -114,9 +114,9 @@ export class Calls implements ExchangePort {
   }
 
   /** As `Session.ask`. */
-  ask(message: Message, answer: Answer): void {
+  ask(message: Request, answer: Answer): void {
     const id = ++this.#lastId;
-    (message as unknown as unknown[])[1] = id;
+    message[1] = id;
     this.channel.send(message);
     this.#pending.set(id, answer);
   }
@@ -150,28 +150,28 @@ export class Calls implements ExchangePort {
     this.#exchanges.delete(id);
   }
 
-  onResult(message: Message): void {
-    this.#take(message)?.resolve(readValue(message[2], message[3]));
+  onResult(message: MessageOf<typeof Kind.result>): void {
+    this.#take(message[1])?.resolve(readValue(message));
   }
 
-  onError(message: Message): void {
-    this.#take(message)?.reject(decodeFailure(message[2] as unknown[], this.peerId));
+  onError(message: MessageOf<typeof Kind.error>): void {
+    this.#take(message[1])?.reject(decodeFailure(message[2], this.peerId));
   }
 
-  onStarted(message: Message): void {
-    this.#exchangeOf(message)?.onStarted(readValue(message[2], message[3]));
+  onStarted(message: MessageOf<typeof Kind.started>): void {
+    this.#exchanges.get(message[1])?.onStarted(readValue(message));
   }
 
-  onItem(message: Message, bytes: number): void {
-    this.#exchangeOf(message)?.onItem(readValue(message[2], message[3]), bytes);
+  onItem(message: MessageOf<typeof Kind.item>, bytes: number): void {
+    this.#exchanges.get(message[1])?.onItem(readValue(message), bytes);
   }
 
-  onItemEnd(message: Message): void {
-    this.#exchangeOf(message)?.onItemEnd();
+  onItemEnd(message: MessageOf<typeof Kind.itemEnd>): void {
+    this.#exchanges.get(message[1])?.onItemEnd();
   }
 
-  onAllowPuts(message: Message): void {
-    this.#exchangeOf(message)?.outbox.allow(message[2] as number, message[3] as number);
+  onAllowPuts(message: MessageOf<typeof Kind.allowPuts>): void {
+    this.#exchanges.get(message[1])?.outbox.allow(message[2], message[3]);
   }
 
   /** Rejects all pending requests: no replies will come. */
@@ -215,15 +215,10 @@ export class Calls implements ExchangePort {
     }
   }
 
-  /** Removes and returns the pending request that this message answers; undefined if the call was given up. */
-  #take(message: Message): Answer | undefined {
-    const id = message[1] as number;
+  /** Removes and returns the pending request with this id; undefined if the call was given up. */
+  #take(id: number): Answer | undefined {
     const pending = this.#pending.get(id);
     if (pending !== undefined) this.#pending.delete(id);
     return pending;
-  }
-
-  #exchangeOf(message: Message): Exchange | undefined {
-    return this.#exchanges.get(message[1] as number);
   }
 }
