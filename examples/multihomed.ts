@@ -1,6 +1,6 @@
 /**
- * An actor listens on a unix socket and on tcp, and registers both. Whoever looks it up dials the socket file first, and
- * tcp when nobody answers there.
+ * An actor listens on a unix socket and on tcp, and registers both addresses. Clients that look it up dial the socket
+ * file first, and fall back to tcp if nothing answers there.
  *
  * Prints, with other numbers:
  *
@@ -15,14 +15,14 @@ import { findActor, getRegistry, openNursery, parseAddress, rankAddresses } from
 
 type Actors = typeof import("./multihomed.ts");
 
-/** A client's part: finds the store, and tells which of its addresses the connection uses. */
+/** Runs in a client: finds the store, and returns which of its addresses the connection uses. */
 export async function visitStore(): Promise<string> {
   await using store = await findActor("store", { raiseOnNone: true });
   return `came over ${parseAddress(store.addr).transport}`;
 }
 
 if (import.meta.main) {
-  // a registry of its own, on a free port: the names here are nobody else's
+  // use a separate registry on a free port, so that no other program's names are in it
   await using nursery = await openNursery({ registryAddrs: ["tcp://127.0.0.1:0"] });
   await nursery.startActor("store", {});
   await using registry = await getRegistry();

@@ -1,7 +1,7 @@
 /**
  * furrow: structured-concurrent actors for Bun, with discovery at its heart.
  *
- * The layers, each knowing only those before it:
+ * The layers, each importing only from those above it:
  *
  *   identity, frames, errors, deadline, log, limits   what everything uses
  *   wire/        frames, messages, and the values that cross

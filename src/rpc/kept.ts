@@ -1,6 +1,6 @@
 /**
- * What values that nobody has read take in memory. That may be much more than their frames had: a map of one byte takes 64, and
- * one byte of binary keeps the whole chunk that it came in. Pure: no I/O.
+ * Estimates how much memory unread values take. It can be far more than their frames had: a map of one byte takes 64,
+ * and one byte of binary keeps the whole chunk in which it arrived. Pure: no I/O.
  */
 
 const mapBytes = 64;
@@ -8,24 +8,24 @@ const arrayBytes = 32;
 const slotBytes = 8;
 const textBytes = 24;
 const errorBytes = 1_024;
-/** What a frame's byte may become, at the most. */
+/** The most memory that one byte of a frame can turn into. */
 const heaviest = mapBytes + slotBytes;
-/** The least that a value may keep that has parts: one of them may be a view of a chunk. */
+/** The least to assume for a value with parts, since one of them may be a view of a chunk. */
 const chunkBytes = 65_536;
 
-/** An upper bound of what a value keeps that came in a frame of `bytes`, without a look at its parts. */
+/** An upper bound for the memory of a value from a frame of `bytes`, computed without looking at its parts. */
 export function mostKept(value: unknown, bytes: number): number {
   if (typeof value !== "object" || value === null) return bytes;
   if (value instanceof Uint8Array) return value.buffer.byteLength;
   return Math.max(bytes * heaviest, chunkBytes);
 }
 
-/** Adds up what values keep; memory that several of them share counts once. */
+/** Adds up the memory that values keep; memory shared by several of them counts once. */
 export class KeptBytes {
   total = 0;
   readonly #buffers = new Set<ArrayBufferLike>();
 
-  /** `bytes`: of its frame, which it never counts less than. */
+  /** Adds a value from a frame of `bytes`; it counts at least that much. */
   add(value: unknown, bytes: number): void {
     const before = this.total;
     this.#weigh(value);

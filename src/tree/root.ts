@@ -1,4 +1,4 @@
-/** The root of a tree: it probes the registry, joins or becomes it, listens, and says that it's ready. */
+/** The root of a tree: it probes the registry addresses, joins the registrar or becomes it, and listens. */
 import type { Actor } from "../actor/actor.ts";
 import { currentRuntime, reserveRuntime, setRuntime } from "../actor/current.ts";
 import { Runtime } from "../actor/runtime.ts";
@@ -23,22 +23,24 @@ import { handleSignals } from "./signals.ts";
 
 const log = logger("tree");
 
-/** How long a boot may take when `timeout` does not say. */
+/** How long a boot may take, unless `timeout` says otherwise. */
 const bootTimeoutMs = 30_000;
 
 /**
  * Boots the actor of this process as the root of a tree.
  *
- * It joins the registrar that answers at the registry addresses, or becomes it when all of them are absent.
+ * If a registrar answers at the registry addresses, the actor joins it; if nothing listens at any of them, it becomes
+ * the registrar.
  *
- * @throws {RuntimeExistsError} when this process has an actor
- * @throws {AddressError | ActorNameError | LimitError} when an option is malformed, or an address cannot be bound
+ * @throws {RuntimeExistsError} when this process already has an actor
+ * @throws {AddressError | ActorNameError | LimitError} when an option is malformed, or an address can't be bound
  * @throws {RegistryOccupiedError} when no registrar answers and something else does; nothing is bound
  * @throws {RegistryExistsError} with `ensureRegistry`, when another registrar answers
- * @throws {RegistryUnavailableError} when the registrar does not take the registration, serves none of the registry
- *   addresses, or is there and does not answer until `timeout` or `signal` ends the wait (`cause`: which); nothing is bound
- * @throws {TimeoutError} with stage "wait" when the boot takes longer for another reason
- * @throws {SpawnError} when an enabled module cannot be loaded
+ * @throws {RegistryUnavailableError} when the registrar rejects the registration, serves none of the registry
+ *   addresses, or exists but doesn't answer before `timeout` or `signal` ends the wait (`cause` says which); nothing
+ *   is bound
+ * @throws {TimeoutError} with stage "wait" when the boot times out for another reason
+ * @throws {SpawnError} when an enabled module can't be loaded
  */
 export async function openRootActor(options: RootOptions = {}): Promise<Actor> {
   return await bootRoot(options);
@@ -51,7 +53,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   signal?.throwIfAborted();
   const timeout = options.timeout ?? bootTimeoutMs;
   const deadline = new Deadline({ timeout, signal }, "boot of", options.name ?? "root");
-  // elsewhere nothing may be awaited before this process is reserved for the actor
+  // other systems must not await anything before this process is reserved for the actor
   const usable = process.platform === "darwin" ? await withUsableTransports(options) : options;
   const { name, limits, transports, registryAddrs, bindAddrs, security } = readRootOptions(usable);
   reserveRuntime();
@@ -103,7 +105,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   return runtime;
 }
 
-/** What dead processes left that had no registrar to clean up. */
+/** Removes what dead processes left behind when no registrar was there to clean up. */
 function sweep(transports: readonly Transport[], registryAddrs: readonly Address[]): void {
   if (!transports.includes("unix")) return;
   for (const dir of socketDirs(registryAddrs)) {
@@ -116,7 +118,7 @@ function sweep(transports: readonly Transport[], registryAddrs: readonly Address
 }
 
 /**
- * A portal to the root actor of this tree; a local one in the root itself.
+ * Returns a portal to the root actor of this tree; in the root itself, a local one.
  *
  * @throws {NoRuntimeError} when this process has no actor
  * @throws {TransportClosedError} when the root is gone

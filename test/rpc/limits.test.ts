@@ -230,7 +230,7 @@ describe("a peer that never reads", () => {
     }
     const end = await served.closed;
     expect(end.error).toBeInstanceOf(LimitError);
-    expect(end.error?.message).toContain("65536 calls wait for an answer");
+    expect(end.error?.message).toContain("65536 calls wait for a reply");
     expect(end.error?.message).toContain("maxPendingSendBytes is 400000");
     // what was let in last, and the room for errors
     expect(id).toBeWithin(65_536, 67_000);

@@ -1,6 +1,6 @@
 /**
- * What this side has asked of one peer and waits for: calls, streams, dialogs, and requests of other layers. Each has an id,
- * and its answer is taken in the moment it arrives, before any message after it.
+ * The requests that this side has made to one peer: calls, streams, dialogs, and requests of other layers. Each has an
+ * id. A reply is handled synchronously when it arrives, before any message after it.
  */
 import type { Channel } from "../../channel/channel.ts";
 import { type Bounds, startTimer } from "../../deadline.ts";
@@ -14,10 +14,10 @@ import { decodeFailure, toldTo } from "../remote-error.ts";
 import { ambientTask, type Task } from "../task.ts";
 import { Exchange, type ExchangePort } from "./exchange.ts";
 
-/** A cancel always fits: the reason is for people, and may be cut. */
+/** A cancel message must always fit: its reason is for humans, so it can be truncated. */
 const maxReasonChars = 4_096;
 
-/** Receives the answer to a request, in the moment it arrives. */
+/** Receives the reply to a request, synchronously when it arrives. */
 export interface Answer {
   resolve(value: unknown): void;
   reject(error: unknown): void;
@@ -25,18 +25,18 @@ export interface Answer {
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
-/** A request of another layer, which the peer answers with result or error. Its id is put in when it is sent. */
+/** A request of another layer, which the peer answers with a result or an error. Its id is set when it is sent. */
 export type Request = Writable<
   MessageOf<typeof Kind.register | typeof Kind.unregister | typeof Kind.lookup | typeof Kind.stop>
 >;
 
-/** What calls need of their actor. */
+/** What calls need from their actor. */
 export interface CallsHost {
   readonly id: ActorId;
   readonly limits: Limits;
 }
 
-/** The peer that is asked. */
+/** The peer that receives the requests. */
 export interface AskedPeer {
   readonly id: ActorId;
   readonly channel: Channel;
@@ -58,7 +58,7 @@ export class Calls implements ExchangePort {
     return this.#pending.size;
   }
 
-  /** Bytes of messages that streams and dialogs have not read. */
+  /** Bytes of messages that have arrived but that streams and dialogs haven't read. */
   get unreadBytes(): number {
     let bytes = 0;
     for (const { inbox } of this.#exchanges.values()) bytes += inbox.unreadBytes;
@@ -76,7 +76,7 @@ export class Calls implements ExchangePort {
       if (bounds === undefined && task === undefined) return this.#answer(id);
       return this.#boundedAnswer(id, name, bounds ?? {}, task);
     } catch (error) {
-      // an abort rejects with the signal's own reason, whatever it is
+      // after an abort this is the signal's own reason, whatever its type
       return Promise.reject(error);
     }
   }
@@ -174,25 +174,25 @@ export class Calls implements ExchangePort {
     this.#exchanges.get(message[1])?.outbox.allow(message[2], message[3]);
   }
 
-  /** Rejects all of it: no answer will come. */
+  /** Rejects all pending requests: no replies will come. */
   fail(error: Error): void {
     const pending = Array.from(this.#pending.values());
     this.#pending.clear();
     for (const one of pending) one.reject(error);
   }
 
-  /** In a function of its own, and not by withResolvers: both would make objects for every call. */
+  /** A separate function without `withResolvers`: inlining it, or using that, would allocate more for every call. */
   #answer(id: number): Promise<unknown> {
     return new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject }));
   }
 
-  /** An async function, so that an error knows who waits for it (`frames.ts`). */
+  /** An async function, so that an error can get the frames of the code that awaits it (`frames.ts`). */
   async #boundedAnswer(id: number, name: string, bounds: Bounds, task: Task | undefined): Promise<unknown> {
     const { signal, timeout } = bounds;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#pending.set(id, { resolve, reject });
     const giveUp = (reason: unknown, word: string): void => {
-      // none: the answer is there
+      // already answered
       if (!this.#pending.delete(id)) return;
       this.cancelRequest(id, word);
       reject(reason);
@@ -215,7 +215,7 @@ export class Calls implements ExchangePort {
     }
   }
 
-  /** The one that waits for this answer; none when the call was given up. */
+  /** Removes and returns the pending request with this id; undefined if the call was given up. */
   #take(id: number): Answer | undefined {
     const pending = this.#pending.get(id);
     if (pending !== undefined) this.#pending.delete(id);
