@@ -31,12 +31,12 @@ if (import.meta.main) {
   console.log("the store listens at", addrs.join(", "));
 
   await using first = await nursery.startActor<Actors>("first client", { module: import.meta.url });
+  await using second = await nursery.startActor<Actors>("second client", { module: import.meta.url });
   console.log("first client:", await first.run.visitStore());
 
+  // the store notices within a second, and binds it again
   const best = parseAddress(addrs[0]!);
   if (best.transport === "unix") rmSync(best.path);
   console.log("the socket file is removed");
-
-  await using second = await nursery.startActor<Actors>("second client", { module: import.meta.url });
   console.log("second client:", await second.run.visitStore());
 }
