@@ -9,7 +9,7 @@ import type { Actor } from "./actor/actor.ts";
 import { currentRuntime } from "./actor/current.ts";
 import type { Runtime } from "./actor/runtime.ts";
 import { sleep } from "./deadline.ts";
-import { Registries } from "./discovery/registries.ts";
+import { Registrars } from "./discovery/registrars.ts";
 import { ActorNotFoundError } from "./errors.ts";
 import type { ActorId } from "./identity.ts";
 import { parseAddress } from "./transport/address.ts";
@@ -187,7 +187,7 @@ class Tree implements TestTree {
   }
 
   #entries(name?: string): { readonly id: ActorId; readonly addrs: readonly string[] }[] {
-    const { service } = Registries.of(this.#runtime);
+    const { service } = Registrars.of(this.#runtime);
     if (service === undefined) return [];
     return Array.from(name === undefined ? service.table.entries() : service.table.all(name));
   }

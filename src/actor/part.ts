@@ -1,5 +1,5 @@
 /**
- * State that higher layers attach to an actor: discovery its registries, the process tree its nurseries and settings.
+ * State that higher layers attach to an actor: discovery its registrars, the process tree its nurseries and settings.
  * The actor stores it without knowing what it is.
  */
 import { NoRuntimeError } from "../errors.ts";

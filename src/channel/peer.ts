@@ -33,7 +33,10 @@ export interface PeerHandler {
   onEnd(end: ChannelEnd): void;
 }
 
-/** An actor to connect to: its uuid, what else is known of it, and its addresses in the order of trying. */
+/**
+ * An actor to connect to: its uuid, what else is known of it, and its addresses in the order of trying. Not a registration:
+ * parents, roots and registrars are dialled without a lookup.
+ */
 export interface DialTarget {
   readonly name: string;
   readonly uuid: string;

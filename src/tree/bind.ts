@@ -1,6 +1,6 @@
 /** Where an actor listens by default, and which host of this machine it binds. */
 import type { Runtime } from "../actor/runtime.ts";
-import { socketDir } from "../discovery/places.ts";
+import { socketDir } from "../discovery/registry-files.ts";
 import { AddressError, systemCode } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { type Address, formatAddress, parseAddress, type Transport } from "../transport/address.ts";

@@ -1,6 +1,6 @@
 /** What a parent passes to the child that it starts, in one environment variable. */
 import type { ActorId } from "../identity.ts";
-import type { KnownRegistrar } from "../discovery/bootstrap.ts";
+import type { DialTarget } from "../channel/peer.ts";
 import type { Address } from "../transport/address.ts";
 import type { TreeSettings } from "./settings.ts";
 
@@ -19,7 +19,7 @@ export interface ChildInit extends TreeSettings {
   readonly modules: readonly string[];
   readonly bindAddrs: readonly Address[];
   readonly registryAddrs: readonly Address[];
-  readonly registrars: readonly KnownRegistrar[];
+  readonly registrars: readonly DialTarget[];
 }
 
 /** The identity of a child, which its parent knows before the child's handshake. */

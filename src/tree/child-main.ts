@@ -8,7 +8,7 @@ import { readSecurity } from "../actor/security.ts";
 import { Deadline } from "../deadline.ts";
 import { asError } from "../errors.ts";
 import { logger } from "../log.ts";
-import { Registries } from "../discovery/registries.ts";
+import { Membership } from "../discovery/membership.ts";
 import type { Peer } from "../channel/peer.ts";
 import { allPermissions } from "../rpc/policy.ts";
 import { encodeFailure } from "../rpc/remote-error.ts";
@@ -41,11 +41,11 @@ async function main(init: ChildInit): Promise<void> {
   });
   // on a busy machine the peers that it connects to are slow too: leave the timeout to the parent
   runtime.peers.leastStepMs = init.startMs;
-  const registries = new Registries(runtime, init.registryAddrs);
+  const membership = new Membership(runtime, init.registryAddrs);
   treeSettings.set(runtime, init);
   process.on("exit", () => {
     runtime.listeners.close();
-    registries.release();
+    membership.release();
   });
   // Ctrl-C and a closing terminal signal the whole process group: leave it to the root to cancel its children
   process.on("SIGINT", () => {});
@@ -57,10 +57,10 @@ async function main(init: ChildInit): Promise<void> {
   runtime.ending.onEnded(() => process.exit(process.exitCode ?? 0));
   setRuntime(runtime);
   try {
-    const joined = registries.connectKnown(init.registrars);
+    const joined = membership.connectKnown(init.registrars);
     await enableModules(runtime, init.modules);
     await joined;
-    await registries.register();
+    await membership.register();
   } catch (error) {
     await fail(runtime, parent, asError(error));
     return;

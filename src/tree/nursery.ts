@@ -6,7 +6,7 @@ import { checkTimeout, sleep } from "../deadline.ts";
 import { asError, ContextCancelledError, SpawnError, TransportClosedError } from "../errors.ts";
 import { callerFrames, setStack } from "../frames.ts";
 import { logger } from "../log.ts";
-import { Registries } from "../discovery/registries.ts";
+import { Registrars } from "../discovery/registrars.ts";
 import { RemotePortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
 import { ambientTask, outsideTasks } from "../rpc/task.ts";
@@ -195,7 +195,7 @@ class ProcessNursery implements Nursery {
   #spawn(name: string, options: StartOptions, startMs: number): ChildProcess {
     const runtime = this.#runtime;
     const tree = treeSettings.of(runtime);
-    const registries = Registries.of(runtime);
+    const registrars = Registrars.of(runtime);
     const transports =
       options.enableTransports === undefined ? tree.transports : readTransports(options.enableTransports);
     const init = {
@@ -207,8 +207,8 @@ class ProcessNursery implements Nursery {
       startMs: Math.min(startMs, longestStartMs),
       modules: modulesOf(options),
       bindAddrs: readAddressOption("bindAddrs", options.bindAddrs ?? [], transports),
-      registryAddrs: registries.registryAddrs,
-      registrars: registries.known(),
+      registryAddrs: registrars.registryAddrs,
+      registrars: registrars.targets(),
     };
     const output = options.output ?? "inherit";
     const child = outsideTasks(() => new ChildProcess(runtime, init, { env: options.env ?? {}, output }));

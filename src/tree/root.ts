@@ -7,8 +7,8 @@ import { Deadline } from "../deadline.ts";
 import { asError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { logger } from "../log.ts";
-import { socketDirs } from "../discovery/places.ts";
-import { Registries } from "../discovery/registries.ts";
+import { socketDirs } from "../discovery/registry-files.ts";
+import { Membership } from "../discovery/membership.ts";
 import { LocalPortal, RemotePortal } from "../rpc/portal.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
@@ -59,10 +59,11 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   reserveRuntime();
   const id: ActorId = { name, uuid: crypto.randomUUID(), pid: process.pid, host: hostId() };
   const runtime = new Runtime(id, limits, true, { security });
-  const registries = new Registries(runtime, registryAddrs);
+  const membership = new Membership(runtime, registryAddrs);
+  const { registrars } = membership;
   const onExit = (): void => {
     runtime.listeners.close();
-    registries.release();
+    membership.release();
   };
   process.on("exit", onExit);
   try {
@@ -71,12 +72,12 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
     await deadline.race("wait", enableModules(runtime, modules, signal));
     const { ensureRegistry = false } = options;
     let tcpHost: string | undefined;
-    await registries.settle({ ensureRegistry, bindAddrs, deadline }, async (hosts) => {
+    await membership.settle({ ensureRegistry, bindAddrs, deadline }, async (hosts) => {
       tcpHost = reachableHost(hosts);
       await bindFresh(runtime, transports, bindAddrs, tcpHost);
     });
-    if (registries.isRegistrar || tcpHost === undefined)
-      tcpHost = reachableHost(hostsOf(registries.registryAddrs));
+    if (registrars.isRegistrar || tcpHost === undefined)
+      tcpHost = reachableHost(hostsOf(registrars.registryAddrs));
     signal?.throwIfAborted();
     runtime.becomeReady();
     treeSettings.set(runtime, {

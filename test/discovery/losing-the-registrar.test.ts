@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 
 import { currentRuntime } from "../../src/actor/current.ts";
-import { Registries } from "../../src/discovery/registries.ts";
+import { Registrars } from "../../src/discovery/registrars.ts";
 import {
   findActor,
   getRegistry,
@@ -162,16 +162,19 @@ describe("losing the registrar", () => {
 
   test("who loses the election asks the winner, for a lookup too that began while it was undecided", async () => {
     await using hub = new RawRegistrar();
-    await using actor = await openRootActor({ registryAddrs: [hub.addr] });
+    await using actor = await openRootActor({ registryAddrs: [hub.addr], limits: { probeTimeoutMs: 500 } });
+    const { connections } = hub;
     hub.isSilent = true;
     hub.cut();
     await until(() => actor.stats().peers === 0);
+    // an election that came to its next round between the two would end there: the probe keeps it in this one
+    await until(() => hub.connections > connections);
     // what a take-over does first and, when another was faster at binding, last
-    const registries = Registries.of(currentRuntime());
-    registries.serve();
+    const registrars = Registrars.of(currentRuntime());
+    registrars.serve();
     const finding = findActor("absent");
     await Bun.sleep(0); // the lookup is a turn further, and waits for the table to fill
-    registries.unserve();
+    registrars.unserve();
     hub.isSilent = false;
     expect(await finding).toBeNull();
     expect(actor.stats().lookups.requests).toBe(1);
@@ -180,8 +183,8 @@ describe("losing the registrar", () => {
   test("who has stood for registrar and lost answers nothing from its table: an error, not an absence", async () => {
     await using hub = new RawRegistrar();
     await using actor = await openRootActor({ registryAddrs: [hub.addr] });
-    const registries = Registries.of(currentRuntime());
-    registries.serve();
+    const registrars = Registrars.of(currentRuntime());
+    registrars.serve();
     const { run } = (await getRegistry()).with({ timeout: 2_000 });
     await using peer = await RawPeer.connect(actor.addrs[0]!, { name: "peer" });
     await peer.take(Kind.hello);
@@ -194,7 +197,7 @@ describe("losing the registrar", () => {
     peer.send([Kind.lookup, 1, "absent", false], [Kind.register, 2, []]);
     // the lookup, which came before it, is held back
     await peer.take(Kind.result);
-    registries.unserve();
+    registrars.unserve();
     const outcomes = (await answers).map((one) =>
       one.status === "rejected" ? (one.reason as RemoteActorError).remoteName : "an answer",
     );

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { chmodSync, linkSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { membersFile } from "../../src/discovery/places.ts";
+import { rosterFile } from "../../src/discovery/registry-files.ts";
 import { failure } from "../support/outcome.ts";
 import { Program, World } from "../support/world.ts";
 
@@ -69,7 +69,7 @@ describe("a lock file", () => {
 test("a fifo in place of a registry's files keeps no program from booting or registering", async () => {
   await using world = new World();
   const fifos = [join(world.dir, "a@123.sock.lock"), join(world.dir, "registry-0123456789ab.members")];
-  expect(Bun.spawnSync(["mkfifo", ...fifos, membersFile(world.unix)]).exitCode).toBe(0);
+  expect(Bun.spawnSync(["mkfifo", ...fifos, rosterFile(world.unix)]).exitCode).toBe(0);
   expect(await boot(world, join(world.dir, "registry@1.sock"))).toBeTrue();
 });
 

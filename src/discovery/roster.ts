@@ -1,46 +1,47 @@
 /**
- * Who is registered on this host, as the kernel knows it: every registered actor has a share in the lock of a file, one
- * for each registry address. Shares end with their process, so whoever becomes the registrar can tell who will be back.
+ * Lists the processes registered on this host, as the kernel knows them. Every registered actor holds a share of a file
+ * lock, one for each registry address. Shares end with their process, so a new registrar can tell which actors will be
+ * back.
  */
 import { closeSync, openSync, readSync, readlinkSync } from "node:fs";
 
 import { logger } from "../log.ts";
 import type { Address } from "../transport/address.ts";
 import { SharedLock } from "../transport/flock.ts";
-import { membersFile } from "./places.ts";
+import { rosterFile } from "./registry-files.ts";
 
 const log = logger("discovery");
 
 /**
- * The kernel gives its list out in pieces of 4 KiB, and a lock that goes between two of them makes it pass over another:
- * up to one read in 50 misses a member while locks come and go, as they do in a takeover.
+ * The kernel returns its list in pieces of 4 KiB, and skips a lock when another one goes between two pieces. Up to one
+ * read in 50 misses a member while locks come and go, as they do in a takeover.
  */
 const listReads = 3;
 
 /**
- * How much of the list is read: some 2,500 locks. The kernel walks the whole list for each 4 KiB of it, and any user can make
- * it long: 58,000 locks took 8 s to read.
+ * How much of the list is read: some 2,500 locks. The kernel walks the whole list for each 4 KiB of it, and any user can
+ * make it long: 58,000 locks took 8 s to read.
  */
 const maxListBytes = 131_072;
 
 /** Linux gives the first pid namespace this inode, and no other. */
 const initialNamespace = "pid:[4026531836]";
 
-/** Other members: none; by their pids (`areAll`: there are no others); or some, of whom the system does not tell. */
+/** The other members: none, known by pid (`areAll`: there are no more), or unknown because the system doesn't list them. */
 export type OtherMembers =
   | { readonly kind: "none" }
   | { readonly kind: "pids"; readonly pids: ReadonlySet<number>; readonly areAll: boolean }
   | { readonly kind: "unknown" };
 
-/** This actor's memberships. */
-export class Members {
+/** This actor's place on the rosters of its registry addresses. */
+export class Roster {
   readonly #shares = new Map<string, SharedLock>();
-  /** In files that have been removed since: others may have theirs there still. */
+  /** Shares of files that have been removed since: other members may still hold theirs there. */
   readonly #former: SharedLock[] = [];
 
   /**
-   * Becomes a member at each of the addresses, or stays one. Returns false when it was one there and its file has been
-   * removed meanwhile, or it can't be one: then `others` may not tell of all.
+   * Joins the roster of each address, or stays on it. Returns false when a roster can't be joined, or its file was removed
+   * since this actor joined it: then `others` may not know everyone.
    */
   join(addrs: readonly Address[]): boolean {
     let isWhole = true;
@@ -51,7 +52,7 @@ export class Members {
     if (this.#former.length > 0) isWhole = false;
     for (const addr of addrs) {
       try {
-        const path = membersFile(addr);
+        const path = rosterFile(addr);
         const share = this.#shares.get(path);
         if (share?.isCurrent) continue;
         if (share !== undefined) {
@@ -60,7 +61,7 @@ export class Members {
         }
         this.#shares.set(path, SharedLock.join(path));
       } catch (error) {
-        log.info?.(`no list of the members of ${addr}: ${String(error)}`);
+        log.info?.(`no roster for ${addr}: ${String(error)}`);
         isWhole = false;
       }
     }
@@ -71,7 +72,7 @@ export class Members {
     return [...this.#shares.values(), ...this.#former];
   }
 
-  /** Who else is a member where this actor is one. Call `join` first. */
+  /** The other processes on these rosters. Call `join` first. */
   others(): OtherMembers {
     if (!this.#all.some(({ hasOthers }) => hasOthers)) return { kind: "none" };
     const pids = this.pids();
@@ -80,7 +81,7 @@ export class Members {
       : { kind: "pids", pids, areAll: isInitialNamespace() };
   }
 
-  /** The pids of the other members, as far as this process's pid namespace shows them; undefined when the kernel doesn't. */
+  /** The pids of the others, as far as this process's pid namespace shows them; undefined when the list can't be read. */
   pids(): Set<number> | undefined {
     const inodes = new Set(this.#all.map(({ inode }) => String(inode)));
     const pids = new Set<number>();
@@ -97,7 +98,7 @@ export class Members {
     return pids;
   }
 
-  /** Is a member no more. The last to leave removes the file. */
+  /** Leaves every roster. The last to leave removes the file. */
   leave(): void {
     for (const share of this.#all) share.leave();
     this.#shares.clear();
@@ -105,7 +106,7 @@ export class Members {
   }
 }
 
-/** The kernel's list leaves out the locks of processes that the pid namespace doesn't show: only the first one shows all. */
+/** The kernel's list omits the locks of processes outside the pid namespace; only the first namespace shows all. */
 function isInitialNamespace(): boolean {
   return readlinkSync("/proc/self/ns/pid") === initialNamespace;
 }
@@ -133,16 +134,16 @@ interface Lock {
   readonly file: string;
 }
 
-/** A line of the list: "1: FLOCK  ADVISORY  READ 18055 fe:00:2163875 0 EOF"; one that waits has "->" after the number. */
+/** Reads a line: "1: FLOCK  ADVISORY  READ 18055 fe:00:2163875 0 EOF"; a waiting one has "->" after the number. */
 function parseLock(line: string): Lock | undefined {
   const [, kind, , , pid, file] = line.trim().split(/\s+/);
   return kind === "FLOCK" && file !== undefined ? { pid: Number(pid), file } : undefined;
 }
 
 /**
- * Adds the pids of those who have a share in the lock of one of the files. The list names the device of the file system,
- * which isn't always what `stat` says (btrfs, overlays), so it is taken from this process's own shares. Where those aren't
- * listed, in a pid namespace with another's /proc, the inode alone has to do.
+ * Adds the pids of all processes that hold a share of one of the files' locks. The list names the device of the file
+ * system, which isn't always what `stat` reports (btrfs, overlays), so this process's own shares show which it is. Where
+ * those aren't listed, in a pid namespace with another's /proc, the inode alone has to do.
  */
 function collectHolders(list: string, inodes: ReadonlySet<string>, pids: Set<number>): void {
   const found: Lock[] = [];

@@ -1,16 +1,16 @@
 /**
- * How long a new registrar holds back "nobody has this name". Those who were registered before are on their way back: until
- * each of them is here, or is gone, or a bound has passed, a name that is missing may belong to one of them.
+ * A new registrar's grace period: it holds back the answer "no such actor" while actors of the previous registrar may
+ * still be on their way back. It ends when each of them has registered or died, or when a bound has passed.
  */
-import type { OtherMembers } from "./members.ts";
+import type { OtherMembers } from "./roster.ts";
 
-/** The bound where it is known who is missing: one that is stopped must not keep the others waiting. */
+/** The bound when the missing processes are known: a stopped one must not keep the others waiting. */
 const boundMs = 2_000;
-/** The bound where that isn't known. More than the longest pause with which they look for their registrar. */
+/** The bound when they aren't known. Longer than any pause between two of their probes for a registrar. */
 const blindBoundMs = 500;
 const pollMs = 50;
 
-export class HoldBack {
+export class GracePeriod {
   /** Resolves when it is over. */
   readonly over: Promise<void>;
   isOver = false;
@@ -19,7 +19,7 @@ export class HoldBack {
   #mayHaveMore = false;
   #poll: Timer | undefined;
 
-  /** Begins at once; its bound counts from `expect`. */
+  /** Begins at once; its bound counts from `expect` on. */
   constructor() {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.over = promise;
@@ -27,8 +27,8 @@ export class HoldBack {
   }
 
   /**
-   * Says who is missing, now that all addresses are bound. `mayHaveMore`: there may be others of whom this host knows
-   * nothing. `alive`: whose shares are still held, asked again and again; undefined when the system doesn't say.
+   * Says which processes are missing, now that all addresses are bound. `mayHaveMore`: there may be others that this host
+   * doesn't know. `alive` is polled for the pids on the roster; undefined when the system doesn't list them.
    */
   expect(others: OtherMembers, mayHaveMore: boolean, alive: () => ReadonlySet<number> | undefined): void {
     if (this.isOver) return;
@@ -42,7 +42,7 @@ export class HoldBack {
     let last = performance.now();
     this.#poll = setInterval(() => {
       const now = performance.now();
-      // while this process is stopped, or computes, nobody can come back: such time is not counted
+      // time in which this process is stopped or computes doesn't count: no actor can come back meanwhile
       passedMs += Math.min(now - last, 2 * pollMs);
       last = now;
       if (passedMs >= latestMs) return this.end();
@@ -53,7 +53,7 @@ export class HoldBack {
     }, pollMs);
   }
 
-  /** One is registered again. */
+  /** Notes that the process with this pid has registered again. */
   onRegistered(pid: number): void {
     if (this.#missing.delete(pid) && this.#missing.size === 0 && !this.#mayHaveMore) this.end();
   }

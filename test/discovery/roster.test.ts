@@ -1,10 +1,10 @@
-/** Who is registered on a host, as the kernel lists it. */
+/** Which processes are registered on a host, as the kernel lists them. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
-import { Members } from "../../src/discovery/members.ts";
-import { membersFile } from "../../src/discovery/places.ts";
+import { rosterFile } from "../../src/discovery/registry-files.ts";
+import { Roster } from "../../src/discovery/roster.ts";
 import { Program, until, World } from "../support/world.ts";
 
 const locks = new URL("../fixtures/locks.ts", import.meta.url).href;
@@ -23,10 +23,10 @@ const canMount =
   process.platform === "linux" &&
   Bun.spawnSync([...mounts, "/mnt", "/mnt", "true"], { stderr: "ignore" }).exitCode === 0;
 if (!canMount)
-  console.warn("members.test.ts: a test with two file systems is skipped: unshare is not permitted here");
+  console.warn("roster.test.ts: a test with two file systems is skipped: unshare is not permitted here");
 
-describe.skipIf(!existsSync("/proc/locks"))("Members", () => {
-  // the kernel hands its list out in pieces of 4 KiB, and leaves one out for each that goes meanwhile
+describe.skipIf(!existsSync("/proc/locks"))("Roster", () => {
+  // the kernel returns its list in pieces of 4 KiB, and skips a lock for each one that goes meanwhile
   test("misses none while many locks come and go", async () => {
     await using world = new World();
     const held = Array.from({ length: 150 }, (_, at) => join(world.dir, `held-${at}`));
@@ -37,7 +37,7 @@ describe.skipIf(!existsSync("/proc/locks"))("Members", () => {
         hold(paths as string[]);
       },
       locks,
-      [membersFile(world.unix), ...held],
+      [rosterFile(world.unix), ...held],
     );
     for (let at = 0; at < 3; at++) {
       const churner = await world.program();
@@ -50,26 +50,26 @@ describe.skipIf(!existsSync("/proc/locks"))("Members", () => {
         world.dir,
       );
     }
-    const members = new Members();
+    const roster = new Roster();
     try {
-      members.join([world.unix]);
+      roster.join([world.unix]);
       let missed = 0;
       for (let read = 0; read < reads; read++) {
-        if (!members.pids()?.has(holder.pid)) missed++;
+        if (!roster.pids()?.has(holder.pid)) missed++;
         await Bun.sleep(0);
       }
       expect(missed).toBe(0);
     } finally {
-      members.leave();
+      roster.leave();
     }
   });
 
   test("gives a list up that other programs have made too long to read", async () => {
     await using world = new World();
-    const members = new Members();
+    const roster = new Roster();
     try {
-      members.join([world.unix]);
-      expect(members.pids()).toEqual(new Set());
+      roster.join([world.unix]);
+      expect(roster.pids()).toEqual(new Set());
       for (let at = 0; at < 4; at++) {
         const hog = await world.program();
         await hog.run(
@@ -82,9 +82,9 @@ describe.skipIf(!existsSync("/proc/locks"))("Members", () => {
         );
       }
       expect(readFileSync("/proc/locks").length).toBeGreaterThan(131_072);
-      expect(members.pids()).toBeUndefined();
+      expect(roster.pids()).toBeUndefined();
     } finally {
-      members.leave();
+      roster.leave();
     }
   });
 
@@ -102,14 +102,16 @@ describe.skipIf(!existsSync("/proc/locks"))("Members", () => {
         async ({ args }) => {
           const [from, a, b] = args as [string, string, string];
           const fs = await import("node:fs");
-          const { Members: In } = (await import(
-            `${from}members.ts`
-          )) as typeof import("../../src/discovery/members.ts");
-          const places = (await import(`${from}places.ts`)) as typeof import("../../src/discovery/places.ts");
+          const { Roster: In } = (await import(
+            `${from}roster.ts`
+          )) as typeof import("../../src/discovery/roster.ts");
+          const files = (await import(
+            `${from}registry-files.ts`
+          )) as typeof import("../../src/discovery/registry-files.ts");
           const addr = `unix://${a}/registry@1.sock` as const;
           const mine = new In();
           mine.join([addr]);
-          const { ino } = fs.statSync(places.membersFile(addr));
+          const { ino } = fs.statSync(files.rosterFile(addr));
           let path = "";
           for (let at = 0; at < 1_000 && (path === "" || fs.statSync(path).ino < ino); at++)
             fs.writeFileSync((path = `${b}/${at}`), "");
@@ -121,7 +123,7 @@ describe.skipIf(!existsSync("/proc/locks"))("Members", () => {
               env: { ...process.env, LOCK: file },
               stdout: "pipe",
             });
-          const [other, member] = [hold(path), hold(places.membersFile(addr))];
+          const [other, member] = [hold(path), hold(files.rosterFile(addr))];
           for (const { stdout } of [other, member]) await stdout.getReader().read();
           const pids = mine.pids();
           const result = [isSame, pids?.has(other.pid), pids?.has(member.pid)];
@@ -140,24 +142,24 @@ describe.skipIf(!existsSync("/proc/locks"))("Members", () => {
   test("lists those, too, who have their share in a file that was removed since", async () => {
     await using world = new World();
     const other = await world.program();
-    const members = new Members();
+    const roster = new Roster();
     try {
-      members.join([world.unix]);
+      roster.join([world.unix]);
       await other.run(
         async ({ args: [from, path] }) => {
           const { hold } = (await import(from as string)) as typeof import("../fixtures/locks.ts");
           hold([path as string]);
         },
         locks,
-        membersFile(world.unix),
+        rosterFile(world.unix),
       );
-      rmSync(membersFile(world.unix));
-      expect(members.join([world.unix])).toBeFalse();
-      expect(members.others()).toMatchObject({ kind: "pids", pids: new Set([other.pid]) });
+      rmSync(rosterFile(world.unix));
+      expect(roster.join([world.unix])).toBeFalse();
+      expect(roster.others()).toMatchObject({ kind: "pids", pids: new Set([other.pid]) });
       await other.kill();
-      expect([members.join([world.unix]), members.others()]).toEqual([true, { kind: "none" }]);
+      expect([roster.join([world.unix]), roster.others()]).toEqual([true, { kind: "none" }]);
     } finally {
-      members.leave();
+      roster.leave();
     }
   });
 
@@ -172,16 +174,16 @@ describe.skipIf(!existsSync("/proc/locks"))("Members", () => {
       },
       new URL("../fixtures/service.ts", import.meta.url).href,
     );
-    rmSync(membersFile(world.unix));
+    rmSync(rosterFile(world.unix));
     // so that there is no other registrar to register with
     await root.freeze();
     await hub.kill();
-    const members = new Members();
+    const roster = new Roster();
     try {
-      members.join([world.unix]);
-      await until(() => members.pids()?.has(child) === true);
+      roster.join([world.unix]);
+      await until(() => roster.pids()?.has(child) === true);
     } finally {
-      members.leave();
+      roster.leave();
     }
   });
 });
