@@ -139,7 +139,7 @@ describe("beyond maxBufferedBytes", () => {
     const end = await served[3]!.closed;
     expect(end.error).toBeInstanceOf(LimitError);
     expect(end.error?.message).toMatch(
-      /^\d+ B wait on the connections of this actor: maxBufferedBytes is 20000000; peer 3#\w+ has the most, [78]\d{6} B$/,
+      /^connections of this actor hold \d+ B, more than maxBufferedBytes 20000000: closing peer 3#\w+, which holds the most, [78]\d{6} B$/,
     );
     expect(served.map((peer) => peer.isOpen)).toEqual([true, true, true, false]);
     for (const peer of raw.slice(0, 3)) {
@@ -164,7 +164,7 @@ describe("beyond maxBufferedBytes", () => {
     const frames = raw.map(() => call(body.length));
     for (const [at, peer] of raw.entries())
       peer.sendRaw(frames[at]!.subarray(0, at === 3 ? 5_900_000 : 5_000_000));
-    expect((await served[3]!.closed).error?.message).toContain("maxBufferedBytes is 20000000; peer 3#");
+    expect((await served[3]!.closed).error?.message).toContain("maxBufferedBytes 20000000: closing peer 3#");
     for (const [at, peer] of raw.slice(0, 3).entries()) {
       peer.sendRaw(frames[at]!.subarray(5_000_000));
       expect((await peer.take(Kind.result))[2]).toHaveLength(body.length);
@@ -181,7 +181,7 @@ describe("beyond maxBufferedBytes", () => {
         peer.sendAll(...Array.from({ length: 9 }, () => [Kind.put, id, text] as const));
       }
     }
-    expect((await served[1]!.closed).error?.message).toContain("maxBufferedBytes is 2500000; peer 1#");
+    expect((await served[1]!.closed).error?.message).toContain("maxBufferedBytes 2500000: closing peer 1#");
     expect(served[0]!.isOpen).toBe(true);
   });
 
@@ -192,7 +192,7 @@ describe("beyond maxBufferedBytes", () => {
     for (let count = 0; count < 10; count++) {
       peer.sendRaw(emptyMaps(60_000, Kind.put));
     }
-    expect((await served.closed).error?.message).toContain("maxBufferedBytes is 4000000; peer 0#");
+    expect((await served.closed).error?.message).toContain("maxBufferedBytes 4000000: closing peer 0#");
   });
 
   test("counts what waits at a connection that is being closed", async () => {
@@ -240,7 +240,7 @@ describe("an unfinished frame", () => {
     }
     for (const { error } of await both) expect(error).toBeInstanceOf(FrameError);
     expect((await ends[0])?.error?.message).toBe(
-      "a frame that was begun makes no progress: 14 B of it, and nothing more in 200 ms (handshakeTimeoutMs)",
+      "unfinished frame stalled: 14 B received, nothing more within 200 ms (handshakeTimeoutMs)",
     );
     expect(served[2]!.isOpen).toBe(true);
   });
