@@ -53,7 +53,9 @@ describe("tcpTransport", () => {
 
   test("says what is wrong with where it is to connect or to listen", async () => {
     const refused = await failure(connect("127.0.0.1", 1));
-    expect(refused.message).toBe("cannot connect to tcp://127.0.0.1:1: nobody listens there (ECONNREFUSED)");
+    expect(refused.message).toBe(
+      "cannot connect to tcp://127.0.0.1:1: nothing is listening there (ECONNREFUSED)",
+    );
     const unknown = await failure(connect("no-such-host.invalid", 1));
     expect(unknown).toBeInstanceOf(TransportClosedError);
     expect(isAbsent(unknown)).toBe(true);

@@ -94,7 +94,7 @@ describe("loadTls", () => {
     const files = written(authority.issue("shop/web"));
     chmodSync(files.cert, 0);
     expect(refusal(files)).toBe(
-      `Error: security.tls.cert: cert.pem may not be read by this process (uid ${process.getuid?.()}): change its owner or mode`,
+      `Error: security.tls.cert: cert.pem is not readable by this process (uid ${process.getuid?.()}): change its owner or mode`,
     );
   });
 
@@ -103,7 +103,7 @@ describe("loadTls", () => {
     for (const mode of [0o644, 0o640, 0o604, 0o620]) {
       chmodSync(files.key, mode);
       expect(refusal(files)).toBe(
-        `Error: security.tls.key: key.pem may be read by other users (mode ${mode.toString(8)}): run chmod 600 key.pem`,
+        `Error: security.tls.key: key.pem is readable by other users (mode ${mode.toString(8)}): run chmod 600 key.pem`,
       );
     }
     chmodSync(files.key, 0o400);
@@ -152,9 +152,9 @@ describe("loadTls", () => {
       "Error: security.tls.cert: cert.pem was not signed by an authority in ca.pem (security.tls.ca): peers would refuse it",
       "Error: security.tls.cert: cert.pem has expired (DATE): issue a new certificate",
       "Error: security.tls.cert: cert.pem is not valid before DATE: check the clock, or issue a new certificate",
-      `Error: security.tls.cert: cert.pem is not for the DNS name furrow: ${wanted}, and has DNS:example, URI:furrow:shop/web`,
-      `Error: security.tls.cert: cert.pem does not say whose it is: ${wanted}, and has DNS:furrow`,
-      `Error: security.tls.cert: cert.pem is not for the DNS name furrow: ${wanted}, and has no subjectAltName`,
+      `Error: security.tls.cert: cert.pem is not for the DNS name furrow: ${wanted}, but has DNS:example, URI:furrow:shop/web`,
+      `Error: security.tls.cert: cert.pem does not identify its owner: ${wanted}, but has DNS:furrow`,
+      `Error: security.tls.cert: cert.pem is not for the DNS name furrow: ${wanted}, but has no subjectAltName`,
     ]);
   });
 });
