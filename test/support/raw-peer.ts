@@ -1,6 +1,6 @@
 /**
- * A peer that is a script: it speaks the protocol over a plain socket, and can say what no actor would. What it sends
- * in one call leaves in one write.
+ * A scripted peer: it speaks the protocol over a plain socket and can send what no actor would. Each call of `send`
+ * is one write.
  */
 import { join } from "node:path";
 
@@ -16,7 +16,7 @@ import { decode } from "../../src/wire/decode.ts";
 import { FrameDecoder } from "../../src/wire/frame.ts";
 import { Kind, type Message, protocolVersion } from "../../src/wire/messages.ts";
 
-/** What a scripted peer says of itself. */
+/** The identity that a scripted peer claims. */
 export interface RawIdentity {
   readonly name?: string;
   readonly uuid?: string;
@@ -35,7 +35,7 @@ export function rawHello(identity: RawIdentity): Message {
   return [Kind.hello, version, uuid, name, host, pid, purpose, addrs, isRegistrar, target, null, null];
 }
 
-/** A well-formed hello, with the fields at some places changed. */
+/** A well-formed hello, with the fields at some positions changed. */
 export function helloWith(changes: Readonly<Record<number, unknown>> = {}): Message {
   const addrs = ["tcp://192.0.2.1:1"];
   const message = [
@@ -57,11 +57,11 @@ export function helloWith(changes: Readonly<Record<number, unknown>> = {}): Mess
 }
 
 export class RawPeer implements AsyncDisposable {
-  /** All that arrived, in order. */
+  /** Everything received, in order. */
   readonly received: Message[] = [];
-  /** What was sent, a write each. */
+  /** Everything sent, one entry per write. */
   readonly sent: Uint8Array[] = [];
-  /** Resolves when the other side has ended the connection, or this one has. */
+  /** Resolves when either side has ended the connection. */
   readonly ended: Promise<void>;
   isOpen = true;
   readonly #ended = Promise.withResolvers<void>();
@@ -75,14 +75,14 @@ export class RawPeer implements AsyncDisposable {
     this.ended = this.#ended.promise;
   }
 
-  /** Connects and says hello, if there is an identity to say. */
+  /** Connects, and sends a hello if an identity is given. */
   static async connect(addr: Address, identity?: RawIdentity, tls?: TlsIdentity): Promise<RawPeer> {
     const peer = new RawPeer();
     await peer.dial(addr, identity, tls);
     return peer;
   }
 
-  /** Connects to a registrar, and registers there. */
+  /** Connects to a registrar and registers there. */
   static async register(addr: Address, identity: RawIdentity): Promise<RawPeer> {
     const peer = await RawPeer.connect(addr, identity);
     await peer.take(Kind.hello);
@@ -91,7 +91,7 @@ export class RawPeer implements AsyncDisposable {
     return peer;
   }
 
-  /** As `connect`, for a peer that is there already. Over plain tcp it proves itself after `beforeProof`. */
+  /** Like `connect`, for an existing peer. Over plain tcp it sends its proof after `beforeProof`. */
   async dial(
     addr: Address,
     identity?: RawIdentity,
@@ -121,7 +121,7 @@ export class RawPeer implements AsyncDisposable {
     else this.send(hello);
   }
 
-  /** Says what a hello says over plain tcp: with a knock, and then the proof. */
+  /** The hello over plain tcp: a knock, then the proof. */
   async #prove(hello: Message, beforeProof?: Promise<unknown>): Promise<void> {
     const [, version, uuid, name, host, pid, purpose, addrs, isRegistrar, target] = hello;
     const { localAddress, localPort, remoteAddress, remotePort } = this.#socket!;
@@ -139,7 +139,7 @@ export class RawPeer implements AsyncDisposable {
     const proof = knockProof(key, nonce, knock);
     this.send([Kind.hello, version, uuid, "", "", 0, purpose, [], false, target, nonce, proof]);
     const answer = await this.take();
-    // whoever asks for messages gets this one too
+    // keep this message available to `next` too
     this.#taken--;
     await beforeProof;
     if (answer[0] !== Kind.hello) return;
@@ -174,7 +174,7 @@ export class RawPeer implements AsyncDisposable {
     if (taken !== bytes.length) throw new Error(`${String(taken)} of ${bytes.length} B were written`);
   }
 
-  /** As `send`, for more than the kernel takes at once. */
+  /** Like `send`, for more than the kernel accepts at once. */
   sendAll(...messages: Message[]): void {
     const batch = new Batch();
     for (const message of messages) batch.add(message, 1 << 28);
@@ -183,7 +183,7 @@ export class RawPeer implements AsyncDisposable {
     this.onDrain();
   }
 
-  /** As `sendBytes`, for more than the kernel takes at once. */
+  /** Like `sendBytes`, for more than the kernel accepts at once. */
   sendRaw(bytes: Uint8Array): void {
     this.#unsent.push(bytes);
     this.onDrain();
@@ -201,7 +201,7 @@ export class RawPeer implements AsyncDisposable {
     }
   }
 
-  /** Reads no more, or reads again. */
+  /** Stops or resumes reading. */
   pause(): void {
     this.#socket?.pause();
   }
@@ -210,7 +210,7 @@ export class RawPeer implements AsyncDisposable {
     this.#socket?.resume();
   }
 
-  /** The next message that was not taken yet: of that kind, those before it passed over, or any. */
+  /** The next unread message: any, or the first of `kind`, skipping those before it. */
   async take(kind?: number): Promise<Message> {
     for (;;) {
       const arrived = this.#arrived.promise;
@@ -243,12 +243,12 @@ export class RawPeer implements AsyncDisposable {
     this.#ended.resolve();
   }
 
-  /** Says no more, and goes on listening. */
+  /** Ends its output but keeps reading. */
   leave(): void {
     this.#socket?.shutdown();
   }
 
-  /** Ends the connection without a goodbye. */
+  /** Ends the connection without a bye. */
   cut(): void {
     this.#socket?.terminate();
   }
@@ -269,10 +269,12 @@ const rawHandlers = {
 
 let listeners = 0;
 
-/** Where scripted peers are dialled. `script` is run for each connection as it opens; it may end with the connection. */
+/**
+ * Listens for dials to scripted peers. Runs `script` for each connection as it opens; it may end with the connection.
+ */
 export class RawListener implements AsyncDisposable {
   readonly addr: Address;
-  /** The connections that came, in order. */
+  /** The connections accepted, in order. */
   readonly peers: RawPeer[] = [];
   readonly #listener: Bun.UnixSocketListener<RawPeer>;
 
@@ -303,8 +305,8 @@ export class RawListener implements AsyncDisposable {
 }
 
 /**
- * A registrar that is a script. It acknowledges every registration and knows no name, unless `onRegister` or `onLookup`
- * do something else.
+ * A scripted registrar. It acknowledges every registration and finds no name, unless `onRegister` or `onLookup` does
+ * something else.
  */
 export class RawRegistrar implements AsyncDisposable {
   readonly uuid: string = crypto.randomUUID();
@@ -312,7 +314,7 @@ export class RawRegistrar implements AsyncDisposable {
   onRegister: ((peer: RawPeer, message: Message) => void) | undefined;
   /** Called instead of the answer. */
   onLookup: ((peer: RawPeer, message: Message) => void) | undefined;
-  /** Accepts connections from now on, and says nothing. */
+  /** From now on accepts connections but sends nothing. */
   isSilent = false;
   readonly #listener: RawListener = new RawListener((peer) => this.#serve(peer));
 
@@ -320,12 +322,12 @@ export class RawRegistrar implements AsyncDisposable {
     return this.#listener.addr;
   }
 
-  /** The connections that came, in order, probes among them. */
+  /** The connections accepted, in order, including probes. */
   get peers(): readonly RawPeer[] {
     return this.#listener.peers;
   }
 
-  /** How many came so far. */
+  /** The number of connections so far. */
   get connections(): number {
     return this.#listener.peers.length;
   }
