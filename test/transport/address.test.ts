@@ -190,7 +190,7 @@ describe("toMultiaddr", () => {
 });
 
 describe("qualifyAddress and localizeAddress", () => {
-  test("add and remove the host id of a socket file, and leave all else", () => {
+  test("add and remove the host id of a socket file, and leave other addresses alone", () => {
     const host = "0123456789abcdef";
     expect(qualifyAddress("unix:///run/a.sock", host)).toBe("unix://0123456789abcdef/run/a.sock");
     expect(localizeAddress("unix://0123456789abcdef/run/a.sock", host)).toBe("unix:///run/a.sock");
@@ -214,7 +214,7 @@ describe("rankAddresses", () => {
       ["unix:///a.sock", "tcp://127.0.0.1:1", "tcp://192.0.2.1:1"],
     ],
     [
-      "the last registered first inside each tier",
+      "the last registered first within each tier",
       [
         "unix:///a",
         "tcp://[::1]:1",
@@ -238,7 +238,7 @@ describe("rankAddresses", () => {
     ["a unix address of this host by its id", [`unix://${hostId()}/a`], [`unix://${hostId()}/a`]],
     ["a wildcard as this host", ["tcp://b:1", "tcp://0.0.0.0:1"], ["tcp://0.0.0.0:1", "tcp://b:1"]],
     [
-      "the addresses of own interfaces as this host",
+      "the addresses of this host's interfaces as local",
       ["tcp://192.0.2.1:1", ...own],
       [...own.toReversed(), "tcp://192.0.2.1:1"],
     ],
@@ -276,7 +276,7 @@ describe("host", () => {
     expect(ipVersion(text)).toBe(version);
   });
 
-  test("tells loopback and wildcard addresses", () => {
+  test("recognizes loopback and wildcard addresses", () => {
     expect(
       ["127.0.0.1", "127.1.2.3", "::1", "localhost", "::ffff:127.0.0.1"].filter((host) => !isLoopback(host)),
     ).toEqual([]);
