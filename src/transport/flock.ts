@@ -231,7 +231,7 @@ export class SharedLock {
   }
 }
 
-/** Waits for the lock while another member holds it alone, which `hasOthers` and `leave` do only briefly. */
+/** Acquires a share; retries while another member holds the lock alone, as `hasOthers` and `leave` do briefly. */
 function share(fd: number): void {
   for (let tries = 0; tries < triesPastLookers; tries++) {
     if (flock(fd, sharedNow)) return;

@@ -88,8 +88,8 @@ function makePrivate(dir: string): string {
 }
 
 /**
- * A planted link in the path could redirect the sockets. Links of the system itself (`/tmp`, `/var/run`) are
- * accepted.
+ * A planted link in the path could redirect the sockets. Links made by the system, like `/tmp` or `/var/run`, are
+ * fine.
  */
 function refuseLinks(dir: string): void {
   for (let at = dir; at !== parse(at).root; at = dirname(at)) {

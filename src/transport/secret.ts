@@ -15,7 +15,9 @@ export interface Secret {
   readonly key: Uint8Array;
   /** Where it came from, for messages: never the secret itself. */
   readonly source: string;
-  /** Whether it comes from this user's runtime directory: a peer that knows it is this user, or got it from this user. */
+  /**
+   * Whether it comes from this user's runtime directory: a peer that knows it is this user, or got it from this user.
+   */
   readonly isOwn: boolean;
 }
 

@@ -250,7 +250,7 @@ export function kernelPeer(socket: BunSocket): LinkPeer | undefined {
 
 /** Handlers for every furrow socket, on either side; the socket's `data` is its link. */
 export const socketHandlers: Omit<SocketHandler<SocketLink>, "open"> = {
-  // plain Uint8Arrays, so that binary values in messages are plain too
+  // plain Uint8Arrays, so that binary values in messages are plain too; Bun's types allow only buffers
   binaryType: "uint8array",
   data(socket, chunk) {
     socket.data.onData(chunk);

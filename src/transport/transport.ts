@@ -79,7 +79,10 @@ export interface Listener {
   readonly address: ParsedAddress;
   /** Stops accepting and removes the socket file. Open links stay open. Idempotent. */
   close(): void;
-  /** Checks that the socket file is still in place and creates it again if not; tcp has none and is always `here`. */
+  /**
+   * Checks that the socket file and its lock are in place and restores them if not; tcp has none and is always
+   * `here`.
+   */
   restore(): Promise<ListenerState>;
 }
 

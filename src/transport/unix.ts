@@ -76,10 +76,12 @@ function inUse(path: string): AddressError {
 }
 
 /**
- * Removes a dead owner's socket, with the lock held. So the owner is dead, or it isn't furrow and has no lock. The
- * latter is found in the kernel's list of listeners, or by a dial, as it may be in another network namespace. If the
- * lock file names a dead owner, the kernel's list isn't consulted: any user in another mount namespace can put a
- * listener in it that seems to be at this path.
+ * Removes a stale socket. Called with the lock held, so a live owner can only be another program, which has no lock.
+ * Such an owner is found in the kernel's list of listeners, or by a dial, since it may be in another network
+ * namespace. If the lock file names a dead owner, the list isn't consulted: any user in another mount namespace can
+ * put a listener in it that seems to be at this path.
+ *
+ * @throws {AddressError} when something listens at the path, or it isn't a socket
  */
 async function evictStale(path: string): Promise<void> {
   if (!existsSync(path)) return;

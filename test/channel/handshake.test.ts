@@ -77,7 +77,7 @@ describe("an acceptor", () => {
     await peer.ended;
   });
 
-  test("closes a probe that goes on to call", async () => {
+  test("closes a probe that then makes a call", async () => {
     await using peer = await RawPeer.connect(target.addrs[0]!);
     peer.sendRaw(joined([frameOf(helloWith({ 6: "probe" })), frameOf([Kind.call, 1, "echo", [1]])]));
     await peer.ended;

@@ -107,6 +107,6 @@ function nothing(): Passed {
 
 function unixAddress(addr: Address): ParsedAddress & { transport: "unix" } {
   const parsed = parseAddress(addr);
-  if (parsed.transport !== "unix") throw new Error(`${addr} is no unix address`);
+  if (parsed.transport !== "unix") throw new Error(`${addr} is not a unix address`);
   return parsed;
 }
