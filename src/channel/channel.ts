@@ -2,7 +2,7 @@
  * Typed messages both ways over a link.
  *
  * Everything sent in one turn of the event loop leaves in one write; `turn.ts` decides when. A channel ends in one of
- * four ways and calls its handler's `onEnd` once; a bye tells a peer that left from one that died.
+ * four ways and calls its handler's `onEnd` once; a bye distinguishes a peer that left from one that died.
  */
 import { asError, FrameError, LimitError, TransportClosedError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
