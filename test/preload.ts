@@ -12,23 +12,23 @@ import { currentRuntime, hasRuntime, isBooting, setRuntime } from "../src/actor/
 import type { Runtime } from "../src/actor/runtime.ts";
 
 const testTimeoutMs = 15_000;
-/** How long resources may take to go after a file's last hook: a killed process ends a moment later. */
+/** How long resources may take to disappear after a file's last hook: a killed process ends a little later. */
 const graceMs = 2_000;
-/** What Bun holds on to ("protected" objects) exactly as long as it is armed, open or running. */
+/** Objects that Bun keeps alive ("protected") exactly while they are armed, open or running. */
 const handleKinds = ["Timeout", "Subprocess", "Listener", "TCPSocket", "TLSSocket", "UDPSocket", "Worker"];
-/** Event loops that threads of Bun's own open on first use and keep. */
+/** Event loops that Bun's own threads open on first use and keep. */
 const ownDescriptor = /^anon_inode:\[(eventpoll|eventfd|timerfd)\]$/;
 const runtimeDir = join(tmpdir(), `furrow-test-${process.pid}`);
 const hasProc = existsSync("/proc/self/stat");
 
 process.env["FURROW_RUNTIME_DIR"] = runtimeDir;
-// the programs of a test have folders of their own, and one secret
+// a test's programs have their own folders but share one secret
 process.env["FURROW_SECRET"] = "the secret that all programs of a test share";
-// Bun opens a descriptor for each on first use, and keeps it.
+// Bun opens a descriptor for each on first use and keeps it.
 for (const stream of [process.stdout, process.stderr]) stream.write("");
 if (!hasProc) console.warn("leak check: no /proc here, processes and descriptors are not looked at");
 
-/** The text, or "" for what went away between the listing and the look. */
+/** The text, or "" if it disappeared after it was listed. */
 function attempt(read: (path: string, encoding: "utf8") => string, path: string): string {
   try {
     return read(path, "utf8");
@@ -51,7 +51,7 @@ function everything(): string[] {
   for (const pid of readdirSync("/proc").filter((name) => Number(name) > 0 && Number(name) !== process.pid)) {
     const stat = attempt(readFileSync, `/proc/${pid}/stat`);
     const parent = Number(stat.slice(stat.lastIndexOf(")")).split(" ")[2]);
-    // A grandchild whose parent has died is no child of ours any more, but still has our environment.
+    // A grandchild whose parent has died is no longer our child, but still has our environment.
     const mine =
       parent === process.pid || attempt(readFileSync, `/proc/${pid}/environ`).includes(`${runtimeDir}\0`);
     const command = mine ? attempt(readFileSync, `/proc/${pid}/cmdline`).replaceAll("\0", " ").trim() : "";
@@ -75,15 +75,15 @@ function begin(path: string): () => void {
     });
 }
 
-/** The actor of this process, if there is one; one that is booting is waited for. */
+/** The actor of this process, if any; waits for one that is booting. */
 async function runningActor(): Promise<Runtime | undefined> {
   for (const end = performance.now() + graceMs; isBooting() && performance.now() < end;) await Bun.sleep(20);
   return hasRuntime() && !isBooting() ? currentRuntime() : undefined;
 }
 
 /**
- * A process has one actor: one that a test leaves behind, because it timed out say, would fail every test after it. So it is
- * ended here, and the test that left it fails.
+ * A process has one actor, so one left open, say by a test that timed out, would fail every later test. It is ended
+ * here, and the test that left it open fails.
  */
 let actorBefore: Runtime | undefined;
 beforeEach(async () => {

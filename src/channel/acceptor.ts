@@ -1,6 +1,6 @@
 /**
- * Links that arrive. Until the other side has proved who it is, it is a stranger: it has little time, may say little,
- * learns nothing, and takes no place of a peer.
+ * Inbound links. Until the other side has proved its identity it is a stranger: it gets little time and little input,
+ * learns nothing, and occupies no peer's slot.
  */
 import { asError, HandshakeError, LimitError, TimeoutError, UnauthenticatedError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
@@ -18,7 +18,7 @@ import type { Knock } from "./proof.ts";
 
 const log = logger("channel");
 
-/** A connection whose other end is still to prove itself. */
+/** A connection whose other end hasn't proved its identity yet. */
 interface Stranger {
   readonly channel: Channel;
   readonly transport: Transport;
@@ -29,16 +29,19 @@ export class Acceptor<H extends PeerHandler> {
   readonly #host: HandshakeHost<H>;
   /** In the order of arrival. */
   readonly #strangers: Readonly<Record<Transport, Set<Stranger>>> = { unix: new Set(), tcp: new Set() };
-  /** Those who were refused and haven't hung up: a closing link has a second for that. Bounded by `maxStrangers`, too. */
+  /**
+   * Refused diallers that haven't hung up yet: a closing link waits a second for that. Also bounded by
+   * `maxStrangers`.
+   */
   readonly #dismissed = new Set<Channel>();
-  /** The uuids of those who have been answered, and whose proof is awaited. */
+  /** The uuids of diallers that got their answer and still owe their proof. */
   readonly #knocking = new Set<string>();
 
   constructor(host: HandshakeHost<H>) {
     this.#host = host;
   }
 
-  /** Takes a link that arrived: awaits its hello, and answers. */
+  /** Accepts an inbound link: waits for its hello and answers it. */
   accept(link: Link, transport: Transport): void {
     const host = this.#host;
     const { handshakeTimeoutMs } = host.limits;
@@ -65,7 +68,7 @@ export class Acceptor<H extends PeerHandler> {
       channel.abort(new TimeoutError("handshake", text));
     };
     const timer = setTimeout(() => {
-      // where this process was busy for so long, what it waits for may be there and not read yet
+      // if this process was busy that long, the hello may have arrived without being read yet
       stranger.timer = setTimeout(expire, lastChanceMs);
     }, handshakeTimeoutMs);
     const stranger: Stranger = { channel, transport, timer };
@@ -79,7 +82,7 @@ export class Acceptor<H extends PeerHandler> {
     };
   }
 
-  /** Whether a dial by `uuid` is about to become a connection. */
+  /** Whether an inbound dial from `uuid` is about to become a connection. */
   isAccepting(uuid: string): boolean {
     return this.#knocking.has(uuid);
   }
@@ -90,25 +93,25 @@ export class Acceptor<H extends PeerHandler> {
       for (const { channel } of strangers) channel.abort(reason);
   }
 
-  /** The oldest stranger goes: one who means well needs milliseconds. */
+  /** Evicts the oldest stranger: an honest one needs only milliseconds. */
   #makeRoom(transport: Transport): void {
     const strangers = this.#strangers[transport];
     const { maxStrangers } = this.#host.limits;
     if (strangers.size < maxStrangers) return;
     for (const { channel } of strangers) {
-      const text = `${channel.link.remote}: more than ${maxStrangers} strangers over ${transport}: maxStrangers`;
+      const text = `${channel.link.remote}: more than ${maxStrangers} strangers over ${transport} (maxStrangers)`;
       channel.abort(new LimitError(text));
       return;
     }
   }
 
-  /** It is a peer now, or gone. */
+  /** Called when the stranger has become a peer or its connection has ended. */
   #settle(stranger: Stranger): void {
     clearTimeout(stranger.timer);
     this.#strangers[stranger.transport].delete(stranger);
   }
 
-  /** Over a unix socket or TLS: one message says it all. */
+  /** Unix sockets and TLS: a single hello completes the handshake. */
   #onHello(stranger: Stranger, message: Message, proof: PeerProof): void {
     const { channel, transport } = stranger;
     let theirs: Hello;
@@ -130,7 +133,7 @@ export class Acceptor<H extends PeerHandler> {
     this.#host.establish(theirs, channel, { transport, proof });
   }
 
-  /** Over plain tcp: the dialler knocks, hears who is here, and then proves itself and says who it is. */
+  /** Plain tcp: the dialler knocks, gets this actor's hello, then sends its proof and the rest of its own hello. */
   #onKnock(stranger: Stranger, message: Message): void {
     const host = this.#host;
     const { channel, transport } = stranger;
@@ -165,7 +168,7 @@ export class Acceptor<H extends PeerHandler> {
         }
         if (this.#isFull(channel, proof, knocker)) return;
         this.#settle(stranger);
-        // of two connections that have come up meanwhile, both sides keep the same one
+        // if another connection came up meanwhile, both sides keep the same one of the two
         host.establish(theirs, channel, { transport, proof });
       },
       onEnd: () => {
@@ -186,8 +189,8 @@ export class Acceptor<H extends PeerHandler> {
   }
 
   /**
-   * Refuses a dialler for what it wants; returns whether it did. `pid`: its process, where that is known. `knocker`: whom
-   * a refusal has to be proved to.
+   * Refuses a dialler whose request can't be met; returns whether it did. `pid`: its process, if known. `knocker`:
+   * over plain tcp, the dialler that the refusal must be proved to.
    */
   #isRefused(
     channel: Channel,
@@ -204,11 +207,11 @@ export class Acceptor<H extends PeerHandler> {
     };
     if (uuid === id.uuid) return refuse("self", "that is this actor itself");
     if (target !== null && target !== id.uuid)
-      return refuse("target", `here is ${describeActor(id)}, not the actor that was looked up`);
+      return refuse("target", `this is ${describeActor(id)}, not the actor that was looked up`);
     if (this.#isFull(channel, proof, knocker)) return true;
     if (purpose === "further") return false;
     const other = index.get(uuid);
-    // of two processes that claim one uuid the first may not keep the other out, unless it is known to be the actor
+    // when two processes claim one uuid, the first can't keep the second out unless it is known to be the actor
     const isSame = other !== undefined && (pid === undefined || other.id.pid === pid);
     if (other?.isKnown ? !outranks(proof, other.proof) : isSame && ownerOf(proof) === ownerOf(other.proof))
       return refuse("duplicate", "already connected");
@@ -234,7 +237,7 @@ export class Acceptor<H extends PeerHandler> {
     this.#refuse(channel, refusal, fault.message);
   }
 
-  /** Says no word beyond the protocol's. */
+  /** A refusal that reveals nothing: no text, no uuid. */
   #refuseStranger(channel: Channel, fault: Error): void {
     log.warn?.(`${channel.link.remote}: refused (unauthenticated): ${fault.message}`);
     this.#dismiss(channel, "unauthenticated", refuseMessage("unauthenticated", "", ""));

@@ -1,21 +1,23 @@
 /**
- * What the connections of an actor hold, taken together: bytes that a peer has not read, a part of a frame, messages that no
- * stream or dialog has read. Where it is too much, the connection that holds the most ends, and again until it is not.
+ * Bounds what all connections of an actor hold together: bytes that a peer hasn't read, unfinished frames, and
+ * messages that no stream or dialog has read. Above the limit, the connection that holds the most is closed, then the
+ * next, until the rest fits.
  *
- * Nothing is kept up to date for it: those who begin to hold more say so, and when that could be too much they are all asked.
+ * There is no running total: connections report growth, and once the growth could exceed the limit, all are summed
+ * up.
  */
 import { LimitError } from "../errors.ts";
 import { logger } from "../log.ts";
 
 const log = logger("channel");
 
-/** They are asked at most so many times while they take on as much as the limit. */
+/** The most checks that growth by `maxBufferedBytes` can cause. */
 const maxChecks = 64;
 
-/** A connection, as it is seen here. */
+/** What this file needs of a connection. */
 export interface Holder {
   readonly label: string;
-  /** Bytes that it holds now. */
+  /** Bytes held now. */
   readonly heldBytes: number;
   abort(error: Error): void;
 }
@@ -23,7 +25,7 @@ export interface Holder {
 export class Buffered {
   readonly #maxBufferedBytes: number;
   readonly #holders = new Set<Holder>();
-  /** What was taken on since they were asked, and how much of that is certainly not too much. */
+  /** Bytes of growth reported since the last check, and how many may be reported before the next one is due. */
   #grown = 0;
   #spare: number;
   #scheduled = false;
@@ -41,12 +43,12 @@ export class Buffered {
     this.#holders.delete(holder);
   }
 
-  /** A holder keeps so many bytes more, maybe for a moment only. */
+  /** Reports that a holder now keeps `bytes` more, if only briefly. */
   grew(bytes: number): void {
     this.#grown += bytes;
     if (this.#grown <= this.#spare || this.#scheduled) return;
     this.#scheduled = true;
-    // not from within whoever is just sending, or reading a chunk
+    // not inside the caller's send or read: a check may close its connection
     queueMicrotask(() => this.#check());
   }
 
@@ -58,13 +60,14 @@ export class Buffered {
     if (sum > this.#maxBufferedBytes) {
       held.sort((a, b) => b.bytes - a.bytes);
       for (const { holder, bytes } of held) {
-        const text = `${sum} B wait on the connections of this actor: maxBufferedBytes is ${this.#maxBufferedBytes}; ${holder.label} has the most, ${bytes} B`;
+        const text = `connections of this actor hold ${sum} B, more than maxBufferedBytes ${this.#maxBufferedBytes}: closing ${holder.label}, which holds the most, ${bytes} B`;
         log.warn?.(text);
         holder.abort(new LimitError(text));
         sum -= bytes;
         if (sum <= this.#maxBufferedBytes) break;
       }
-      // now: buffers hardly hasten the next collection, and peers that come back would fill the memory with dropped ones
+      // collect now: buffers hardly bring the next collection forward, and reconnecting peers would pile up dropped
+      // ones
       Bun.gc(true);
     }
     this.#spare = Math.max(this.#maxBufferedBytes - sum, this.#maxBufferedBytes / maxChecks);

@@ -1,8 +1,8 @@
 /**
  * Typed messages both ways over a link.
  *
- * What is sent in one turn of the event loop leaves in one write; `turn.ts` says when. A channel ends in one of four ways, and
- * tells its handler once; a bye is what separates a peer that left from one that died.
+ * Everything sent in one turn of the event loop leaves in one write; `turn.ts` decides when. A channel ends in one of
+ * four ways and calls its handler's `onEnd` once; a bye distinguishes a peer that left from one that died.
  */
 import { asError, FrameError, LimitError, TransportClosedError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
@@ -18,16 +18,16 @@ import { beginChunk, endChunk, flushLater, type Sender } from "./turn.ts";
 
 const log = logger("channel");
 
-/** The first frames hold a hello and nothing larger. */
+/** Limit for frames during the handshake: nothing in it is larger than a hello. */
 const maxHelloBytes = 65_536;
-/** What may come from a stranger: a hello without addresses. */
+/** Limit for a frame from a stranger: a hello without addresses. */
 export const maxStrangerBytes = 4_096;
-/** What a control message or an error may always have, however small `maxFrameBytes` is. */
+/** Control messages and errors may always be this large, however small `maxFrameBytes` is. */
 const maxControlBytes = 65_536;
-/** On links that can fall silent: how often to ask for a sign of life, and how many may stay unanswered. */
+/** On links that can fall silent: how often to ping, and how many pings may stay unanswered. */
 const pingIntervalMs = 2_000;
 const pingsUnanswered = 3;
-/** For a frame whose time is up: what has arrived while this process was busy is read first. */
+/** Grace after a deadline, to read what arrived while this process was busy. */
 export const lastChanceMs: number = 50;
 
 /** closed: by this side. peer-closed: with a bye. peer-died: without one. error: broken rules, or a broken link. */
@@ -38,46 +38,46 @@ export interface ChannelEnd {
 
 export interface ChannelHandler {
   /**
-   * A message of any kind but those of the channel itself (bye, ping, pong), and the size of its frame. A throw closes
-   * the channel.
+   * Receives every message except the channel's own (bye, ping, pong), with the size of its frame. A throw closes the
+   * channel.
    */
   onMessage(message: Message, bytes: number): void;
   /** Called exactly once, after the last message. */
   onEnd(end: ChannelEnd): void;
-  /** False while nothing that was received is still to be answered. Default true. */
+  /** False once everything received has been answered. Default true. */
   readonly isBusy?: boolean;
-  /** Bytes of messages that it keeps until they are read. Default 0. */
+  /** Bytes of messages kept until they are read. Default 0. */
   readonly unreadBytes?: number;
 }
 
 export class Channel implements LinkReader, Sender, Holder {
   handler: ChannelHandler = { onMessage() {}, onEnd() {} };
   readonly link: Link;
-  /** Who is there, for messages: an address at first, then the actor. */
+  /** The other end, for messages: its address at first, the actor once it is known. */
   label: string;
-  /** Hears of what this channel, or its handler, begins to hold. */
+  /** Notified when this channel or its handler holds more. */
   readonly buffered: Buffered;
   readonly #limits: Limits;
   readonly #decoder: FrameDecoder;
   readonly #batch: Batch;
-  /** Frames of more bytes are weighed before they are decoded. */
+  /** Frames with more bytes than this are weighed before they are decoded. */
   readonly #weighedFrom: number;
-  /** For `turn.ts`. */
+  /** Maintained by `turn.ts`. */
   waits = false;
-  /** Room for control messages and errors, beyond what waits of the others. */
+  /** Bytes of send queue reserved for control messages and errors, beyond what other messages may fill. */
   readonly #reserve: number;
-  /** Where that room ends, in bytes that wait. */
+  /** The queue size, in bytes, at which that reserve is used up. */
   #ceiling: number;
   #end: ChannelEnd | undefined;
   #isEstablished = false;
   #pingTimer: Timer | undefined;
   #unanswered = 0;
-  /** When the last bytes of an unfinished frame came, and the timer that looks whether more do. */
+  /** When the last bytes of an unfinished frame arrived, and the timer that checks whether more do. */
   #progressAt = 0;
   #stallTimer: Timer | undefined;
   #lastChance = false;
 
-  /** `maxFrameBytes`: of what a stranger may say. `buffered` is that of all connections of the actor. */
+  /** `maxFrameBytes` applies until `admit` or `establish`. All connections of the actor share one `buffered`. */
   constructor(
     link: Link,
     limits: Limits,
@@ -107,17 +107,17 @@ export class Channel implements LinkReader, Sender, Holder {
     return this.#end;
   }
 
-  /** Opens it for a whole hello: the other side is no stranger any more. */
+  /** Accepts frames as large as a hello: the other side isn't a stranger any more. */
   admit(): void {
     this.#decoder.maxFrameBytes = maxHelloBytes;
   }
 
-  /** Bytes that it keeps: not taken by the peer, of an unfinished frame, or not read by a stream or dialog. */
+  /** Bytes held: unsent, part of an unfinished frame, or not yet read by a stream or dialog. */
   get heldBytes(): number {
     return this.link.pendingBytes + this.#decoder.gatheredBytes + (this.handler.unreadBytes ?? 0);
   }
 
-  /** Opens it for the full protocol, after the handshake. */
+  /** Accepts the full protocol, once the handshake is done. */
   establish(): void {
     this.buffered.add(this);
     this.#isEstablished = true;
@@ -131,8 +131,9 @@ export class Channel implements LinkReader, Sender, Holder {
   /**
    * Queues a message for the end of this turn; returns the size of its frame in bytes.
    *
-   * @throws {TransportClosedError} when the channel has ended, or ends on what waited before
-   * @throws {LimitError} when `maxPendingSendBytes` wait already, or the frame is too large; nothing was queued
+   * @throws {TransportClosedError} when the channel has ended, or ends because earlier messages couldn't be written
+   * @throws {LimitError} when more than `maxPendingSendBytes` are queued already, or the frame is too large; nothing
+   *   was queued
    * @throws {EncodeError} when it cannot be encoded; nothing was queued
    */
   send(message: Message): number {
@@ -147,10 +148,10 @@ export class Channel implements LinkReader, Sender, Holder {
   }
 
   /**
-   * As `send`, for control messages and errors: there is room for them when there is none for others, if they have no
-   * more than 64 KiB. An `ample` one leaves half of that room to the others.
+   * As `send`, for control messages and errors: up to 64 KiB each, they may use a reserve when the queue is full for
+   * other messages. An `ample` one leaves half of that reserve to the rest.
    *
-   * @throws as `send`; {LimitError} only when that room is used up too, or the message is too large
+   * @throws as `send`; {LimitError} only when the reserve is used up too, or the message is too large
    */
   sendControl(message: Message, ample = false): void {
     this.#checkOpen();
@@ -162,7 +163,7 @@ export class Channel implements LinkReader, Sender, Holder {
       if (pending > maxPendingSendBytes) {
         if (pending > this.#ceiling - (ample ? this.#reserve / 2 : 0)) throw this.#tooMuch(pending);
         most = maxControlBytes;
-        // to encode it all would cost more than the peer pays to ask for it
+        // encoding all of it would cost us more than asking for it costs the peer
         if (leastBytes(message, most) > most) throw this.#tooMuch(pending);
       }
     }
@@ -170,7 +171,7 @@ export class Channel implements LinkReader, Sender, Holder {
       this.#batch.add(message, most);
     } catch (error) {
       if (!(error instanceof LimitError) || most > maxControlBytes) throw error;
-      // it has the room of control messages only because of another limit: that is the one to name
+      // it was held to the size of a control message only because the queue is full: name that limit
       if (pending > maxPendingSendBytes) throw this.#tooMuch(pending);
       throw new LimitError(`frame of more than ${maxControlBytes} B exceeds maxFrameBytes ${maxFrameBytes}`);
     }
@@ -180,8 +181,8 @@ export class Channel implements LinkReader, Sender, Holder {
   }
 
   /**
-   * Sends a control message that nobody waits for. A peer that reads so little that even these do not fit loses the
-   * connection.
+   * Sends a control message without reporting failures to the caller. If the peer reads so little that even this
+   * doesn't fit, the connection is closed.
    */
   post(message: Message): void {
     if (this.#end !== undefined) return;
@@ -192,18 +193,18 @@ export class Channel implements LinkReader, Sender, Holder {
     }
   }
 
-  /** Writes what waits. */
+  /** Writes everything queued. */
   flush(): void {
     if (this.#end !== undefined) return;
     try {
       this.#batch.drain(this.#write);
     } catch (error) {
-      // part of a frame is on its way, and the rest is not to be had
+      // part of a frame has been written, and the rest can't be
       this.abort(asError(error));
     }
   }
 
-  /** Says goodbye and ends in order: nothing that was sent before is lost. */
+  /** Sends a bye and closes in order: nothing sent before it is lost. */
   async close(reason = "closed"): Promise<void> {
     if (this.#end === undefined) {
       this.#batch.add([Kind.bye, reason], maxControlBytes);
@@ -221,15 +222,15 @@ export class Channel implements LinkReader, Sender, Holder {
   }
 
   /**
-   * Asks for a sign of life now, on a link where silence can mean a dead peer. Once: however often somebody wants to
-   * know, the peer has its time to answer.
+   * Pings the peer now, on a link where silence can mean a dead peer. Does nothing while a ping is unanswered: however
+   * often it is called, the peer keeps its time to answer.
    */
   checkPeer(): void {
     if (this.link.mayFallSilent && this.isOpen && this.#unanswered === 0) this.#ping();
   }
 
   onData(chunk: Uint8Array): void {
-    // what comes while the link is still closing is for nobody: the handler has been told of the end
+    // drop what arrives while the link is closing: the handler has already had `onEnd`
     if (this.#end !== undefined) return;
     this.#unanswered = 0;
     beginChunk();
@@ -245,7 +246,7 @@ export class Channel implements LinkReader, Sender, Holder {
   }
 
   onEnd(end: LinkEnd): void {
-    // not before: what waits is kept until the link has closed
+    // not before: queued bytes are held until the link has closed
     this.buffered.remove(this);
     if (end.kind === "failed") this.#finish({ reason: "peer-died", error: end.error });
     else if (this.#decoder.end() === "clean") this.#finish({ reason: "peer-died" });
@@ -261,7 +262,7 @@ export class Channel implements LinkReader, Sender, Holder {
         void this.link.close();
         break;
       case Kind.ping:
-        // before the handshake is done it is one more message that isn't a hello
+        // during the handshake a ping is just another message that isn't a hello
         if (this.#isEstablished) this.post([Kind.pong, message[1]]);
         else this.handler.onMessage(message, end - start);
         break;
@@ -286,7 +287,7 @@ export class Channel implements LinkReader, Sender, Holder {
     if (this.#stallTimer === undefined) this.#watchProgress(this.#limits.handshakeTimeoutMs);
   }
 
-  /** One timer for all frames, left alone when one is finished: most are, long before. */
+  /** One timer for all frames; finishing a frame doesn't clear it, as most finish long before it fires. */
   #watchProgress(ms: number): void {
     this.#stallTimer = setTimeout(() => {
       this.#stallTimer = undefined;
@@ -297,7 +298,7 @@ export class Channel implements LinkReader, Sender, Holder {
       if (left > 0) {
         this.#watchProgress(left);
       } else if (this.#lastChance) {
-        const text = `a frame that was begun makes no progress: ${arrived} B of it, and nothing more in ${handshakeTimeoutMs} ms (handshakeTimeoutMs)`;
+        const text = `unfinished frame stalled: ${arrived} B received, nothing more within ${handshakeTimeoutMs} ms (handshakeTimeoutMs)`;
         this.abort(new FrameError(text));
       } else {
         this.#lastChance = true;
@@ -325,12 +326,12 @@ export class Channel implements LinkReader, Sender, Holder {
   #queued(bytes: number): number {
     if (this.#batch.full) this.#flushData();
     else flushLater(this);
-    // what waited before it could not be written, and ended the channel: nobody may wait for an answer
+    // the flush may have failed and ended the channel: the caller must not wait for an answer
     this.#checkOpen();
     return bytes;
   }
 
-  /** The last message that is let in may be a large one: the room for control messages begins after it. */
+  /** The last message that is accepted may be large: the reserve for control messages starts after it. */
   #flushData(): void {
     this.flush();
     this.#ceiling = Math.max(this.link.pendingBytes, this.#limits.maxPendingSendBytes) + this.#reserve;
@@ -343,14 +344,14 @@ export class Channel implements LinkReader, Sender, Holder {
 
   #tooMuch(pending: number): LimitError {
     return new LimitError(
-      `${pending} B wait for ${this.link.remote}, which does not read them: maxPendingSendBytes is ${this.#limits.maxPendingSendBytes}`,
+      `send queue for ${this.link.remote} holds ${pending} B: the peer is not reading (maxPendingSendBytes ${this.#limits.maxPendingSendBytes})`,
     );
   }
 
   #ping(): void {
     if (++this.#unanswered > pingsUnanswered) {
       this.abort(
-        new TransportClosedError(`${this.link.remote} is silent for ${pingIntervalMs * pingsUnanswered} ms`),
+        new TransportClosedError(`${this.link.remote} was silent for ${pingIntervalMs * pingsUnanswered} ms`),
       );
     } else {
       this.post([Kind.ping, this.#unanswered]);
@@ -368,7 +369,7 @@ export class Channel implements LinkReader, Sender, Holder {
   }
 }
 
-/** Bytes that an array, or a text, takes at the least once it is encoded; not counted on beyond `enough`. */
+/** A lower bound on the encoded size of an array or text, in bytes; stops counting beyond `enough`. */
 function leastBytes(value: unknown, enough: number): number {
   if (typeof value === "string") return 1 + value.length;
   if (!Array.isArray(value)) return 1;
@@ -378,9 +379,9 @@ function leastBytes(value: unknown, enough: number): number {
   return bytes;
 }
 
-/** What pending work of an ended channel is rejected with. */
+/** The error that rejects pending work of an ended channel. */
 export function closedError(end: ChannelEnd, remote: string): TransportClosedError {
-  // closed here because of it: it says all there is to say
+  // this error closed the channel, and says it all
   if (end.reason === "error" && end.error instanceof TransportClosedError) return end.error;
   const how = {
     closed: "was closed on this side",

@@ -1,4 +1,4 @@
-/** What an actor proves itself with, how a peer has proved itself, and which addresses need TLS. */
+/** How this actor proves its identity, how a peer has proved its own, and which addresses need TLS. */
 import { readFileSync } from "node:fs";
 
 import { AddressError, UnauthenticatedError } from "../errors.ts";
@@ -12,8 +12,8 @@ import type { TlsIdentity } from "../transport/tls.ts";
 export interface SecretProof {
   readonly auth: "secret";
   /**
-   * Whether it is this user: it holds the secret of this user's runtime directory, or its end of the connection belongs
-   * to a process of this user. Asked for only where it matters, since the kernel takes its time.
+   * Whether the peer is this user: it holds the secret of this user's runtime directory, or its end of the connection
+   * belongs to a process of this user. Call it only where it matters: asking the kernel is slow.
    */
   isOwn(): boolean;
 }
@@ -28,32 +28,35 @@ export function secretProof(secret: Secret, link: Link): SecretProof {
 /**
  * How a peer proved who it is.
  *
- * same-user: the kernel says that its process belongs to this user (`uid`, where the system tells). secret: it holds the
- * secret. tls: a certificate that our authority signed, `subject` in its name.
+ * same-user: the kernel says that its process belongs to this user (`uid`, where the system reports it). secret: it
+ * holds the secret. tls: it has a certificate for `subject`, signed by our authority.
  */
 export type PeerProof =
   | { readonly auth: "same-user"; readonly uid?: number }
   | SecretProof
   | { readonly auth: "tls"; readonly subject: string };
 
-/** Over tcp too the kernel may know, and the secret in this user's own runtime directory is as good as its word. */
+/** Over tcp the kernel may know too, and holding the secret of this user's own runtime directory counts as much. */
 export function isSameUser(proof: PeerProof): boolean {
   return proof.auth === "same-user" || (proof.auth === "secret" && proof.isOwn());
 }
 
-/** Whose a peer is. What it says of itself beyond that (uuid, pid, host) is as good as the word of any other of that owner. */
+/**
+ * A peer's owner. Anything else that it claims (uuid, pid, host) is worth as much as a claim by any other peer of
+ * that owner.
+ */
 export function ownerOf(proof: PeerProof): string {
   if (isSameUser(proof)) return "this user";
   return proof.auth === "tls" ? `tls:${proof.subject}` : proof.auth;
 }
 
-/** Whether what `proof` says counts, and what `other` says doesn't: of the two only the first is of this user. */
+/** Whether `proof` is of this user and `other` isn't: then only the first one's claims count. */
 export function outranks(proof: PeerProof, other: PeerProof): boolean {
   return isSameUser(proof) && !isSameUser(other);
 }
 
 export interface Credentials {
-  /** For plain tcp; read when it is first needed. @throws {UnauthenticatedError} when there is none to be had */
+  /** For plain tcp; read on first use. @throws {UnauthenticatedError} when no usable secret can be read or made */
   readonly secret: Secret;
   readonly tls: TlsIdentity | undefined;
 }
@@ -70,7 +73,7 @@ export class ActorCredentials implements Credentials {
 
   get secret(): Secret {
     if (this.#secret === undefined) {
-      // where only unix sockets are used it is never needed
+      // never loaded by an actor that uses only unix sockets
       const { readSecret } = require("../transport/secret.ts") as typeof import("../transport/secret.ts");
       this.#secret = readSecret(this.#option);
     }
@@ -79,7 +82,7 @@ export class ActorCredentials implements Credentials {
 }
 
 /**
- * What the transport proves of its other end, or undefined when a proof of the secret has to do.
+ * What the transport itself proves about its other end, or undefined when the peer must prove the secret instead.
  *
  * @throws {UnauthenticatedError} when the process there belongs to another user
  */
@@ -89,7 +92,7 @@ export function linkProof(
   remote: string,
 ): PeerProof | undefined {
   if (peer?.kind === "tls") return { auth: "tls", subject: peer.subject };
-  // where the kernel doesn't tell, the socket's directory of mode 0700 keeps other users out
+  // if the kernel can't tell, the socket's directory, of mode 0700, keeps other users out
   if (peer === undefined) {
     if (!isUnix) return undefined;
     if (process.platform === "linux")
@@ -98,13 +101,13 @@ export function linkProof(
   }
   const own = process.getuid?.();
   if (own !== undefined && peer.uid !== own) {
-    throw new UnauthenticatedError(`${remote} belongs to uid ${peer.uid}, and this process to uid ${own}`);
+    throw new UnauthenticatedError(`${remote} runs as uid ${peer.uid}, this process as uid ${own}`);
   }
   return { auth: "same-user", uid: peer.uid };
 }
 
 /**
- * Plain tcp must not leave the machine: everybody on the way could read and change what is said.
+ * Plain tcp must not leave the machine: anyone along the route could read and change it.
  *
  * @throws {AddressError} when the address isn't loopback, and there is no TLS
  */
@@ -114,14 +117,17 @@ export function checkExposure(addr: Address, host: string, credentials: Pick<Cre
   throw new AddressError(`${addr} ${what}, so it needs mutual TLS: set security.tls (docs/security.md)`);
 }
 
-/** Why a claimed pid isn't the peer's, or undefined when it may be. The kernel's word is a pid of this namespace. */
+/**
+ * Why a claimed pid can't be the peer's, or undefined if it may be. The kernel reports a pid of this process's
+ * namespace.
+ */
 export function pidFault(peer: LinkPeer | undefined, claimed: number): string | undefined {
   if (peer?.kind !== "unix" || peer.pid === 0 || peer.pid === claimed) return undefined;
   if (innermostPid(peer.pid) === claimed) return undefined;
-  return `it claims pid ${claimed}, and is process ${peer.pid}`;
+  return `it claims pid ${claimed} but is process ${peer.pid}`;
 }
 
-/** What a process in a pid namespace below this one calls itself; see `NSpid` in proc_pid_status(5). */
+/** The pid of a process in its own, nested pid namespace; see `NSpid` in proc_pid_status(5). */
 function innermostPid(pid: number): number | undefined {
   try {
     const [, pids = ""] = /^NSpid:\s*(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];

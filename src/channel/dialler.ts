@@ -1,6 +1,7 @@
 /**
- * Connecting to peers. All who want the same peer share one dial. When two actors dial each other at once, the acceptor
- * with the smaller uuid refuses the other's dial as crossed, so that exactly one of the two connections comes to be.
+ * Outbound connections. Concurrent requests for the same peer share one dial. When two actors dial each other at
+ * once, the acceptor with the smaller uuid refuses the other's dial as crossed, so exactly one of the two connections
+ * remains.
  */
 import { Deadline, sleep } from "../deadline.ts";
 import {
@@ -23,9 +24,12 @@ import { type DialTarget, type Peer, type PeerHandler, UnreachableError } from "
 
 const log = logger("channel");
 
-/** How long to wait, after a refusal as crossed or duplicate, for the connection that it speaks of. */
+/** How long to wait for the other connection after a refusal as crossed or duplicate. */
 const crossedRetryMs = 20;
-/** So often a dial gives way to one from the peer that doesn't come to its end: a knock may be by another, who never proves it. */
+/**
+ * How often a dial yields to a crossing inbound one that then doesn't complete: the knock may come from an impostor
+ * that never proves the uuid.
+ */
 const maxYields = 10;
 
 interface Dial<H extends PeerHandler> {
@@ -33,7 +37,7 @@ interface Dial<H extends PeerHandler> {
   stage: Stage;
 }
 
-/** A link that is open, and how the two sides prove who they are. */
+/** An open link whose handshake is still to come; its transport decides how the two sides prove their identity. */
 interface Opened {
   readonly channel: Channel;
   readonly transport: Transport;
@@ -42,7 +46,7 @@ interface Opened {
 export class Dialler<H extends PeerHandler> {
   readonly #host: HandshakeHost<H>;
   readonly #dials = new Map<string, Dial<H>>();
-  /** Who answered at an address that was dialled without knowing who is there. */
+  /** The peer that answered at each address dialled without a target. */
   readonly #servers = new Map<Address, Peer<H>>();
   /** Channels that have not finished their handshake. */
   readonly #greeting = new Set<Channel>();
@@ -51,7 +55,7 @@ export class Dialler<H extends PeerHandler> {
     this.#host = host;
   }
 
-  /** Whether the handshake of a dial of `uuid` is under way. */
+  /** Whether a dial to `uuid` is in its handshake. */
   isGreeting(uuid: string): boolean {
     return this.#dials.get(uuid)?.stage === "handshake";
   }
@@ -66,7 +70,7 @@ export class Dialler<H extends PeerHandler> {
         const dial =
           this.#dials.get(key) ?? this.#startDial(key, (onStage) => this.#dialTarget(target, onStage));
         const peer = await deadline.race(() => dial.stage, dial.done);
-        // the dial may have been for another process that claims the same uuid
+        // the shared dial may have reached another process that claims the same uuid
         if (isUsable(peer) && peer.isHeldBy(target)) return peer.acquire();
       } else if (live.leaving === undefined) {
         return live.acquire();
@@ -113,7 +117,7 @@ export class Dialler<H extends PeerHandler> {
     }
   }
 
-  /** The peer is gone: no address leads to it any more. */
+  /** Drops a peer that is gone from the addresses that led to it. */
   forget(peer: Peer<H>): void {
     for (const [addr, one] of this.#servers) if (one === peer) this.#servers.delete(addr);
   }
@@ -122,13 +126,13 @@ export class Dialler<H extends PeerHandler> {
     for (const channel of this.#greeting) channel.abort(endingError());
   }
 
-  /** `key` is what is dialled: a uuid, or an address without knowing who is there. */
+  /** `key`: a uuid with any transports required, or an address dialled without a target. */
   #startDial(key: string, work: (onStage: (stage: Stage) => void) => Promise<Peer<H>>): Dial<H> {
     const dial: { done?: Promise<Peer<H>>; stage: Stage } = { stage: "dial" };
     const run = async (): Promise<Peer<H>> => {
       try {
         const peer = await work((stage) => (dial.stage = stage));
-        // hold it for those who wait for this dial and acquire in the microtasks after it
+        // hold it for the callers that wait for this dial: they acquire it in later microtasks
         peer.acquire();
         setTimeout(() => peer.release(), 0);
         return peer;
@@ -137,7 +141,7 @@ export class Dialler<H extends PeerHandler> {
       }
     };
     dial.done = run();
-    dial.done.catch(() => {}); // each waiter has it too; there may be none left
+    dial.done.catch(() => {}); // every waiter gets the rejection; there may be none left
     this.#dials.set(key, dial as Dial<H>);
     return dial as Dial<H>;
   }
@@ -153,7 +157,7 @@ export class Dialler<H extends PeerHandler> {
         log.debug?.(`dial of ${target.name} at ${addr}: ${asError(error).message}`);
         if (error instanceof LimitError) throw error;
         if (error instanceof TimeoutError) {
-          // it accepted and says nothing: a stopped process answers at no address
+          // it accepted but stays silent: a stopped process won't answer at its other addresses either
           if (error.stage === "handshake") throw error;
           notAbsent ??= error;
         } else if (error instanceof UnauthenticatedError) {
@@ -165,7 +169,7 @@ export class Dialler<H extends PeerHandler> {
     throw notAbsent ?? new UnreachableError(target, failures);
   }
 
-  /** One address, of a known actor or not, again for as long as a crossing connection may turn up instead. */
+  /** Dials one address, with or without a target, and retries while a crossing connection may come up instead. */
   async #dialUntilSettled(
     target: DialTarget | undefined,
     addr: Address,
@@ -175,7 +179,7 @@ export class Dialler<H extends PeerHandler> {
     const deadline = new Deadline({ timeout: limits.handshakeTimeoutMs }, `dial of ${addr}`);
     for (let yields = 0; ;) {
       const known = target === undefined ? undefined : index.get(target.uuid);
-      // what is there isn't the actor itself, or not over the transport that is wanted
+      // the existing connection isn't to the actor itself, or not over a transport that will do
       const isBeside = known !== undefined && isUsable(known);
       try {
         const purpose = isBeside ? "further" : undefined;
@@ -207,7 +211,7 @@ export class Dialler<H extends PeerHandler> {
     const { channel, transport } = opened;
     const live = target === undefined ? undefined : host.index.to(target);
     if (isUsable(live)) {
-      // it dialled here while the link was opening
+      // the peer dialled this actor while the link was opening
       this.#greeting.delete(channel);
       void channel.link.close();
       return live;
@@ -220,7 +224,7 @@ export class Dialler<H extends PeerHandler> {
       return await this.#greet(opened, own, mayYield, deadline, (theirs, proof) => {
         this.#greeting.delete(channel);
         checkName(theirs, target, addr);
-        // the acceptor's hello says what it is in the middle of, and not what this connection is for
+        // the acceptor's hello gives its own state as the purpose; this side knows what the connection is for
         const hello = purpose === undefined ? theirs : { ...theirs, purpose };
         return host.establish(hello, channel, {
           transport,
@@ -236,7 +240,9 @@ export class Dialler<H extends PeerHandler> {
     }
   }
 
-  /** The handshake, with the proof that the link needs. `mayYield`: to a dial from the other side. */
+  /**
+   * Runs the handshake, with the proof that the link needs. `mayYield`: may give way to a dial from the other side.
+   */
   #greet<T>(
     { channel, transport }: Opened,
     own: Hello,
@@ -257,7 +263,7 @@ export class Dialler<H extends PeerHandler> {
       deadline,
       (theirs) => take(theirs, proof),
       ({ id }) => {
-        // the other's dial is as far as this one: of the two, the one by the smaller uuid goes on
+        // both dials have come equally far: the one by the smaller uuid continues
         if (mayYield && this.#host.isAccepting(id.uuid) && id.uuid < own.id.uuid)
           throw new YieldedError(id.uuid);
       },
@@ -287,7 +293,7 @@ export class Dialler<H extends PeerHandler> {
     return { channel, transport: parsed.transport };
   }
 
-  /** The bound of one step: its limit, or what is left of the caller's deadline where that is less. */
+  /** The deadline of one step: its own limit, or what is left of the caller's deadline if that is less. */
   #step(step: "dial" | "handshake", addr: Address, outer: Deadline | undefined): Deadline {
     const { dialTimeoutMs, handshakeTimeoutMs } = this.#host.limits;
     const own = Math.max(step === "dial" ? dialTimeoutMs : handshakeTimeoutMs, this.#host.leastStepMs);
@@ -296,7 +302,7 @@ export class Dialler<H extends PeerHandler> {
   }
 }
 
-/** A uuid has one name for life, so an actor that shows another name here isn't the one that is registered. */
+/** A uuid keeps its name for life, so an actor that shows another name isn't the registered one. */
 function checkName({ id }: Hello, target: DialTarget | undefined, addr: Address): void {
   if (target === undefined || id.name === target.name) return;
   throw new HandshakeError(`${addr} is ${describeActor(id)}, not the actor that was looked up`);
@@ -313,12 +319,12 @@ class YieldedError extends RefusedError {
   }
 }
 
-/** Refusals that a connection the other way, or an end under way, explains. */
+/** Whether a connection the other way, or one that is just ending, may explain the refusal. */
 function isRetried({ refusal, uuid }: RefusedError): boolean {
   return uuid !== undefined && (refusal === "crossed" || refusal === "duplicate");
 }
 
-/** Whether a connection is there and stays: one that is about to be closed by agreement must not be begun with. */
+/** Whether a connection exists and stays open: new work must not start on one that is closing by agreement. */
 function isUsable<H extends PeerHandler>(peer: Peer<H> | undefined): peer is Peer<H> {
   return peer !== undefined && peer.isOpen && peer.leaving === undefined;
 }

@@ -1,4 +1,4 @@
-/** What the two sides of a handshake, `dialler.ts` and `acceptor.ts`, need of their actor, and of each other. */
+/** What `dialler.ts` and `acceptor.ts` need from their actor and from each other. */
 import type { Limits } from "../limits.ts";
 import type { Drivers } from "../transport/transport.ts";
 import type { Buffered } from "./buffered.ts";
@@ -11,18 +11,18 @@ import type { PeerIndex } from "./peer-index.ts";
 export interface HandshakeHost<H extends PeerHandler> {
   readonly limits: Limits;
   readonly buffered: Buffered;
-  /** No step of a dial is bounded by less, in ms. */
+  /** Lower bound on the timeout of each step of a dial, in ms. */
   readonly leastStepMs: number;
   readonly index: PeerIndex<H>;
   readonly credentials: Credentials;
   readonly drivers: Drivers;
   readonly isClosed: boolean;
-  /** What this actor says of itself at this moment. */
+  /** This actor's hello, as of now. */
   self(): Omit<Hello, "target">;
-  /** Whether a dial of `uuid` from here is in its handshake. */
+  /** Whether an outbound dial to `uuid` is in its handshake. */
   isGreeting(uuid: string): boolean;
-  /** Whether a dial by `uuid` to here is about to become a connection. */
+  /** Whether an inbound dial from `uuid` is about to become a connection. */
   isAccepting(uuid: string): boolean;
-  /** Makes a peer of a channel whose handshake is done. */
+  /** Turns a channel whose handshake is done into a peer. */
   establish(hello: Hello, channel: Channel, origin: PeerOrigin): Peer<H>;
 }

@@ -1,8 +1,8 @@
 /**
- * Hello, both ways, before anything else: who is here, in which version, listening where, and what for. The dialler
- * speaks first; the acceptor answers with its own hello or with a refusal that says why.
+ * Every connection starts with a hello in each direction: identity, protocol version, addresses and purpose. The
+ * dialler speaks first; the acceptor answers with its own hello or with a refusal that gives the reason.
  *
- * Over a unix socket the kernel says who is at the other end, over TLS a certificate does, and that is all there is to it.
+ * Over a unix socket the kernel identifies the other end, over TLS a certificate does, and nothing more is needed.
  * Over plain tcp both sides prove that they hold the secret: see `knock.ts`.
  */
 import type { Deadline } from "../deadline.ts";
@@ -17,9 +17,9 @@ import type { Channel } from "./channel.ts";
 import { pidFault } from "./credentials.ts";
 
 /**
- * What a connection is for. A probe only wants the answer, and leaves. An actor that is still booting says so, and
- * sends `ready` when it is registered: until then it is not found by its name. A further connection comes beside one
- * that the two have already, for what that one can't do.
+ * What a connection is for. A probe wants only the answer, then leaves. An actor that is still booting says `boot`,
+ * and sends `ready` once it is registered: until then it can't be found by name. A further connection is opened next
+ * to an existing one, for what that one can't do.
  */
 export type Purpose = "peer" | "boot" | "probe" | "further";
 
@@ -31,7 +31,7 @@ export interface SaidHello {
   readonly addrs: readonly unknown[];
   readonly isRegistrar: boolean;
   readonly purpose: string;
-  /** The uuid that the dialler means to reach, or null for whoever is there. */
+  /** The uuid that the dialler wants to reach, or null for any actor. */
   readonly target: string | null;
 }
 
@@ -42,9 +42,10 @@ export interface Hello extends SaidHello {
 }
 
 /**
- * Why an acceptor refuses. version: another protocol. unauthenticated: no proof, or a wrong one. target: another actor
- * was meant. duplicate: the two are connected already. crossed: it is just dialling the other way. self: a dial to
- * oneself. limit: too many connections, or addresses.
+ * Why an acceptor refuses. version: another protocol version. unauthenticated: no proof, or a wrong one. target: the
+ * dialler wants another actor. duplicate: the two are already connected. crossed: the acceptor is dialling the other
+ * way. self: the dialler reached itself. limit: too many connections or addresses, or this actor is ending.
+ * malformed: not a valid hello.
  */
 export type Refusal =
   | "version"
@@ -56,10 +57,10 @@ export type Refusal =
   | "limit"
   | "malformed";
 
-/** A refusal by whatever answered. */
+/** A refusal from whatever answered. */
 export class RefusedError extends HandshakeError {
   readonly refusal: string;
-  /** The acceptor's uuid. Undefined when it didn't prove its refusal: then nothing that it says is known to be true. */
+  /** The acceptor's uuid. Undefined when the refusal wasn't proved: then nothing in it can be trusted. */
   readonly uuid: string | undefined;
 
   constructor(refusal: string, text: string, uuid: string | undefined) {
@@ -71,13 +72,13 @@ export class RefusedError extends HandshakeError {
 
 const maxRefusalChars = 500;
 
-/** A text of a peer that hasn't proved anything, as it may stand in errors and logs. */
+/** Makes a text from an unproven peer safe for errors and logs. */
 function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
   return text.slice(0, maxRefusalChars).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, " ");
 }
 
-/** A refusal as this side reports it. `isProved`: it comes from an actor that we trust. */
+/** The error for a refusal. `isProved`: it comes from an authenticated actor. */
 export function refusalError(
   message: MessageOf<typeof Kind.refuse>,
   remote: string,
@@ -87,19 +88,19 @@ export function refusalError(
   const text = printable(said);
   if (refusal === "unauthenticated") {
     return new UnauthenticatedError(
-      `${remote} did not accept who this process is${text === "" ? "" : `: ${text}`}`,
+      `${remote} did not accept this process's identity${text === "" ? "" : `: ${text}`}`,
     );
   }
   const known = isProved && typeof uuid === "string" ? uuid : undefined;
   return new RefusedError(printable(refusal), text, known);
 }
 
-/** `proof` goes over plain tcp, to who has knocked with one. */
+/** `proof`: only over plain tcp, in answer to a proved knock. */
 export function refuseMessage(refusal: Refusal, text: string, uuid: string, proof?: Uint8Array): Message {
   return proof === undefined ? [Kind.refuse, refusal, text, uuid] : [Kind.refuse, refusal, text, uuid, proof];
 }
 
-/** `nonce` and `proof` go over plain tcp. */
+/** `nonce` and `proof`: only over plain tcp. */
 export function helloMessage(hello: Hello, nonce?: Uint8Array, proof?: Uint8Array): Message {
   const { id, isRegistrar, purpose, target } = hello;
   return [
@@ -122,7 +123,7 @@ export function travelling({ id, addrs }: Hello): Address[] {
   return addrs.map((addr) => qualifyAddress(addr, id.host));
 }
 
-/** @throws {HandshakeError} when it isn't a hello, or of another version */
+/** @throws {HandshakeError} when `message` isn't a hello of this version */
 export function checkVersion(message: Message): asserts message is MessageOf<typeof Kind.hello> {
   const [kind, version] = message;
   if (kind !== Kind.hello) throw new HandshakeError(`expected hello, got a message of kind ${kind}`);
@@ -134,7 +135,7 @@ export function checkVersion(message: Message): asserts message is MessageOf<typ
 }
 
 /**
- * Reads a hello; its fields have been checked for type.
+ * Reads a hello whose field types have been checked.
  *
  * @throws {HandshakeError} when the version differs or a field is out of range
  * @throws {LimitError} when it has too many addresses, or one is too long
@@ -173,7 +174,7 @@ export function knockFault(uuid: string, purpose: string): string | undefined {
 }
 
 /**
- * Addresses from the wire, as seen from this host.
+ * Checks addresses from the wire and rewrites them as seen from this host.
  *
  * @throws {HandshakeError} when one is malformed
  * @throws {LimitError} when there are too many, or one is too long
@@ -190,22 +191,22 @@ export function readAddresses(list: readonly unknown[]): Address[] {
   });
 }
 
-/** @throws {UnauthenticatedError} when the pid that the peer claims isn't the kernel's */
+/** @throws {UnauthenticatedError} when the peer claims another pid than the kernel reports */
 export function checkPid(channel: Channel, { id }: Hello): void {
   const fault = pidFault(channel.link.peer, id.pid);
   if (fault !== undefined) {
-    throw new UnauthenticatedError(`${channel.link.remote} says that it is ${describeActor(id)}: ${fault}`);
+    throw new UnauthenticatedError(`${channel.link.remote} claims to be ${describeActor(id)}: ${fault}`);
   }
 }
 
 /**
- * The dialler's side: says `hello`, and gives the acceptor's to `take`, whose result it returns. `take` is called in the
- * moment of the answer and must take over the channel's handler: a first call may follow the hello in the same chunk.
- * The caller closes the channel when this throws.
+ * The dialler's side: sends `hello` and returns what `take` makes of the acceptor's. `take` is called synchronously
+ * when the answer arrives and must replace the channel's handler: a first call may follow the hello in the same
+ * chunk. The caller closes the channel if this throws.
  *
  * @throws {HandshakeError} when the other end isn't furrow, refuses, or isn't the target
- * @throws {UnauthenticatedError} when the acceptor doesn't accept who this process is
- * @throws {TimeoutError} with stage "handshake" when it is silent
+ * @throws {UnauthenticatedError} when the acceptor doesn't accept this process's identity
+ * @throws {TimeoutError} with stage "handshake" when the other end is silent
  */
 export async function greet<T>(
   channel: Channel,
@@ -218,7 +219,7 @@ export async function greet<T>(
   );
 }
 
-/** Sends a first message and gives the answer to `take`, in the moment of it. */
+/** Sends a first message and passes the answer to `take` synchronously when it arrives. */
 export async function ask<T>(
   channel: Channel,
   first: Message,
@@ -248,7 +249,7 @@ export async function ask<T>(
 }
 
 /**
- * The acceptor's answer to `own`.
+ * Reads the acceptor's answer to `own`.
  *
  * @throws as `greet`
  */

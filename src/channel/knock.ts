@@ -1,9 +1,9 @@
 /**
- * The handshake over plain tcp, where nothing says who is at the other end: both sides prove that they hold the secret
- * (`proof.ts`), and the dialler says who it is only once the acceptor has. It knocks, is answered with a hello, and sends
- * its proof with the rest of its own.
+ * The handshake over plain tcp, where nothing identifies the other end: both sides prove that they hold the secret
+ * (`proof.ts`), and the dialler reveals its identity only after the acceptor's proof. The dialler knocks, the acceptor
+ * answers with its hello, and the dialler sends its proof with the rest of its own hello.
  *
- * Loaded with the first such connection: an actor with unix sockets alone never needs it.
+ * Loaded with the first such connection: an actor that uses only unix sockets never needs it.
  */
 import type { Deadline } from "../deadline.ts";
 import { HandshakeError, UnauthenticatedError } from "../errors.ts";
@@ -39,7 +39,7 @@ import {
   refusalProof,
 } from "./proof.ts";
 
-/** A dialler's first message over plain tcp: a hello that leaves out who it is. */
+/** A dialler's first message over plain tcp: a hello that gives no identity but the uuid. */
 function knockMessage(
   { uuid, purpose, target }: Knock,
   nonce: Uint8Array,
@@ -54,16 +54,17 @@ function proveMessage(hello: Hello, proof: Uint8Array): MessageOf<typeof Kind.pr
   return [Kind.prove, proof, id.name, id.host, id.pid, travelling(hello), isRegistrar];
 }
 
-/** A hello as its proof covers it: with the addresses as they travel. */
+/** A hello as its proof covers it: with the addresses as sent on the wire. */
 function asSaid(hello: Hello): SaidHello {
   return { ...hello, addrs: travelling(hello) };
 }
 
 /**
- * The dialler's side, as `greet` of `handshake.ts`. `beforeProof` is called when the acceptor has proved itself, and may throw.
+ * The dialler's side, like `greet` of `handshake.ts`. `beforeProof` is called once the acceptor has proved itself; it
+ * may throw to give up the dial.
  *
  * @throws as `greet`
- * @throws {UnauthenticatedError} when one of the two doesn't accept the other's proof
+ * @throws {UnauthenticatedError} when either side doesn't accept the other's proof
  */
 export async function knock<T>(
   channel: Channel,
@@ -76,7 +77,7 @@ export async function knock<T>(
   const key = connectionKey(secret.key, channel.link.ends);
   const own = { uuid: hello.id.uuid, purpose: hello.purpose, target: hello.target };
   const nonce = newNonce();
-  /** The acceptor's hello, which it has proved to be its own. */
+  /** The acceptor's hello, once its proof is verified. */
   const check = (
     answer: Message,
   ): { readonly theirs: Hello; readonly nonces: Nonces; readonly said: SaidHello } => {
@@ -113,14 +114,14 @@ export async function knock<T>(
 
 function whereItDiffers(error: Error, { source }: Secret): Error {
   if (!(error instanceof UnauthenticatedError)) return error;
-  return new UnauthenticatedError(`${error.message}: it has another secret than that of ${source}`);
+  return new UnauthenticatedError(`${error.message}: its secret differs from that of ${source}`);
 }
 
 function isNonce(value: unknown): value is Uint8Array {
   return value instanceof Uint8Array && value.length === nonceBytes;
 }
 
-/** A dialler over plain tcp, as the acceptor knows it: at first only what it knocked with. */
+/** A dialler over plain tcp, as the acceptor sees it: at first it knows only the knock. */
 export class Knocker {
   readonly knock: Knock;
   readonly #secret: Secret;
@@ -135,9 +136,9 @@ export class Knocker {
   }
 
   /**
-   * Reads a first message over plain tcp, on the connection with these `ends`.
+   * Reads the first message on a plain tcp connection with these `ends`.
    *
-   * @throws {HandshakeError} when it isn't a hello of this version, or malformed
+   * @throws {HandshakeError} when it isn't a well-formed hello of this version
    * @throws {UnauthenticatedError} when its sender doesn't hold the secret
    */
   static read(message: Message, secret: Secret, ends: string): Knocker {
@@ -149,7 +150,7 @@ export class Knocker {
       throw new UnauthenticatedError("no proof of the secret");
     const fault = knockFault(knock.uuid, knock.purpose);
     if (fault !== undefined) throw new HandshakeError(`malformed hello: ${fault}`);
-    // a copy: the chunk that it is a view of must not be kept
+    // a copy: the nonce is a view of the received chunk, which must not be retained
     return new Knocker(knock, secret, key, nonce.slice());
   }
 
@@ -164,16 +165,16 @@ export class Knocker {
     return helloMessage(own, acceptor, proof);
   }
 
-  /** A refusal that only an acceptor with the secret can make. */
+  /** A refusal with a proof that only an acceptor with the secret can make. */
   refuse(refusal: Refusal, text: string, uuid: string): Message {
     const proof = refusalProof(this.#key, this.#nonces.dialler, this.knock, [refusal, text, uuid]);
     return refuseMessage(refusal, text, uuid, proof);
   }
 
   /**
-   * The whole hello, from the message that has the dialler's proof; `own` is what it was answered with.
+   * Verifies the dialler's proof and returns its complete hello; `own` is the hello that it was answered with.
    *
-   * @throws {UnauthenticatedError} when it isn't that, or the proof is wrong
+   * @throws {UnauthenticatedError} when `message` isn't a proof, or the proof is wrong
    * @throws {HandshakeError} when a field is out of range
    */
   prove(message: Message, own: Hello): Hello {

@@ -1,9 +1,9 @@
 /**
- * The live connections of this actor, by uuid and by name: one for each peer.
+ * The live connections of this actor, by uuid and by name: one per peer.
  *
- * Two connections to one peer may come to be, when both dialled without knowing of each other, or because a second one
- * was asked for. One of them stands for the peer; the other closes once it isn't used. A uuid is a public word: a
- * connection that is known to be the actor's never gives way to one that only claims its uuid.
+ * A peer can end up with two connections, when both sides dialled at once or because a second one was asked for. One
+ * of them represents the peer; the other closes once it is unused. Uuids aren't secret: a connection known to be the
+ * actor's never yields to one that merely claims its uuid.
  */
 import { LimitError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
@@ -17,7 +17,7 @@ export class PeerIndex<H extends PeerHandler> {
   readonly #ownUuid: () => string;
   readonly #byUuid = new Map<string, Peer<H>>();
   readonly #byName = new Map<string, Peer<H>[]>();
-  /** Connections to peers that have another one, until nobody uses them. */
+  /** Additional connections to peers that have another one, kept until they are unused. */
   readonly #surplus = new Set<Peer<H>>();
 
   constructor(ownUuid: () => string) {
@@ -28,7 +28,7 @@ export class PeerIndex<H extends PeerHandler> {
     return this.#byUuid.size;
   }
 
-  /** Connections, surplus ones too. */
+  /** The number of connections, including surplus ones. */
   get connections(): number {
     return this.#byUuid.size + this.#surplus.size;
   }
@@ -49,7 +49,7 @@ export class PeerIndex<H extends PeerHandler> {
     return [...this.#byUuid.values(), ...this.#surplus];
   }
 
-  /** The connection to the actor that is meant: usable, and not one that only claims its uuid. */
+  /** An open connection to the target itself, not to a peer that merely claims its uuid. */
   to(target: DialTarget): Peer<H> | undefined {
     const live = this.#byUuid.get(target.uuid);
     if (live !== undefined && live.isOpen && live.isHeldBy(target)) return live;
@@ -60,8 +60,8 @@ export class PeerIndex<H extends PeerHandler> {
   }
 
   /**
-   * Takes in a connection whose handshake is done; returns the one to use: that which stands for its peer from now on, or
-   * itself where that one only claims the uuid, or can't do what this one was dialled for.
+   * Adds a connection whose handshake is done and returns the one to use: the connection that represents the peer
+   * from now on, or `peer` itself if that one merely claims the uuid or can't do what `peer` was dialled for.
    */
   enter(peer: Peer<H>): Peer<H> {
     const { uuid } = peer.id;
@@ -83,12 +83,12 @@ export class PeerIndex<H extends PeerHandler> {
     return peer.isFurther || (peer.isKnown && !kept.isKnown) ? peer : kept;
   }
 
-  /** Called from the peer's end, so that no lookup sees it after that moment. */
+  /** Called synchronously when the peer ends, so that no later lookup returns it. */
   forget(peer: Peer<H>): void {
     this.#surplus.delete(peer);
     if (this.#byUuid.get(peer.id.uuid) !== peer) return;
     this.#takeOut(peer);
-    // the peer may count on the other one: it had closed this one already when it took that
+    // the peer may rely on its other connection: it may have closed this one before it opened that
     const next = this.#surplus.values().find((one) => one.id.uuid === peer.id.uuid && one.isOpen);
     if (next === undefined) return;
     this.#surplus.delete(next);
@@ -96,8 +96,8 @@ export class PeerIndex<H extends PeerHandler> {
   }
 
   /**
-   * Ends a connection in favour of a new one with this `proof`: that of the certificate which has the most of them, if the
-   * new one is of this user, or of a certificate with two fewer. Returns whether there was such a one.
+   * Evicts a connection in favour of a new one with this `proof`: the newest of the certificate that holds the most,
+   * if the new one is of this user or of a certificate that holds at least two fewer. Returns whether it evicted one.
    */
   makeRoom(proof: PeerProof): boolean {
     const bySubject = new Map<string, Peer<H>[]>();
@@ -114,14 +114,15 @@ export class PeerIndex<H extends PeerHandler> {
     if (newest === undefined) return false;
     const own = proof.auth === "tls" ? (bySubject.get(proof.subject)?.length ?? 0) : 0;
     if (proof.auth === "tls" ? most.length < own + 2 : !isSameUser(proof)) return false;
-    const text = `${describeActor(newest.id)} has one of ${most.length} connections by its certificate, and all places are taken: maxConnections`;
+    const text = `maxConnections reached: closing ${describeActor(newest.id)}, one of ${most.length} connections of its certificate`;
     newest.channel.abort(new LimitError(text));
     return true;
   }
 
   /**
-   * Which of two connections to one uuid both sides keep: that of a peer of this user, before others; that of the actor
-   * itself, before one that only claims its uuid; then the one that the smaller uuid dialled.
+   * Whether both sides keep `peer` rather than `other`, two connections to one uuid. A peer of this user wins over
+   * any other, then the actor itself over one that merely claims its uuid, then the connection that the smaller uuid
+   * dialled.
    */
   #isBetter(peer: Peer<H>, other: Peer<H>): boolean {
     if (outranks(other.proof, peer.proof)) return false;
@@ -132,7 +133,7 @@ export class PeerIndex<H extends PeerHandler> {
     if (isOtherOwner) return false;
     if (peer.isFurther) return false;
     const smallerDialled = peer.dialledHere === this.#ownUuid() < peer.id.uuid;
-    // of two that were dialled by the same side, the other side has closed the former
+    // if one side dialled both, the older one is already closed at one end: keep the newer
     return peer.dialledHere === other.dialledHere || smallerDialled;
   }
 

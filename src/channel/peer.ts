@@ -1,9 +1,9 @@
 /**
- * One connected peer: its identity, its channel, and how many here use it.
+ * One connected peer: its identity, its channel, and how many users it has in this actor.
  *
- * When the last user lets go, the connection idles for a while and is then closed, but only if the other side agrees:
- * `idle` offers, `idleAgreed` promises not to use it, and the offerer then says bye, or `resume` if it was needed after
- * all. So no call is ever lost to an idle close.
+ * After the last `release` the connection idles for a while and then closes, but only if the other side agrees: `idle`
+ * offers to close, `idleAgreed` promises not to use the connection, and the offerer then sends bye, or `resume` if the
+ * connection is needed after all. So an idle close never loses a call.
  */
 import { causeOf, messagesOf, TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
@@ -18,14 +18,14 @@ const log = logger("channel");
 
 /** How long an unused connection stays open. */
 const defaultIdleMs = 2_000;
-/** How long a peer that offered to close may take to say bye or resume, once this side has agreed. */
+/** How long a peer that offered to close may take to send bye or resume once this side has agreed. */
 const leavingTimeoutMs = 2_000;
 
-/** The layer above, for one peer. */
+/** The layer above, as one peer's connection calls it. */
 export interface PeerHandler {
   /** Whether work is under way in either direction. */
   readonly isBusy: boolean;
-  /** Bytes of messages that it keeps until they are read. Default 0. */
+  /** Bytes of messages kept until they are read. Default 0. */
   readonly unreadBytes?: number;
   /** The peer has booted, and is registered. */
   onReady(): void;
@@ -42,38 +42,40 @@ export interface DialTarget {
   readonly uuid: string;
   readonly pid?: number;
   readonly addrs: readonly Address[];
-  /** Only a connection over one of these will do. */
+  /** If set, only a connection over one of these will do. */
   readonly transports?: readonly Transport[];
 }
 
-/** How a connection came to be. */
+/** How a connection was made. */
 export interface PeerOrigin {
   readonly transport: Transport;
   readonly proof: PeerProof;
   /** The address that was dialled; undefined when the peer dialled us. */
   readonly dialled?: Address;
-  /** Whether it is known to be the actor of its uuid: it was dialled as that, at an address of it. */
+  /**
+   * Whether it is known to be the actor of its uuid: it was dialled as that target, at one of the target's addresses.
+   */
   readonly isConfirmed?: boolean;
 }
 
 export class Peer<H extends PeerHandler = PeerHandler> {
   readonly id: ActorId;
   readonly addrs: readonly Address[];
-  /** As its hello said, until it says otherwise. */
+  /** As given in its hello, until a later message changes it. */
   isRegistrar: boolean;
   /** Whether it has finished booting. */
   isReady: boolean;
   /**
-   * Whether it is registered where this actor looks names up, as far as is known here: only then does it answer for its
-   * name. A hello says nothing about that; the layers above set it.
+   * Whether it is known to be registered where this actor looks up names: only then does it count as the actor of its
+   * name. A hello can't show that; the layers above set it.
    */
   isVouched = false;
-  /** Came beside a connection that was there, for what that one can't do. */
+  /** Whether it was opened next to an existing connection, for what that one can't do. */
   readonly isFurther: boolean;
   readonly channel: Channel;
   readonly transport: Transport;
   readonly proof: PeerProof;
-  /** The address that was dialled, or one at which the peer can be dialled where it dialled us. */
+  /** The address that was dialled; if the peer dialled us, one at which it can be dialled. */
   readonly addr: Address;
   readonly dialledHere: boolean;
   readonly closed: Promise<ChannelEnd>;
@@ -81,13 +83,13 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   readonly #closed = Promise.withResolvers<ChannelEnd>();
   #users = 0;
   #idleTimer: Timer | undefined;
-  /** Set while the peer's offer to close is agreed to: the connection must not be used until it settles. */
+  /** Set after this side agreed to close: the connection must not be used until it settles. */
   #leaving: PromiseWithResolvers<void> | undefined;
 
   #leavingTimer: Timer | undefined;
   readonly #forget: (peer: Peer<H>) => void;
   readonly #idleMs: number;
-  /** Whether `isHeldBy` was true of a target. */
+  /** Whether it was dialled as a target, or `isHeldBy` has returned true. */
   #isConfirmed: boolean;
 
   constructor(
@@ -131,16 +133,16 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     return this.channel.isOpen;
   }
 
-  /** Whether it is known to be the actor of its uuid, which anybody may claim. */
+  /** Whether it is known to be the actor of its uuid, which any peer can claim. */
   get isKnown(): boolean {
     return this.isVouched || this.#isConfirmed;
   }
 
   /**
-   * Whether this is a connection to the actor that is meant: one of its addresses was dialled and showed its uuid, or
-   * the kernel says that this is its process, or it proved this user's own secret on this machine, and claims to be that
-   * process. A uuid alone proves nothing, since every peer learns it. What was confirmed for one target isn't for another:
-   * a registrar may say of any actor that it has this uuid.
+   * Whether this is a connection to the target itself: one of the target's addresses was dialled and showed its uuid,
+   * or the kernel identifies the peer as the target's process, or the peer proved this user's own secret on this
+   * machine and claims to be that process. A uuid alone proves nothing, since every peer learns it. A confirmation
+   * for one target doesn't hold for another: a registrar may claim this uuid for any actor.
    */
   isHeldBy({ name, pid, addrs, transports }: DialTarget): boolean {
     if (transports !== undefined && !transports.includes(this.transport)) return false;
@@ -159,7 +161,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     return proof.auth === "secret" && !mayFallSilent && proof.isOwn() ? this.id.pid : undefined;
   }
 
-  /** Resolves when an agreed close has happened or was called off; undefined when there is none. */
+  /** Resolves when an agreed close has completed or was called off; undefined if none is under way. */
   get leaving(): Promise<void> | undefined {
     return this.#leaving?.promise;
   }
@@ -178,7 +180,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     this.#startIdling();
   }
 
-  /** Has it closed once nobody uses it any more, because another connection to the same peer takes its place. */
+  /** Lets it close once it is unused, because another connection to the same peer replaces it. */
   retire(): void {
     if (this.#users === 0 && this.isOpen) this.#startIdling();
   }
@@ -187,7 +189,10 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     await this.channel.close(reason);
   }
 
-  /** Offers to close, again and again: a peer that is busy does not agree, and need not offer when it is done. */
+  /**
+   * Offers to close, repeatedly: a busy peer doesn't agree, and won't necessarily make an offer itself when it is
+   * done.
+   */
   #startIdling(): void {
     clearTimeout(this.#idleTimer);
     this.#idleTimer = setTimeout(() => {
@@ -204,7 +209,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   #onMessage(message: Message, bytes: number): void {
     switch (message[0]) {
       case Kind.idle:
-        if (this.#inUse) return; // the offer will come again
+        if (this.#inUse) return; // the peer will offer again
         this.#leave();
         this.channel.post([Kind.idleAgreed]);
         return;
@@ -220,7 +225,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
         this.#settle();
         return;
       case Kind.refuse:
-        // over plain tcp the acceptor hears last who dialled it
+        // over plain tcp the acceptor learns the dialler's identity last, and may refuse it then
         this.channel.abort(refusalError(message, this.channel.link.remote, true));
         return;
       case Kind.ready:
@@ -240,12 +245,12 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     this.#settle();
   }
 
-  /** From here on this side waits for the peer's word, but not for ever: it may have been stopped meanwhile. */
+  /** From now on this side waits for the peer's bye or resume, but not for ever: the peer may have been stopped. */
   #leave(): void {
     if (this.#leaving !== undefined) return;
     this.#leaving = Promise.withResolvers<void>();
     this.#leavingTimer = setTimeout(() => {
-      const text = `${describeActor(this.id)} offered to close, and neither did nor took it back in ${leavingTimeoutMs} ms`;
+      const text = `${describeActor(this.id)} offered to close, but sent neither bye nor resume within ${leavingTimeoutMs} ms`;
       this.channel.abort(new TransportClosedError(text));
     }, leavingTimeoutMs);
     this.#leavingTimer.unref();
@@ -258,12 +263,12 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   }
 }
 
-/** No address of an actor led to it: each refused, or was somebody else's. */
+/** None of an actor's addresses led to it: each refused, or belongs to another actor. */
 export class UnreachableError extends TransportClosedError {
   readonly failures: readonly Error[];
 
   constructor(id: { readonly name: string; readonly uuid: string }, failures: readonly Error[]) {
-    const why = messagesOf(failures) || "no address of it can be dialled from here";
+    const why = messagesOf(failures) || "none of its addresses can be dialled from this host";
     super(`${id.name}#${id.uuid.slice(0, 8)} cannot be reached: ${why}`, { cause: causeOf(failures) });
     this.failures = failures;
   }

@@ -1,4 +1,4 @@
-/** The peers of an actor: those that are connected, those that it dials, and those that dial it. */
+/** The peers of an actor: those connected, those being dialled, and those dialling in. */
 import type { Deadline } from "../deadline.ts";
 import { TransportClosedError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
@@ -14,7 +14,7 @@ import type { HandshakeHost } from "./handshake-host.ts";
 import { type DialTarget, Peer, type PeerHandler, type PeerOrigin } from "./peer.ts";
 import { PeerIndex } from "./peer-index.ts";
 
-/** What this actor says of itself in a hello, at this moment. */
+/** What this actor's hello contains, as of now. */
 export type Self = Pick<Hello, "id" | "addrs" | "isRegistrar"> & { readonly purpose: "peer" | "boot" };
 
 export interface PeersOptions {
@@ -26,7 +26,10 @@ export interface PeersOptions {
 
 export class Peers<H extends PeerHandler = PeerHandler> {
   readonly drivers: Drivers;
-  /** While it is set, no step of a dial is bounded by less, in ms: the start of a child has its own bound. */
+  /**
+   * Lower bound on the timeout of each step of a dial, in ms; raised while a child starts, which has its own
+   * deadline.
+   */
   leastStepMs = 0;
   readonly #index: PeerIndex<H>;
   readonly #dialler: Dialler<H>;
@@ -76,7 +79,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
     return this.#index.get(uuid);
   }
 
-  /** The connected peers of that name, in the order of connecting, or undefined. */
+  /** The connected peers with this name, in the order in which they connected, or undefined. */
   byName(name: string): readonly Peer<H>[] | undefined {
     return this.#index.byName(name);
   }
@@ -85,17 +88,18 @@ export class Peers<H extends PeerHandler = PeerHandler> {
     return this.#index.values();
   }
 
-  /** Takes a link that arrived: awaits its hello, and answers. */
+  /** Accepts an inbound link: waits for its hello and answers it. */
   accept(link: Link, transport: Transport): void {
     this.#acceptor.accept(link, transport);
   }
 
   /**
-   * A connection to the target, dialled if there is none; the caller owns one `release` of it. Its addresses are tried
-   * in order until a handshake with that uuid completes.
+   * Returns a connection to the target, dialling if there is none; the caller owes one `release`. The target's
+   * addresses are tried in order until a handshake with its uuid completes.
    *
    * @throws {UnreachableError} when every address refused, or belongs to another actor
-   * @throws {UnauthenticatedError} when none could be reached, and one did not prove who it is, or didn't accept our proof
+   * @throws {UnauthenticatedError} when no address worked and a peer failed to prove its identity or rejected our
+   *   proof
    * @throws {TimeoutError} when the peer is silent, with the stage
    */
   async connect(target: DialTarget, deadline: Deadline): Promise<Peer<H>> {
@@ -103,20 +107,20 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   }
 
   /**
-   * A connection to whoever serves `addr`; the caller owns one `release` of it.
+   * Returns a connection to the actor that serves `addr`; the caller owes one `release`.
    *
-   * @throws {TransportClosedError} when nothing does
-   * @throws {HandshakeError} when it isn't furrow, or is this actor itself
-   * @throws {UnauthenticatedError} when one of the two doesn't accept the other's proof
-   * @throws {TimeoutError} when it is silent, with the stage
+   * @throws {TransportClosedError} when nothing listens there
+   * @throws {HandshakeError} when the other end isn't furrow, or is this actor itself
+   * @throws {UnauthenticatedError} when either side doesn't accept the other's proof
+   * @throws {TimeoutError} when the other end is silent, with the stage
    */
   async connectTo(addr: Address, deadline: Deadline): Promise<Peer<H>> {
     return await this.#dialler.connectTo(addr, deadline);
   }
 
   /**
-   * Asks whoever serves `addr` for its hello, and leaves. `localHost` is the address of this machine on the way there,
-   * "" over a unix socket.
+   * Asks the actor that serves `addr` for its hello, then disconnects. `localHost` is this machine's address on the
+   * route there, "" over a unix socket.
    *
    * @throws as `connectTo`
    */
@@ -127,7 +131,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
     return await this.#dialler.probe(addr, deadline);
   }
 
-  /** Says goodbye to every peer and takes no more. */
+  /** Closes every connection with a bye and accepts no more. */
   async close(reason: string): Promise<void> {
     this.#closed = true;
     this.#dialler.close();

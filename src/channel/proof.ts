@@ -1,29 +1,30 @@
 /**
- * How two actors prove over plain tcp that they hold the same secret, without saying it: HMAC-SHA256 (RFC 2104) over the
- * role, both nonces, both uuids and all that the handshake said. `docs/protocol.md` has the exact bytes.
+ * How two actors prove over plain tcp that they hold the same secret, without revealing it: HMAC-SHA256 (RFC 2104)
+ * over the role, both nonces, both uuids and every field of the handshake. `docs/protocol.md` has the exact bytes.
  *
- * Two messages can't prove the dialler, which hasn't seen the acceptor's nonce yet. So it knocks first, which tells an
- * acceptor that it is worth an answer, and sends its proof ahead of its first request. Pure: no I/O.
+ * Two messages can't prove the dialler: its first one comes before it has seen the acceptor's nonce. So it knocks
+ * first, which shows the acceptor that an answer is warranted, and sends its proof ahead of its first request. Pure:
+ * no I/O.
  */
 import type { SaidHello } from "./handshake.ts";
 
 export const nonceBytes = 16;
 export const proofBytes = 32;
 
-/** One of each side, of `nonceBytes`. */
+/** One from each side, `nonceBytes` long. */
 export interface Nonces {
   readonly dialler: Uint8Array;
   readonly acceptor: Uint8Array;
 }
 
-/** What both sides know of a handshake once the acceptor has answered. */
+/** What a complete handshake's proof covers: both nonces and both hellos. */
 export interface Transcript {
   readonly nonces: Nonces;
   readonly dialler: SaidHello;
   readonly acceptor: SaidHello;
 }
 
-/** What a dialler says of itself before it has seen a proof. */
+/** What a dialler reveals before the acceptor has proved itself. */
 export type Knock = Pick<SaidHello, "purpose" | "target"> & { readonly uuid: string };
 
 export function newNonce(): Uint8Array {
@@ -31,19 +32,22 @@ export function newNonce(): Uint8Array {
 }
 
 /**
- * The key of one connection, whose `ends` both sides see: what is proved over another one is worth nothing on this. So
- * whoever sits between two actors, at a port of its own, can't pass their proofs on.
+ * The key of one connection, derived from its `ends`, which both sides see: a proof made for another connection is
+ * worthless here. So a relay between two actors, listening on a port of its own, can't forward their proofs.
  */
 export function connectionKey(secret: Uint8Array, ends: string): Uint8Array {
   return mac(secret, ["connection", ends]);
 }
 
-/** The first message's proof: its sender holds the secret. */
+/** Proof in the first message that its sender holds the secret. */
 export function knockProof(key: Uint8Array, nonce: Uint8Array, knock: Knock): Uint8Array {
   return mac(key, ["knock", nonce, ...knockFields(knock)]);
 }
 
-/** The acceptor's proof, bound to the dialler's nonce. It can't know yet what the dialler says of itself. */
+/**
+ * The acceptor's proof, bound to the dialler's nonce. It can't cover the rest of the dialler's hello, which is still
+ * to come.
+ */
 export function acceptorProof(
   key: Uint8Array,
   { nonces, acceptor }: Pick<Transcript, "nonces" | "acceptor">,
@@ -53,14 +57,14 @@ export function acceptorProof(
   return mac(key, ["acceptor", theirs, own, ...knockFields(knock), ...cardFields(acceptor)]);
 }
 
-/** The dialler's proof, bound to both nonces and to all that was said. */
+/** The dialler's proof, bound to both nonces and both hellos. */
 export function diallerProof(key: Uint8Array, { nonces, dialler, acceptor }: Transcript): Uint8Array {
   const knock = { uuid: dialler.id.uuid, purpose: dialler.purpose, target: dialler.target };
   const said = [...knockFields(knock), ...cardFields(acceptor), ...cardFields(dialler)];
   return mac(key, ["dialler", nonces.dialler, nonces.acceptor, ...said]);
 }
 
-/** Proves a refusal to who has knocked, with `said`: its code, its text and the acceptor's uuid. */
+/** Proves a refusal to the dialler that knocked. `said`: the refusal's code, its text and the acceptor's uuid. */
 export function refusalProof(
   key: Uint8Array,
   nonce: Uint8Array,
@@ -70,7 +74,7 @@ export function refusalProof(
   return mac(key, ["refuse", nonce, ...knockFields(knock), ...said]);
 }
 
-/** Whether `claimed`, from a peer, is the proof that was expected; takes the same time wherever they differ. */
+/** Whether a peer's proof is the expected one; compares in constant time. */
 export function isProof(claimed: unknown, expected: Uint8Array): claimed is Uint8Array {
   return (
     claimed instanceof Uint8Array &&
@@ -79,7 +83,7 @@ export function isProof(claimed: unknown, expected: Uint8Array): claimed is Uint
   );
 }
 
-/** Bun has it here as well as in node:crypto, which takes milliseconds to load. */
+/** Bun offers this on `crypto` too; loading node:crypto takes milliseconds. */
 const comparer = crypto as unknown as {
   timingSafeEqual(one: Uint8Array, other: Uint8Array): boolean;
 };
@@ -96,7 +100,7 @@ function cardFields({ id, addrs, isRegistrar, purpose }: SaidHello): Field[] {
   return [...said, String(addrs.length), ...(addrs as readonly Field[])];
 }
 
-/** Each field with its length in front, so that no two lists of fields give the same bytes. */
+/** Prefixes each field with its length, so that no two lists of fields give the same bytes. */
 function mac(key: Uint8Array, fields: readonly Field[]): Uint8Array {
   const hasher = new Bun.CryptoHasher("sha256", key);
   for (const field of fields) {

@@ -1,9 +1,9 @@
 /**
- * When what was sent in a turn of the event loop is written: at its end, all at once, in the order of the first message
- * of each.
+ * Decides when messages sent in one turn of the event loop are written: at the end of the turn, one flush per sender,
+ * in the order of their first messages.
  *
- * The end is sooner when a chunk that was received is done and nobody else can have something to send: answers that were
- * there at once leave at once, without a tick of their own (row `rpc.unix`).
+ * The flush comes sooner when a received chunk has been processed and no other sender can have anything to send:
+ * answers that are ready at once leave at once, without a tick of their own (row `rpc.unix`).
  */
 
 import { asError } from "../errors.ts";
@@ -11,9 +11,9 @@ import { logger } from "../log.ts";
 
 const log = logger("channel");
 
-/** Somebody who collects what it has to send. */
+/** Collects messages until it is flushed. */
 export interface Sender {
-  /** Set while it is in the list here. */
+  /** True while a flush is due; maintained here. */
   waits: boolean;
   flush(): void;
 }
@@ -22,7 +22,7 @@ let waiting: Sender[] = [];
 let scheduled = false;
 let inChunk = false;
 
-/** Has `sender` flushed when the turn ends. */
+/** Flushes `sender` when the turn ends. */
 export function flushLater(sender: Sender): void {
   if (sender.waits) return;
   sender.waits = true;
@@ -30,12 +30,12 @@ export function flushLater(sender: Sender): void {
   if (!inChunk) schedule();
 }
 
-/** A received chunk is being worked on, up to `endChunk`. */
+/** Marks a received chunk as being processed, until `endChunk`. */
 export function beginChunk(): void {
   inChunk = true;
 }
 
-/** `settled`: all that `sender` was asked for is answered. */
+/** `settled`: `sender` has answered everything that it received. */
 export function endChunk(sender: Sender, settled: boolean): void {
   inChunk = false;
   if (waiting.length === 0 || scheduled) return;
@@ -46,7 +46,7 @@ export function endChunk(sender: Sender, settled: boolean): void {
 function schedule(): void {
   if (scheduled) return;
   scheduled = true;
-  // ticks run when the microtasks of this turn are done: whatever they send is in the same write
+  // ticks run after the microtasks of this turn: what those send joins the same write
   queueMicrotask(flushInTick);
 }
 
@@ -67,8 +67,8 @@ function flushAll(): void {
     try {
       sender.flush();
     } catch (error) {
-      // it must not, and the others would wait for ever
-      log.error?.(`a write at the end of a turn: ${asError(error).stack}`);
+      // flush must not throw; if it does, the other senders still have to be flushed
+      log.error?.(`flush at the end of a turn failed: ${asError(error).stack}`);
     }
   }
 }

@@ -1,23 +1,23 @@
-/** How many addresses an actor may have, and how long: what it registers goes to everyone who looks its name up. */
+/** Limits on the number and length of an actor's addresses: every lookup of its name returns all of them. */
 import { LimitError } from "../errors.ts";
 
-/** More than any host has interfaces worth listening on. */
+/** Generous: few hosts have that many interfaces to listen on. */
 export const maxAddresses = 64;
-/** More than a socket path, or a host name with its port, can take. */
+/** Enough for any socket path, and for any host name with its port. */
 export const maxAddressBytes = 512;
-/** Of these, so many may come from one wildcard address. */
+/** How many of them may come from one wildcard address. */
 export const maxWildcardAddresses = 32;
 
-/** @throws {LimitError} when there are more than 64 addresses, or one has more than 512 bytes */
+/** @throws {LimitError} when there are more than 64 addresses, or one is longer than 512 bytes */
 export function checkAddressLimits(addrs: readonly unknown[]): void {
   if (addrs.length > maxAddresses) {
-    throw new LimitError(`an actor may have ${maxAddresses} addresses, not ${addrs.length}`);
+    throw new LimitError(`an actor may have at most ${maxAddresses} addresses, got ${addrs.length}`);
   }
   for (const addr of addrs) {
     if (typeof addr !== "string" || addr.length * 3 <= maxAddressBytes) continue;
     const bytes = Buffer.byteLength(addr);
     if (bytes > maxAddressBytes) {
-      throw new LimitError(`an address may have ${maxAddressBytes} B, not ${bytes}`);
+      throw new LimitError(`an address may have at most ${maxAddressBytes} B, got ${bytes}`);
     }
   }
 }

@@ -1,4 +1,4 @@
-/** Addresses: parsing in both spellings, formatting, and their ranking. */
+/** Addresses: parsing either spelling, formatting, and ranking. */
 import { AddressError } from "../errors.ts";
 import { hostId, interfaceAddresses, ipVersion, isLoopback, isWildcard } from "./host.ts";
 
@@ -8,7 +8,9 @@ export type TcpAddress = `tcp://${string}`;
 /** `unix:///abs/path.sock`. The authority is a host id (see `ActorId.host`); empty means this host. */
 export type UnixAddress = `unix://${string}`;
 export type Address = TcpAddress | UnixAddress;
-/** What options take: an address or a multiaddr, `/ip4/127.0.0.1/tcp/1616`, `/ip6/::1/tcp/1616`, `/unix/run/x.sock`. */
+/**
+ * What options accept: an address or a multiaddr, `/ip4/127.0.0.1/tcp/1616`, `/ip6/::1/tcp/1616`, `/unix/run/x.sock`.
+ */
 export type AddressInput = Address | `/${string}`;
 
 export type ParsedTcpAddress = { transport: "tcp"; host: string; port: number };
@@ -34,7 +36,7 @@ export function parseAddress(text: string): ParsedAddress {
 const tcpForm = "must be tcp://host:port, with an ipv6 host in brackets";
 const unixForm = "must be unix:///absolute/path, or unix://host-id/absolute/path";
 
-/** What is wrong with a text that is in neither spelling. */
+/** The error for a text that matches neither spelling. */
 function unreadable(text: string): AddressError {
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1];
   if (scheme === "tcp") return fault(text, tcpForm);
@@ -49,7 +51,7 @@ function parseTcp(text: string, rest: string): ParsedTcpAddress {
   if (match === null) throw fault(text, tcpForm);
   const [, bracketed, plain = "", port = ""] = match;
   if (bracketed !== undefined && ipVersion(bracketed) !== 6)
-    throw fault(text, `"${bracketed}" is no ipv6 address`);
+    throw fault(text, `"${bracketed}" is not an ipv6 address`);
   const host = bracketed ?? plain;
   if (bracketed === undefined) checkHost(text, host);
   return { transport: "tcp", host, port: parsePort(text, port) };
@@ -58,13 +60,13 @@ function parseTcp(text: string, rest: string): ParsedTcpAddress {
 function checkHost(text: string, host: string): void {
   if (host === "") throw fault(text, "has no host");
   if (/^[\d.]+$/.test(host) ? ipVersion(host) !== 4 : !/^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$/.test(host)) {
-    throw fault(text, `"${host}" is no host name or ipv4 address`);
+    throw fault(text, `"${host}" is not a host name or ipv4 address`);
   }
 }
 
 function parsePort(text: string, port: string): number {
   const number = /^\d{1,5}$/.test(port) ? Number(port) : -1;
-  if (number < 0 || number > 65_535) throw fault(text, `"${port}" is no port (0 to 65535)`);
+  if (number < 0 || number > 65_535) throw fault(text, `"${port}" is not a port (0 to 65535)`);
   return number;
 }
 
@@ -72,7 +74,7 @@ function parseUnix(text: string, rest: string): ParsedUnixAddress {
   const slash = rest.indexOf("/");
   if (slash < 0) throw fault(text, unixForm);
   const host = rest.slice(0, slash);
-  if (!/^[A-Za-z0-9]*$/.test(host)) throw fault(text, `"${host}" is no host id`);
+  if (!/^[A-Za-z0-9]*$/.test(host)) throw fault(text, `"${host}" is not a host id`);
   return { transport: "unix", path: checkPath(text, rest.slice(slash)), host };
 }
 
@@ -84,7 +86,7 @@ function checkPath(text: string, path: string): string {
 function parseMultiaddr(text: string): ParsedAddress {
   const [, protocol = "", value = "", inner = "", port = "", ...more] = text.split("/");
   if (protocol === "unix") {
-    // everything behind the protocol is the path; it may or may not repeat its leading slash
+    // everything after the protocol is the path, with or without a second leading slash
     const path = text.slice("/unix".length).replace(/^\/+/, "/");
     if (path === "" || path === "/") throw fault(text, "has no path");
     return { transport: "unix", path: checkPath(text, path), host: "" };
@@ -94,9 +96,9 @@ function parseMultiaddr(text: string): ParsedAddress {
     throw fault(text, isAddress(`unix://${text}`) ? `${known}; a socket file is unix://${text}` : known);
   }
   if (inner !== "tcp") throw fault(text, `has the unknown transport "${inner}" (known: tcp)`);
-  if (more.length > 0) throw fault(text, `goes on behind the port: "/${more.join("/")}"`);
+  if (more.length > 0) throw fault(text, `continues after the port: "/${more.join("/")}"`);
   if (protocol === "ip4" ? ipVersion(value) !== 4 : protocol === "ip6" && ipVersion(value) !== 6) {
-    throw fault(text, `"${value}" is no ${protocol} address`);
+    throw fault(text, `"${value}" is not an ${protocol} address`);
   }
   if (protocol.startsWith("dns")) checkHost(text, value);
   return { transport: "tcp", host: value, port: parsePort(text, port) };
@@ -106,26 +108,26 @@ function fault(text: string, what: string): AddressError {
   return new AddressError(`address "${text}" ${what}`);
 }
 
-/** The address in URL spelling. */
+/** Formats the address in URL spelling. */
 export function formatAddress(parsed: ParsedAddress): Address {
   if (parsed.transport === "unix") return `unix://${parsed.host}${parsed.path}`;
   return `tcp://${parsed.host.includes(":") ? `[${parsed.host}]` : parsed.host}:${parsed.port}`;
 }
 
-/** Any spelling as URL spelling. @throws {AddressError} when malformed */
+/** Converts either spelling to URL spelling. @throws {AddressError} when malformed */
 export function normalizeAddress(input: string): Address {
   return formatAddress(parseAddress(input));
 }
 
 /**
- * The address as a multiaddr.
+ * Converts an address to a multiaddr.
  *
- * @throws {AddressError} when it is malformed, or a socket file of another host, which a multiaddr cannot say
+ * @throws {AddressError} when it is malformed, or a socket file of another host, which a multiaddr can't express
  */
 export function toMultiaddr(addr: Address): string {
   const parsed = parseAddress(addr);
   if (parsed.transport === "unix") {
-    if (!isThisHost(parsed)) throw fault(addr, "is of another host, and a multiaddr cannot say so");
+    if (!isThisHost(parsed)) throw fault(addr, "is on another host, which a multiaddr can't express");
     return `/unix${parsed.path}`;
   }
   const family = ipVersion(parsed.host);
@@ -136,7 +138,7 @@ export function isAddress(text: unknown): text is Address {
   return readAddress(text) !== undefined;
 }
 
-/** As `parseAddress`, without an error. */
+/** Like `parseAddress`, but returns undefined instead of throwing. */
 function readAddress(text: unknown): ParsedAddress | undefined {
   try {
     return parseAddress(text as string);
@@ -149,12 +151,12 @@ function isThisHost(parsed: ParsedUnixAddress): boolean {
   return parsed.host === "" || parsed.host === hostId();
 }
 
-/** With its host id, as it travels: another host must not take the path for one of its own. */
+/** Adds the host id, for the wire: another host must not mistake the path for one of its own. */
 export function qualifyAddress(addr: Address, host: string): Address {
   return addr.startsWith("unix:///") ? `unix://${host}${addr.slice("unix://".length)}` : addr;
 }
 
-/** Without the host id where that is `host`: the short form that is shown on that host. */
+/** Drops the host id if it is `host`: the short form that is shown on that host. */
 export function localizeAddress(addr: Address, host: string): Address {
   const end = "unix://".length + host.length;
   const isOwn = addr.startsWith("unix://") && addr.startsWith(host, "unix://".length) && addr[end] === "/";
@@ -163,7 +165,7 @@ export function localizeAddress(addr: Address, host: string): Address {
 
 const undialable = 3;
 
-/** The addresses of this host's interfaces, read when they are first asked for. */
+/** The addresses of this host's interfaces, read on first use. */
 class OwnAddresses {
   #known: Set<string> | undefined;
 
@@ -172,7 +174,7 @@ class OwnAddresses {
   }
 }
 
-/** 0 unix on this host, 1 tcp on this host, 2 remote tcp, 3 not to be dialled from here. */
+/** 0 unix on this host, 1 tcp on this host, 2 remote tcp, 3 can't be dialled from here. */
 function tierOf(parsed: ParsedAddress, own: OwnAddresses): 0 | 1 | 2 | 3 {
   if (parsed.transport === "unix") return isThisHost(parsed) ? 0 : undialable;
   const { host } = parsed;
@@ -180,9 +182,9 @@ function tierOf(parsed: ParsedAddress, own: OwnAddresses): 0 | 1 | 2 | 3 {
 }
 
 /**
- * The addresses that can be dialled from here, best first: unix on this host, tcp on this host (loopback, or an address
- * of one of its interfaces), remote tcp. Inside a tier the last registered comes first. A unix address of another host
- * is dropped.
+ * Returns the addresses that can be dialled from here, best first: unix on this host, tcp on this host (loopback, or
+ * an address of one of its interfaces), remote tcp. Within a tier the last registered comes first. Unix addresses of
+ * other hosts are dropped.
  *
  * @throws {AddressError} when one is malformed
  */
@@ -196,7 +198,7 @@ export function rankAddresses(addrs: readonly Address[]): Address[] {
   return tiers.flat();
 }
 
-/** The first of `rankAddresses`, without the list; one that is malformed is passed over. */
+/** The first of `rankAddresses` without building the list; skips malformed addresses. */
 export function bestAddress(addrs: readonly Address[]): Address | undefined {
   const own = new OwnAddresses();
   let best: Address | undefined;
@@ -215,9 +217,9 @@ export function bestAddress(addrs: readonly Address[]): Address | undefined {
 
 const allTransports: readonly Transport[] = ["unix", "tcp"];
 /**
- * The transports to use, checked.
+ * Checks the transports to use and drops repeats.
  *
- * @throws {AddressError} when there is none, or one is unknown
+ * @throws {AddressError} when the list is empty or a transport is unknown
  */
 export function readTransports(transports: readonly Transport[]): readonly Transport[] {
   if (transports.length === 0) throw new AddressError("enableTransports must name at least one of unix, tcp");

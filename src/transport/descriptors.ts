@@ -1,17 +1,18 @@
 /**
- * How many files this process may have open, sockets among them.
+ * The limit on this process's open files, sockets included.
  *
- * When there are none left, Bun's event loop asks for the next connection again and again, and gets none. So it must not come to that: fewer
- * connections are let in than there are descriptors, and one that gets one of the last is closed before it is anybody's.
+ * Once no descriptor is left, Bun's event loop spins: it retries the next accept over and over. To prevent that,
+ * fewer connections are accepted than there are descriptors, and a socket that gets one of the last descriptors is
+ * closed at once.
  */
 import { readFileSync } from "node:fs";
 
-/** As few descriptors may be left; for what the runtime itself opens for a moment. */
+/** Descriptors kept free for files that the runtime opens briefly. */
 const spareDescriptors = 8;
 
 let most: number | undefined;
 
-/** The soft limit of this process as it was first asked for; Infinity where the system does not say. */
+/** The soft limit of this process, read on first use; Infinity if the system doesn't report one. */
 export function maxDescriptors(): number {
   return (most ??= read());
 }
@@ -25,7 +26,7 @@ function read(): number {
   }
 }
 
-/** Whether an accepted socket has one of the last descriptors: the system gives out the lowest that is free. */
+/** Whether an accepted socket got one of the last descriptors: the system always assigns the lowest free one. */
 export function isLastDescriptor(socket: object): boolean {
   const { fd } = socket as { readonly fd?: number };
   return typeof fd === "number" && fd >= maxDescriptors() - spareDescriptors;

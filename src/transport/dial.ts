@@ -1,4 +1,4 @@
-/** The part of dialling that both transports share. */
+/** Dialling and error texts that both transports share. */
 import { asError, systemCode, TransportClosedError } from "../errors.ts";
 import type { Deadline } from "../deadline.ts";
 import type { SocketLink } from "./socket.ts";
@@ -6,7 +6,7 @@ import { kernelPeer, socketHandlers } from "./socket.ts";
 
 type Target = { readonly unix: string } | { readonly hostname: string; readonly port: number };
 
-/** Codes that mean: nobody is there. Anything else may be a peer in trouble. */
+/** Codes that mean nothing listens there. Any other code may come from a peer in trouble. */
 const absentCodes: ReadonlySet<string> = new Set([
   "ECONNREFUSED",
   "ENOENT",
@@ -17,14 +17,14 @@ const absentCodes: ReadonlySet<string> = new Set([
 ]);
 
 const refusals: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "nobody listens there",
+  ECONNREFUSED: "nothing is listening there",
   ENOENT: "no such socket",
   ENOTFOUND: "no such host",
   EACCES: "permission denied",
   EMFILE: "too many open files in this process",
 };
 
-/** Whether a failed dial means that nobody listens at the address, as against one that does not answer. */
+/** Whether a dial failed because nothing listens at the address, rather than because the listener didn't answer. */
 export function isAbsent(error: unknown): boolean {
   return error instanceof TransportClosedError && absentCodes.has(systemCode(error.cause));
 }
@@ -33,12 +33,12 @@ export function isAbsent(error: unknown): boolean {
 export interface SecureDial {
   readonly tls: Bun.TLSOptions;
   readonly handlers: Omit<Bun.SocketHandler<SocketLink>, "open">;
-  /** Resolves when the peer has proved who it is; rejects with the error of the dial. */
+  /** Resolves when the peer's certificate has been verified; rejects with the dial's error. */
   readonly verified: Promise<void>;
 }
 
 /**
- * One attempt to connect. `Bun.connect` takes neither signal nor timeout: a link that comes too late is ended as it
+ * One attempt to connect. `Bun.connect` has no signal or timeout option, so a link that opens too late is closed as it
  * opens.
  */
 export async function dial(
@@ -76,7 +76,7 @@ export async function dial(
     if (secure !== undefined) await secure.verified;
   };
   try {
-    // only what the system says is wrapped: an abort and a timeout come out as themselves
+    // only system errors are wrapped: an abort or a timeout passes through unchanged
     await deadline.race("dial", open());
   } catch (error) {
     link.abort();
@@ -85,7 +85,7 @@ export async function dial(
   return link;
 }
 
-/** A listening error as the user should read it. */
+/** The message for an error from listening. */
 export function listenFault(where: string, error: unknown): string {
   const code = systemCode(error);
   const why: Record<string, string> = {

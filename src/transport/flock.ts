@@ -1,6 +1,7 @@
 /**
- * Locks on paths that end with their process, however that ends: the kernel's `flock`. One kind has a single holder;
- * the other is shared by all who belong to something, and tells whether there are others.
+ * Locks on paths, by the kernel's `flock`: a process's locks are released when it ends, however it ends. An exclusive
+ * lock has a single holder; a shared one is held by every member of a group and shows whether there are other
+ * members.
  */
 import {
   closeSync,
@@ -21,36 +22,39 @@ const log = logger("transport");
 const sharedNow = 1 | 4; // LOCK_SH | LOCK_NB
 const exclusiveNow = 2 | 4; // LOCK_EX | LOCK_NB
 const unlock = 8; // LOCK_UN
-/** How often to try a lock that only lookers hold, with 1 ms between: each has it for microseconds, if it runs. */
+/**
+ * Tries, 1 ms apart, for a lock held only by `isLocked` checks: each holds it for microseconds unless it is stopped.
+ */
 const triesPastLookers = 200;
 /**
- * A link in the way is an error: what it leads to must not be written to. O_NONBLOCK, because opening a fifo would otherwise
- * wait for its other end, and nothing could interrupt that.
+ * O_NOFOLLOW makes a symbolic link an error: its target must not be written to. O_NONBLOCK, because opening a fifo
+ * would otherwise wait for its other end, and nothing could interrupt that.
  */
 const openOrCreate = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const openOnly = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const openToLook = constants.O_RDONLY | constants.O_NONBLOCK;
 
 export interface PathLock {
-  /** Whether its file is still the one at the path. A lock on a file that was removed guards nothing. */
+  /** Whether its file is still the one at the path. A lock on a removed file guards nothing. */
   readonly isCurrent: boolean;
-  /** Replaces what the file says: a hint for those who find it locked. Empty where the disk is full. */
+  /** Replaces the file's content, a hint for processes that find it locked. Leaves it empty when the write fails. */
   write(text: string): void;
-  /** Removes the lock's file and lets go. */
+  /** Removes the lock's file and releases the lock. */
   release(): void;
 }
 
 /**
- * Takes the lock at `path`, creating its file, or returns undefined when a live process holds it.
+ * Acquires the lock at `path`, creating its file, or returns undefined when a live process holds it.
  *
- * @throws the system's error when the file cannot be created, and an error when it isn't a file of this user alone
+ * @throws the system's error when the file can't be opened or created, and an error when it isn't a regular file of
+ *   this user with a single link
  */
 export function lockPath(path: string): PathLock | undefined {
   return take(path, openOrCreate);
 }
 
 /**
- * As `lockPath`, for a file that must be there already: undefined when there is none, or none that can be opened, too.
+ * Like `lockPath`, but doesn't create the file: returns undefined also when it is missing or can't be opened.
  */
 export function lockExisting(path: string): PathLock | undefined {
   try {
@@ -67,17 +71,19 @@ function take(path: string, flags: number): PathLock | undefined {
       closeSync(fd);
       return undefined;
     }
-    // the former holder may have removed the file between our open and our lock: then this lock guards nothing
+    // the previous holder may have removed the file between our open and our lock: then this lock guards nothing
     if (isSameFile(fd, path)) return new HeldLock(path, fd);
     closeSync(fd);
   }
 }
 
 /**
- * Others, too, may put something at the path where the directory lets them. A file of another user could be locked by that
- * user for ever, and one that has a second name is somebody's data: writing the holder into it would destroy that.
+ * If the directory's mode permits it, other users can put something at the path too. Another user could hold a lock
+ * on their own file for ever, and a file with a second link may be someone's data, which writing the holder would
+ * destroy.
  *
- * @throws the system's error when it can't be opened, and an error when it isn't a file of this user with one name
+ * @throws the system's error when it can't be opened, and an error when it isn't a regular file of this user with a
+ *   single link
  */
 function openLock(path: string, flags: number): number {
   const fd = openSync(path, flags, 0o600);
@@ -110,7 +116,7 @@ class HeldLock implements PathLock {
       ftruncateSync(this.#fd, 0);
       writeSync(this.#fd, text, 0);
     } catch (error) {
-      // the lock counts, not what it says; a part of it would say nothing
+      // the lock matters, its content is only a hint; a truncated hint is useless
       log.warn?.(`cannot write to ${this.#path}: ${String(error)}`);
       ftruncateSync(this.#fd, 0);
     }
@@ -123,7 +129,7 @@ class HeldLock implements PathLock {
 
 function removeAndClose(path: string, fd: number): void {
   try {
-    // not the file of a holder who came after this one's was removed
+    // not the file of a later holder, if this one's was removed
     if (isSameFile(fd, path)) rmSync(path, { force: true });
   } catch (error) {
     log.warn?.(`cannot remove ${path}: ${String(error)}`);
@@ -132,7 +138,7 @@ function removeAndClose(path: string, fd: number): void {
   }
 }
 
-/** A lock that can be shared, but not taken, is held by a process that asks `isLocked`. */
+/** Retries while the lock can be shared but not acquired: then only `isLocked` checks of other processes hold it. */
 function takeExclusive(fd: number): boolean {
   for (let tries = 0; tries < triesPastLookers; tries++) {
     if (flock(fd, exclusiveNow)) return true;
@@ -143,10 +149,12 @@ function takeExclusive(fd: number): boolean {
   return false;
 }
 
-/** What keeps a lock from being looked at and says nothing about it: no permission, or no descriptor left. */
+/** Errors that hide whether a lock is held: no permission, or no descriptor left. */
 const unreadable: ReadonlySet<string> = new Set(["EACCES", "EMFILE", "ENFILE"]);
 
-/** Whether a live process holds the lock at `path`; one that can't be opened may be held. Creates nothing. */
+/**
+ * Whether a live process holds the lock at `path`, or may hold it: true if this process can't look. Creates nothing.
+ */
 export function isLocked(path: string): boolean {
   let fd: number;
   try {
@@ -161,7 +169,7 @@ export function isLocked(path: string): boolean {
   }
 }
 
-/** A share in the lock at a path, held until `leave` or the end of the process. */
+/** Shared ownership of the lock at a path, held until `leave` or the end of the process. */
 export class SharedLock {
   readonly path: string;
   readonly #fd: number;
@@ -172,16 +180,17 @@ export class SharedLock {
   }
 
   /**
-   * Takes a share, creating the file.
+   * Acquires a share of the lock, creating the file.
    *
-   * @throws the system's error when the file cannot be created
+   * @throws the system's error when the file can't be opened or created, and an error when it isn't a regular file of
+   *   this user with a single link
    */
   static join(path: string): SharedLock {
     for (;;) {
       const fd = openLock(path, openOrCreate);
       share(fd);
       if (isSameFile(fd, path)) return new SharedLock(path, fd);
-      closeSync(fd); // the last one left just now, and removed the file
+      closeSync(fd); // the last member has just left and removed the file
     }
   }
 
@@ -191,9 +200,9 @@ export class SharedLock {
     try {
       fd = openLock(path, openOnly);
     } catch {
-      return; // gone, or not to be opened
+      return; // missing, or can't be opened
     }
-    // one try: unlike lookers, members do not let go in a moment
+    // one try: members, unlike `isLocked`, keep the lock
     if (flock(fd, exclusiveNow)) removeAndClose(path, fd);
     else closeSync(fd);
   }
@@ -207,28 +216,28 @@ export class SharedLock {
     return fstatSync(this.#fd).ino;
   }
 
-  /** Whether another live process has a share, or this one another. */
+  /** Whether there is another share, in another live process or in this one. */
   get hasOthers(): boolean {
     const alone = flock(this.#fd, exclusiveNow);
-    // a conversion that fails may have lost the share that was there
+    // a failed conversion may have dropped the share
     share(this.#fd);
     return !alone;
   }
 
-  /** Lets go; the last to leave removes the file. */
+  /** Releases the share; the last member to leave removes the file. */
   leave(): void {
     if (flock(this.#fd, exclusiveNow)) removeAndClose(this.path, this.#fd);
     else closeSync(this.#fd);
   }
 }
 
-/** A share is kept from nobody for longer than the moment in which another asks `hasOthers`, or leaves. */
+/** Acquires a share; retries while another member holds the lock alone, as `hasOthers` and `leave` do briefly. */
 function share(fd: number): void {
   for (let tries = 0; tries < triesPastLookers; tries++) {
     if (flock(fd, sharedNow)) return;
     Bun.sleepSync(1);
   }
-  log.warn?.("a shared lock is held by a process that does not let go");
+  log.warn?.("cannot share a lock: another process keeps it exclusively");
 }
 
 function isSameFile(fd: number, path: string): boolean {

@@ -1,11 +1,11 @@
-/** Which machine this is, and which network addresses are its own. */
+/** The identity of this machine and its network addresses. */
 import { readFileSync, readlinkSync } from "node:fs";
 
 let known: string | undefined;
 
 /**
- * 16 hex digits that tell machines apart, and network or mount namespaces of one machine: boot id and both
- * namespaces, hashed. Two actors of the same host id can reach each other's socket files and loopback.
+ * 16 hex digits that identify this machine, network namespace and mount namespace: a hash of the boot id and both
+ * namespaces. Two actors with the same host id can reach each other's socket files and loopback.
  */
 export function hostId(): string {
   known ??= new Bun.CryptoHasher("sha256").update(fingerprint()).digest("hex").slice(0, 16);
@@ -18,7 +18,7 @@ function fingerprint(): string {
   return `${bootId} ${readlinkSync("/proc/self/ns/net")} ${readlinkSync("/proc/self/ns/mnt")}`;
 }
 
-/** `node:os`, when it is first needed: most actors never do, and it takes half a millisecond of a start. */
+/** Loads `node:os` on first use: most actors never need it, and loading it adds half a millisecond to a start. */
 export function loadOs(): typeof import("node:os") {
   return process.getBuiltinModule("node:os");
 }
@@ -33,19 +33,19 @@ export function interfaceAddresses(): Set<string> {
 }
 
 /**
- * Whether `host`, as it stands in a tcp address, means this machine wherever it is read. An ipv4 peer of an ipv6 listener
- * has its address behind `::ffff:`.
+ * Whether `host`, as written in a tcp address, means the reader's own machine on any machine. An ipv6 listener sees
+ * an ipv4 peer's address with the prefix `::ffff:`.
  */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^(?:::ffff:)?127\.\d+\.\d+\.\d+$/.test(host);
 }
 
-/** Whether `host` is the address that stands for all interfaces. */
+/** Whether `host` is the wildcard address, which means all interfaces. */
 export function isWildcard(host: string): boolean {
   return host === "0.0.0.0" || host === "::";
 }
 
-/** 4 or 6 for the text of an ip address, 0 for anything else. (`node:net` has one, and takes 6 ms to load.) */
+/** 4 or 6 for the text of an ip address, 0 for anything else. (`node:net` has this too, but takes 6 ms to load.) */
 export function ipVersion(text: string): 0 | 4 | 6 {
   if (/^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$/.test(text)) return 4;
   return /^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/.test(text) && URL.canParse(`http://[${text}]/`) ? 6 : 0;

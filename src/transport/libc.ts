@@ -1,6 +1,6 @@
 /**
- * The calls of the C library that Bun has none for: `flock`, and who is at the other end of a unix socket. Loading it
- * takes a third of a millisecond, so that happens at the first call.
+ * C library calls that Bun doesn't offer: `flock`, and `getsockopt` for the credentials of a unix socket's peer.
+ * Loading the library takes a third of a millisecond, so that happens on the first call.
  */
 import { dlopen } from "bun:ffi";
 
@@ -14,7 +14,7 @@ const signatures = {
 } as const;
 
 interface Libc {
-  /** `flock(2)`: 0 when the lock was taken. */
+  /** `flock(2)`: 0 when the lock was acquired. */
   flock(fd: number, operation: number): number;
   /** `getsockopt(2)`: 0 when `value` and `length` were filled in. */
   getsockopt(fd: number, level: number, option: number, value: Uint8Array, length: Uint32Array): number;
@@ -39,15 +39,15 @@ function load(): Libc {
   throw new AggregateError(failures, `no C library found (tried ${names.join(", ")})`);
 }
 
-/** As `flock(2)`; returns whether the lock was taken. */
+/** Calls `flock(2)`; returns whether it succeeded. */
 export function flock(fd: number, operation: number): boolean {
   libc ??= load();
   return libc.flock(fd, operation) === 0;
 }
 
-/** The process at the other end of a unix socket, as the kernel knows it. */
+/** The process at the other end of a unix socket, according to the kernel. */
 export interface Credentials {
-  /** 0 when the process is in a pid namespace that this one cannot see into. */
+  /** 0 when the process is in a pid namespace that isn't visible from this one. */
   readonly pid: number;
   readonly uid: number;
 }
@@ -60,9 +60,9 @@ const ucredBytes = new Uint8Array(ucred.buffer);
 const ucredLength = new Uint32Array(1);
 
 /**
- * Who is at the other end of the unix socket `fd`: for the side that accepts, the process that connected; for the side
- * that connects, the process that listens. See `SO_PEERCRED` in unix(7). Undefined where the system has no such call
- * (anything but Linux), or `fd` is not a connected unix socket.
+ * Returns the credentials of the process at the other end of the unix socket `fd`: the accepting side gets the
+ * process that connected, the connecting side the one that listens. See `SO_PEERCRED` in unix(7). Undefined on
+ * systems other than Linux, or when `fd` isn't a connected unix socket.
  */
 export function peerCredentials(fd: number): Credentials | undefined {
   if (process.platform !== "linux") return undefined;

@@ -1,4 +1,4 @@
-/** Two ends of a link inside one process: for an actor that talks to itself, with no socket involved. */
+/** A pair of linked ends in one process, without a socket: for an actor that talks to itself. */
 import { copyOf } from "./socket.ts";
 import type { Link, LinkEnd, LinkReader } from "./transport.ts";
 
@@ -21,7 +21,7 @@ class MemoryLink implements Link {
   other: MemoryLink | undefined;
   #ended = false;
 
-  /** The other end reads in a microtask, as if it came from the event loop; what it reads is a copy. */
+  /** The other end receives a copy in a microtask, as if it came from the event loop. */
   write(bytes: Uint8Array, start: number, end: number): void {
     const { other } = this;
     if (this.#ended || other === undefined) return;
@@ -52,7 +52,7 @@ class MemoryLink implements Link {
     const { other } = this;
     this.other = undefined;
     queueMicrotask(() => this.reader.onEnd(end));
-    // behind what was written before
+    // after the data that was written before
     if (other !== undefined) queueMicrotask(() => other.#end({ kind: "ended" }));
   }
 }

@@ -1,4 +1,4 @@
-/** The directory of socket files: found, made private, and named in. */
+/** The directory of socket files: where it is, its permissions, and the file names in it. */
 import { chmodSync, lstatSync, mkdirSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, isAbsolute, join, parse, sep } from "node:path";
 
@@ -8,28 +8,30 @@ import { loadOs } from "./host.ts";
 
 const log = logger("transport");
 
-/** Bytes that a socket path may have: the kernel's field less its end mark. */
+/** The longest socket path, in bytes: the kernel's field less its terminating zero. */
 export const maxSocketPathBytes: number = process.platform === "darwin" ? 103 : 107;
 
-/** The well-known file of a registry is `registry@<port>.sock`; the number is no pid. */
+/** A registry's well-known file is `registry@<port>.sock`: the number is a port, not a pid. */
 const registryStem = "registry";
 
-/** The registry's socket file in `dir` that goes with tcp port `port`. */
+/** The path in `dir` of the socket file of the registry with tcp port `port`. */
 export function registrySocketPath(dir: string, port: number): string {
   return join(dir, `${registryStem}@${port}.sock`);
 }
 
 /**
- * The runtime directory: `$FURROW_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/furrow`, else `furrow-<uid>` under the system's
- * temporary directory. Created with its parents when it is missing, and made 0700. Every user may create the last one, so
- * where another user, or a link, has that place, it is `.furrow` in the home directory.
+ * Returns the runtime directory: `$FURROW_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/furrow`, else `furrow-<uid>` in the
+ * system's temporary directory. Creates it with its parents if it is missing, and sets its mode to 0700. Any user can
+ * create the last one, so if it is another user's, or a symbolic link, `.furrow` in the home directory is used
+ * instead.
  *
- * @throws {AddressError} when it is a link or under one, not a directory, another user's, or too long for a socket
+ * @throws {AddressError} when it is a link or under one, isn't a directory, belongs to another user, or is too long
+ *   for socket paths
  */
 export function runtimeDir(env: Readonly<Record<string, string | undefined>> = process.env): string {
   if (env["FURROW_RUNTIME_DIR"]) return usable(env["FURROW_RUNTIME_DIR"]);
   if (env["XDG_RUNTIME_DIR"]) return usable(join(env["XDG_RUNTIME_DIR"], "furrow"));
-  // macOS has a long path per user here, which leaves no room for names
+  // macOS has a long path per user here, which leaves no room for file names
   const temporary = process.platform === "darwin" ? "/tmp" : (env["TMPDIR"] ?? loadOs().tmpdir());
   const usual = join(temporary, `furrow-${process.getuid?.() ?? "user"}`);
   try {
@@ -40,7 +42,7 @@ export function runtimeDir(env: Readonly<Record<string, string | undefined>> = p
   }
 }
 
-/** All programs of a user come here as long as the usual place is taken: they find each other as before. */
+/** All of a user's programs fall back to the same place, so they still find each other. */
 function instead(taken: ForeignDirectoryError, home: string): string {
   const dir = join(home, ".furrow");
   try {
@@ -57,8 +59,8 @@ function usable(dir: string): string {
   if (!isAbsolute(dir)) throw new AddressError(`runtime directory "${dir}" must be an absolute path`);
   if (Buffer.byteLength(dir) + "/0123456789ab@1234567.sock".length > maxSocketPathBytes) {
     throw new AddressError(
-      `runtime directory ${dir} is too long for socket files (${maxSocketPathBytes} B with the name): ` +
-        "set FURROW_RUNTIME_DIR to a shorter one",
+      `runtime directory ${dir} is too long for socket files (at most ${maxSocketPathBytes} B with the name): ` +
+        "set FURROW_RUNTIME_DIR to a shorter path",
     );
   }
   return makePrivate(dir);
@@ -85,7 +87,10 @@ function makePrivate(dir: string): string {
   return dir;
 }
 
-/** A link that somebody put on the way could lead the sockets elsewhere; those of the system itself may stay. */
+/**
+ * A planted link in the path could redirect the sockets. Links made by the system, like `/tmp` or `/var/run`, are
+ * fine.
+ */
 function refuseLinks(dir: string): void {
   for (let at = dir; at !== parse(at).root; at = dirname(at)) {
     let link: boolean;
@@ -101,7 +106,7 @@ function refuseLinks(dir: string): void {
   }
 }
 
-/** The place of the runtime directory is taken by what isn't this user's. */
+/** The runtime directory's path is taken by a link, or by something that isn't this user's directory. */
 class ForeignDirectoryError extends AddressError {}
 
 function refusal(dir: string, why: string): AddressError {
@@ -111,8 +116,8 @@ function refusal(dir: string, why: string): AddressError {
 }
 
 /**
- * The path of an actor's socket file in `dir`: `<name>@<pid>.sock`. A name that is long or not made of plain letters is
- * replaced by a hash of it, so the path never leaves `dir`.
+ * The path of an actor's socket file in `dir`: `<name>@<pid>.sock`. A name that is long or has unusual characters is
+ * replaced by its hash, so the path always stays in `dir`.
  *
  * @throws {AddressError} when even a short name does not fit
  */
@@ -125,17 +130,17 @@ export function socketPath(dir: string, name: string, pid: number): string {
     if (Buffer.byteLength(path) <= maxSocketPathBytes) return path;
   }
   throw new AddressError(
-    `directory ${dir} is too long: a socket path may have ${maxSocketPathBytes} B; set FURROW_RUNTIME_DIR to a shorter one`,
+    `directory ${dir} is too long: a socket path may have at most ${maxSocketPathBytes} B; set FURROW_RUNTIME_DIR to a shorter path`,
   );
 }
 
-/** The pid that an actor's socket file is named after, or undefined for any other path. */
+/** The pid in the name of an actor's socket file; undefined for any other path. */
 export function socketOwner(path: string): number | undefined {
   const [, stem, pid] = /([^/]*)@(\d{1,10})\.sock$/.exec(path) ?? [];
   return pid === undefined || stem === registryStem ? undefined : Number(pid);
 }
 
-/** Whether a process of that id runs. One that has ended and waits to be reaped does not. */
+/** Whether a process with this pid is running; a zombie isn't. */
 export function isProcessAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -145,14 +150,14 @@ export function isProcessAlive(pid: number): boolean {
   if (process.platform !== "linux") return true;
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // "pid (command) state ...", and the command may hold anything
+    // "pid (command) state ..."; the command may contain anything, even parentheses
     return !/^ [ZX]/.test(stat.slice(stat.lastIndexOf(")") + 1));
   } catch {
     return false;
   }
 }
 
-/** Whether `dir` exists, is a directory and is this user's own: a place for further sockets. */
+/** Whether `dir` is an existing directory of this user, not reached through a link: a place for further sockets. */
 export function isOwnDirectory(dir: string): boolean {
   try {
     const found = lstatSync(dir);

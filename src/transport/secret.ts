@@ -1,29 +1,33 @@
-/** The secret that actors prove to each other over plain tcp: where it comes from, and the file that keeps it. */
+/** The secret that actors prove to each other over plain tcp: where it comes from, and the file that stores it. */
 import { linkSync, lstatSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 
 import { asError, systemCode, UnauthenticatedError } from "../errors.ts";
 import { runtimeDir } from "./runtime-dir.ts";
 
-/** Less could be found by trying. */
+/** Fewer could be found by brute force. */
 const leastBytes = 16;
 
-/** What `security.secret` takes: the secret itself, or a file that holds it. */
+/** What `security.secret` accepts: the secret itself, or a file that contains it. */
 export type SecretOption = string | { readonly file: string };
 
 export interface Secret {
   readonly key: Uint8Array;
   /** Where it came from, for messages: never the secret itself. */
   readonly source: string;
-  /** It lies in this user's runtime directory: whoever knows it is this user, or was told by it. */
+  /**
+   * Whether it comes from this user's runtime directory: a peer that knows it is this user, or got it from this user.
+   */
   readonly isOwn: boolean;
 }
 
 /**
- * The secret: the option, else the file that `$FURROW_SECRET_FILE` names, else `$FURROW_SECRET`, else
- * `<runtime dir>/secret`, which is made by the first who needs it, with mode 0600. A line end at its end is none of it.
+ * Returns the secret: the option, else the file that `$FURROW_SECRET_FILE` names, else `$FURROW_SECRET`, else
+ * `<runtime dir>/secret`, which the first actor that needs it creates with mode 0600. A trailing line break isn't
+ * part of it.
  *
- * @throws {UnauthenticatedError} when the file can't be read, other users can read it, or the secret has less than 16 bytes
+ * @throws {UnauthenticatedError} when the file can't be read or created, other users can read it, or the secret has
+ *   fewer than 16 bytes
  */
 export function readSecret(
   option: SecretOption | undefined,
@@ -65,7 +69,10 @@ function secretOf(text: string, source: string, isOwn: boolean): Secret {
   return { key, source, isOwn };
 }
 
-/** The runtime directory is this user's alone, so the file needs no lock: it appears whole, and the first one stays. */
+/**
+ * The runtime directory is private to this user, so no lock is needed: the file appears complete, and the first one
+ * wins.
+ */
 function ownSecret(file: string): Secret {
   for (;;) {
     const found = lstatSync(file, { throwIfNoEntry: false });
@@ -76,8 +83,8 @@ function ownSecret(file: string): Secret {
       (found.mode & 0o077) !== 0 ||
       found.uid !== (process.getuid?.() ?? found.uid)
     ) {
-      const what = found.isFile() ? "isn't this user's alone" : "isn't a regular file";
-      throw new UnauthenticatedError(`the secret file ${file} ${what}: remove it, and a new one is made`);
+      const what = found.isFile() ? "isn't private to this user" : "isn't a regular file";
+      throw new UnauthenticatedError(`the secret file ${file} ${what}: remove it to have a new one made`);
     } else {
       return secretOf(readFileSync(file, "utf8"), file, true);
     }
@@ -93,7 +100,7 @@ function makeSecret(file: string): void {
   } catch (error) {
     // another process was faster
     if (systemCode(error) !== "EEXIST") {
-      throw new UnauthenticatedError(`cannot make the secret file ${file}: ${asError(error).message}`, {
+      throw new UnauthenticatedError(`cannot create the secret file ${file}: ${asError(error).message}`, {
         cause: error,
       });
     }

@@ -1,17 +1,17 @@
 /**
- * Whether unix sockets work here. On macOS a listener of Bun's may accept and never hear a byte (oven-sh/bun #41381), so
- * a boot tries one there before it relies on them.
+ * Tests whether unix sockets work. On macOS a Bun listener may accept a connection and never receive a byte
+ * (oven-sh/bun #41381), so an actor tries one there at boot before it relies on them.
  */
 import { rmSync } from "node:fs";
 
 import { asError, TimeoutError } from "../errors.ts";
 
-/** A byte there and back takes a fraction of a millisecond. */
+/** Ample: a byte's round trip takes a fraction of a millisecond. */
 const answerMs = 500;
 
 /**
- * Listens at `path`, connects to it and waits for a byte to come back; removes the file again. Returns why unix sockets
- * can't be used, or undefined when they can.
+ * Listens at `path`, connects to it, waits for a byte to come back, and removes the file again. Returns why unix
+ * sockets can't be used, or undefined when they work.
  */
 export async function unixSocketFault(
   path: string,
@@ -31,11 +31,11 @@ export async function unixSocketFault(
   }
 }
 
-/** @throws {TimeoutError} with stage "dial" when no byte comes back from whoever listens at `path` */
+/** @throws {TimeoutError} with stage "dial" when the listener at `path` sends no byte back within `timeoutMs` */
 export async function echo(path: string, timeoutMs: number): Promise<void> {
   const answered = Promise.withResolvers<void>();
   const timer = setTimeout(() => {
-    const text = `unix socket ${path}: connected, and no byte came back within ${timeoutMs} ms`;
+    const text = `unix socket ${path}: connected, but no byte came back within ${timeoutMs} ms`;
     answered.reject(new TimeoutError("dial", text));
   }, timeoutMs);
   const connecting = Bun.connect({
@@ -53,7 +53,7 @@ export async function echo(path: string, timeoutMs: number): Promise<void> {
     answered.promise.catch(() => {}); // given up above
     connecting.then(
       (socket) => socket.terminate(),
-      () => {}, // told above
+      () => {}, // reported above
     );
   }
 }

@@ -1,6 +1,7 @@
 /**
- * A socket file and its lock, `<path>.lock`: whoever serves the socket holds the lock for as long. So a lock that can be
- * taken proves that the socket's owner is dead, whatever has the owner's pid by now and in whichever namespace it ran.
+ * A socket file and its lock, `<path>.lock`: the process that serves the socket holds the lock the whole time. So a
+ * lock that can be acquired proves that the socket's owner is dead, even if its pid was reused or it ran in another
+ * namespace.
  */
 import { lstatSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -12,25 +13,25 @@ import { isProcessAlive, registrySocketPath, socketOwner } from "./runtime-dir.t
 
 const log = logger("transport");
 
-/** More than a lock file holds; what is larger was not written here. */
+/** Larger files weren't written here: a lock file's content is far smaller. */
 const maxHolderBytes = 65_536;
-/** How often to look again at the lock of a process that is about to end. */
+/** How often to recheck the lock of a process that is ending. */
 const dyingPollMs = 10;
-/** How long such a process may take. */
+/** How long to wait for such a process. */
 const dyingMs = 1_000;
 
-/** What a lock file says of its holder: for messages, and true only while the lock is held. */
+/** What a lock file says about its holder; valid only while the lock is held. */
 export interface LockHolder {
   readonly pid: number;
   readonly name: string;
   readonly uuid: string;
   /** The uuid of the root of its tree. */
   readonly root: string;
-  /** All that it serves under this lock: a registrar's addresses, or the one of the socket. */
+  /** Every address served under this lock: all of a registrar's, or just the socket's. */
   readonly addrs: readonly string[];
 }
 
-/** The lock of a socket's path. */
+/** The lock file that belongs to a socket's path. */
 export function lockFile(path: string): string {
   return `${path}.lock`;
 }
@@ -39,7 +40,7 @@ export function formatHolder(holder: LockHolder): string {
   return `${JSON.stringify(holder)}\n`;
 }
 
-/** What the lock file at `path` says, or undefined when there is none or it says nothing. */
+/** Reads the lock file at `path`; undefined when it is missing or doesn't describe a holder. */
 export function readHolder(path: string): LockHolder | undefined {
   try {
     if (!isPlausibleFile(path)) return undefined;
@@ -62,15 +63,15 @@ function isPlausibleFile(path: string): boolean {
 }
 
 /**
- * Whether `file` was written here: others, too, keep files of that name, beside sockets and elsewhere. A process that was
- * killed before it wrote leaves an empty one, with a name that only furrow gives.
+ * Whether furrow wrote `file`: other programs use files with such names too, next to sockets and elsewhere. A process
+ * killed before it wrote leaves an empty one, which counts only if its name is one that furrow gives.
  */
 function isLockOf(path: string, file: string): boolean {
   if (lstatSync(file, { throwIfNoEntry: false })?.size === 0) return /@\d{1,10}\.sock$/.test(path);
   return readHolder(file) !== undefined;
 }
 
-/** removed: it is gone, or was. held: its owner lives. kept: not a socket, or nothing tells of its owner. */
+/** removed: it is gone, or was missing. held: its owner is alive. kept: not a socket, or its owner is unknown. */
 export type Removal = "removed" | "held" | "kept";
 
 /** Removes the socket at `path` and its lock, if the lock proves that the owner is dead. */
@@ -80,10 +81,10 @@ export function removeDeadSocket(path: string): Removal {
   if (!isPlausibleFile(file)) return found === undefined ? "removed" : "kept";
   if (found?.isSocket() === false || !isLockOf(path, file)) return "kept";
   const lock = lockExisting(file);
-  // held a moment ago: it may have been let go of since, and that is for the next look to see
+  // it was held just now; if its file is gone since, leave the socket to the next sweep
   if (lock === undefined) return lstatSync(file, { throwIfNoEntry: false }) === undefined ? "kept" : "held";
   try {
-    // under the lock it can't be a new owner's
+    // with the lock held, it can't belong to a new owner
     if (lstatSync(path, { throwIfNoEntry: false })?.isSocket()) rmSync(path, { force: true });
   } finally {
     lock.release();
@@ -93,8 +94,8 @@ export function removeDeadSocket(path: string): Removal {
 }
 
 /**
- * As `removeDeadSocket`, for the socket of a process that is known to be ending: a process that was killed closes its
- * connections a moment before it lets go of its locks. Bounded by a second; its timer keeps no process alive.
+ * Like `removeDeadSocket`, for a process that is known to be ending: a killed process closes its connections a moment
+ * before its locks are released. Waits at most a second; its timer doesn't keep this process alive.
  */
 export async function removeDyingSocket(path: string): Promise<Removal> {
   const latest = performance.now() + dyingMs;
@@ -106,9 +107,9 @@ export async function removeDyingSocket(path: string): Promise<Removal> {
 }
 
 /**
- * Removes what dead processes left in `dir`: sockets and their locks, and the lists of registries' members. Returns the
- * names of the sockets. A registry's own socket is left to the one that binds it next; a process that is just ending gets a
- * second in the background.
+ * Removes what dead processes left in `dir`: sockets with their locks, and membership files of registries. Returns
+ * the names of the sockets. A registry's own socket is left for the next process that binds it; sockets of a process
+ * that is just ending are retried in the background for a second.
  */
 export function sweepSockets(dir: string): string[] {
   const swept: string[] = [];
@@ -131,7 +132,9 @@ export function sweepSockets(dir: string): string[] {
   return swept;
 }
 
-/** Whether it is worth waiting for the holder: its first thread has ended, and others still have its files. */
+/**
+ * Whether the holder is about to release the lock: its main thread has ended, but others still hold its files open.
+ */
 function isEnding(file: string): boolean {
   const holder = readHolder(file);
   return holder !== undefined && !isProcessAlive(holder.pid);
@@ -151,14 +154,14 @@ function isRegistrySocket(dir: string, name: string): boolean {
 }
 
 /**
- * Waits, for a second at most, until the processes of a tree that are still ending have let go of their sockets in
- * `dir`, and removes what they leave. `except`: the uuid of the one that asks.
+ * Waits at most a second for the ending processes of a tree to release their sockets in `dir`, and removes what they
+ * leave. `except`: the uuid of the calling actor.
  */
 export async function removeTreeSockets(dir: string, root: string, except: string): Promise<void> {
   const ending = readdirSync(dir).filter((name) => {
     if (!name.endsWith(".sock.lock")) return false;
     const holder = readHolder(join(dir, name));
-    // one that was killed in the moment of taking it has not said who it is
+    // a process killed just after it acquired the lock has written no holder
     return holder === undefined || (holder.root === root && holder.uuid !== except);
   });
   await Promise.all(ending.map((name) => removeDyingSocket(join(dir, name.slice(0, -".lock".length)))));

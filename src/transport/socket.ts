@@ -1,8 +1,9 @@
 /**
- * What both transports share: a `Link` over a Bun socket.
+ * A `Link` over a Bun socket, shared by both transports.
  *
- * Bun's `write` is unbuffered and partial, and `end` loses what the kernel has not sent. So there is a send queue here,
- * which goes on at `drain`, and an orderly close: queue empty, `shutdown`, the peer's end awaited, `end`.
+ * Bun's `write` is unbuffered and may be partial, and `end` loses bytes that the kernel hasn't sent. So the link has
+ * its own send queue, which resumes on `drain`, and an orderly close: drain the queue, `shutdown`, wait for the
+ * peer's end, `end`.
  */
 import type { Socket, SocketHandler } from "bun";
 
@@ -13,7 +14,7 @@ import type { Link, LinkEnd, LinkPeer, LinkReader } from "./transport.ts";
 
 const log = logger("transport");
 
-/** How long an orderly close waits without progress, for the peer to read or to end, before it lets go. */
+/** How long an orderly close waits for the peer to read or to end; any progress restarts the wait. */
 const closeTimeoutMs = 1_000;
 
 type BunSocket = Socket<SocketLink>;
@@ -29,7 +30,7 @@ export class SocketLink implements Link {
   #socket: BunSocket | undefined;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
-  /** Set from the first sign of the end on; told to the reader once. */
+  /** Set at the first sign of the end; reported to the reader once. */
   #end: LinkEnd | undefined;
   #told = false;
   #peerEnded = false;
@@ -56,7 +57,7 @@ export class SocketLink implements Link {
     const socket = this.#socket;
     if (typeof socket?.localAddress !== "string") return "";
     const { remoteAddress, remotePort, localAddress, localPort } = socket;
-    // a listener for both kinds of addresses sees ipv4 in the form of ipv6
+    // a dual-stack listener sees ipv4 addresses in ipv6 form
     const ends = [`${localAddress} ${localPort}`, `${remoteAddress} ${remotePort}`];
     return ends
       .map((end) => end.replace(/^::ffff:/, ""))
@@ -74,14 +75,14 @@ export class SocketLink implements Link {
 
   write(bytes: Uint8Array, start: number, end: number, stable: boolean): void {
     const socket = this.#socket;
-    // nothing to send is nothing to queue: a write of 0 bytes would look like a kernel that takes none
+    // never write 0 bytes: the result would look like a full kernel buffer
     if (socket === undefined || this.#end !== undefined || this.#shut || end === start) return;
     let from = start;
     if (this.#queue.length === 0) {
       this.writes++;
       const taken = socket.write(bytes, start, end - start);
       if (taken >= end - start) return;
-      // the peer takes nothing any more; the close handler says so when all that it sent before has been read
+      // the peer accepts no more; the close handler reports that once everything it sent has been read
       if (taken < 0) return;
       from += taken;
     }
@@ -117,11 +118,13 @@ export class SocketLink implements Link {
     this.#socket?.resume();
   }
 
-  /** Begins the wait for a sign of the peer anew. */
+  /** Starts or restarts the timeout of an orderly close. */
   #boundClosing(): void {
     clearTimeout(this.#closeTimer);
     this.#closeTimer = setTimeout(() => {
-      log.debug?.(`${this.remote}: ${this.#queuedBytes} B not taken, or no end, in ${closeTimeoutMs} ms`);
+      log.debug?.(
+        `${this.remote}: close timed out after ${closeTimeoutMs} ms with ${this.#queuedBytes} B unsent`,
+      );
       this.#finish({ kind: "closed" });
     }, closeTimeoutMs);
   }
@@ -133,7 +136,7 @@ export class SocketLink implements Link {
     else this.#socket?.shutdown();
   }
 
-  /** The first end wins; the reader hears of it once the socket is gone for good. */
+  /** The first end wins; the reader is notified once the socket is closed. */
   #finish(end: LinkEnd): void {
     if (this.#end !== undefined) return;
     this.#end = end;
@@ -146,7 +149,7 @@ export class SocketLink implements Link {
     else socket?.end();
     this.#drained?.resolve();
     this.#closing?.resolve();
-    // not from within the caller's own call: see LinkReader
+    // never from within the caller's own call: see LinkReader
     queueMicrotask(() => this.#tell());
   }
 
@@ -156,7 +159,7 @@ export class SocketLink implements Link {
     this.reader.onEnd(this.#end);
   }
 
-  /** The handlers' side. */
+  /** Called by the socket handlers, as are the `on…` methods below. */
   onOpen(socket: BunSocket, peer?: LinkPeer): void {
     if (this.#end !== undefined) {
       socket.terminate();
@@ -171,7 +174,7 @@ export class SocketLink implements Link {
     try {
       this.reader.onData(chunk);
     } catch (error) {
-      // Bun would swallow it and leave the socket open
+      // Bun would swallow the error and leave the socket open
       log.error?.(`${this.remote}: ${asError(error).stack}`);
       this.abort(asError(error));
     }
@@ -182,7 +185,7 @@ export class SocketLink implements Link {
     if (socket === undefined) return;
     while (this.#queue.length > 0) {
       const next = this.#queue[0]!;
-      // memory of the user's, which was transferred away or resized under the queue
+      // the user's own memory, transferred or resized while it was queued
       if (next.length === 0) {
         this.abort(new EncodeError("a binary value was transferred or resized before all of it was sent"));
         return;
@@ -237,17 +240,17 @@ export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Arra
   return copy;
 }
 
-/** Who is at the other end of a unix socket; undefined where the kernel doesn't tell. */
+/** The process at the other end of a unix socket; undefined where the kernel can't tell. */
 export function kernelPeer(socket: BunSocket): LinkPeer | undefined {
-  // there, and not in the types of bun 1.4
+  // exists, but is missing from the types of bun 1.4
   const { fd } = socket as unknown as { readonly fd: number };
   const credentials = peerCredentials(fd);
   return credentials === undefined ? undefined : { kind: "unix", ...credentials };
 }
 
-/** The handlers of every furrow socket, whichever side opened it; its `data` is the link. */
+/** Handlers for every furrow socket, on either side; the socket's `data` is its link. */
 export const socketHandlers: Omit<SocketHandler<SocketLink>, "open"> = {
-  // plain arrays, so that binary values in messages are plain too; Bun.listen's types only know of buffers
+  // plain Uint8Arrays, so that binary values in messages are plain too; Bun's types allow only buffers
   binaryType: "uint8array",
   data(socket, chunk) {
     socket.data.onData(chunk);
@@ -263,7 +266,7 @@ export const socketHandlers: Omit<SocketHandler<SocketLink>, "open"> = {
     socket.data?.onClosed(error);
   },
   error(socket, error) {
-    // a handler threw, and Bun leaves the socket open
+    // a handler threw; Bun would leave the socket open
     socket.data?.abort(asError(error));
   },
 };

@@ -1,4 +1,4 @@
-/** Whose the other end of a loopback connection is: on Linux the kernel lists it, see proc_net_tcp(5). */
+/** The owner of the other end of a loopback connection: Linux lists it, see proc_net_tcp(5). */
 import { readFileSync } from "node:fs";
 
 const established = "01";
@@ -10,8 +10,8 @@ export interface LoopbackEnd {
 }
 
 /**
- * The uid of the process of this machine whose socket is the end `theirs` of the connection to `ours`; undefined when there
- * is none, or the system doesn't tell. Takes some milliseconds: the kernel walks its whole table.
+ * Returns the uid that owns the local socket at the end `theirs` of the connection to `ours`; undefined when there is
+ * none, or the system can't tell. Takes milliseconds: the kernel walks its whole table.
  */
 export function loopbackOwner(theirs: LoopbackEnd, ours: LoopbackEnd): number | undefined {
   if (process.platform !== "linux") return undefined;
@@ -23,12 +23,12 @@ export function loopbackOwner(theirs: LoopbackEnd, ours: LoopbackEnd): number | 
 }
 
 /**
- * An end as the kernel may list it. The address counts as well as the port: another user may have that port at 127.0.0.2.
- * An ipv4 address stands in the table of ipv6 when its socket is of that kind.
+ * The forms in which the kernel may list an end. The address matters as well as the port: another user may have the
+ * same port at 127.0.0.2. The ipv6 table lists an ipv4 address when its socket is an ipv6 one.
  */
 function listed({ host, port }: LoopbackEnd): readonly string[] {
   const bytes = /(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(host)?.slice(1);
-  // 32 bits at a time, each as this machine (which is little-endian) reads it
+  // words of 32 bits in host byte order, which is little-endian here
   const ipv4 = bytes && Buffer.from(bytes.map(Number)).reverse().toString("hex").toUpperCase();
   const hosts =
     ipv4 === undefined ? [`${"0".repeat(24)}01000000`] : [ipv4, `${"0".repeat(16)}FFFF0000${ipv4}`];
@@ -41,7 +41,7 @@ function ownerIn(table: string, theirs: readonly string[], ours: readonly string
   try {
     lines = readFileSync(table, "utf8").split("\n");
   } catch {
-    return undefined; // no ipv6 here, say
+    return undefined; // for example, a system without ipv6
   }
   for (const line of lines) {
     // "sl local remote state queues timer retransmits uid ..."

@@ -9,19 +9,18 @@ import type { TlsLimits, TlsListener } from "./tls-socket.ts";
 import type { TlsIdentity } from "./tls.ts";
 import type { Link, Listener, TransportDriver } from "./transport.ts";
 
-/** A driver whose links are mutual TLS. */
+/** A driver whose links use mutual TLS. */
 export interface TlsDriver extends TransportDriver<ParsedTcpAddress> {
   /**
-   * Shows and trusts `tls` in every later connection, of those who dial us as of those that we dial; links that are
-   * open stay as they are. A connection that a listener has not accepted at that moment is reset: its dialler has to
-   * try again.
+   * Uses `tls` for every later connection, inbound and outbound; open links keep what they have. A connection still
+   * in a listener's backlog is reset, and its dialler has to try again.
    *
-   * @throws {AddressError} when a listener cannot use it; that one goes on with what it had
+   * @throws {AddressError} when a listener can't use it; that listener keeps its previous identity
    */
   rotate(tls: TlsIdentity): Promise<void>;
 }
 
-/** The driver for plain tcp, or with `tls` for mutual TLS; `limits` bound what strangers may take of the latter. */
+/** Returns the driver for plain tcp, or with `tls` for mutual TLS; `limits` bound its unfinished handshakes. */
 export function tcpDriver(tls: TlsIdentity, limits?: Partial<TlsLimits>): TlsDriver;
 export function tcpDriver(tls?: TlsIdentity): TransportDriver<ParsedTcpAddress>;
 export function tcpDriver(tls?: TlsIdentity, limits?: Partial<TlsLimits>): TransportDriver<ParsedTcpAddress> {
@@ -79,7 +78,7 @@ function linkTo(address: ParsedTcpAddress): SocketLink {
 }
 
 function targetOf({ host, port }: ParsedTcpAddress): { hostname: string; port: number } {
-  // the wildcard address is where one listens; on this host it is reached at loopback
+  // a wildcard address is for listening; on this host its listener is reached at loopback
   const hostname = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   return { hostname, port };
 }
@@ -99,7 +98,7 @@ function listenPlain(address: ParsedTcpAddress, onLink: (link: Link) => void): L
             `tcp peer ${socket.remoteAddress} on ${where}`,
             !isLoopback(socket.remoteAddress),
           );
-          socket.data = link; // the option of that name would be shared by all sockets
+          socket.data = link; // the `data` option would be shared by all sockets
           socket.setNoDelay(true);
           link.onOpen(socket);
           onLink(link);

@@ -1,32 +1,32 @@
-/** Who a peer proves to be over TLS, or what is wrong with it, in words. */
+/** The identity that a peer proves over TLS, or the reason why it doesn't. */
 import type { Socket } from "bun";
 
 import { systemCode } from "../errors.ts";
 
-/** The DNS name in every certificate of furrow: the name is always checked, and an address says nothing of who is there. */
+/** The DNS name in every furrow certificate: TLS always checks a name, and an address doesn't identify an actor. */
 export const tlsName = "furrow";
 
-/** What the two ends agree to speak. */
+/** The protocol that both ends must negotiate (ALPN). */
 export const tlsProtocol = "furrow/1";
 
 /**
- * Whose certificate it is that has these alternative names (`DNS:furrow, URI:furrow:shop/web`): the subject in the one
- * URI of scheme `furrow`. Undefined where there is none, or more than one.
+ * The subject of a certificate with these alternative names (`DNS:furrow, URI:furrow:shop/web`), taken from its one
+ * URI of scheme `furrow`. Undefined when there isn't exactly one, or it is malformed.
  */
 export function subjectOf(alternativeNames: string | undefined): string | undefined {
-  // a name with a comma, a quote or a control character stands in quotes there, with its comma escaped
+  // a name with a comma, a quote or a control character is quoted, with its comma escaped
   const names = (alternativeNames ?? "").split(", ");
   const uris = names.filter((name) => /^URI:"?furrow:/i.test(name));
   if (uris.length !== 1) return undefined;
   return /^URI:furrow:([\w.~@+-]+(?:\/[\w.~@+-]+)*)$/.exec(uris[0]!)?.[1];
 }
 
-/** What a handshake came to. */
+/** The result of a handshake. */
 export type Verdict =
   | { readonly kind: "proved"; readonly subject: string }
   | { readonly kind: "refused"; readonly why: string };
 
-/** Judges the other end of `socket`, from what its `handshake` handler was called with. */
+/** Judges the other end of `socket` from the arguments of its `handshake` handler. */
 export function judge(socket: Socket<unknown>, isDone: boolean, error: Error | null): Verdict {
   if (error !== null && error !== undefined) return refused(faultOf(socket, error));
   if (!isDone || !socket.authorized) return refused("its certificate was not accepted");
@@ -34,7 +34,7 @@ export function judge(socket: Socket<unknown>, isDone: boolean, error: Error | n
     return refused(`it speaks TLS, but not ${tlsProtocol} (ALPN)`);
   }
   const names = alternativeNamesOf(socket);
-  // of a dialler nobody checks the name but we
+  // TLS itself doesn't check a dialler's name
   if (!names?.split(", ").includes(`DNS:${tlsName}`)) {
     return refused(
       `its certificate is not for the DNS name ${tlsName}: it has ${names ?? "no alternative name"}`,
@@ -43,7 +43,7 @@ export function judge(socket: Socket<unknown>, isDone: boolean, error: Error | n
   const subject = subjectOf(names);
   if (subject === undefined) {
     return refused(
-      `its certificate must have one URI furrow:<subject> as an alternative name, and has ${names ?? "none"}`,
+      `its certificate must have one URI furrow:<subject> as an alternative name, but has ${names ?? "none"}`,
     );
   }
   return { kind: "proved", subject };
@@ -57,9 +57,9 @@ function alternativeNamesOf(socket: Socket<unknown>): string | undefined {
   return socket.getPeerCertificate()?.subjectaltname;
 }
 
-const notOurs = "was not signed by an authority of ours (security.tls.ca)";
+const notOurs = "was not signed by a trusted authority (security.tls.ca)";
 
-/** Codes of a certificate that does not hold; the words follow "its certificate". */
+/** Codes for an invalid certificate; each text follows "its certificate". */
 const certificateFaults: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: "has expired",
   CERT_NOT_YET_VALID: "is not valid yet",
@@ -74,7 +74,7 @@ const certificateFaults: Readonly<Record<string, string>> = {
   INVALID_PURPOSE: "is not for this use (extendedKeyUsage)",
 };
 
-/** Parts of what BoringSSL says; an alert is the other end's word. The words stand alone. */
+/** Patterns in BoringSSL's messages, with the text to show; an alert comes from the other end. */
 const protocolFaults: readonly (readonly [RegExp, string])[] = [
   [/ALERT_(?:CERTIFICATE|BAD_CERTIFICATE|UNKNOWN_CA|UNSUPPORTED_CERT)/, "it refused our certificate"],
   [/NO_APPLICATION_PROTOCOL/, `it speaks TLS, but not ${tlsProtocol} (ALPN)`],
@@ -83,16 +83,16 @@ const protocolFaults: readonly (readonly [RegExp, string])[] = [
   [/WRONG_VERSION_NUMBER|HTTP_REQUEST|HTTPS_PROXY_REQUEST/, "it does not speak TLS"],
 ];
 
-/** Also what a furrow without TLS does, to which a handshake is a malformed frame. */
+/** A furrow actor without TLS does this too: it takes the handshake for a malformed frame. */
 export const endedEarly = "it ended the connection during the TLS handshake; it may not speak TLS";
 
-/** What went wrong, with the subject of the other end and the system's code where they are known. */
+/** Describes what went wrong, with the other end's subject and the system's code if they are known. */
 export function faultOf(socket: Socket<unknown>, error: Error): string {
   const code = systemCode(error);
   const fault = certificateFaults[code];
   if (fault !== undefined) {
     const subject = subjectOf(alternativeNamesOf(socket));
-    return `its certificate${subject === undefined ? "" : `, which says ${subject},`} ${fault} (${code})`;
+    return `its certificate${subject === undefined ? "" : ` (subject ${subject})`} ${fault} (${code})`;
   }
   if (code === "ECONNRESET") return endedEarly;
   return protocolFaults.find(([pattern]) => pattern.test(error.message))?.[1] ?? error.message;

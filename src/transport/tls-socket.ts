@@ -1,8 +1,9 @@
 /**
- * Links over TLS: 1.3 alone, with a certificate from both ends.
+ * Links over TLS: version 1.3 only, with certificates from both ends.
  *
- * A link is handed out when this end has verified the other, and until then nothing is read from it or written to it.
- * The dialler is through first: whether the listener took *its* certificate shows in the first byte that comes back.
+ * A link is handed out once this end has verified the other; until then nothing is read from it or written to it. The
+ * dialler finishes first: it learns that the listener accepted *its* certificate only from the first byte that comes
+ * back.
  */
 import type { SocketHandler } from "bun";
 
@@ -19,19 +20,19 @@ import type { Link, Listener } from "./transport.ts";
 
 const log = logger("transport");
 
-/** What strangers may take of a listener before they have shown a certificate. */
+/** Bounds on what strangers can cost a listener before they have shown a certificate. */
 export interface TlsLimits {
-  /** From an accepted connection to the end of the handshake. */
+  /** From accepting the connection to the end of the handshake. */
   readonly handshakeTimeoutMs: number;
-  /** Handshakes under way; above it the oldest goes. More than the 512 that a busy listener finds waiting. */
+  /** Handshakes in flight; beyond that the oldest is dropped. More than a listener's full backlog, 512. */
   readonly maxHandshakes: number;
 }
 
 export const defaultTlsLimits: TlsLimits = { handshakeTimeoutMs: 5_000, maxHandshakes: 1_024 };
 
-// BoringSSL's numbers; TLS 1.0, 1.2 and 1.1 off
+// BoringSSL's flags: disable TLS 1.0, 1.2 and 1.1
 const onlyTls13 = 0x0400_0000 | 0x0800_0000 | 0x1000_0000;
-// a resumed session would outlive the certificate that it began with
+// a resumed session would outlive the certificate it started with
 const noTickets = 0x4000;
 
 function optionsOf({ cert, key, ca }: TlsIdentity): Bun.TLSOptions {
@@ -42,7 +43,7 @@ function optionsOf({ cert, key, ca }: TlsIdentity): Bun.TLSOptions {
     serverName: tlsName,
     requestCert: true,
     rejectUnauthorized: true,
-    // the form of the wire: anything else is ignored
+    // wire format: Bun ignores anything else
     ALPNProtocols: Buffer.from(`${String.fromCharCode(tlsProtocol.length)}${tlsProtocol}`),
     secureOptions: onlyTls13 | noTickets,
   };
@@ -50,7 +51,7 @@ function optionsOf({ cert, key, ca }: TlsIdentity): Bun.TLSOptions {
 
 /** A listener whose certificate can be changed. */
 export interface TlsListener extends Listener {
-  /** From now on new connections see `identity`; links that are open stay as they are. */
+  /** Uses `identity` for connections from now on; open links keep what they have. */
   rotate(identity: TlsIdentity): void;
 }
 
@@ -84,7 +85,7 @@ export function listenTls(
     address: { ...address, port },
     rotate(next) {
       if (!isOpen) return;
-      // bun's `reload` leaves the certificate as it is
+      // Bun's `reload` doesn't change the certificate
       listener.stop();
       try {
         listener = bind(port, next);
@@ -102,7 +103,7 @@ export function listenTls(
   };
 }
 
-/** The handlers of a listener, which keep its strangers within `limits`. */
+/** The handlers of a listener; they keep unfinished handshakes within `limits`. */
 function acceptor(where: string, limits: TlsLimits, onLink: (link: Link) => void): SocketHandler<SocketLink> {
   const strangers = new Map<SocketLink, Timer>();
   const refuse = (link: SocketLink, why: string): void => {
@@ -119,13 +120,13 @@ function acceptor(where: string, limits: TlsLimits, onLink: (link: Link) => void
       if (isLastDescriptor(socket)) return socket.terminate();
       const remote = socket.remoteAddress;
       const link = new SocketLink(`tcp peer ${remote} on ${where}`, !isLoopback(remote));
-      socket.data = link; // the option of that name would be shared by all sockets
+      socket.data = link; // the `data` option would be shared by all sockets
       socket.setNoDelay(true);
       link.onOpen(socket);
       const [oldest] = strangers.keys();
       if (strangers.size >= limits.maxHandshakes && oldest !== undefined) {
         forget(oldest);
-        refuse(oldest, `more than ${limits.maxHandshakes} handshakes under way`);
+        refuse(oldest, `more than ${limits.maxHandshakes} handshakes in flight`);
       }
       const timer = setTimeout(() => {
         forget(link);
@@ -154,10 +155,10 @@ function acceptor(where: string, limits: TlsLimits, onLink: (link: Link) => void
   };
 }
 
-/** What a dial needs in order to verify who answers, for `link`. */
+/** What the dial of `link` needs in order to verify the listener. */
 export function secureDial(link: SocketLink, identity: TlsIdentity): SecureDial {
   const verified = Promise.withResolvers<void>();
-  // a dial that was given up no longer waits for it
+  // an abandoned dial no longer awaits it
   verified.promise.catch(() => {});
   const refuse = (why: string, cause: unknown): void => {
     const error = new TransportClosedError(`cannot connect to ${link.remote} over TLS: ${why}`, { cause });
@@ -178,7 +179,7 @@ export function secureDial(link: SocketLink, identity: TlsIdentity): SecureDial 
         if (link.peer !== undefined) return;
         const verdict = judge(socket, isDone, error);
         if (verdict.kind === "refused") {
-          // within this handler, so that our certificate is not sent
+          // synchronously in this handler, so that our certificate isn't sent
           refuse(verdict.why, error ?? undefined);
           return;
         }
@@ -194,7 +195,7 @@ export function secureDial(link: SocketLink, identity: TlsIdentity): SecureDial 
   };
 }
 
-/** A listener that does not take our certificate says nothing of it: it resets the connection. */
+/** A listener that rejects our certificate doesn't say so: it resets the connection. */
 function unheard(error: Error): Error {
   const text = "it reset the connection before its first byte: it may not accept our certificate";
   return new Error(`${text} (${error.message})`, { cause: error });
@@ -203,7 +204,7 @@ function unheard(error: Error): Error {
 const tlsHandlers: Omit<SocketHandler<SocketLink>, "open"> = {
   ...socketHandlers,
   error(socket, error) {
-    // an alert of the peer, or a record that does not decrypt: the session is over
+    // an alert from the peer, or a record that can't be decrypted: the session is over
     const link = socket.data;
     const text = `${link.remote}: ${faultOf(socket, error)}`;
     link.abort(new TransportClosedError(text, { cause: error }));

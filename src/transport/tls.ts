@@ -1,9 +1,9 @@
 /**
- * What an actor shows of itself over TLS, and what it trusts: read from files, and checked before the first peer sees
- * it. Load this module only where TLS is configured: it brings in `node:crypto`.
+ * An actor's TLS certificate, key and trusted authorities: read from files, and checked before the first peer sees
+ * them. Load this module only if TLS is configured: it imports `node:crypto`.
  *
- * A certificate of furrow has two alternative names: the DNS name `furrow`, the same for all, and a URI
- * `furrow:<subject>`, which says whose it is.
+ * A furrow certificate has two alternative names: the DNS name `furrow`, the same in all of them, and a URI
+ * `furrow:<subject>`, which identifies the owner.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
@@ -13,15 +13,15 @@ import { subjectOf, tlsName } from "./tls-peer.ts";
 
 /** Paths of PEM files. */
 export interface TlsFiles {
-  /** The certificate of this actor, then any that lead from it to the authority's. */
+  /** This actor's certificate, then any intermediate ones. */
   readonly cert: string;
-  /** Its private key, without a passphrase, readable by its owner alone. */
+  /** Its private key, without a passphrase, readable only by its owner. */
   readonly key: string;
-  /** The authorities that certificates of peers must come from; no others are trusted. */
+  /** The only authorities trusted to sign peers' certificates. */
   readonly ca: string;
 }
 
-/** The same, read: texts in PEM. */
+/** The contents of those files, in PEM. */
 export interface TlsIdentity {
   readonly cert: string;
   readonly key: string;
@@ -29,12 +29,13 @@ export interface TlsIdentity {
 }
 
 /**
- * Reads `files`, and checks that a peer with the same authority would accept them: each message names the option, the
- * path and what to do.
+ * Reads `files` and checks that a peer with the same authority would accept them. Each error message names the
+ * option, the path and, where possible, the remedy.
  *
- * @throws {TypeError} when an option is not a path
- * @throws {Error} when a file cannot be read (`cause`: why) or used: it is not PEM, others may read the key, the key
- *   does not fit the certificate, the certificate is not valid today, not for furrow, or not from the authority
+ * @throws {TypeError} when an option isn't a path
+ * @throws {Error} when a file can't be read (`cause`: why) or used: it isn't PEM, other users can read the key, the
+ *   key doesn't match the certificate, or the certificate isn't valid now, isn't for furrow or isn't from the
+ *   authority
  */
 export function loadTls(files: TlsFiles): TlsIdentity {
   const cert = read("cert", files?.cert);
@@ -72,7 +73,7 @@ function read(name: Option, path: unknown): string {
     const code = systemCode(error);
     const why: Record<string, string> = {
       ENOENT: "does not exist; docs/security.md shows how to make one",
-      EACCES: `may not be read by this process (uid ${process.getuid?.()}): change its owner or mode`,
+      EACCES: `is not readable by this process (uid ${process.getuid?.()}): change its owner or mode`,
       EISDIR: "is a directory: give the path of a file in it",
     };
     const text = `${option(name, path)} ${why[code] ?? `cannot be read: ${asError(error).message}`}`;
@@ -80,7 +81,7 @@ function read(name: Option, path: unknown): string {
   }
 }
 
-/** A key is its owner's alone; root may let a group read it, as where it is mounted into containers. */
+/** Only its owner may read a key; root's may be readable by a group, as when it is mounted into containers. */
 function checkPrivate(path: string): void {
   const { mode, uid } = statSync(path);
   if (process.getuid === undefined) return;
@@ -92,7 +93,7 @@ function checkPrivate(path: string): void {
   const permitted = uid === 0 && process.getuid() !== 0 ? 0o740 : 0o700;
   if ((mode & 0o777 & ~permitted) === 0) return;
   throw new Error(
-    `${option("key", path)} may be read by other users (mode ${(mode & 0o777).toString(8)}): run chmod 600 ${path}`,
+    `${option("key", path)} is readable by other users (mode ${(mode & 0o777).toString(8)}): run chmod 600 ${path}`,
   );
 }
 
@@ -134,19 +135,19 @@ function checkCertificate(path: string, certificate: X509Certificate): void {
   const wanted = `subjectAltName=DNS:${tlsName},URI:furrow:<subject>`;
   const has = subjectAltName === undefined ? "has no subjectAltName" : `has ${subjectAltName}`;
   if (certificate.checkHost(tlsName) === undefined) {
-    throw new Error(`${which} is not for the DNS name ${tlsName}: it must have ${wanted}, and ${has}`);
+    throw new Error(`${which} is not for the DNS name ${tlsName}: it must have ${wanted}, but ${has}`);
   }
   if (subjectOf(subjectAltName) === undefined) {
-    throw new Error(`${which} does not say whose it is: it must have ${wanted}, and ${has}`);
+    throw new Error(`${which} does not identify its owner: it must have ${wanted}, but ${has}`);
   }
 }
 
-/** Whether each step from `certificate` on is signed by the next, up to one of the authorities. */
+/** Whether `certificate` is signed by an authority, directly or through certificates of the chain. */
 function leadsTo(certificate: X509Certificate, chain: Chain, authorities: Chain): boolean {
   const isSignedBy = (issuer: X509Certificate, one: X509Certificate): boolean =>
     one.checkIssued(issuer) && one.verify(issuer.publicKey);
   let at = certificate;
-  // no longer than the chain, so that two that sign each other end it
+  // bounded by the chain's length, so that two that sign each other don't loop for ever
   for (let step = 0; step <= chain.length; step++) {
     const current = at;
     if (authorities.some((authority) => isSignedBy(authority, current))) return true;

@@ -1,6 +1,6 @@
 /**
- * Unix sockets. Each is served under a lock that its process holds for as long (`socket-lock.ts`): of several that want
- * a path one gets it, and what a dead process left there is replaced without a race.
+ * Unix sockets. A process holds a lock for as long as it serves a socket (`socket-lock.ts`): when several want the
+ * same path, exactly one gets it, and leftovers of a dead process are replaced without a race.
  */
 import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
@@ -19,7 +19,7 @@ import type { Link, Listener, ListenerState, TransportDriver } from "./transport
 
 const log = logger("transport");
 
-/** Waits between attempts at a socket whose owner lives but refuses: its backlog is full. Then the deadline decides. */
+/** Back-off while a live owner refuses because its backlog is full; after the last, 160 ms each until the deadline. */
 const busyBackoffMs = [2, 5, 10, 20, 40, 80] as const;
 
 export const unixTransport: TransportDriver<ParsedUnixAddress> = {
@@ -53,7 +53,7 @@ function checkLength(path: string): void {
   }
 }
 
-/** How often to try a lock: a sweep, too, holds it for a moment. */
+/** How often to try for a lock: a sweep may hold it briefly. */
 const lockTries = 3;
 
 async function takeLock(path: string): Promise<PathLock> {
@@ -76,10 +76,12 @@ function inUse(path: string): AddressError {
 }
 
 /**
- * Under the lock, so that the owner of what is at the path is dead, or has no lock: a plain socket that is not furrow's.
- * That one is looked for among the kernel's listeners, and by a dial: it may be in a network namespace of its own. Where
- * the lock's file names a dead owner, the kernel's list is not asked: any user can have a listener in it that looks as
- * if it were at this path, from another mount namespace.
+ * Removes a stale socket. Called with the lock held, so a live owner can only be another program, which has no lock.
+ * Such an owner is found in the kernel's list of listeners, or by a dial, since it may be in another network
+ * namespace. If the lock file names a dead owner, the list isn't consulted: any user in another mount namespace can
+ * put a listener in it that seems to be at this path.
+ *
+ * @throws {AddressError} when something listens at the path, or it isn't a socket
  */
 async function evictStale(path: string): Promise<void> {
   if (!existsSync(path)) return;
@@ -87,7 +89,7 @@ async function evictStale(path: string): Promise<void> {
     throw new AddressError(`cannot listen on ${path}: the path exists and is not a socket`);
   if (readHolder(lockFile(path)) === undefined && isListenedAt(path)) throw inUse(path);
   const link = new SocketLink(path, false);
-  // refused may also mean a full backlog; where the kernel lists its listeners, that was seen above
+  // a refusal may also mean a full backlog; where the kernel lists listeners, the check above has covered that
   const waits = process.platform === "linux" ? [0] : [0, ...busyBackoffMs.slice(0, 3)];
   try {
     for (const wait of waits) {
@@ -97,7 +99,7 @@ async function evictStale(path: string): Promise<void> {
         throw inUse(path);
       } catch (error) {
         if (error instanceof AddressError) throw error;
-        // anything but refused is a sign of life
+        // any failure but a refusal or a missing file is a sign of life
         if (!isAbsent(error)) throw inUse(path);
         if (systemCode((error as Error).cause) === "ENOENT") return;
       }
@@ -109,12 +111,12 @@ async function evictStale(path: string): Promise<void> {
 }
 
 /**
- * Whether the kernel lists a listener at the path; where it does not tell, false. A listener that it lists may refuse
- * all the same, while its backlog is full.
+ * Whether the kernel lists a listener at the path; false where it has no list. A listed listener may still refuse,
+ * while its backlog is full.
  */
 function isListenedAt(path: string): boolean {
   if (process.platform !== "linux") return false;
-  // "num: references protocol flags type state inode path"; the flag says that it listens, and a path may have spaces
+  // "num: references protocol flags type state inode path"; the flag marks a listener, and paths may contain spaces
   const listening = /^\S+ \S+ \S+ 00010000 \S+ \S+ +\d+ (.*)$/;
   const lines = readFileSync("/proc/net/unix", "utf8").split("\n");
   return lines.some((line) => line.endsWith(path) && listening.exec(line)?.[1] === path);
@@ -147,7 +149,7 @@ class UnixListener implements Listener {
     }
     const lock = await takeLock(path);
     try {
-      // at once: a process that is killed before it has bound leaves the lock's file too
+      // write first: a process killed before it binds leaves its lock file too
       if (this.#holder !== undefined) lock.write(formatHolder(this.#holder));
       await evictStale(path);
       this.#listener = this.#bind();
@@ -171,7 +173,7 @@ class UnixListener implements Listener {
           open(socket) {
             if (isLastDescriptor(socket)) return socket.terminate();
             const link = new SocketLink(`a peer on ${path}`, false);
-            socket.data = link; // the option of that name would be shared by all sockets
+            socket.data = link; // the `data` option would be shared by all sockets
             link.onOpen(socket, kernelPeer(socket));
             onLink(link);
           },
@@ -211,7 +213,7 @@ class UnixListener implements Listener {
     try {
       this.#stop();
     } catch (error) {
-      // a folder that was made read-only, say: the next boot sweeps
+      // the folder may be read-only now: the next boot sweeps the file
       log.warn?.(`cannot remove ${this.#path}: ${asError(error).message}`);
     } finally {
       this.#release();
@@ -225,7 +227,7 @@ class UnixListener implements Listener {
     const path = this.#path;
     const now = fileAt(path);
     const isOurs = now === this.#file;
-    // stop() removes whatever is at the path: a successor's socket steps aside for that moment
+    // stop() removes any file at the path: move a successor's socket aside meanwhile
     if (now !== undefined && !isOurs) renameSync(path, `${path}~`);
     listener.stop();
     if (now !== undefined && !isOurs) renameSync(`${path}~`, path);
@@ -243,9 +245,9 @@ function fileAt(path: string): string | undefined {
   return found && `${found.dev}:${found.ino}`;
 }
 
-/** Whether a refusal is worth another attempt: the owner of the socket lives, so its backlog must be full. */
+/** Whether to retry after a refusal: if the socket's owner is alive, its backlog must be full. */
 function isBusy(path: string, attempt: number): boolean {
   if (!existsSync(path)) return false;
-  // a socket without a lock says nothing of its owner: a few attempts, then it counts as dead
+  // without a lock file the owner is unknown: try a few times, then treat it as dead
   return isLocked(lockFile(path)) || (attempt < 3 && !existsSync(lockFile(path)));
 }

@@ -1,4 +1,4 @@
-/** Actors in the test's own process: as many as a test needs, without a tree and without discovery. */
+/** Actors in the test's own process: any number of them, without a tree or discovery. */
 import { join } from "node:path";
 
 import { Runtime } from "../../src/actor/runtime.ts";
@@ -30,7 +30,7 @@ export async function actor(
   return runtime;
 }
 
-/** How another actor looks it up. */
+/** The target by which another actor connects to it. */
 export function targetOf(runtime: DialTarget, addrs: readonly Address[] = runtime.addrs): DialTarget {
   return { name: runtime.name, uuid: runtime.uuid, pid: process.pid, addrs };
 }
@@ -39,7 +39,7 @@ export function soon(timeout = 5_000): Deadline {
   return new Deadline({ timeout }, "a test");
 }
 
-/** Two uuids in order. */
+/** Two uuids in ascending order. */
 export function uuids(): [smaller: string, larger: string] {
   return [crypto.randomUUID(), crypto.randomUUID()].sort() as [string, string];
 }

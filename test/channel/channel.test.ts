@@ -28,7 +28,7 @@ async function links(): Promise<{ near: Link; far: Link; readonly stop: () => vo
   return { near, far, stop: () => listener.close() };
 }
 
-/** Keeps a log of what a channel tells its handler. */
+/** Logs the calls of a channel to its handler. */
 class Log {
   readonly messages: Message[] = [];
   readonly ends: ChannelEnd[] = [];
@@ -112,7 +112,7 @@ function write(link: Link, bytes: Uint8Array): void {
   link.write(bytes, 0, bytes.length, true);
 }
 
-/** What the channel gives to its link, without a socket below. */
+/** Records what the channel writes to its link, without a socket. */
 function recorded(): { channel: Channel; writes: { bytes: Uint8Array; length: number; stable: boolean }[] } {
   const writes: { bytes: Uint8Array; length: number; stable: boolean }[] = [];
   const link: Link = {
@@ -136,7 +136,7 @@ function recorded(): { channel: Channel; writes: { bytes: Uint8Array; length: nu
 }
 
 describe("Channel.send", () => {
-  test("sends all messages of one turn in one write, those of its microtasks and ticks too", async () => {
+  test("sends all messages of one turn in one write, including those of its microtasks and ticks", async () => {
     await using both = await channels();
     const { channel } = both.near;
     const { writes } = channel.link;
@@ -154,7 +154,7 @@ describe("Channel.send", () => {
     expect(ids.sort((a, b) => a - b)).toEqual(Array.from({ length: 53 }, (_, id) => id));
   });
 
-  test("answers all requests of one chunk in one write, those too that wait for a promise", async () => {
+  test("answers all requests of one chunk in one write, even those that await a promise", async () => {
     await using both = await channels();
     both.far.channel.handler.onMessage = (message) => {
       if (message[0] !== Kind.call) return;
@@ -199,7 +199,7 @@ describe("Channel.send", () => {
     expect(writes.length).toBeWithin(2, 6);
   });
 
-  test("delivers binary values as views of the chunk that they came in", async () => {
+  test("delivers binary values as views of the received chunk", async () => {
     await using both = await channels();
     both.near.channel.send([Kind.result, 1, new Uint8Array([1, 2, 3])]);
     both.near.channel.send([Kind.result, 2, new Uint8Array([4, 5, 6])]);
@@ -234,7 +234,7 @@ describe("Channel.send", () => {
     await both.far.receives(1);
   });
 
-  test("refuses more when maxPendingSendBytes wait for a peer that does not read, until it reads", async () => {
+  test("refuses more once maxPendingSendBytes are queued for a peer that isn't reading, until it reads", async () => {
     await using both = await channels({ maxPendingSendBytes: 1_000_000 });
     const { channel } = both.near;
     both.far.channel.link.pause();
@@ -246,7 +246,9 @@ describe("Channel.send", () => {
       }
     };
     expect(fill).toThrow(LimitError);
-    expect(fill).toThrow(/B wait for .*, which does not read them: maxPendingSendBytes is 1000000$/);
+    expect(fill).toThrow(
+      /^send queue for .* holds \d+ B: the peer is not reading \(maxPendingSendBytes 1000000\)$/,
+    );
     expect(() => channel.sendBinary(Kind.item, 1, new Uint8Array(1))).toThrow(LimitError);
     expect(channel.link.pendingBytes).toBeWithin(900_000, 1_100_000);
     expect(channel.isOpen).toBe(true);
@@ -267,7 +269,7 @@ describe("Channel.send", () => {
 });
 
 describe("Channel.post", () => {
-  test("closes the channel when the peer takes nothing more", async () => {
+  test("closes the channel when the peer accepts no more", async () => {
     await using both = await channels({ maxPendingSendBytes: 100_000 });
     both.far.channel.link.pause();
     const { channel } = both.near;
@@ -277,7 +279,7 @@ describe("Channel.post", () => {
     await both.far.ended;
   });
 
-  test("so a flood of pings from a peer that does not read ends its own connection", async () => {
+  test("closes the connection of a peer that floods it with pings and doesn't read", async () => {
     await using peer = await strange();
     peer.raw.pause();
     const pings = joined(Array.from({ length: 5_000 }, () => bytesOf("03000000920307")));
@@ -290,7 +292,7 @@ describe("Channel.post", () => {
 });
 
 describe("Channel's end", () => {
-  test("by close delivers what was sent before, and says goodbye", async () => {
+  test("by close delivers what was sent before, and sends a bye", async () => {
     await using both = await channels();
     for (let id = 0; id < 10; id++) both.near.channel.send([Kind.result, id, "x".repeat(100_000)]);
     await both.near.channel.close();
@@ -301,9 +303,9 @@ describe("Channel's end", () => {
     expect(both.near.ends).toHaveLength(1);
   });
 
-  test("is told once, and no message is told behind it", async () => {
+  test("is reported once, with no message after it", async () => {
     await using both = await channels();
-    // all that the far side still sends arrives while the near side's link is closing
+    // everything the far side still sends arrives while the near side's link is closing
     both.far.channel.link.pause();
     const closing = both.near.channel.close();
     for (let id = 0; id < 1_000; id++) both.far.channel.send([Kind.call, id, "f", ["x".repeat(1_000)]]);
@@ -315,7 +317,7 @@ describe("Channel's end", () => {
     expect([both.near.ends.length, both.far.ends.length]).toEqual([1, 1]);
   });
 
-  test("without a goodbye is the death of the peer", async () => {
+  test("without a bye is the death of the peer", async () => {
     await using both = await channels();
     both.near.channel.send([Kind.result, 1]);
     both.near.channel.flush();
@@ -333,7 +335,7 @@ describe("Channel's end", () => {
     expect(end.error).toEqual(new FrameError("input ended inside a frame"));
   });
 
-  test("by abort tells of the error at once", async () => {
+  test("by abort reports the error at once", async () => {
     await using both = await channels();
     const error = new Error("enough");
     both.near.channel.abort(error);
@@ -356,8 +358,8 @@ describe("Channel's end", () => {
     ["a length of 0", bytesOf("00000000"), "frame of 0 B"],
     ["a length of 4 GiB", bytesOf("ffffffff"), "frame of 4294967295 B exceeds maxFrameBytes 1000000"],
     ["an http request", new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n"), "exceeds maxFrameBytes"],
-    ["bytes that are no msgpack", bytesOf("02000000c1c1"), "is not one msgpack value"],
-    ["a value that is no message", bytesOf("01000000c0"), "a message must be an array"],
+    ["bytes that aren't msgpack", bytesOf("02000000c1c1"), "is not one msgpack value"],
+    ["a value that isn't a message", bytesOf("01000000c0"), "a message must be an array"],
     ["an unknown kind", bytesOf("0300000091ccff"), "unknown message kind 255"],
     ["fields of wrong types", bytesOf("030000009208c0"), "field 1 of a message of kind 8 is malformed"],
   ])("comes with a FrameError on %s", async (_, bytes, message) => {
@@ -398,7 +400,7 @@ describe("ping", () => {
 });
 
 describe("closedError", () => {
-  test("names the peer and the way of the end, with its cause", () => {
+  test("names the peer and how the channel ended, with the cause", () => {
     const cause = new Error("why");
     const texts = (["closed", "peer-closed", "peer-died", "error"] as const).map((reason) => {
       const error = closedError({ reason, error: cause }, "quotes#1");

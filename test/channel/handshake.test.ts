@@ -24,7 +24,7 @@ afterEach(async () => {
   await target.cancel();
 });
 
-/** What the target answers to these bytes before it closes. */
+/** The target's answer to these bytes before it closes. */
 async function answerTo(...bytes: Uint8Array[]): Promise<unknown[]> {
   await using peer = await RawPeer.connect(target.addrs[0]!);
   peer.sendRaw(joined(bytes));
@@ -68,7 +68,7 @@ describe("an acceptor", () => {
     await until(() => peer.received.length === 1);
   });
 
-  test("answers a probe with hello, keeps no connection, and lets it stay for the handshake's time only", async () => {
+  test("answers a probe with its hello, makes no peer of it, and closes it when the handshake's time is up", async () => {
     await using peer = await RawPeer.connect(target.addrs[0]!);
     peer.sendRaw(frameOf(helloWith({ 6: "probe" })));
     await until(() => peer.received.length === 1);
@@ -77,7 +77,7 @@ describe("an acceptor", () => {
     await peer.ended;
   });
 
-  test("closes a probe that goes on to call", async () => {
+  test("closes a probe that then makes a call", async () => {
     await using peer = await RawPeer.connect(target.addrs[0]!);
     peer.sendRaw(joined([frameOf(helloWith({ 6: "probe" })), frameOf([Kind.call, 1, "echo", [1]])]));
     await peer.ended;
@@ -89,12 +89,12 @@ describe("an acceptor", () => {
     ["version", "another version with other fields", { 1: 99, 2: { all: "new" }, 7: 5 }],
     ["malformed", "a name with a control character", { 3: "a version\n" }],
     ["malformed", "an empty name", { 3: "" }],
-    ["malformed", "a uuid that is none", { 2: "not a uuid" }],
+    ["malformed", "a malformed uuid", { 2: "not a uuid" }],
     ["malformed", "an empty uuid", { 2: "" }],
     ["malformed", "an unknown purpose", { 6: "chat" }],
-    ["malformed", "an address that is none", { 7: ["tcp://a:b"] }],
-    ["malformed", "an address that is no text", { 7: [5] }],
-    ["target", "the uuid of somebody else", { 9: crypto.randomUUID() }],
+    ["malformed", "a malformed address", { 7: ["tcp://a:b"] }],
+    ["malformed", "an address that isn't a string", { 7: [5] }],
+    ["target", "the uuid of another actor as the target", { 9: crypto.randomUUID() }],
   ])("refuses (%s) %s", async (refusal, _, changes) => {
     const [first, second] = (await answerTo(frameOf(helloWith(changes)))) as unknown[][];
     expect(first!.slice(0, 2)).toEqual([Kind.refuse, refusal]);
@@ -103,7 +103,7 @@ describe("an acceptor", () => {
     expect(target.peers.size).toBe(0);
   });
 
-  test("refuses a hello of its own uuid, and a second one of a uuid that is connected", async () => {
+  test("refuses a hello with its own uuid, and a second hello with a connected uuid", async () => {
     expect(heads(await answerTo(frameOf(helloWith({ 2: target.uuid }))))).toEqual([
       [Kind.refuse, "self"],
       [Kind.bye, "self"],
@@ -142,14 +142,14 @@ describe("an acceptor", () => {
     expect(target.peers.size).toBe(0);
   });
 
-  test("closes on silence, and on half a hello, when the handshake's time is up", async () => {
+  test("closes silent connections and those with half a hello when the handshake's time is up", async () => {
     const start = performance.now();
     const answers = await Promise.all([answerTo(), answerTo(frameOf(helloWith()).slice(0, 20))]);
     expect(performance.now() - start).toBeWithin(250, 2_000);
     expect(answers).toEqual([[], []]);
   });
 
-  test("refuses (limit) when maxConnections peers are connected, and has room again later", async () => {
+  test("refuses (limit) while maxConnections peers are connected, and accepts again afterwards", async () => {
     await using small = await actor("small", { limits: { maxConnections: 2 } });
     const peers = await Promise.all([0, 1].map(() => RawPeer.connect(small.addrs[0]!)));
     for (const peer of peers) {
@@ -172,14 +172,14 @@ describe("an acceptor", () => {
     await peers[1]![Symbol.asyncDispose]();
   });
 
-  test("drops the oldest of maxStrangers that say nothing; they take no place of peers, nor of the other transport's", async () => {
+  test("drops the oldest of maxStrangers silent strangers; they occupy no slots of peers or of the other transport", async () => {
     await using small = await actor("small", { limits: { maxConnections: 1, maxStrangers: 2 } });
     const [unix, tcp] = [small.addrs[0]!, small.addrs[1]!];
     const silent: RawPeer[] = [];
     for (const addr of [tcp, tcp, unix, unix]) silent.push(await RawPeer.connect(addr));
     silent.push(await RawPeer.connect(tcp));
     await silent[0]!.ended;
-    // the second is still there, and so are those over unix
+    // the second is still connected, and so are those over unix
     await using peer = await RawPeer.connect(unix);
     await silent[2]!.ended;
     peer.sendRaw(frameOf(helloWith()));
@@ -215,7 +215,7 @@ describe("a dialler", () => {
       false,
       "not a furrow actor?",
     ],
-    ["says goodbye", frameOf([Kind.bye, "no"]), false, "not a furrow actor?"],
+    ["sends a bye", frameOf([Kind.bye, "no"]), false, "not a furrow actor?"],
     ["sends another message", frameOf([Kind.result, 1]), false, "expected hello, got a message of kind 9"],
     [
       "speaks another version",
@@ -244,7 +244,7 @@ describe("a dialler", () => {
     stop();
   });
 
-  test("gets a HandshakeError when another actor than the one it looked up is there", async () => {
+  test("gets a HandshakeError when another actor answers than the one it looked up", async () => {
     const { addr, stop } = listener(frameOf(helloWith()));
     const error = await failure(
       target.peers.connect({ name: "gone", uuid: "00000000", addrs: [addr] }, soon()),
@@ -260,7 +260,7 @@ describe("a dialler", () => {
     await other.cancel();
   });
 
-  test("gets a TimeoutError of stage handshake from a listener that is silent, and from a stopped process", async () => {
+  test("gets a TimeoutError of stage handshake from a silent listener and from a stopped process", async () => {
     const { addr, stop } = listener(undefined);
     for (const dial of [
       () => target.peers.connectTo(addr, soon()),
@@ -285,7 +285,7 @@ describe("a dialler", () => {
     await Bun.file(path).delete();
   });
 
-  test("tries the next address when one is refused, missing or somebody else's, and keeps the order of failures", async () => {
+  test("tries the next address when one is refused, missing or another actor's, and keeps the failures in order", async () => {
     const other = await actor("other");
     const silent = listener(frameOf(helloWith()));
     const missing: Address = `unix://${join(process.env["FURROW_RUNTIME_DIR"]!, "missing.sock")}`;
@@ -303,7 +303,7 @@ describe("a dialler", () => {
     await other.cancel();
   });
 
-  test("gets a refusal as self when it dials itself", async () => {
+  test("is refused as self when it dials itself", async () => {
     const error = await failure(target.peers.connectTo(target.addrs[0]!, soon()));
     expect([error instanceof RefusedError, (error as RefusedError).refusal]).toEqual([true, "self"]);
   });
@@ -319,7 +319,7 @@ describe("a dialler", () => {
     await Promise.all([other.cancel(), small.cancel()]);
   });
 
-  test("serves a call that lies behind the hello in the same chunk", async () => {
+  test("serves a call that follows the hello in the same chunk", async () => {
     const answered = Promise.withResolvers<RawMessage>();
     await using listener = new RawListener(async (peer) => {
       await peer.take(Kind.hello);
@@ -332,7 +332,7 @@ describe("a dialler", () => {
     await connected.close();
   });
 
-  test("leaves no connection when it is aborted in any of its steps", async () => {
+  test("leaves no connection when it is aborted in any step", async () => {
     const { addr, stop } = listener(undefined);
     const reason = new Error("enough");
     const controller = new AbortController();
@@ -347,7 +347,7 @@ describe("a dialler", () => {
 });
 
 describe("probe", () => {
-  test("returns the hello of whoever is there, and stays nobody's peer", async () => {
+  test("returns the listener's hello, and doesn't become its peer", async () => {
     const other = await actor("other");
     const { hello: found, localHost } = await target.peers.probe(other.addrs[0]!, soon());
     expect([found.id.uuid, found.purpose, found.isRegistrar, localHost]).toEqual([

@@ -1,4 +1,4 @@
-/** Whatever strangers send to a listening actor, it closes their connections, says why, and serves its peers. */
+/** Whatever strangers send to a listening actor, it closes their connections, logs why, and still serves its peers. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 
@@ -48,7 +48,7 @@ function ask<T>(name: string, ...args: unknown[]): Promise<T> {
 
 let seed = Number(process.env["FURROW_FUZZ_SEED"] ?? 1);
 
-/** The same numbers in each run, so that what fails fails again (mulberry32). */
+/** The same numbers in every run, so that a failure can be repeated (mulberry32). */
 function random(below: number): number {
   seed = (seed + 0x6d2b79f5) | 0;
   let mixed = Math.imul(seed ^ (seed >>> 15), seed | 1);
@@ -56,7 +56,7 @@ function random(below: number): number {
   return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
 }
 
-/** Sends the bytes, says no more if asked to, and waits until the actor has closed the connection. */
+/** Sends the bytes, ends its output if asked to, and waits until the actor has closed the connection. */
 async function visit(bytes: Uint8Array, leave = false): Promise<void> {
   await using stranger = await RawPeer.connect(addr);
   stranger.sendRaw(bytes);
@@ -64,7 +64,7 @@ async function visit(bytes: Uint8Array, leave = false): Promise<void> {
   await stranger.ended;
 }
 
-/** Many visits, some at a time, with calls of a friend in between. */
+/** Makes many visits, several at a time, with calls by a friend in between. */
 async function siege(visits: Uint8Array[], leave = false): Promise<void> {
   for (let at = 0; at < visits.length; at += 50) {
     const [value] = await Promise.all([
@@ -75,20 +75,20 @@ async function siege(visits: Uint8Array[], leave = false): Promise<void> {
   }
 }
 
-/** How many connections the actor's log gives a reason for. */
+/** The number of connections for which the actor's log gives a reason. */
 function reasons(): number {
   return log.match(/: (closing|refused \(\w+\)): ./g)?.length ?? 0;
 }
 
 describe("an actor that strangers talk to", () => {
-  test("closes 1000 connections of random bytes, each with a reason in its log, and keeps its memory", async () => {
+  test("closes 1000 connections of random bytes, logs a reason for each, and keeps its memory bounded", async () => {
     await siege(Array.from({ length: 100 }, () => new Uint8Array([1, 0, 0, 0, 0xc1])));
     const memory = await ask<number>("memory");
     await until(() => reasons() >= 100);
     const before = reasons();
     const visits = Array.from({ length: 1_000 }, () => {
       const bytes = new Uint8Array(8 + random(300)).map(() => random(256));
-      // half of them with a length that is possible
+      // half of them with a plausible length
       if (random(2) === 0) bytes.set([bytes.length - 4 - random(4), random(1), 0, 0]);
       return bytes;
     });
@@ -126,7 +126,7 @@ describe("an actor that strangers talk to", () => {
     await until(async () => (await ask("peers")) === 1);
   }, 30_000);
 
-  test("gives silence half a second, and half a frame no more", async () => {
+  test("gives silent connections half a second, and unfinished frames no more", async () => {
     const start = performance.now();
     const half = frameOf(helloWith()).slice(0, -1);
     await Promise.all(
@@ -136,7 +136,7 @@ describe("an actor that strangers talk to", () => {
     expect(log).toMatch(/closing: no handshake with a peer on .*hostile\.sock in 500 ms/);
   });
 
-  test("lives through connections that are closed at once", async () => {
+  test("survives connections that are closed at once", async () => {
     for (let round = 0; round < 10; round++) {
       const strangers = await Promise.all(Array.from({ length: 50 }, () => RawPeer.connect(addr)));
       for (const stranger of strangers) {

@@ -1,4 +1,4 @@
-/** What a connected peer may cost, and who pays when it is more: the peer. */
+/** Limits on what a connected peer can cost, and that only the peer that exceeds them pays. */
 import { describe, expect, test } from "bun:test";
 
 import { FrameError, LimitError } from "../../src/errors.ts";
@@ -13,7 +13,7 @@ import { RawPeer } from "../support/raw-peer.ts";
 import { until } from "../support/world.ts";
 import { actor, soon, targetOf } from "./actors.ts";
 
-/** A frame that holds so many empty maps, and nothing else, as the arguments of a call or as a message to a dialog. */
+/** A frame filled with empty maps, as the arguments of a call or as a message to a dialog. */
 function emptyMaps(count: number, kind: number = Kind.call): Uint8Array {
   const name = kind === Kind.put ? [] : [0xa4, ...Buffer.from("echo")];
   const head = [name.length > 0 ? 0x94 : 0x93, kind, 1, ...name];
@@ -27,7 +27,7 @@ function emptyMaps(count: number, kind: number = Kind.call): Uint8Array {
 
 describe("a frame of empty maps", () => {
   test.each([400_000, 2_000_000, 16 << 20])(
-    "of %i B closes its connection before it is decoded, and nobody else's",
+    "of %i B closes only its own connection, before it is decoded",
     async (count) => {
       await using far = await actor("far");
       await using near = await actor("near");
@@ -42,13 +42,13 @@ describe("a frame of empty maps", () => {
       const end = await served.closed;
       expect(end.error).toBeInstanceOf(FrameError);
       expect(end.error?.message).toContain("maxFrameValues");
-      // twice the frame: it is here at both ends
+      // twice the frame: this process holds it at both ends
       expect(process.memoryUsage().rss - before).toBeLessThan(4 * frame.length + 40_000_000);
       expect(await friend.handler.call("echo", ["still here"])).toBe("still here");
     },
   );
 
-  test("that is small enough is served", async () => {
+  test("is served if it is small enough", async () => {
     await using far = await actor("far");
     await using peer = await RawPeer.connect(far.addrs[0]!, { name: "caller" });
     await peer.take(Kind.hello);
@@ -58,7 +58,7 @@ describe("a frame of empty maps", () => {
 });
 
 describe("a value beyond maxFrameValues", () => {
-  test("is a LimitError for its sender, in arguments and results, and every other call goes on", async () => {
+  test("is a LimitError for its sender, in arguments and in results, and leaves other calls alone", async () => {
     await using far = await actor("far", {
       functions: { empties: (count: number) => Array.from({ length: count }, () => ({})) },
     });
@@ -78,7 +78,7 @@ describe("a value beyond maxFrameValues", () => {
   });
 });
 
-/** An actor with raw peers, "peer 0" and so on; the last holds the most. */
+/** An actor with raw peers named "peer 0" and so on; the last one holds the most. */
 class Crowd implements AsyncDisposable {
   readonly actor: Runtime;
   readonly raw: readonly RawPeer[];
@@ -117,7 +117,7 @@ class Crowd implements AsyncDisposable {
   }
 }
 
-/** The head of a frame of so many bytes, and a part of it. */
+/** The header of a frame of this many bytes, and part of its content. */
 function part(size: number, bytes: number): Uint8Array {
   const head = new Uint8Array(4 + bytes).fill(0xc0);
   new DataView(head.buffer).setUint32(0, size, true);
@@ -127,7 +127,7 @@ function part(size: number, bytes: number): Uint8Array {
 describe("beyond maxBufferedBytes", () => {
   const limits = { maxBufferedBytes: 20_000_000 };
 
-  test("of unsent answers the connection that holds the most ends, and the others get theirs", async () => {
+  test("in unsent answers, closes the connection that holds the most; the others get theirs", async () => {
     await using crowd = await Crowd.open(4, limits);
     const { served, raw } = crowd;
     for (const [at, peer] of raw.entries()) {
@@ -139,7 +139,7 @@ describe("beyond maxBufferedBytes", () => {
     const end = await served[3]!.closed;
     expect(end.error).toBeInstanceOf(LimitError);
     expect(end.error?.message).toMatch(
-      /^\d+ B wait on the connections of this actor: maxBufferedBytes is 20000000; peer 3#\w+ has the most, [78]\d{6} B$/,
+      /^connections of this actor hold \d+ B, more than maxBufferedBytes 20000000: closing peer 3#\w+, which holds the most, [78]\d{6} B$/,
     );
     expect(served.map((peer) => peer.isOpen)).toEqual([true, true, true, false]);
     for (const peer of raw.slice(0, 3)) {
@@ -148,7 +148,7 @@ describe("beyond maxBufferedBytes", () => {
     }
   });
 
-  test("of unfinished frames the connection that has sent the most of one ends, and the others finish", async () => {
+  test("in unfinished frames, closes the connection that holds the most; the others finish", async () => {
     await using crowd = await Crowd.open(4, limits);
     const { served, raw } = crowd;
     const body = new Uint8Array(6_000_000);
@@ -164,14 +164,14 @@ describe("beyond maxBufferedBytes", () => {
     const frames = raw.map(() => call(body.length));
     for (const [at, peer] of raw.entries())
       peer.sendRaw(frames[at]!.subarray(0, at === 3 ? 5_900_000 : 5_000_000));
-    expect((await served[3]!.closed).error?.message).toContain("maxBufferedBytes is 20000000; peer 3#");
+    expect((await served[3]!.closed).error?.message).toContain("maxBufferedBytes 20000000: closing peer 3#");
     for (const [at, peer] of raw.slice(0, 3).entries()) {
       peer.sendRaw(frames[at]!.subarray(5_000_000));
       expect((await peer.take(Kind.result))[2]).toHaveLength(body.length);
     }
   });
 
-  test("of messages that no dialog reads the connection that holds the most ends", async () => {
+  test("in messages that no dialog reads, closes the connection that holds the most", async () => {
     await using crowd = await Crowd.open(2, { maxBufferedBytes: 2_500_000 });
     const { served, raw } = crowd;
     const text = "x".repeat(100_000);
@@ -181,21 +181,21 @@ describe("beyond maxBufferedBytes", () => {
         peer.sendAll(...Array.from({ length: 9 }, () => [Kind.put, id, text] as const));
       }
     }
-    expect((await served[1]!.closed).error?.message).toContain("maxBufferedBytes is 2500000; peer 1#");
+    expect((await served[1]!.closed).error?.message).toContain("maxBufferedBytes 2500000: closing peer 1#");
     expect(served[0]!.isOpen).toBe(true);
   });
 
-  test("of messages that no dialog reads their memory counts, and not their frames", async () => {
+  test("in messages that no dialog reads, counts their memory rather than their frames", async () => {
     await using crowd = await Crowd.open(1, { maxBufferedBytes: 4_000_000 });
     const [served, peer] = [crowd.served[0]!, crowd.raw[0]!];
     peer.sendAll([Kind.open, 1, "deaf", [], false, 64, 1_000_000]);
     for (let count = 0; count < 10; count++) {
       peer.sendRaw(emptyMaps(60_000, Kind.put));
     }
-    expect((await served.closed).error?.message).toContain("maxBufferedBytes is 4000000; peer 0#");
+    expect((await served.closed).error?.message).toContain("maxBufferedBytes 4000000: closing peer 0#");
   });
 
-  test("counts what waits at a connection that is being closed", async () => {
+  test("counts bytes pending on a connection that is closing", async () => {
     await using crowd = await Crowd.open(2, { maxBufferedBytes: 10_000_000 });
     const { served, raw } = crowd;
     const ask = (peer: RawPeer, count: number): void => {
@@ -213,7 +213,7 @@ describe("beyond maxBufferedBytes", () => {
     await left;
   });
 
-  test("nothing ends when all of it is read in time", async () => {
+  test("closes nothing if everything is read in time", async () => {
     await using crowd = await Crowd.open(1, { maxBufferedBytes: 3_000_000 });
     const [peer] = crowd.raw;
     for (let id = 1; id <= 30; id++) {
@@ -225,7 +225,7 @@ describe("beyond maxBufferedBytes", () => {
 });
 
 describe("an unfinished frame", () => {
-  test("that makes no progress for handshakeTimeoutMs ends its connection; one that grows does not", async () => {
+  test("closes its connection after handshakeTimeoutMs without progress, but not while it grows", async () => {
     await using crowd = await Crowd.open(3, { handshakeTimeoutMs: 200 });
     const { served, raw } = crowd;
     const ends = [served[0]!.closed, served[1]!.closed];
@@ -240,7 +240,7 @@ describe("an unfinished frame", () => {
     }
     for (const { error } of await both) expect(error).toBeInstanceOf(FrameError);
     expect((await ends[0])?.error?.message).toBe(
-      "a frame that was begun makes no progress: 14 B of it, and nothing more in 200 ms (handshakeTimeoutMs)",
+      "unfinished frame stalled: 14 B received, nothing more within 200 ms (handshakeTimeoutMs)",
     );
     expect(served[2]!.isOpen).toBe(true);
   });

@@ -1,4 +1,4 @@
-/** One connection per peer: who shares it, what happens when both dial, and how it ends when nobody uses it. */
+/** One connection per peer: how it is shared, what happens when both sides dial, and how it closes when idle. */
 import { describe, expect, test } from "bun:test";
 
 import { currentRuntime } from "../../src/actor/current.ts";
@@ -7,18 +7,18 @@ import { Kind } from "../../src/wire/messages.ts";
 import { rawHello, RawListener, RawPeer } from "../support/raw-peer.ts";
 import { World } from "../support/world.ts";
 
-/** Puts an actor into the registry of `world` that is the script at `addr`. */
+/** Registers the script at `addr` as an actor in the registry of `world`. */
 async function register(world: World, name: string, uuid: string, addr: Address): Promise<RawPeer> {
   return await RawPeer.register(world.unix, { name, uuid, addrs: [addr] });
 }
 
-/** An actor beside a registrar of its own process, so that it dials whom it looks up. */
+/** An actor whose registrar runs in another process, so that it dials the actors that it looks up. */
 async function openAsker(world: World): Promise<Actor> {
   await world.actor("hub");
   return await openRootActor({ ...world.options, name: "asker" });
 }
 
-/** Every uuid lies between these two. */
+/** Every uuid sorts between these two. */
 const smallest = "-";
 const largest = "zz";
 
@@ -40,7 +40,7 @@ describe("one connection per peer", () => {
     expect(listener.peers[0]!.isOpen).toBeTrue();
   });
 
-  test("of two that dial each other, the one with the smaller uuid refuses the other's dial as crossed", async () => {
+  test("when two actors dial each other, the one with the smaller uuid refuses the other's dial as crossed", async () => {
     await using world = new World();
     await using asker = await openAsker(world);
     const refusals: unknown[] = [];
@@ -57,7 +57,7 @@ describe("one connection per peer", () => {
     expect(asker.stats().peers).toBe(2);
   });
 
-  test("of two that dial each other, the one with the larger uuid takes the connection that came in", async () => {
+  test("when two actors dial each other, the one with the larger uuid uses the inbound connection", async () => {
     await using world = new World();
     await using asker = await openAsker(world);
     await using crossing = new RawPeer();
@@ -74,7 +74,7 @@ describe("one connection per peer", () => {
     expect(asker.stats().peers).toBe(2);
   });
 
-  test("an offer to close is not agreed to while it is used, and it is not used once agreed", async () => {
+  test("a connection in use doesn't agree to close, and isn't used once it has agreed", async () => {
     await using world = new World();
     await using _asker = await openRootActor(world.options);
     await using peer = await RawPeer.register(world.unix, { name: "peer" });
@@ -93,7 +93,7 @@ describe("one connection per peer", () => {
     expect(again?.id.name).toBe("peer");
   });
 
-  test("an offer to close is taken back when somebody uses it again; else a bye follows the agreement", async () => {
+  test("an offer to close is withdrawn when the connection is used again; otherwise a bye follows the agreement", async () => {
     await using world = new World();
     await using _asker = await openRootActor(world.options);
     await using peer = await RawPeer.register(world.unix, { name: "peer" });
@@ -137,7 +137,7 @@ describe("one write per turn", () => {
     expect(link.writes - writes).toBe(1);
 
     writes = link.writes;
-    // one that answers at once and one that answers in a microtask, by turns
+    // alternately a function that answers at once and one that answers in a microtask
     const calls = Array.from({ length: 100 }, (_, at) =>
       at % 2 === 0 ? ([Kind.call, at, "add", [at, at]] as const) : ([Kind.call, at, "rootName", []] as const),
     );

@@ -25,14 +25,14 @@ import { helloWith, RawListener, RawPeer } from "../support/raw-peer.ts";
 let nodes = 0;
 const secretText = "this user's own secret";
 
-/** The connections of an actor with everything above them cut away: calls, and who is connected. */
+/** The connections of an actor without the layers above: they only call, and list who is connected. */
 class Node implements SessionHost, AsyncDisposable {
   readonly id: ActorId;
   readonly limits: Limits;
   readonly dispatcher: Dispatcher;
   readonly peers: Peers<Session>;
   readonly policy: Policy = new Policy();
-  /** Every connection that came to be. */
+  /** Every connection that was made. */
   readonly all: Peer<Session>[] = [];
   addrs: Address[] = [];
   readonly signal: AbortSignal = new AbortController().signal;
@@ -106,7 +106,7 @@ async function node(
   return made;
 }
 
-/** Connects, calls, lets go. */
+/** Connects, calls, releases. */
 async function callOnce(connecting: Promise<Peer<Session>>, value: unknown): Promise<void> {
   const peer = await connecting;
   try {
@@ -117,7 +117,7 @@ async function callOnce(connecting: Promise<Peer<Session>>, value: unknown): Pro
 }
 
 describe("Peers.connect", () => {
-  test("shares one dial among all who want the same peer, and one connection afterwards", async () => {
+  test("shares one dial among concurrent requests for the same peer, then one connection", async () => {
     await using near = await node("near");
     await using far = await node("far");
     const peers = await Promise.all(
@@ -126,13 +126,13 @@ describe("Peers.connect", () => {
     expect(new Set(peers).size).toBe(1);
     expect(await near.peers.connect(targetOf(far), soon())).toBe(peers[0]!);
     expect([near.all.length, far.all.length]).toEqual([1, 1]);
-    // the far side uses it too, though it never dialled
+    // the far side uses the same connection, though it never dialled
     expect((await far.peers.connect(targetOf(near), soon())).id).toEqual(near.id);
     expect([near.all.length, far.all.length]).toEqual([1, 1]);
     expect(near.peers.byName("far")).toEqual([peers[0]!]);
   });
 
-  test("lets each of those who share a dial have a deadline of its own", async () => {
+  test("gives each request that shares a dial its own deadline", async () => {
     const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
     await using near = await node("near", { limits: { handshakeTimeoutMs: 200 } });
     const target = { name: "silent", uuid: "0", addrs: [`tcp://127.0.0.1:${server.port}` as Address] };
@@ -146,7 +146,7 @@ describe("Peers.connect", () => {
     server.stop(true);
   });
 
-  test("rejects all who share a dial when it fails, and dials anew for the next", async () => {
+  test("rejects every request that shares a failed dial, and dials again for the next", async () => {
     await using near = await node("near");
     await using far = await node("far");
     const nowhere = targetOf(far, ["tcp://127.0.0.1:1"]);
@@ -188,11 +188,11 @@ describe("Peers.connect", () => {
     },
   );
 
-  test("lets the other side's dial through while its own has not got as far as a hello", async () => {
+  test("accepts the other side's dial while its own hasn't reached the hello", async () => {
     const [smaller, larger] = uuids();
     await using one = await node("one", { uuid: smaller, limits: { dialTimeoutMs: 1_000 } });
     await using two = await node("two", { uuid: larger });
-    // the file of a live process that refuses: its backlog may be full, so the dial goes on trying
+    // a live process's socket file that refuses: its backlog may be full, so the dial retries
     const path = join(process.env["FURROW_RUNTIME_DIR"]!, `busy@${process.pid}.sock`);
     writeFileSync(path, "");
     const stuck = one.peers.connect(targetOf(two, [`unix://${path}`, ...two.addrs]), soon());
@@ -205,7 +205,7 @@ describe("Peers.connect", () => {
     rmSync(path);
   });
 
-  test("turns to the second connection of a peer when the first ends", async () => {
+  test("switches to a peer's second connection when the first ends", async () => {
     const [smaller, larger] = uuids();
     await using near = await node("near", { uuid: larger });
     await using second = new RawListener(async (peer) => {
@@ -226,7 +226,7 @@ describe("Peers.connect", () => {
     expect(near.peers.size).toBe(0);
   });
 
-  test("answers every call of two actors that connect, call and let go at the same time, again and again", async () => {
+  test("answers every call of two actors that repeatedly connect, call and release at the same time", async () => {
     const [smaller, larger] = uuids();
     await using one = await node("one", { uuid: smaller, idleMs: 1 });
     await using two = await node("two", { uuid: larger, idleMs: 1 });
@@ -245,16 +245,16 @@ describe("Peers.connect", () => {
         drive(one, two, true),
         drive(two, one, true),
       ]);
-      // around the moment at which the connection has idled long enough
+      // around the end of the connection's idle time
       await Bun.sleep(Math.random() * 3);
     }
     await until(() => one.open.length === 0 && two.open.length === 0);
     expect([one.peers.size, two.peers.size, one.peers.byName("two")]).toEqual([0, 0, undefined]);
-    // it came and went more than once; how often is the machine's affair
+    // it was reopened at least once; how often depends on the machine
     expect(one.all.length).toBeGreaterThan(1);
   });
 
-  test("connects to a peer that has just died and come back under another uuid", async () => {
+  test("connects to a peer that has just died and restarted under another uuid", async () => {
     await using near = await node("near");
     const former = await node("far");
     await callOnce(near.peers.connect(targetOf(former), soon()), 1);
@@ -266,7 +266,7 @@ describe("Peers.connect", () => {
 });
 
 describe("Peers.byName", () => {
-  test("lists the peers of a name in the order of connecting, and drops each in the moment of its end", async () => {
+  test("lists a name's peers in the order of connecting, and drops each synchronously when it ends", async () => {
     await using near = await node("near");
     const twins = [await node("twin"), await node("twin"), await node("twin")];
     for (const twin of twins) await near.peers.connect(targetOf(twin), soon());
@@ -283,7 +283,7 @@ describe("Peers.byName", () => {
 });
 
 describe("an idle connection", () => {
-  test("closes when nobody uses it, with a goodbye", async () => {
+  test("closes with a bye once it is unused", async () => {
     await using near = await node("near", { idleMs: 10 });
     await using far = await node("far", { idleMs: 60_000 });
     const peer = await near.peers.connect(targetOf(far), soon());
@@ -292,7 +292,7 @@ describe("an idle connection", () => {
     expect(await far.all[0]!.closed).toEqual({ reason: "peer-closed" });
   });
 
-  test("stays open while either side uses it or is at work", async () => {
+  test("stays open while either side uses it or is busy", async () => {
     await using near = await node("near", { idleMs: 5 });
     await using far = await node("far", { idleMs: 5 });
     const peer = await near.peers.connect(targetOf(far), soon());
@@ -306,7 +306,7 @@ describe("an idle connection", () => {
     await hanging;
   });
 
-  test("closes in the end though the peer was busy at the first offer, and never offers itself", async () => {
+  test("closes eventually even if the peer was busy at the first offer and never makes one itself", async () => {
     await using near = await node("near", { idleMs: 5 });
     await using far = await node("far", { idleMs: 60_000 });
     const peer = await near.peers.connect(targetOf(far), soon());
@@ -318,7 +318,7 @@ describe("an idle connection", () => {
     await peer.closed;
   });
 
-  test("is not used by a peer that has agreed to its end, nor waited for for ever", async () => {
+  test("is neither used by a peer that has agreed to close, nor awaited for ever", async () => {
     await using near = await node("near");
     await using raw = await RawPeer.connect(near.addrs[0]!);
     const uuid = crypto.randomUUID();
@@ -338,13 +338,13 @@ describe("an idle connection", () => {
       near.peers.connect({ name: "raw", uuid, pid: process.pid, addrs: [] }, soon(50)),
     );
     expect(error).toBeInstanceOf(TimeoutError);
-    // it never says bye: the peer's own patience ends that
+    // it never sends bye: the peer's own timeout ends the wait
     expect((await peer.closed).reason).toBe("error");
   });
 });
 
 describe("pending calls", () => {
-  test("reject in the moment in which the peer dies, with TransportClosedError", async () => {
+  test("reject with TransportClosedError as soon as the peer dies", async () => {
     await using near = await node("near");
     await using world = new World();
     const program = await world.program({ FURROW_SECRET: secretText });
@@ -372,7 +372,7 @@ describe("pending calls", () => {
     await program.kill();
   });
 
-  test("beyond maxCallsInFlight are a LimitError each, and the others go on", async () => {
+  test("reject with a LimitError beyond maxCallsInFlight, and leave the others alone", async () => {
     await using near = await node("near");
     await using far = await node("far", { limits: { maxCallsInFlight: 10 } });
     const peer = await near.peers.connect(targetOf(far), soon());
@@ -385,7 +385,7 @@ describe("pending calls", () => {
     expect(await Promise.all(hanging)).toHaveLength(10);
   });
 
-  test("do not start beyond maxFrameBytes and maxPendingSendBytes, and those under way are answered", async () => {
+  test("don't start beyond maxFrameBytes or maxPendingSendBytes, and those in flight are answered", async () => {
     const limits = { maxFrameBytes: 100_000, maxPendingSendBytes: 500_000 };
     await using near = await node("near", { limits });
     await using far = await node("far", { limits });
@@ -409,7 +409,7 @@ describe("pending calls", () => {
 });
 
 describe("Peers.close", () => {
-  test("ends every connection with a goodbye, takes and makes no more", async () => {
+  test("ends every connection with a bye, and accepts and opens no more", async () => {
     const near = await node("near");
     await using far = await node("far");
     await using stranger = await RawPeer.connect(near.addrs[0]!);

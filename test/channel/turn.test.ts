@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 
 import { beginChunk, endChunk, flushLater, type Sender } from "../../src/channel/turn.ts";
 
-/** Senders that note in `flushed` when they are flushed. */
+/** Senders that record their flushes in `flushed`. */
 function senders(...names: string[]): { readonly flushed: string[]; readonly senders: Sender[] } {
   const flushed: string[] = [];
   return {
@@ -11,13 +11,13 @@ function senders(...names: string[]): { readonly flushed: string[]; readonly sen
   };
 }
 
-/** Resolves when the turn is over: behind its microtasks and ticks. */
+/** Resolves when the turn is over, after its microtasks and ticks. */
 async function turnOver(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
 
 describe("flushLater", () => {
-  test("flushes each once, in the order of the first message, behind all microtasks of the turn", async () => {
+  test("flushes each sender once, in the order of first messages, after all microtasks of the turn", async () => {
     const { flushed, senders: all } = senders("a", "b");
     const [a, b] = all as [Sender, Sender];
     flushLater(a);
@@ -36,7 +36,7 @@ describe("flushLater", () => {
     expect(flushed).toEqual(["microtask", "a", "b", "b"]);
   });
 
-  test("goes on behind one that throws", async () => {
+  test("flushes the rest after one that throws", async () => {
     const { flushed, senders: all } = senders("a", "b");
     const [a, b] = all as [Sender, Sender];
     a.flush = () => {
@@ -51,7 +51,7 @@ describe("flushLater", () => {
 });
 
 describe("endChunk", () => {
-  test("flushes at once what the chunk's own sender has, when all that was asked is answered", async () => {
+  test("flushes the chunk's own sender at once when everything asked has been answered", async () => {
     const { flushed, senders: all } = senders("a");
     const [a] = all as [Sender];
     beginChunk();
@@ -62,7 +62,7 @@ describe("endChunk", () => {
     expect(flushed).toEqual(["a"]);
   });
 
-  test("waits for the end of the turn when an answer is still to come", async () => {
+  test("waits for the end of the turn when an answer is still due", async () => {
     const { flushed, senders: all } = senders("a");
     const [a] = all as [Sender];
     beginChunk();
@@ -74,7 +74,7 @@ describe("endChunk", () => {
     expect(flushed).toEqual(["microtask", "a"]);
   });
 
-  test("never overtakes another that had something to send before", async () => {
+  test("never overtakes a sender that had messages before it", async () => {
     const { flushed, senders: all } = senders("a", "b");
     const [a, b] = all as [Sender, Sender];
     beginChunk();

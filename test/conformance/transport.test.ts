@@ -1,4 +1,4 @@
-/** What `src/transport/transport.ts` promises, asked of every transport. */
+/** The promises of `src/transport/transport.ts`, tested for every transport. */
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ import { Program, until } from "../support/world.ts";
 
 const mebibyte = 1_048_576;
 
-/** Keeps count of what a link brings, and checks that it is `patterned` bytes in order. */
+/** Counts the bytes that a link receives, and checks that they are `patterned` bytes in order. */
 class Tap implements LinkReader {
   received = 0;
   broken = false;
@@ -80,7 +80,7 @@ let files = 0;
 interface Kind {
   readonly name: string;
   readonly driver: TransportDriver;
-  /** Given to the drivers of other processes too. */
+  /** Passed to the drivers in other processes too. */
   readonly tls?: TlsIdentity;
   readonly fresh: () => ParsedAddress;
 }
@@ -143,7 +143,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
   }
 
   describe("connect", () => {
-    test("carries bytes both ways, in order, in whatever pieces they were written", async () => {
+    test("carries bytes both ways in order, whatever pieces they are written in", async () => {
       await using both = await wire();
       let sent = 0;
       for (let size = 1; size < 3_000; size += 97) {
@@ -155,7 +155,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       await both.nearTap.receives(sent);
     });
 
-    test("fails as absent, with the system's code, where nobody listens", async () => {
+    test("fails as absent, with the system's code, where nothing listens", async () => {
       const { listener } = await wire().then(async (both) => (await both[Symbol.asyncDispose](), both));
       const dialled = driver.connect(listener.address, soon());
       const error = await dialled.then(
@@ -179,7 +179,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       }
     });
 
-    test("leaves no connection behind when it is given up", async () => {
+    test("leaves no connection when it is aborted", async () => {
       const before = descriptors();
       let accepted = 0;
       let ended = 0;
@@ -194,20 +194,20 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
         controller.abort(new Error("enough"));
         expect(await dialling).toBe(controller.signal.reason);
       }
-      // with tls, a dial that was given up is none of the listener's links
+      // with tls, an aborted dial never becomes one of the listener's links
       await until(() => ended === accepted && (kind.tls !== undefined || accepted === 20));
       listener.close();
       await until(() => descriptors() <= before);
     });
 
-    test("rejects with a TimeoutError of stage dial when its time is up", async () => {
+    test("rejects with a TimeoutError of stage dial when its deadline passes", async () => {
       await using both = await wire();
       const error = await driver.connect(both.listener.address, soon(0)).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(TimeoutError);
       expect((error as TimeoutError).stage).toBe("dial");
     });
 
-    test("succeeds when the peer accepts and never speaks, but for tls, where it has to prove who it is", async () => {
+    test("succeeds when the peer accepts but stays silent, except over tls, where the peer must prove its identity", async () => {
       await using program = await silentListener(kind);
       program.signal("SIGSTOP");
       if (kind.tls !== undefined) {
@@ -220,7 +220,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       link.abort();
     });
 
-    test("waits for a listener that is too busy to accept, and none of 700 dials is lost", async () => {
+    test("waits for a listener that is too busy to accept, and loses none of 700 dials", async () => {
       await using program = await silentListener(kind);
       program.signal("SIGSTOP");
       const dials = Array.from({ length: 700 }, () => driver.connect(program.address, soon(14_000)));
@@ -236,14 +236,14 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
   });
 
   describe("listen", () => {
-    test("says what it bound, and is dialled there", async () => {
+    test("reports the bound address, and can be dialled there", async () => {
       await using both = await wire();
       expect(both.listener.address.transport).toBe(transport);
       if (both.listener.address.transport === "tcp") expect(both.listener.address.port).toBeGreaterThan(0);
       expect(parseAddress(formatAddress(both.listener.address))).toEqual(both.listener.address);
     });
 
-    test("refuses an address that is bound already, and leaves its holder alone", async () => {
+    test("refuses an address that is already bound, and leaves its holder alone", async () => {
       await using both = await wire();
       const error = await driver.listen(both.listener.address, () => {}).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(AddressError);
@@ -254,7 +254,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       (await driver.connect(both.listener.address, soon())).abort();
     });
 
-    test("stops at close, which may be called again, and leaves open links open", async () => {
+    test("stops on close, which is idempotent, and leaves open links open", async () => {
       await using both = await wire();
       both.listener.close();
       both.listener.close();
@@ -268,7 +268,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
   });
 
   describe("Link", () => {
-    test("says who the kernel or a certificate proves to be at its other end, from either side", async () => {
+    test("reports, on either side, the identity that the kernel or a certificate proves", async () => {
       await using both = await wire();
       const isKnown = transport === "unix" && process.platform === "linux";
       const processAt = (pid: number): LinkPeer | undefined => {
@@ -280,11 +280,11 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       const link = await driver.connect(program.address, soon());
       expect(link.peer).toEqual(processAt(program.pid));
       link.abort();
-      // what was known stays known
+      // a known identity is kept
       expect(link.peer).toEqual(processAt(program.pid));
     });
 
-    test("sends all of 32 MiB to a reader that is slow to start, and says what waits", async () => {
+    test("sends all of 32 MiB to a reader that is slow to start, and reports the pending bytes", async () => {
       await using both = await wire();
       const bytes = patterned(32 * mebibyte);
       both.far.pause();
@@ -300,7 +300,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       await both.farTap.receives(bytes.length);
     });
 
-    test("copies lent bytes that must wait", async () => {
+    test("copies pending bytes that aren't stable", async () => {
       await using both = await wire();
       both.far.pause();
       const bytes = patterned(16 * mebibyte);
@@ -311,7 +311,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       await both.farTap.receives(bytes.length);
     });
 
-    test("reads stable bytes that must wait from where they are", async () => {
+    test("sends pending bytes that are stable from the caller's memory", async () => {
       await using both = await wire();
       both.far.pause();
       const bytes = new Uint8Array(16 * mebibyte);
@@ -327,7 +327,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       expect(ones).toBe(bytes.length - waiting);
     });
 
-    test("keeps the order of what waits and what comes behind it", async () => {
+    test("sends pending bytes before those written later", async () => {
       await using both = await wire();
       both.far.pause();
       let sent = 0;
@@ -339,7 +339,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       await both.farTap.receives(sent);
     });
 
-    test("holds the peer back while paused, and goes on at resume", async () => {
+    test("holds the peer back while paused, and reads on after resume", async () => {
       await using both = await wire();
       both.near.pause();
       send(both.far, patterned(20 * mebibyte));
@@ -353,7 +353,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       await both.nearTap.receives(20 * mebibyte);
     });
 
-    test("loses nothing at close, and ends both sides once", async () => {
+    test("loses nothing on close, and ends each side once", async () => {
       await using both = await wire();
       both.far.pause();
       send(both.near, patterned(8 * mebibyte));
@@ -376,7 +376,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       }
     });
 
-    test("sends what the other side has still waiting when one side closes and the other follows", async () => {
+    test("delivers the other side's pending bytes when one side closes and the other follows", async () => {
       await using both = await wire();
       both.near.pause();
       send(both.far, patterned(8 * mebibyte));
@@ -389,7 +389,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       expect([both.nearTap.received, both.nearTap.broken]).toEqual([8 * mebibyte, false]);
     });
 
-    test("goes on closing for as long as a slow peer reads", async () => {
+    test("keeps closing as long as a slow peer reads", async () => {
       await using both = await wire();
       let pauses = 0;
       both.farTap.onChunk = () => {
@@ -405,7 +405,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       expect(pauses).toBeGreaterThan(6);
     });
 
-    test("ends a close after a second when the peer neither reads nor ends", async () => {
+    test("gives up a close after a second when the peer neither reads nor ends", async () => {
       await using program = await silentListener(kind);
       const link = await driver.connect(program.address, soon());
       const tap = new Tap();
@@ -419,7 +419,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       expect(link.pendingBytes).toBe(0);
     });
 
-    test("tells of an abort once, with its error, and never from within the call", async () => {
+    test("reports an abort once, with its error, and never from within the call", async () => {
       await using both = await wire();
       const error = new Error("enough");
       both.near.abort(error);
@@ -433,7 +433,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       expect(both.farTap.ends).toHaveLength(1);
     });
 
-    test("does nothing on a write behind its end", async () => {
+    test("ignores a write after its end", async () => {
       await using both = await wire();
       await both.near.close();
       const { writes } = both.near;
@@ -442,7 +442,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       await both.near.drained();
     });
 
-    test("hears of a peer that was killed, and drops what waits for it", async () => {
+    test("ends when the peer is killed, and drops its pending bytes", async () => {
       await using program = await silentListener(kind);
       const link = await driver.connect(program.address, soon());
       const tap = new Tap();
@@ -457,7 +457,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       expect(tap.ends).toHaveLength(1);
     });
 
-    test("drops what waits for a peer that is gone even while paused, and tells of the end when it reads on", async () => {
+    test("drops pending bytes for a dead peer even while paused, and reports the end once it resumes", async () => {
       await using both = await wire();
       both.near.pause();
       send(both.near, patterned(16 * mebibyte));
@@ -470,7 +470,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       expect(both.nearTap.ends).toHaveLength(1);
     });
 
-    test("hands over all that the peer sent before it left, though nothing can be sent to it", async () => {
+    test("delivers everything the peer sent before it left, though nothing can be sent to it", async () => {
       await using both = await wire();
       both.near.pause();
       send(both.far, patterned(100_000));
@@ -500,7 +500,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       await both.farTap.receives(1_000);
     });
 
-    test("leaves no descriptor behind in 2000 connections", async () => {
+    test("leaks no descriptor in 2000 connections", async () => {
       const listener = await driver.listen(fresh(), (link) => {
         link.reader = { onData() {}, onEnd() {} };
         if (Math.random() < 0.5) void link.close();
@@ -518,7 +518,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
   });
 });
 
-/** A process that listens with the same transport, accepts, and says nothing. */
+/** A process that listens with the same transport, accepts, and stays silent. */
 class SilentListener extends Program {
   address: ParsedAddress = { transport: "unix", path: "", host: "" };
 
@@ -533,7 +533,7 @@ class SilentListener extends Program {
   }
 }
 
-/** How many connections the kernel has made with the listener at a port, accepted or not. */
+/** The number of established connections to the listener at a port, accepted or not. */
 function connectionsTo(address: ParsedAddress): number {
   if (address.transport !== "tcp") return 0;
   // "sl local_address rem_address st": the port in hex, and 01 for an established connection

@@ -152,7 +152,7 @@ describe.skipIf(!possible)("two hosts", () => {
       };
     });
     expect(result.found).toBeNull();
-    expect(result.text).toContain("no address of it can be dialled from here");
+    expect(result.text).toContain("none of its addresses can be dialled from this host");
   });
 
   test("an actor on a host that falls silent is gone after the pings' deadline", async () => {

@@ -26,9 +26,9 @@ async function answer(peer: RawPeer): Promise<unknown[]> {
 
 describe("a registration", () => {
   test.each<[what: string, addrs: Address[], message: string]>([
-    ["65 addresses", addresses(65), "an actor may have 64 addresses, not 65"],
-    ["an address of 513 B", [address(513)], "an address may have 512 B, not 513"],
-    ["20 MB of addresses", addresses(100, 200_000), "an actor may have 64 addresses, not 100"],
+    ["65 addresses", addresses(65), "an actor may have at most 64 addresses, got 65"],
+    ["an address of 513 B", [address(513)], "an address may have at most 512 B, got 513"],
+    ["20 MB of addresses", addresses(100, 200_000), "an actor may have at most 64 addresses, got 100"],
   ])("with %s is a LimitError for its sender, whose connection goes on", async (_, addrs, message) => {
     await using world = new World();
     await using actor = await openRootActor({ registryAddrs: [world.tcp] });
@@ -57,8 +57,8 @@ describe("a registration", () => {
 
 describe("a hello", () => {
   test.each<[what: string, addrs: Address[], message: string]>([
-    ["65 addresses", addresses(65), "an actor may have 64 addresses, not 65"],
-    ["an address of 513 B", [address(513)], "an address may have 512 B, not 513"],
+    ["65 addresses", addresses(65), "an actor may have at most 64 addresses, got 65"],
+    ["an address of 513 B", [address(513)], "an address may have at most 512 B, got 513"],
   ])("with %s is refused (limit)", async (_, addrs, message) => {
     await using world = new World();
     await using _actor = await openRootActor({ registryAddrs: [world.unix] });
@@ -74,7 +74,7 @@ describe("a hello", () => {
     const paths = Array.from({ length: 65 }, (_, at): Address => `unix://${world.dir}/many-${at}.sock`);
     const error = await failure(openRootActor({ ...world.options, bindAddrs: [...bindAddrs, ...paths] }));
     expect(error).toBeInstanceOf(LimitError);
-    expect(error.message).toBe("an actor may have 64 addresses, not 65");
+    expect(error.message).toBe("an actor may have at most 64 addresses, got 65");
   });
 });
 

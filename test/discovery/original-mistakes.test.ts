@@ -714,7 +714,7 @@ describe("discovery", () => {
     }
     void taken.pop();
     expect(refused).toBeInstanceOf(LimitError);
-    expect((refused as LimitError).message).toContain("maxPendingSendBytes is 1000000");
+    expect((refused as LimitError).message).toContain("maxPendingSendBytes 1000000");
     // nobody else is held up
     await using other = await findActor<Service>("quick", { raiseOnNone: true });
     expect(await other.run.add(1, 2)).toBe(3);

@@ -1,4 +1,4 @@
-/** Several actors of one module, and work spread over them. */
+/** Several actors of one module, with work distributed among them. */
 import { describe, expect, test } from "bun:test";
 
 import {
@@ -47,7 +47,7 @@ describe("openActorCluster", () => {
     expect(actor.stats().registrar).toMatchObject({ actors: 1 });
   });
 
-  test("is named worker by default, and has an actor for each processor", async () => {
+  test("is named worker by default, with an actor per processor", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     await using cluster = await openActorCluster<Workers>({ module });
@@ -55,7 +55,7 @@ describe("openActorCluster", () => {
     expect(Array.from(cluster.portals.keys())).toEqual(names);
   });
 
-  test("boots a root actor where there is none, and ends it with itself", async () => {
+  test("boots a root actor if there is none, and ends it when the cluster ends", async () => {
     await using world = new World();
     process.env["FURROW_REGISTRY_ADDRS"] = world.registryAddrs.join(",");
     try {
@@ -68,14 +68,14 @@ describe("openActorCluster", () => {
     expect(() => currentActor()).toThrow(NoRuntimeError);
   });
 
-  test("refuses a count that is none, before anything is started", async () => {
+  test("refuses an invalid count before anything is started", async () => {
     for (const count of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
       expect(await failure(openActorCluster({ module, count }))).toBeInstanceOf(RangeError);
     }
     expect(() => currentActor()).toThrow(NoRuntimeError);
   });
 
-  test("leaves nothing when one cannot be started", async () => {
+  test("leaves nothing when an actor can't be started", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     const error = await failure(
@@ -87,7 +87,7 @@ describe("openActorCluster", () => {
 });
 
 describe("ActorCluster.map", () => {
-  test("gives the results in the order of the items, whoever made them, and takes any iterable", async () => {
+  test("returns results in the order of the items, whichever worker made them, and accepts any iterable", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     await using cluster = await openActorCluster<Workers>({ module, count: 3 });
@@ -95,11 +95,11 @@ describe("ActorCluster.map", () => {
     expect(await cluster.map("square", items)).toEqual(items.map((n) => n * n));
     expect(await cluster.map("square", new Set([5, 3, 1]))).toEqual([25, 9, 1]);
     expect(await cluster.map("square", [])).toEqual([]);
-    // one item, one argument: what else a function takes keeps its default
+    // an item is the only argument: the function's other parameters keep their defaults
     expect(await cluster.map("add", [1, 2])).toEqual([2, 3]);
   });
 
-  test("gives work to whoever is free: a worker that is held up takes one item, the others all the rest", async () => {
+  test("gives work to free workers: one that is held up gets one item, the others all the rest", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     await using cluster = await openActorCluster<Workers>({ module, count: 3 });
@@ -109,7 +109,7 @@ describe("ActorCluster.map", () => {
     }
     const mapping = cluster.map("signed", items(), { signal: abort.signal });
     const rejected = failure(mapping);
-    // all but the held one are answered: nothing is under way but that
+    // all but the held item are answered: only that one is in flight
     await until(() => currentActor().stats().callsInFlight === 1);
     abort.abort(new Error("enough"));
     expect((await rejected).message).toBe("enough");
@@ -118,7 +118,7 @@ describe("ActorCluster.map", () => {
     expect(new Set(answered.map(([name]) => name))).toEqual(new Set(["worker-1", "worker-2", "worker-3"]));
   });
 
-  test("throws the first error, cancels what is under way, begins nothing more, and the cluster goes on", async () => {
+  test("throws the first error, cancels items in flight and starts no more; the cluster lives on", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     await using cluster = await openActorCluster<Workers>({ module, count: 3 });
@@ -142,7 +142,7 @@ describe("ActorCluster.map", () => {
     expect(currentActor().stats().callsInFlight).toBe(0);
   });
 
-  test("rejects with the reason of its signal, at once when that is aborted already", async () => {
+  test("rejects with its signal's reason, at once if it is already aborted", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     await using cluster = await openActorCluster<Workers>({ module, count: 2 });

@@ -1,4 +1,4 @@
-/** A process that may open few files: what cannot be let in costs nothing. */
+/** A process with few file descriptors: connections that it can't accept cost nothing. */
 import { afterEach, describe, expect, test } from "bun:test";
 
 import { Kind } from "../../src/wire/messages.ts";
@@ -10,7 +10,7 @@ let program: Program | undefined;
 
 afterEach(async () => await program?.kill());
 
-/** A registrar that may open 128 files, and a friend that is connected to it. */
+/** A registrar limited to 128 files, and a friend that is connected to it. */
 async function fewFiles(world: World, options: object = {}): Promise<RawPeer> {
   program = new Program(world.env, wrapper);
   await program.up;
@@ -22,7 +22,7 @@ async function fewFiles(world: World, options: object = {}): Promise<RawPeer> {
   return friend;
 }
 
-/** So many connections, one after the other; those that are not closed at once say hello, if they are to. */
+/** Opens `count` connections in turn; if `says` is set, those that aren't closed at once send a hello. */
 async function flooded(
   world: World,
   count: number,
@@ -38,13 +38,13 @@ async function flooded(
       peer.send(rawHello({ name: `peer ${at}` }));
       await peer.take();
     } catch {
-      // closed at once, maybe before it was open here
+      // closed at once, perhaps before it was open here
     }
   }
   return peers;
 }
 
-/** Milliseconds of processor time that the program takes in half a second. */
+/** The processor time, in ms, that the program uses in half a second. */
 function processorMs(): Promise<number> {
   return program!.run(async () => {
     const before = process.cpuUsage();
@@ -59,7 +59,7 @@ describe("with fewer files than maxConnections", () => {
     ["peers", true],
     ["strangers that say nothing", false],
   ])(
-    "a flood of 300 %s is let in as far as the files go, costs no processor time, and holds no peer up",
+    "admits a flood of 300 %s as far as descriptors last, without using processor time or delaying a peer",
     async (_, says) => {
       await using world = new World();
       await using friend = await fewFiles(world);
@@ -69,13 +69,13 @@ describe("with fewer files than maxConnections", () => {
       expect(peers.filter((peer) => peer.isOpen).length).toBeWithin(says ? 60 : 1, says ? 74 : 14);
       friend.send([Kind.lookup, 1, "few", false]);
       expect((await friend.take(Kind.result))[2]).toHaveLength(1);
-      // there is room for files of the program's own
+      // the program can still open files of its own
       const opened = await program!.run(async () => await Bun.file("/proc/self/comm").text());
       expect(opened).not.toBe("");
     },
   );
 
-  test("and files of its own, what gets one of the last is closed at once", async () => {
+  test("and files of its own, it closes at once any connection that gets one of the last descriptors", async () => {
     await using world = new World();
     await using friend = await fewFiles(world);
     await program!.run(async ({ keep }) => {

@@ -1,4 +1,4 @@
-/** An error anywhere in a tree surfaces at the scope that owns it, with the way that it came, and takes the tree down. */
+/** An error anywhere in a tree surfaces at the scope that owns it, with the path it took, and takes the tree down. */
 import { describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 
@@ -18,7 +18,7 @@ const module = new URL("../fixtures/branches.ts", import.meta.url);
 type Branches = typeof import("../fixtures/branches.ts");
 
 describe("a failure in one leaf of a tree of depth 3", () => {
-  test("reaches the root with the leaf's error and the path that it came, and ends all 14 processes", async () => {
+  test("reaches the root with the leaf's error and its path, and ends all 14 processes", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     const pids: number[] = [];
@@ -37,7 +37,7 @@ describe("a failure in one leaf of a tree of depth 3", () => {
     pids.push(...entries.map(({ id }) => id.pid).filter((pid) => pid !== process.pid));
     const leaves = entries.map(({ id }) => id.name).filter((name) => name.length === 3);
     expect(leaves.toSorted()).toEqual(["lll", "llr", "lrl", "lrr", "rll", "rlr", "rrl", "rrr"]);
-    // all of them work when one fails
+    // all of them are working when one fails
     for (const name of leaves) {
       await using leaf = await findActor<Branches>(name, { raiseOnNone: true });
       await until(async () => await leaf.run.isWorking());
@@ -47,7 +47,7 @@ describe("a failure in one leaf of a tree of depth 3", () => {
       await leaf.run.failWork("the leaf's own");
     }
     const error = (await thrown) as RemoteActorError;
-    // the root's block is left when everything is reaped, so nothing has to be waited for here
+    // the root leaves its block only when everything is reaped, so there is nothing to wait for here
     expect(pids.filter(isProcessAlive)).toEqual([]);
     expect(error).toBeInstanceOf(RemoteActorError);
     expect(error.relayPath.map(({ name }) => name)).toEqual(["lrl", "lr", "l"]);
@@ -62,7 +62,7 @@ describe("a failure in one leaf of a tree of depth 3", () => {
     expect(readdirSync(world.dir).filter((name) => name.endsWith(".sock"))).toEqual(["registry@1.sock"]);
   }, 30_000);
 
-  test("by its death reaches the root as the cut call and the ActorDiedError, both told, and ends all processes", async () => {
+  test("by its death reaches the root as both the cut call and the ActorDiedError, and ends all processes", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     const thrown = failure(
@@ -96,7 +96,7 @@ describe("a failure in one leaf of a tree of depth 3", () => {
   }, 30_000);
 });
 
-describe("a failure that is told by an actor in between", () => {
+describe("a failure reported by an actor in between", () => {
   test("is an ActorDiedError with its actor, code, stderr and cause, the dead actor first in the path", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
@@ -117,11 +117,11 @@ describe("a failure that is told by an actor in between", () => {
     expect(died.stderr).toContain("crash of victim");
     expect(died.cause).toBeInstanceOf(RangeError);
     expect((died.cause as Error).message).toBe("crash of victim");
-    // the nurseries of the others have not failed: the calls were caught
+    // the other nurseries haven't failed: their calls were caught
     expect(nursery.signal.aborted).toBeFalse();
   });
 
-  test("is an AggregateError of all when several have failed, in the order of failing", async () => {
+  test("is an AggregateError of all failures, in the order of failing, when there are several", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const middle = await nursery.startActor<Branches>("middle", { module });
@@ -136,7 +136,7 @@ describe("a failure that is told by an actor in between", () => {
     );
   });
 
-  test("is a SuppressedError with both parts when a block fails and so does its end", async () => {
+  test("is a SuppressedError with both errors when a block fails and its end fails too", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const middle = await nursery.startActor<Branches>("middle", { module });

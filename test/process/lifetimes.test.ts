@@ -23,7 +23,7 @@ type Service = typeof import("../fixtures/service.ts");
 const stubborn = new URL("../fixtures/stubborn.ts", import.meta.url).href;
 type Stubborn = typeof import("../fixtures/stubborn.ts");
 
-/** Starts a child and a grandchild below the program's root; returns their pids. */
+/** Starts a child and a grandchild under the program's root; returns their pids. */
 async function grow(program: Program, busy?: "child" | "grandchild"): Promise<number[]> {
   return await program.run(
     async ({ furrow, keep, args }) => {
@@ -57,14 +57,14 @@ describe("the root's end", () => {
       await until(() => !pids.some(isProcessAlive), 2_000);
       await using actor = await openRootActor(world.options);
       expect(actor.isRegistrar).toBeTrue();
-      // a process may count as dead while its last thread still has its files open, and with them its locks
+      // a process may count as dead while its last thread still holds its files, and so its locks
       await until(() => socketFiles(world).length === 1);
       expect(socketFiles(world)).toEqual(["registry@1.sock"]);
     });
   }
 
-  test("by SIGKILL takes a process with it that keeps its event loop busy", async () => {
-    // the root's own child, which nobody is left to stop, and one below
+  test("by SIGKILL also ends a process that keeps its event loop busy", async () => {
+    // the root's own child, whose parent can't stop it any more, and a grandchild
     for (const busy of ["child", "grandchild"] as const) {
       await using world = new World();
       const root = await world.actor("root", { limits: { stopGraceMs: 60_000 } });
@@ -79,7 +79,7 @@ describe("the root's end", () => {
     ["SIGTERM", 143],
     ["SIGHUP", 129],
   ] as const) {
-    test(`by ${signal} cancels the tree, exits with ${code}, says so, and leaves no file`, async () => {
+    test(`by ${signal} cancels the tree, logs it, exits with ${code}, and leaves no file`, async () => {
       await using world = new World();
       const root = await world.actor("root");
       const pids = await grow(root);
@@ -91,7 +91,7 @@ describe("the root's end", () => {
     });
   }
 
-  test("by a signal is the program's own affair with handleSignals: false", async () => {
+  test("by a signal is left to the program with handleSignals: false", async () => {
     await using world = new World();
     const root = await world.actor("root", { handleSignals: false });
     const pids = await grow(root);
@@ -110,7 +110,7 @@ describe("the root's end", () => {
       await using world = new World();
       const root = await world.actor("root");
       const pids = await grow(root);
-      // what a terminal does: the signal goes to each of the group, the children first
+      // like a terminal: signal every process of the group, here the children first
       for (const pid of [...pids, root.pid]) process.kill(pid, signal);
       expect(await root.process.exited).toBe(code);
       expect(pids.some(isProcessAlive)).toBeFalse();
@@ -119,7 +119,7 @@ describe("the root's end", () => {
     });
   }
 
-  test("by SIGTERM for every process of the group, as systemd sends it, is no failure of the children", async () => {
+  test("by SIGTERM to the whole group, as systemd sends it, isn't a failure of the children", async () => {
     for (let round = 0; round < 5; round++) {
       await using world = new World();
       const root = await world.actor("root");
@@ -143,7 +143,7 @@ describe("the root's end", () => {
     }
   });
 
-  test("by a second SIGINT comes at once, and still takes the tree with it", async () => {
+  test("by a second SIGINT is immediate, and still takes the tree with it", async () => {
     await using world = new World();
     const root = await world.actor("root", { limits: { stopGraceMs: 60_000 } });
     const pids = await grow(root, "grandchild");
@@ -154,7 +154,7 @@ describe("the root's end", () => {
     await until(() => !pids.some(isProcessAlive), 2_000);
   });
 
-  test("by an exit without a goodbye, or by an uncaught exception, leaves no process and no file of its own", async () => {
+  test("by an abrupt exit or an uncaught exception leaves no process and no file of its own", async () => {
     await using world = new World();
     for (const end of [
       () => void setTimeout(() => process.exit(0), 0),
@@ -174,21 +174,21 @@ describe("the root's end", () => {
 });
 
 describe("a child", () => {
-  test("ends when the connection to its parent does, though the parent lives", async () => {
+  test("ends when the connection to its parent ends, though the parent lives", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     const nursery = await openNursery();
     const child = await nursery.startActor<Service>("child", { module: service });
     const grandchild = await child.run.startChild("grandchild");
     currentRuntime().peers.get(child.id.uuid)!.channel.abort(new Error("cut by the test"));
-    // it lost its parent, and its parent lost it: that is no good end
+    // it lost its parent, and its parent lost it: neither counts as a clean end
     const error = await nursery.join().catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: "ERR_ACTOR_DIED", exitCode: 1 });
     await nursery[Symbol.asyncDispose]();
     expect([child.id.pid, grandchild].some(isProcessAlive)).toBeFalse();
   });
 
-  test("that exits by itself leaves no socket file, though its registrar does not clean up", async () => {
+  test("that exits on its own leaves no socket file, though its registrar doesn't clean up", async () => {
     await using hub = new RawRegistrar();
     await using nursery = await openNursery({ registryAddrs: [hub.addr] });
     const child = await nursery.startActor<Service>("child", { module: service });
@@ -200,7 +200,7 @@ describe("a child", () => {
     expect(existsSync(path)).toBeFalse();
   });
 
-  test("leaves SIGINT and SIGHUP to its root: the signals reach it too, and it goes on", async () => {
+  test("leaves SIGINT and SIGHUP to its root: it gets the signals too, and keeps running", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const child = await nursery.startActor<Service>("child", { module: service });
@@ -211,7 +211,7 @@ describe("a child", () => {
 });
 
 describe("the end of an actor", () => {
-  test("leaves the registry before it leaves its connections, with a goodbye", async () => {
+  test("unregisters first, then closes its connections with a bye", async () => {
     await using hub = new RawRegistrar();
     const actor = await openRootActor({ registryAddrs: [hub.addr] });
     await actor.cancel();
@@ -226,7 +226,7 @@ describe("the end of an actor", () => {
     ]);
   });
 
-  test("is not held up by a registrar that is silent", async () => {
+  test("isn't held up by a silent registrar", async () => {
     await using world = new World();
     const hub = await world.actor("hub");
     const limits = { stopGraceMs: 50 };
@@ -238,7 +238,7 @@ describe("the end of an actor", () => {
 });
 
 describe("a middle actor's end", () => {
-  test("by SIGKILL takes its subtree with it; the root hears of it, and no file is left", async () => {
+  test("by SIGKILL takes its subtree with it; the root is notified, and no file is left", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     const nursery = await openNursery();
@@ -253,7 +253,7 @@ describe("a middle actor's end", () => {
     await nursery[Symbol.asyncDispose]();
   });
 
-  test("waits for its own children to be killed, however busy they are, within the grace periods", async () => {
+  test("waits until its own children are killed, however busy they are, within the grace periods", async () => {
     await using world = new World();
     const limits = { stopGraceMs: 300, stopTermMs: 300 };
     let busy = 0;
@@ -269,18 +269,18 @@ describe("a middle actor's end", () => {
       end = child.closed;
     }
     expect(isProcessAlive(busy)).toBeFalse();
-    // it took longer than one grace period, and was not killed for it
+    // it took longer than one grace period, and wasn't killed for that
     expect((await end).reason).toBe("peer-closed");
     await until(() => socketFiles(world).length === 1, 2_000);
   });
 });
 
 describe("an actor that is killed while it ends", () => {
-  test("leaves no socket file either: the registrar that it has left remembers where it listened", async () => {
+  test("leaves no socket file either: the registrar still remembers its addresses", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     const victim = await world.actor("victim", { enableModules: [service.href] });
-    // it has unregistered, and is held up before it removes its file
+    // it has unregistered, and is stopped before it removes its file
     await victim.run(({ furrow, keep }) => {
       const runtime = furrow.currentActor() as unknown as {
         atEnd(phase: string, work: () => Promise<void>): void;
@@ -296,13 +296,13 @@ describe("an actor that is killed while it ends", () => {
 });
 
 describe("cancelActor", () => {
-  test("ends a spawned actor with its process and its children, and is true", async () => {
+  test("ends a spawned actor with its process and its children, and returns true", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const child = await nursery.startActor<Service>("child", { module: service });
     const grandchild = await child.run.startChild("grandchild");
     expect(await child.cancelActor()).toBeTrue();
-    // acknowledged when it has left the registry and its children are reaped
+    // acknowledged once it has unregistered and its children are reaped
     expect(await findActor("child")).toBeNull();
     expect(isProcessAlive(grandchild)).toBeFalse();
     await nursery.join();
@@ -310,7 +310,7 @@ describe("cancelActor", () => {
     expect((await child.closed).reason).toBe("peer-closed");
   });
 
-  test("ends the runtime of a program that was not spawned, and leaves its process", async () => {
+  test("ends the runtime of a program that wasn't spawned, but not its process", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     const other = await world.actor("other");
@@ -341,7 +341,7 @@ describe("cancelActor", () => {
     await nursery.join();
   });
 
-  test("does not wait for ever for a function that ignores its abort", async () => {
+  test("doesn't wait for ever for a function that ignores its abort", async () => {
     await using world = new World();
     await using nursery = await openNursery({ ...world.options, limits: { stopGraceMs: 100 } });
     const child = await nursery.startActor<Service>("child", { module: service });
@@ -352,7 +352,7 @@ describe("cancelActor", () => {
     await nursery.join();
   });
 
-  test("is false when the actor is gone, or does not answer in time", async () => {
+  test("returns false when the actor is gone or doesn't answer in time", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     const frozen = await world.actor("frozen");

@@ -1,4 +1,4 @@
-/** What may be wrong with an actor's module, and what the one who starts it is told. */
+/** Faulty actor modules, and the errors that their starters get. */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 
@@ -15,7 +15,7 @@ async function written(world: World, name: string, text: string): Promise<string
   return path;
 }
 
-/** Imports what a module needs to start `module` as an actor, and defines `main`, which does. */
+/** Source that defines `main`, which starts `module` as an actor, with the imports it needs. */
 function starter(module: string): string {
   return `
     import { openActorCluster, openNursery, openRootActor } from ${furrow};
@@ -34,11 +34,11 @@ describe("a module without its import.meta.main guard", () => {
   test.each([
     ["awaits at its top level", `${ownModule} await main();`],
     ["starts without waiting", `${ownModule} void main();`],
-    ["swallows what it is told", `${ownModule} main().catch(() => {});`],
+    ["swallows the error", `${ownModule} main().catch(() => {});`],
     ["boots an actor of its own", `${ownModule} await openRootActor();`],
     ["opens a cluster", `${ownModule} await openActorCluster({ module: import.meta.url });`],
     ["starts another module", `${starter('"./other.ts"')} await main();`],
-  ])("that %s fails the start at once, by the name of the guard", async (_, text) => {
+  ])("that %s fails the start at once, and the error names the guard", async (_, text) => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const module = await written(world, "unguarded.ts", text);
@@ -50,7 +50,7 @@ describe("a module without its import.meta.main guard", () => {
     expect(nursery.signal.aborted).toBeFalse();
   });
 
-  test("that starts itself later, outside of any call, ends there: the nursery fails by the name of the guard", async () => {
+  test("that starts itself later, outside any call, fails the nursery, and the error names the guard", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     const nursery = await openNursery();
@@ -65,7 +65,7 @@ describe("a module without its import.meta.main guard", () => {
     await failure(nursery[Symbol.asyncDispose]().then(() => Promise.reject(new Error("told"))));
   });
 
-  test("that starts itself when it is called, or another module later, may do so", async () => {
+  test("may start itself within a call, or another module later", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const called = await written(world, "called.ts", `${ownModule} export const go = main;`);
@@ -81,7 +81,7 @@ describe("a module without its import.meta.main guard", () => {
     await later.run.over();
   });
 
-  test("fails a program that is run by it, and leaves no process", async () => {
+  test("fails when run as a program, and leaves no process", async () => {
     await using world = new World();
     const file = await written(world, "program.ts", `${ownModule} await main();`);
     const program = Bun.spawn([process.execPath, file], {
@@ -110,7 +110,7 @@ describe("a module that exports a name that can't be called", () => {
     expect(error.message).toContain("rename the export");
   });
 
-  test("`then` as a value is no function, and in nobody's way", async () => {
+  test("`then` as a value isn't a function, and does no harm", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const module = await written(world, "value.ts", "export const then = 5; export const fn = () => 1;");
@@ -118,7 +118,7 @@ describe("a module that exports a name that can't be called", () => {
     expect(await portal.run.fn()).toBe(1);
   });
 
-  test("of the runtime's own, as registrar.listActors, fails the start; the short name is the module's", async () => {
+  test("of the runtime itself, like registrar.listActors, fails the start; the short name is free", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const text = 'const mine = () => "mine"; export { mine as ';
@@ -168,7 +168,7 @@ describe("a module that can't be loaded", () => {
     expect(message).toMatch(/two\.ts:2:12: "b" has already been declared/);
   });
 
-  test("because it throws fails the start with the module's own frames first, and the starter's in the error", async () => {
+  test("because it throws fails the start with the module's own frames first, then the starter's", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const text = 'function deep() {\n  throw new RangeError("mine");\n}\ndeep();\n';
@@ -180,7 +180,7 @@ describe("a module that can't be loaded", () => {
     expect(rest.join("\n")).not.toContain("/src/tree/");
     expect(error.stack).not.toContain("/src/tree/");
     expect(error.stack).toContain("modules.test.ts");
-    // what a program prints quotes the module, not furrow
+    // the code frame that a program prints shows the module, not furrow
     const printed = Bun.inspect(error);
     expect(printed).toContain('throw new RangeError("mine")');
     expect(printed).not.toContain("new SpawnError");

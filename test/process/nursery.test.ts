@@ -26,7 +26,7 @@ type Service = typeof import("../fixtures/service.ts");
 const fixture = (name: string): string => new URL(`../fixtures/${name}`, import.meta.url).href;
 
 describe("openNursery", () => {
-  test("boots a root when there is none, and ends it with itself", async () => {
+  test("boots a root if there is none, and ends it when the nursery ends", async () => {
     await using world = new World();
     {
       await using nursery = await openNursery(world.options);
@@ -36,7 +36,7 @@ describe("openNursery", () => {
     expect(() => currentActor()).toThrow(NoRuntimeError);
   });
 
-  test("uses the actor that is there, and leaves it running", async () => {
+  test("uses an existing actor, and leaves it running", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     {
@@ -48,7 +48,7 @@ describe("openNursery", () => {
     expect(await failure(openNursery(world.options))).toBeInstanceOf(RuntimeExistsError);
   });
 
-  test("returns from its block when every child process is reaped, and unregistered", async () => {
+  test("leaves its block only when every child process is reaped and unregistered", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     const pids: number[] = [];
@@ -105,7 +105,7 @@ describe("startActor", () => {
       env: { ...env, COLOUR: "blue", HOME: "/nowhere" },
     });
     expect(await child.run.environment("HOME")).toBe("/nowhere");
-    // a child that inherits them waits for a debugger, or fights with its parent for the port
+    // a child that inherits them waits for a debugger, or competes with its parent for the port
     for (const name of debugging) expect(await child.run.environment(name)).toBeNull();
     expect(await child.run.environment("COLOUR")).toBe("blue");
     expect(await child.run.environment("FURROW_RUNTIME_DIR")).toBe(process.env["FURROW_RUNTIME_DIR"]!);
@@ -113,7 +113,7 @@ describe("startActor", () => {
     expect(await child.run.environment("BUN_FEATURE_FLAG_NO_ORPHANS")).toBeNull();
   });
 
-  test("binds a child exactly as told", async () => {
+  test("binds a child exactly as its options say", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const child = await nursery.startActor<Service>("child", {
@@ -138,7 +138,7 @@ describe("startActor", () => {
     const file = join(world.dir, "syntax.ts");
     writeFileSync(file, "export function (");
     expect(await failure(nursery.startActor("syntax", { module: file }))).toBeInstanceOf(SpawnError);
-    // a SpawnError that was caught is no failure of the nursery
+    // a caught SpawnError isn't a failure of the nursery
     expect(nursery.signal.aborted).toBeFalse();
     await nursery.startActor("fine", { module: service });
   });
@@ -166,13 +166,13 @@ describe("startActor", () => {
     expect((await aborted).message).toBe("changed my mind");
   });
 
-  test("lets nobody find the actor before it has started, its own parent neither", async () => {
+  test("hides the actor from lookups until it has started, even from its parent", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const starting = failure(
       nursery.startActor("starting", { module: fixture("hangs-at-start.ts"), timeout: 1_000 }),
     );
-    // it is connected to its parent long before
+    // it connects to its parent long before that
     await until(() => currentActor().stats().peers === 1);
     expect(await findActor("starting")).toBeNull();
     expect(getPeerByName("starting")).toBeNull();
@@ -196,7 +196,7 @@ describe("startActor", () => {
     expect(await failure(closed.startActor("late", { module: service }))).toBeInstanceOf(SpawnError);
   });
 
-  test("starts nothing in a nursery that was cancelled or has failed, though its actor goes on", async () => {
+  test("starts nothing in a nursery that was cancelled or has failed, though its actor keeps running", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     await using cancelled = await openNursery();
@@ -225,7 +225,7 @@ describe("startActor", () => {
     await Promise.all(hanging);
   });
 
-  test("takes names that are no file names", async () => {
+  test("accepts names that aren't valid file names", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     for (const name of ["../../etc/passwd", "with space", "名前", "x".repeat(255), "registry", "a@1.sock"]) {
@@ -236,7 +236,7 @@ describe("startActor", () => {
     }
   });
 
-  test("passes a child's output on, with its name before each line on request", async () => {
+  test("forwards a child's output, with its name before each line on request", async () => {
     await using world = new World();
     const program = await world.actor("printer");
     await program.run(async ({ furrow, args }) => {
@@ -262,7 +262,7 @@ describe("startActor", () => {
 });
 
 describe("Nursery", () => {
-  test("join waits until every child has ended by itself", async () => {
+  test("join waits until every child has ended on its own", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const child = await nursery.startActor("child", { module: service });
@@ -290,7 +290,7 @@ describe("Nursery", () => {
     expect(error).toMatchObject({ code: "ERR_ACTOR_DIED", signal: "SIGKILL", actor: { name: "dying" } });
     expect(nursery.signal.aborted).toBeTrue();
     expect(isProcessAlive(sibling.id.pid)).toBeFalse();
-    // join has told; the end of the block does not tell again
+    // join has reported it; the end of the block doesn't report it again
     await nursery[Symbol.asyncDispose]();
     expect(actor.stats().registrar?.actors).toBe(1);
   });
@@ -315,7 +315,7 @@ describe("Nursery", () => {
     }
   });
 
-  test("a child that was ended by a foreign SIGTERM is a failure, though the nursery stops it right after", async () => {
+  test("a child killed by a foreign SIGTERM is a failure, even if the nursery stops it right after", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     for (let round = 0; round < 10; round++) {
@@ -323,7 +323,7 @@ describe("Nursery", () => {
         await using nursery = await openNursery();
         const child = await nursery.startActor<Service>("child", { module: service });
         process.kill(child.id.pid, "SIGTERM");
-        // the block is left as soon as the connection is gone, most often before the process is reaped
+        // leave the block as soon as the connection is gone, usually before the process is reaped
         await child.closed;
       })();
       const error = await left.catch((thrown: unknown) => thrown);
@@ -331,7 +331,7 @@ describe("Nursery", () => {
     }
   });
 
-  test("a code other than 0 is a failure, 0 is not", async () => {
+  test("an exit code other than 0 is a failure, 0 isn't", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     {
@@ -347,7 +347,7 @@ describe("Nursery", () => {
     expect(error).toMatchObject({ name: "ActorDiedError", exitCode: 3 });
   });
 
-  test("several failures are one AggregateError, one alone is itself", async () => {
+  test("several failures are one AggregateError, a single one is itself", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     const nursery = await openNursery();
@@ -359,7 +359,7 @@ describe("Nursery", () => {
     expect(error.errors.map(({ name }: Error) => name)).toEqual(["ActorDiedError", "ActorDiedError"]);
   });
 
-  test("a failed call that the caller caught is no failed child", async () => {
+  test("a failed call that the caller catches isn't a failed child", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const child = await nursery.startActor<Service>("child", { module: service });
@@ -368,7 +368,7 @@ describe("Nursery", () => {
     expect(nursery.signal.aborted).toBeFalse();
   });
 
-  test("stops a child that ignores the cancel message with SIGTERM, and one that ignores that with SIGKILL", async () => {
+  test("stops a child that ignores the cancel message with SIGTERM, and one that ignores SIGTERM with SIGKILL", async () => {
     await using world = new World();
     const limits = { stopGraceMs: 100, stopTermMs: 100 };
     await using _actor = await openRootActor({ ...world.options, limits });
@@ -389,7 +389,7 @@ describe("Nursery", () => {
     expect(pids.some(isProcessAlive)).toBeFalse();
   });
 
-  test("comes to SIGKILL only behind SIGTERM, and to that behind the cancel message: each gets its time", async () => {
+  test("sends SIGKILL only after SIGTERM, and SIGTERM only after the cancel message, each after its grace period", async () => {
     await using world = new World();
     const limits = { stopGraceMs: 50, stopTermMs: 10_000 };
     await using _actor = await openRootActor({ ...world.options, limits });
@@ -414,7 +414,7 @@ describe("Nursery", () => {
     await nursery.join();
   });
 
-  test("leaves nothing behind after 20 rounds of children", async () => {
+  test("leaves nothing after 20 rounds of children", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     for (let round = 0; round < 20; round++) {

@@ -1,4 +1,4 @@
-/** Children that come back: the name goes on with another process behind it. */
+/** Children that are restarted: a new process takes over the name. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -20,10 +20,10 @@ import { failure } from "../support/outcome.ts";
 
 const module = new URL("../fixtures/restarting.ts", import.meta.url);
 type Restarting = typeof import("../fixtures/restarting.ts");
-/** So long that a test which waited for it would run into its time limit. */
+/** Long enough that a test waiting for it would exceed its time limit. */
 const longMs = 600_000;
 
-/** Waits for a process of that name other than the given one. */
+/** Waits for a process of this name other than the given one. */
 async function next(name: string, before: string): Promise<Portal<Restarting>> {
   for (;;) {
     const portal = await waitForActor<Restarting>(name);
@@ -36,7 +36,7 @@ async function next(name: string, before: string): Promise<Portal<Restarting>> {
   }
 }
 
-/** A file in which each start of a child leaves its pid. */
+/** A file to which each start of a child adds its pid. */
 function counter(world: World): { env: Record<string, string>; pids: () => number[] } {
   const file = join(world.dir, "starts");
   const pids = (): number[] =>
@@ -45,7 +45,7 @@ function counter(world: World): { env: Record<string, string>; pids: () => numbe
 }
 
 describe("restart: on-failure", () => {
-  test("the name goes on in a new process with a new uuid, and the nursery is not failed", async () => {
+  test("the name continues in a new process with a new uuid, and the nursery doesn't fail", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const child = await nursery.startActor<Restarting>("phoenix", { module, restart: "on-failure" });
@@ -55,13 +55,13 @@ describe("restart: on-failure", () => {
     expect(again.id.pid).not.toBe(child.id.pid);
     expect(await again.run.pid()).toBe(again.id.pid);
     expect(nursery.signal.aborted).toBeFalse();
-    // the portal to the first process is closed for good
+    // the portal to the first process stays closed
     expect((await child.closed).reason).toBe("peer-died");
     expect(await failure(child.run.pid())).toBeInstanceOf(TransportClosedError);
     expect(currentActor().stats().registrar).toMatchObject({ actors: 2, names: 2 });
   });
 
-  test("a lookup that waits gets the new process; the old uuid is not found again, whoever asks", async () => {
+  test("a waiting lookup gets the new process; the old uuid is never found again, by any actor", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     await using nursery = await openNursery();
@@ -81,7 +81,7 @@ describe("restart: on-failure", () => {
       });
     expect(await find()).toEqual([child.id.uuid]);
     await child.run.exit(1);
-    // the second process has begun, and is held up before it is registered
+    // the second process has started, but is held up before it registers
     await until(() => pids().length === 2);
     await until(() => actor.stats().registrar?.actors === 2);
     expect(await find()).toEqual([]);
@@ -101,7 +101,7 @@ describe("restart: on-failure", () => {
     expect(actor.stats().registrar).toMatchObject({ actors: 3 });
   });
 
-  test("an end with code 0 is no failure: the child is not started again, and join resolves", async () => {
+  test("an exit with code 0 isn't a failure: the child isn't restarted, and join resolves", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const { env, pids } = counter(world);
@@ -112,7 +112,7 @@ describe("restart: on-failure", () => {
     expect(nursery.signal.aborted).toBeFalse();
   });
 
-  test("cancelActor is no failure either", async () => {
+  test("cancelActor isn't a failure either", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const { env, pids } = counter(world);
@@ -122,7 +122,7 @@ describe("restart: on-failure", () => {
     expect(pids()).toHaveLength(1);
   });
 
-  test("join waits through restarts, to the end of the last process", async () => {
+  test("join waits through restarts until the last process ends", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const { env, pids } = counter(world);
@@ -141,7 +141,7 @@ describe("restart: on-failure", () => {
     expect(pids().some(isProcessAlive)).toBeFalse();
   });
 
-  test("the last failure of a window that is used up is the nursery's, and its siblings are cancelled", async () => {
+  test("the failure that exhausts the window fails the nursery, and cancels the siblings", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     const nursery = await openNursery();
@@ -169,7 +169,7 @@ describe("restart: on-failure", () => {
     expect(actor.stats().registrar).toMatchObject({ actors: 1 });
   });
 
-  test("a new process that cannot start counts as one more failure", async () => {
+  test("a new process that can't start counts as another failure", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     const nursery = await openNursery();
@@ -191,7 +191,7 @@ describe("restart: on-failure", () => {
 });
 
 describe("restart: always", () => {
-  test("a process that ends with code 0, or that somebody cancels, is replaced", async () => {
+  test("a process that exits with code 0 or is cancelled is replaced", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const { env, pids } = counter(world);
@@ -204,7 +204,7 @@ describe("restart: always", () => {
     expect(nursery.signal.aborted).toBeFalse();
   });
 
-  test("a window that is used up by ends with code 0 ends the child without a failure", async () => {
+  test("exhausting the window with exits of code 0 ends the child without a failure", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const { env, pids } = counter(world);
@@ -231,7 +231,7 @@ describe("restart: always", () => {
     expect(actor.stats().registrar).toMatchObject({ actors: 1 });
   });
 
-  test("a first start that fails or is called off is told by startActor, and not repeated", async () => {
+  test("startActor itself reports a first start that fails or is aborted, and doesn't repeat it", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const { env, pids } = counter(world);
@@ -245,7 +245,7 @@ describe("restart: always", () => {
     expect(nursery.signal.aborted).toBeFalse();
   });
 
-  test("a first start that is called off does not come back, though the process gets ready in that moment", async () => {
+  test("an aborted first start isn't repeated, even if the process gets ready at that moment", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const { env, pids } = counter(world);
@@ -269,7 +269,7 @@ describe("restart: always", () => {
 });
 
 describe("cancelling the nursery", () => {
-  test("during the back-off ends it at once: nothing is started any more", async () => {
+  test("during the back-off ends it at once: nothing more is started", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     await using nursery = await openNursery();
@@ -281,13 +281,13 @@ describe("cancelling the nursery", () => {
     await until(() => !isProcessAlive(child.id.pid));
     const joined = nursery.join();
     await nursery.cancel();
-    // a child that was on its way back has not failed
+    // a child that was being restarted hasn't failed
     await joined;
     expect(pids()).toHaveLength(1);
     expect(await findActor("waits")).toBeNull();
   });
 
-  test("while a new process starts ends that process, and is no failure", async () => {
+  test("while a new process starts ends that process, and isn't a failure", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     const gate = join(world.dir, "gate");
@@ -307,7 +307,7 @@ describe("cancelling the nursery", () => {
     expect(pids().some(isProcessAlive)).toBeFalse();
   });
 
-  test("by a sibling's failure ends a restart too, and only the sibling's failure is told", async () => {
+  test("by a sibling's failure ends a restart too, and reports only the sibling's failure", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     const nursery = await openNursery();
@@ -324,7 +324,7 @@ describe("cancelling the nursery", () => {
 });
 
 describe("restart: never", () => {
-  test("is the default: the first failure is the nursery's", async () => {
+  test("is the default: the first failure fails the nursery", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     for (const options of [{}, { restart: "never" }] as const) {
@@ -336,7 +336,7 @@ describe("restart: never", () => {
     }
   });
 
-  test("a policy that makes no sense is refused before anything is started", async () => {
+  test("an invalid policy is refused before anything is started", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const { env, pids } = counter(world);

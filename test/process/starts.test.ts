@@ -12,7 +12,7 @@ const service = new URL("../fixtures/service.ts", import.meta.url);
 const waits = new URL("../fixtures/waits-at-start.ts", import.meta.url);
 const places = 2 * availableParallelism() + 4;
 
-/** The processes that this one has started and that run. */
+/** The running child processes of this one. */
 function children(): number {
   return readdirSync("/proc").filter((name) => {
     if (!/^\d+$/.test(name)) return false;
@@ -27,22 +27,22 @@ function children(): number {
 }
 
 describe("starts at once", () => {
-  test("all succeed within their own timeout, though it takes longer than a handshake may", async () => {
+  test("all succeed within their own timeout, though they take longer than a handshake may", async () => {
     await using world = new World();
-    // what a handshake or a dial may take is less than all of these take, on any machine
+    // on any machine, all of these together take longer than a handshake or a dial may
     const limits = { handshakeTimeoutMs: 150, dialTimeoutMs: 150 };
     await using nursery = await openNursery({ ...world.options, limits });
     const starts = Array.from({ length: 40 }, (_, at) =>
       nursery.startActor(`actor-${at}`, { module: service, timeout: 60_000 }),
     );
-    // this process answers nobody for longer than that
+    // this process answers nothing for longer than that
     const blockedUntil = performance.now() + 400;
     while (performance.now() < blockedUntil);
     const settled = await Promise.allSettled(starts);
     expect(settled.filter(({ status }) => status === "rejected")).toEqual([]);
   }, 60_000);
 
-  test("are admitted as the machine can take them; one that waits is aborted by its signal and has no process", async () => {
+  test("are admitted as the machine can handle them; a waiting one is aborted by its signal before it has a process", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const file = join(world.dir, "go");
@@ -88,7 +88,7 @@ describe("starts at once", () => {
     expect(children()).toBe(0);
   }, 30_000);
 
-  test("that hang hold the others up for a moment only", async () => {
+  test("that hang delay the others only briefly", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const file = join(world.dir, "go");

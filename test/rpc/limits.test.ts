@@ -67,7 +67,7 @@ describe("results beyond maxPendingSendBytes", () => {
     expect(outcomes.filter((outcome) => outcome === 10_000_000)).toHaveLength(7);
     expect(errors).toHaveLength(1);
     expect(errors[0]).toBeInstanceOf(LimitError);
-    expect((errors[0] as Error).message).toContain("maxPendingSendBytes is 67108864");
+    expect((errors[0] as Error).message).toContain("maxPendingSendBytes 67108864");
     expect(await child.run.release()).toBe(pid);
     expect(nursery.signal.aborted).toBe(false);
   }, 30_000);
@@ -231,7 +231,7 @@ describe("a peer that never reads", () => {
     const end = await served.closed;
     expect(end.error).toBeInstanceOf(LimitError);
     expect(end.error?.message).toContain("65536 calls wait for a reply");
-    expect(end.error?.message).toContain("maxPendingSendBytes is 400000");
+    expect(end.error?.message).toContain("maxPendingSendBytes 400000");
     // what was let in last, and the room for errors
     expect(id).toBeWithin(65_536, 67_000);
     expect(most).toBeWithin(400_000, 400_000 + 300_000 + 131_072);

@@ -1,4 +1,4 @@
-/** A uuid that is claimed by who may do little here: it changes nothing for the actor that has it. */
+/** A uuid claimed by a peer with few rights: that changes nothing for the actor that has the uuid. */
 import { describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync } from "node:fs";
 
@@ -25,7 +25,7 @@ async function registered(name: string): Promise<Registration[]> {
 
 describe("a peer by certificate that claims an actor's uuid and pid", () => {
   test.each([false, true])(
-    "keeps this user's own actor from nothing, if it comes first (registered: %p)",
+    "doesn't hinder this user's own actor, even if it comes first (registered: %p)",
     async (registers) => {
       await using world = new World();
       const authority = new Authority();
@@ -53,7 +53,7 @@ describe("a peer by certificate that claims an actor's uuid and pid", () => {
 });
 
 describe.skipIf(!canBeOthers)("another user with the secret", () => {
-  test("can't knock as an actor that is still to come, and take its place when it has", async () => {
+  test("can't knock as an actor that is yet to connect, and take its place once it has", async () => {
     await using world = new World();
     await using _registrar = await openRootActor(world.options);
     const uuid = crypto.randomUUID();

@@ -1,4 +1,4 @@
-/** What lies where a registry's files belong: put there by another user, or by accident. */
+/** Foreign files in place of a registry's own, put there by another user or by accident. */
 import { describe, expect, test } from "bun:test";
 import { chmodSync, linkSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { Program, World } from "../support/world.ts";
 const canBeOthers = process.platform === "linux" && process.getuid?.() === 0;
 const other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
-/** A registry socket in a directory where every user may make files. */
+/** A path for a registry socket in a directory where every user can create files. */
 function openPlace(world: World): string {
   for (const door of [process.env["FURROW_RUNTIME_DIR"]!, world.dir]) chmodSync(door, 0o711);
   const dir = join(world.dir, "open");
@@ -28,20 +28,17 @@ async function boot(world: World, path: string): Promise<unknown> {
 }
 
 describe("a lock file", () => {
-  test.skipIf(!canBeOthers)(
-    "that another user has made a fifo fails the boot, and doesn't hang it",
-    async () => {
-      await using world = new World();
-      const path = openPlace(world);
-      expect(Bun.spawnSync([...other, "mkfifo", `${path}.lock`]).exitCode).toBe(0);
-      const error = await failure(boot(world, path));
-      expect(error).toMatchObject({ name: "AddressError" });
-      expect(error.message).toContain("is not a regular file");
-    },
-  );
+  test.skipIf(!canBeOthers)("that is another user's fifo fails the boot instead of hanging it", async () => {
+    await using world = new World();
+    const path = openPlace(world);
+    expect(Bun.spawnSync([...other, "mkfifo", `${path}.lock`]).exitCode).toBe(0);
+    const error = await failure(boot(world, path));
+    expect(error).toMatchObject({ name: "AddressError" });
+    expect(error.message).toContain("is not a regular file");
+  });
 
   test.skipIf(!canBeOthers)(
-    "that another user made, and shares the lock of, fails the boot at once",
+    "that another user created and holds a shared lock on fails the boot at once",
     async () => {
       await using world = new World();
       const path = openPlace(world);
@@ -55,7 +52,7 @@ describe("a lock file", () => {
     },
   );
 
-  test("that is a second name of another file fails the boot, and leaves that file as it is", async () => {
+  test("that is a hard link to another file fails the boot, and leaves that file unchanged", async () => {
     await using world = new World();
     const precious = join(world.dir, "precious");
     writeFileSync(precious, "precious");
@@ -66,20 +63,20 @@ describe("a lock file", () => {
   });
 });
 
-test("a fifo in place of a registry's files keeps no program from booting or registering", async () => {
+test("a fifo in place of a registry's files doesn't keep programs from booting or registering", async () => {
   await using world = new World();
   const fifos = [join(world.dir, "a@123.sock.lock"), join(world.dir, "registry-0123456789ab.members")];
   expect(Bun.spawnSync(["mkfifo", ...fifos, rosterFile(world.unix)]).exitCode).toBe(0);
   expect(await boot(world, join(world.dir, "registry@1.sock"))).toBeTrue();
 });
 
-/** Mounts a file system of 64 KiB that no other process sees, and goes on there. */
+/** Mounts a private file system of 64 KiB and continues there. */
 const mount = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=64k,mode=700 small "$0" && exec "$@"'];
 const canMount =
   process.platform === "linux" &&
   Bun.spawnSync([...mount, "/mnt", "true"], { stderr: "ignore" }).exitCode === 0;
 
-test.skipIf(!canMount)("a full disk keeps no program from booting, joining or taking over", async () => {
+test.skipIf(!canMount)("a full disk doesn't keep programs from booting, joining or taking over", async () => {
   await using world = new World();
   await using outer = Object.assign(
     new Program({ ...world.env, FURROW_REGISTRY_ADDRS: world.unix }, [...mount, world.dir]),

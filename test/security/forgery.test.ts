@@ -1,4 +1,4 @@
-/** Messages after the handshake from those who have no business to send them, and words before it that are not owed. */
+/** Messages from peers that aren't entitled to send them, and answers that strangers aren't owed. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,14 +9,14 @@ import { Kind } from "../../src/wire/messages.ts";
 import { RawPeer } from "../support/raw-peer.ts";
 import { until, World } from "../support/world.ts";
 
-/** Returns when the other side has handled all that was sent before. */
+/** Resolves when the other side has handled everything sent before. */
 async function settled(peer: RawPeer): Promise<void> {
   peer.send([Kind.ping, 7]);
   await peer.take(Kind.pong);
 }
 
 describe("a peer that claims the registrar's uuid", () => {
-  test("changes nothing of what an actor knows of names", async () => {
+  test("changes nothing in what an actor knows about names", async () => {
     await using world = new World();
     await world.actor("hub");
     const bank = await world.actor("bank");
@@ -41,7 +41,7 @@ describe("a peer that claims the registrar's uuid", () => {
   });
 });
 
-describe("a peer that has given its registration back", () => {
+describe("a peer that has unregistered", () => {
   test("doesn't answer for its name in the registrar, even if it says that it is ready", async () => {
     await using world = new World();
     await using _registrar = await openRootActor({ registryAddrs: [world.unix] });

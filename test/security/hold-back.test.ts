@@ -1,4 +1,4 @@
-/** A registrar that has just taken over, and a peer by certificate that gives itself out for an actor on its way back. */
+/** A registrar that has just taken over, and a certificate peer that poses as an actor about to re-register. */
 import { describe, expect, test } from "bun:test";
 
 import { findActor, openRootActor } from "../../src/index.ts";
@@ -8,8 +8,8 @@ import { Authority, writeTls } from "../support/certificates.ts";
 import { RawPeer } from "../support/raw-peer.ts";
 import { until, World } from "../support/world.ts";
 
-describe("a peer by certificate that claims the pid of an actor that is still to come back", () => {
-  test("doesn't end the time in which the actor's name isn't answered as absent", async () => {
+describe("a certificate peer that claims the pid of an actor about to re-register", () => {
+  test("doesn't shorten the time during which the actor's name isn't reported absent", async () => {
     await using world = new World();
     const authority = new Authority();
     const tls = writeTls(world.dir, "server", authority.issue("shop/server"));
@@ -26,7 +26,7 @@ describe("a peer by certificate that claims the pid of an actor that is still to
     peer.send([Kind.register, 1, []]);
     await peer.take(Kind.result);
     const found = findActor("bank");
-    // a lookup that isn't held back is answered in this turn
+    // a lookup that isn't held back would be answered in this turn
     await Bun.sleep(0);
     bank.signal("SIGCONT");
     await using portal = await found;

@@ -1,4 +1,4 @@
-/** A name belongs to who is registered under it, and a uuid to the process that has it: saying so is not enough. */
+/** A name belongs to the actor registered under it, and a uuid to its process: claiming either isn't enough. */
 import { describe, expect, test } from "bun:test";
 
 import { currentRuntime } from "../../src/actor/current.ts";
@@ -9,7 +9,7 @@ import { RawPeer } from "../support/raw-peer.ts";
 import { until, World } from "../support/world.ts";
 
 describe("a connected peer", () => {
-  test("that only says it is the bank never answers for that name", async () => {
+  test("that merely claims to be the bank never answers for that name", async () => {
     await using world = new World();
     await world.actor("hub");
     await using self = await openRootActor({ registryAddrs: [world.unix], name: "customer" });
@@ -28,7 +28,7 @@ describe("a connected peer", () => {
     expect(found.id.pid).toBe(bank.pid);
   });
 
-  test("that is registered in another registry never answers for a name of this one", async () => {
+  test("that is registered in another registry never answers for a name in this one", async () => {
     await using world = new World();
     await using elsewhere = new World();
     await world.actor("hub");
@@ -41,14 +41,14 @@ describe("a connected peer", () => {
     }, world.unix);
     await until(() => currentRuntime().peers.byName("bank") !== undefined);
     expect(await findActor("bank")).toBeNull();
-    // who asks the other registry gets it, and this one's answer is the same as before
+    // lookups in the other registry find it, and this one answers as before
     await using other = await findActor("bank", { registryAddrs: [elsewhere.unix], raiseOnNone: true });
     expect(other.id.pid).toBe(impostor.pid);
     expect(await findActor("bank")).toBeNull();
     expect(self.isRegistrar).toBeFalse();
   });
 
-  test("that claims the bank's uuid is not taken for it, whoever comes first", async () => {
+  test("that claims the bank's uuid isn't taken for it, whichever connects first", async () => {
     await using world = new World();
     await world.actor("hub");
     const bank = await world.actor("bank");
@@ -59,7 +59,7 @@ describe("a connected peer", () => {
     expect(currentRuntime().peers.get(uuid)?.id.pid).toBe(process.pid);
     await using found = await findActor("bank", { raiseOnNone: true });
     expect({ uuid: found.id.uuid, pid: found.id.pid }).toEqual({ uuid, pid: bank.pid });
-    // nor does it keep the bank from calling here
+    // nor can it keep the bank from calling here
     const back = await bank.run(async ({ furrow }) => {
       await using portal = await furrow.findActor("customer", { raiseOnNone: true });
       return portal.id.pid;
@@ -67,7 +67,7 @@ describe("a connected peer", () => {
     expect(back).toBe(process.pid);
   });
 
-  test("that claims another process's id is refused", async () => {
+  test("that claims another process's pid is refused", async () => {
     await using world = new World();
     await using _self = await openRootActor({ registryAddrs: [world.unix] });
     await using liar = await RawPeer.connect(world.unix, { name: "liar", pid: process.ppid });

@@ -1,4 +1,4 @@
-/** An actor that was really looked up, and then gives itself out for another: its own name and uuid are all it gets. */
+/** An actor that is looked up and then claims to be another: it gains nothing beyond its own name and uuid. */
 import { describe, expect, test } from "bun:test";
 
 import { findActor, openRootActor } from "../../src/index.ts";
@@ -10,7 +10,7 @@ import { World } from "../support/world.ts";
 
 const nobody = "/ip4/127.0.0.1/tcp/9";
 
-/** Answers every hello as an actor of that name and uuid. */
+/** Answers every hello as an actor with this name and uuid. */
 function impostor(name: string, uuid: string): RawListener {
   return new RawListener(async (peer) => {
     await peer.take(Kind.hello);
@@ -32,7 +32,7 @@ describe("an actor that is registered under a name of its own", () => {
     expect(found.id.pid).toBe(bank.pid);
   });
 
-  test("is a failed dial when its hello says another name than it is registered under", async () => {
+  test("is a failed dial when its hello gives another name than the registered one", async () => {
     await using world = new World();
     await world.actor("hub");
     const uuid = crypto.randomUUID();
@@ -59,7 +59,7 @@ describe("a registrar that gives an actor's uuid for one of its own", () => {
         if (purpose === "probe") return;
         for (;;) {
           const [, id] = await peer.take(Kind.lookup);
-          // no process of this host: only the address can prove it
+          // not a process of this host: only the address can prove it
           peer.send([Kind.result, id, [[uuid, 1, "elsewhere", [liar.addr, nobody], 1]]]);
         }
       });

@@ -1,4 +1,4 @@
-/** Somebody with the secret who knocks as another actor, and never proves it. */
+/** A peer with the secret that knocks as another actor and never proves it. */
 import { describe, expect, test } from "bun:test";
 
 import { actor, soon, targetOf, uuids } from "../channel/actors.ts";
@@ -6,7 +6,7 @@ import { RawPeer } from "../support/raw-peer.ts";
 import { until } from "../support/world.ts";
 
 describe("a knock that is never proved", () => {
-  test("doesn't keep its receiver from dialling the actor whose uuid it has", async () => {
+  test("doesn't keep its receiver from dialling the actor whose uuid it claims", async () => {
     const [smaller, larger] = uuids();
     const limits = { handshakeTimeoutMs: 2_000 };
     await using self = await actor("self", { uuid: larger, limits });

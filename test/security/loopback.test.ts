@@ -1,4 +1,4 @@
-/** Who is at the other end of a loopback connection, where a user of the machine would like to be somebody else. */
+/** The owner of a loopback connection's other end, when another user of the machine wants to pass for this one. */
 import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { connect } from "node:net";
@@ -19,7 +19,7 @@ const asNobody = [
 ];
 
 describe.skipIf(!canBeOthers)("a loopback link", () => {
-  test("belongs to whom the kernel says, also when another user has the same port at another address", async () => {
+  test("belongs to the user the kernel names, even if another user has the same port at another address", async () => {
     let accepted = Promise.withResolvers<Link>();
     const listener = await tcpTransport.listen({ transport: "tcp", host: "127.0.0.1", port: 0 }, (link) =>
       accepted.resolve(link),
@@ -46,7 +46,7 @@ describe.skipIf(!canBeOthers)("a loopback link", () => {
     }
   });
 
-  test("is known over ipv6, and where ipv4 comes to a listener of both", async () => {
+  test("is attributed over ipv6 too, and when ipv4 arrives at a dual-stack listener", async () => {
     for (const [at, to] of [
       ["::1", "::1"],
       ["::", "127.0.0.1"],

@@ -1,4 +1,4 @@
-/** The places of peers, when one certificate asks for all of them. */
+/** Connection slots when one certificate asks for all of them. */
 import { describe, expect, test } from "bun:test";
 
 import { getRegistry, openRootActor } from "../../src/index.ts";
@@ -23,7 +23,7 @@ class Crowd extends World {
     this.#stack.use(await openRootActor({ ...this.options, security: { tls }, limits: { maxConnections } }));
   }
 
-  /** One more connection by that certificate. */
+  /** Opens one more connection with that certificate. */
   async join(identity: TlsIdentity): Promise<unknown> {
     const peer = this.#stack.use(await RawPeer.connect(this.tcp, { name: "web" }, identity));
     return (await peer.take())[0];
@@ -35,8 +35,8 @@ class Crowd extends World {
   }
 }
 
-describe("a certificate that has taken every place", () => {
-  test("makes room for this user, and for other certificates up to their share", async () => {
+describe("a certificate that occupies every connection slot", () => {
+  test("yields slots to this user, and to other certificates up to their share", async () => {
     await using world = new Crowd();
     await world.open();
     const [web, ops] = [world.identity("web"), world.identity("ops")];

@@ -1,4 +1,4 @@
-/** What peers may do, by how they have proved who they are. */
+/** What peers may do, depending on how they proved their identity. */
 import { describe, expect, test } from "bun:test";
 
 import type { PeerProof } from "../../src/channel/credentials.ts";
@@ -22,7 +22,7 @@ function mayCall(policy: Policy, proof: PeerProof, name: string): boolean {
 }
 
 describe("Policy", () => {
-  test("lets this user do all by default, and others call, look up and register free names", () => {
+  test("by default lets this user do everything, and others call, look up and register free names", () => {
     const policy = new Policy();
     for (const proof of [sameUser, own, stranger, web]) {
       expect(mayCall(policy, proof, "anything")).toBeTrue();
@@ -36,7 +36,7 @@ describe("Policy", () => {
     ]);
   });
 
-  test("lets actors of one owner share a name, and nobody but this user take that of another", () => {
+  test("lets actors of one owner share a name, and only this user take another owner's", () => {
     const policy = new Policy();
     const maySee = (proof: PeerProof, holder: PeerProof): boolean =>
       policy.permissionsOf(proof).mayRegister("name", [holder]);
@@ -49,7 +49,7 @@ describe("Policy", () => {
     expect([maySee(sameUser, web), maySee(own, stranger)]).toEqual([true, true]);
   });
 
-  test("takes the first rule that matches; what it leaves out is as by default", () => {
+  test("applies the first rule that matches; defaults fill in what it leaves out", () => {
     const policy = new Policy([
       { from: "tls:shop/*", call: ["get*", "ping"], register: ["web-*"] },
       { from: "secret", stop: true },
@@ -83,7 +83,7 @@ describe("Policy", () => {
 });
 
 describe("over TLS", () => {
-  test("peers call what the policy lets them, never stop an actor, and are known by their certificate", async () => {
+  test("peers call only what the policy allows, never stop an actor, and are identified by their certificate", async () => {
     await using world = new World();
     const authority = new Authority();
     const tls = (name: string): { tls: ReturnType<typeof writeTls> } => ({
@@ -108,14 +108,14 @@ describe("over TLS", () => {
     const denied = await failure(portal.run.echo("x"));
     expect(denied).toBeInstanceOf(PermissionDeniedError);
     expect(denied.message).toContain('"echo"');
-    // whether it is there is nobody's business who may not call it
+    // a peer that may not call a function doesn't learn whether it exists
     expect(
       await failure((portal.run as unknown as Record<string, () => Promise<void>>)["nope"]!()),
     ).toBeInstanceOf(PermissionDeniedError);
     const stop = await failure(portal.cancelActor());
     expect(stop).toBeInstanceOf(PermissionDeniedError);
     expect(await server.run(({ furrow }) => furrow.currentActor().signal.aborted)).toBeFalse();
-    // nor take the name of an actor of another owner
+    // nor register the name of another owner's actor
     const thief = await failure(
       world.actor("server", {
         registryAddrs: [world.tcp],
@@ -126,7 +126,7 @@ describe("over TLS", () => {
     expect(thief.message).toContain('the name "server"');
   });
 
-  test("a tree lives on it: parents start, call and stop their children", async () => {
+  test("a whole tree works: parents start, call and stop their children", async () => {
     await using world = new World();
     const security = { tls: writeTls(world.dir, "tree", new Authority().issue("tree")) };
     await using nursery = await openNursery({
@@ -143,7 +143,7 @@ describe("over TLS", () => {
 });
 
 describe("currentTask().peer", () => {
-  test("says how the caller proved who it is: by the kernel over unix, by the secret over tcp", async () => {
+  test("shows how the caller proved its identity: by the kernel over unix, by the secret over tcp", async () => {
     await using world = new World();
     const peerOf = async (transport: "unix" | "tcp"): Promise<unknown> => {
       await using nursery = await openNursery({

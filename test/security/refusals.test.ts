@@ -1,4 +1,7 @@
-/** A refusal over plain tcp by who holds a port and not the secret: it says that nobody is reached there, and nothing else. */
+/**
+ * A refusal over plain tcp from a process without the secret: it shows only that no actor can be reached at that
+ * port.
+ */
 import { describe, expect, test } from "bun:test";
 
 import { findActor, getRegistry, openRootActor, RegistryUnavailableError } from "../../src/index.ts";
@@ -7,7 +10,7 @@ import { Kind } from "../../src/wire/messages.ts";
 import { failure } from "../support/outcome.ts";
 import { World } from "../support/world.ts";
 
-/** Holds a port, and refuses each connection in these words. */
+/** Listens on a port and refuses each connection with this refusal and text. */
 class Refuser implements Disposable {
   connections = 0;
   readonly addr: `tcp://${string}`;
@@ -46,7 +49,7 @@ describe("a stranger that refuses as the registrar itself", () => {
     expect(await failure(findActor("bank", { registryAddrs }))).toBeInstanceOf(RegistryUnavailableError);
   });
 
-  test("is one address that failed to an actor that is at another spelling of its own", async () => {
+  test("counts as one failed address of an actor that is reachable at another", async () => {
     await using world = new World();
     await using _self = await openRootActor(world.options);
     await using registry = await getRegistry(

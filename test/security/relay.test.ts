@@ -1,4 +1,6 @@
-/** A stranger between two who hold the secret: he can pass on what they say, and it must be worth nothing to him. */
+/**
+ * A stranger between two actors that hold the secret: it can forward their messages but must gain nothing from that.
+ */
 import { describe, expect, test } from "bun:test";
 
 import { type Address, openRootActor, UnauthenticatedError } from "../../src/index.ts";
@@ -7,7 +9,7 @@ import { World } from "../support/world.ts";
 
 type Side = Bun.Socket<{ other: Side | undefined; early: Uint8Array[] }>;
 
-/** Listens at a port of its own, passes all on to `target` and back, and keeps what those who dial it say. */
+/** Listens on a port of its own, forwards everything to `target` and back, and records what diallers send. */
 function relayTo(target: Address): Disposable & { readonly addr: Address; readonly heard: Uint8Array[] } {
   const heard: Uint8Array[] = [];
   const pass = (side: Side, chunk: Uint8Array): void => {
@@ -50,7 +52,7 @@ function relayTo(target: Address): Disposable & { readonly addr: Address; readon
 }
 
 describe("a stranger who listens at an address that is dialled", () => {
-  test("can't come between two actors by passing on their proofs: they are for another connection", async () => {
+  test("can't get between two actors by forwarding their proofs: they belong to another connection", async () => {
     await using world = new World();
     await world.actor("hub");
     using relay = relayTo(world.tcp);
@@ -59,7 +61,7 @@ describe("a stranger who listens at an address that is dialled", () => {
     expect(relay.heard.length).toBeGreaterThan(0);
   });
 
-  test("is in nobody's way who dials by another spelling of the address", async () => {
+  test("doesn't get in the way of a dial to another spelling of the address", async () => {
     for (const [at, to] of [
       ["127.0.0.1", "localhost"],
       ["[::1]", "[::1]"],

@@ -1,4 +1,4 @@
-/** Who is let in, and what those hear who are not: other users, those without the secret, those with another one. */
+/** Which peers get in, and what the others learn: other users, and peers without the secret or with another one. */
 import { describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
@@ -24,7 +24,7 @@ const canBeOthers = process.platform === "linux" && process.getuid?.() === 0;
 if (!canBeOthers)
   console.warn("strangers.test.ts: tests with another user are skipped: they need linux and root");
 
-/** A folder that another user may use, with the world's registry in reach of it: the worst that permissions can be. */
+/** A folder for another user, who can also reach the world's registry: the weakest permissions possible. */
 async function programOfAnother(world: World, env: Record<string, string> = {}): Promise<Program> {
   const dir = `${world.dir}/other`;
   mkdirSync(dir, { recursive: true });
@@ -36,7 +36,7 @@ async function programOfAnother(world: World, env: Record<string, string> = {}):
 }
 
 describe.skipIf(!canBeOthers)("another user of the machine", () => {
-  test("can't look up, call or stop an actor over a unix socket, even where its permissions let everybody through", async () => {
+  test("can't look up, call or stop an actor over a unix socket, even if its permissions admit everyone", async () => {
     await using world = new World();
     await using nursery = await openNursery({ registryAddrs: [world.unix] });
     await nursery.startActor("victim", { module: new URL("../fixtures/service.ts", import.meta.url) });
@@ -64,7 +64,7 @@ describe.skipIf(!canBeOthers)("another user of the machine", () => {
     expect(nursery.signal.aborted).toBeFalse();
   });
 
-  test("can't become the registrar that one's own programs join: it isn't trusted at the registry address", async () => {
+  test("can't become the registrar that this user's programs join: it isn't trusted at the registry address", async () => {
     await using world = new World();
     const path = join(`${world.dir}/other`, "registry@1.sock");
     await using other = asDisposable(await programOfAnother(world));
@@ -77,7 +77,7 @@ describe.skipIf(!canBeOthers)("another user of the machine", () => {
     expect(error.message).toContain(`uid ${nobody}`);
   });
 
-  test("can't do it over loopback tcp either, without the secret", async () => {
+  test("can't do so over loopback tcp either, without the secret", async () => {
     await using world = new World();
     await using actor = await openRootActor({ registryAddrs: [world.tcp], enableTransports: ["tcp"] });
     await using other = asDisposable(
@@ -94,7 +94,7 @@ describe.skipIf(!canBeOthers)("another user of the machine", () => {
     expect(actor.stats().registrar?.actors).toBe(1);
   });
 
-  test("boots beside with no configuration: each user has a registry of its own", async () => {
+  test("boots alongside without configuration: each user has a registry of their own", async () => {
     await using world = new World();
     const env = { FURROW_RUNTIME_DIR: "", XDG_RUNTIME_DIR: "", FURROW_REGISTRY_ADDRS: "", TMPDIR: world.dir };
     await using mine = asDisposable(new Program({ ...process.env, ...env }));
@@ -116,7 +116,7 @@ function asDisposable(program: Program): Program & AsyncDisposable {
 }
 
 describe("a stranger over tcp", () => {
-  test("hears nothing beyond the protocol's version: no name, no uuid, no address", async () => {
+  test("learns nothing but the protocol version: no name, no uuid, no address", async () => {
     await using world = new World();
     await using actor = await openRootActor({ ...world.options, name: "secretive" });
     for (const hello of [
@@ -142,20 +142,20 @@ describe("a stranger over tcp", () => {
     ]);
   });
 
-  test("may send frames of 4 KiB and no more", async () => {
+  test("may send frames of at most 4 KiB", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     await using peer = await RawPeer.connect(world.tcp);
-    // one that is shorter is heard, and refused
+    // a shorter one is read, and refused
     peer.send(rawHello({ addrs: Array(400).fill("tcp://[::1]:1") as Address[] }));
     await peer.ended;
     expect(peer.received).toEqual([]);
   });
 
-  test("can't replay what it has overheard: a proof is bound to its connection", async () => {
+  test("can't replay what it overheard: a proof is bound to its connection", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
-    // a whole handshake that went well, as an eavesdropper has it
+    // a complete successful handshake, as an eavesdropper records it
     await using honest = await RawPeer.connect(world.tcp, { name: "honest" });
     await until(() => actor.stats().peers === 1);
     const [knock, proof] = honest.sent;
@@ -168,7 +168,7 @@ describe("a stranger over tcp", () => {
     expect(actor.stats().peers).toBe(0);
   });
 
-  test("doesn't lock others out by saying nothing, however many come", async () => {
+  test("doesn't lock others out by staying silent, however many connect", async () => {
     await using world = new World();
     await using actor = await openRootActor({
       ...world.options,
@@ -183,7 +183,7 @@ describe("a stranger over tcp", () => {
 });
 
 describe("the secret", () => {
-  test("is made by the first who needs it, for this user alone, and shared by all of the runtime directory", async () => {
+  test("is created by the first actor that needs it, private to this user, and shared throughout the runtime directory", async () => {
     await using world = new World();
     const env = { FURROW_SECRET: "" };
     const options = { registryAddrs: [world.tcp], enableTransports: ["tcp"] };
@@ -198,7 +198,7 @@ describe("the secret", () => {
     expect(names).toEqual(["a", "b", "c", "d"]);
   });
 
-  test("isn't made, nor read, where only unix is used", async () => {
+  test("is neither created nor read if only unix is used", async () => {
     await using world = new World();
     await world.actor(
       "a",
@@ -208,7 +208,7 @@ describe("the secret", () => {
     expect(statSync(join(world.dir, "secret"), { throwIfNoEntry: false })).toBeUndefined();
   });
 
-  test("that differs is an UnauthenticatedError which says where this side's came from", async () => {
+  test("is an UnauthenticatedError if it differs, which says where this side's came from", async () => {
     await using world = new World();
     await world.actor("hub", {}, { FURROW_SECRET: "one secret of this machine" });
     const error = await failure(
@@ -223,7 +223,7 @@ describe("the secret", () => {
     expect(lookup.cause).toBeInstanceOf(UnauthenticatedError);
   });
 
-  test("comes from a file, for both sides, and children inherit it", async () => {
+  test("can come from a file, for both sides, and children inherit it", async () => {
     await using world = new World();
     const file = join(world.dir, "shared-secret");
     writeFileSync(file, "the same for all of them\n", { mode: 0o600 });
@@ -241,7 +241,7 @@ describe("the secret", () => {
   });
 
   test.each<[what: string, text: string, mode: number, message: string]>([
-    ["a file that everybody can read", "long enough for a secret", 0o604, "chmod 600"],
+    ["a file that every user can read", "long enough for a secret", 0o604, "chmod 600"],
     ["a file with too short a secret", "short", 0o600, "has 5 B, fewer than 16"],
     ["a file that isn't there", "", 0, "cannot read the secret"],
   ])("in %s fails the boot, and says what to do", async (_, text, mode, message) => {
@@ -260,7 +260,7 @@ describe("the secret", () => {
 });
 
 describe.skipIf(!canBeOthers)(
-  "another user who listens at a name that looks like the registry's socket",
+  "another user who listens at a name that resembles the registry's socket",
   () => {
     test.each<[what: string, name: string]>([
       ["an abstract name", "\\0x "],
@@ -294,8 +294,8 @@ describe.skipIf(!canBeOthers)(
   },
 );
 
-describe.skipIf(process.platform !== "linux")("strangers that were refused", () => {
-  test("hold no more than maxStrangers descriptors, if they don't hang up", async () => {
+describe.skipIf(process.platform !== "linux")("refused strangers", () => {
+  test("hold at most maxStrangers descriptors if they don't hang up", async () => {
     await using world = new World();
     const { process: hub } = await world.actor("hub", { limits: { maxStrangers: 16 } });
     const descriptors = (): number => readdirSync(`/proc/${hub.pid}/fd`).length;

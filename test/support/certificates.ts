@@ -1,4 +1,4 @@
-/** X.509 certificates for tests, made as they run: an authority signs, with keys on P-256. */
+/** X.509 certificates for tests, created at run time: P-256 keys, signed by an authority. */
 import { generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,16 +8,16 @@ import type { TlsFiles, TlsIdentity } from "../../src/transport/tls.ts";
 const day = 86_400_000;
 
 export interface CertificateOptions {
-  /** The URI of the subject's alternative name; null for none. */
+  /** The URI in the subject's alternative names; null for none. */
   readonly uri?: string | null;
-  /** Its DNS name; null for none. */
+  /** The DNS name in the subject's alternative names; null for none. */
   readonly dns?: string | null;
   /** Milliseconds since 1970. */
   readonly notBefore?: number;
   readonly notAfter?: number;
 }
 
-/** Puts an identity into files of `dir`, as the option `security.tls` wants them. */
+/** Writes an identity to files in `dir`, as the option `security.tls` expects them. */
 export function writeTls(dir: string, name: string, identity: TlsIdentity): TlsFiles {
   const write = (part: keyof TlsIdentity): string => {
     const path = join(dir, `${name}.${part}.pem`);
@@ -27,7 +27,7 @@ export function writeTls(dir: string, name: string, identity: TlsIdentity): TlsF
   return { cert: write("cert"), key: write("key"), ca: write("ca") };
 }
 
-/** One that signs certificates, and its own. */
+/** A certificate authority. */
 export class Authority {
   /** PEM. */
   readonly certificate: string;
@@ -45,7 +45,7 @@ export class Authority {
     ]);
   }
 
-  /** A certificate for `subject` as furrow wants it, but for what `options` say. */
+  /** Issues a certificate for `subject` as furrow requires it, changed by `options`. */
   issue(subject: string, options: CertificateOptions = {}): TlsIdentity {
     const { uri = `furrow:${subject}`, dns = "furrow" } = options;
     const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });

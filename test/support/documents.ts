@@ -1,4 +1,4 @@
-/** Reading the repository's documents: their code blocks, their tables, and the tests that they name. */
+/** Reads the repository's documents: their code blocks, their tables, and the tests that they name. */
 import { expect } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ export function read(path: string): string {
   return readFileSync(join(root, path), "utf8");
 }
 
-/** The text below a heading of the second level, up to the next one. */
+/** The text under a second-level heading, up to the next one. */
 export function section(document: string, heading: string): string {
   const [, after] = document.split(`\n## ${heading}\n`);
   if (after === undefined) throw new Error(`no section "${heading}"`);
@@ -45,7 +45,7 @@ export function rows(document: string, first: RegExp): string[][] {
     .filter(([cell = ""]) => first.test(cell));
 }
 
-/** The titles of a file's tests, as patterns: a hole of a template, or `%s` and its like, stand for any text. */
+/** The titles of a file's tests, as patterns: a template's placeholder, or `%s` and the like, matches any text. */
 function titles(file: string): RegExp[] {
   // `test("…"`, `test.skipIf(…)("…"`, `test.each(…)("…"`
   const found = read(file).matchAll(
@@ -59,12 +59,12 @@ function titles(file: string): RegExp[] {
   });
 }
 
-/** Whether the file has a test of that title. */
+/** Whether the file has a test with this title. */
 export function hasTest(file: string, title: string): boolean {
   return existsSync(join(root, file)) && titles(file).some((pattern) => pattern.test(title));
 }
 
-/** Runs a program of a document, under the name in its first line, and compares what it prints. */
+/** Runs a document's program under the name in its first line, and compares its output. */
 export async function expectOutput(program: string, output: string): Promise<void> {
   await using world = new World();
   const [, name = ""] = /^\/\/ (\S+\.ts)\n/.exec(program) ?? [];

@@ -4,7 +4,7 @@ import { cpSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:f
 import { join } from "node:path";
 
 const root = join(import.meta.dir, "../..");
-/** What `bun run package` reads. */
+/** The files that `bun run package` reads. */
 const sources = [
   "src",
   "docs",
@@ -16,7 +16,7 @@ const sources = [
   "tsconfig.json",
   "tsconfig.types.json",
 ];
-/** What `bun init` installs with `@types/bun`, which only refers to the first. */
+/** The packages that `bun init` installs with `@types/bun`, which only refers to the first. */
 const types = ["bun-types", "@types/node", "undici-types"];
 
 interface Package {
@@ -24,7 +24,7 @@ interface Package {
   readonly tarball: Uint8Array;
 }
 
-/** Serves the package as a release packs it, and the types that `bun init` asks for. `folder` has to be empty. */
+/** Serves the package as a release packs it, and the types that `bun init` requests. `folder` must be empty. */
 export async function openRegistry(folder: string): Promise<{ readonly url: string } & AsyncDisposable> {
   const packages = new Map<string, Package>();
   const folders = [await packFurrow(folder), ...types.map((name) => join(root, "node_modules", name))];
@@ -45,7 +45,7 @@ export async function openRegistry(folder: string): Promise<{ readonly url: stri
   return { url: server.url.href, [Symbol.asyncDispose]: async () => await server.stop(true) };
 }
 
-/** In a copy: other tests and commands use the checkout's `build` at the same time. */
+/** Packs a copy, since other tests and commands use the checkout's `build` at the same time. */
 async function packFurrow(folder: string): Promise<string> {
   for (const source of sources) cpSync(join(root, source), join(folder, source), { recursive: true });
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
@@ -68,7 +68,7 @@ async function pack(folder: string): Promise<Package> {
   return { manifest, tarball: await tarballOf(files) };
 }
 
-/** `@types/bun`: the checkout may do without. */
+/** `@types/bun`, which may be missing from the checkout. */
 async function typesOfBun(packages: readonly Package[]): Promise<Package> {
   const { version } = packages.find(({ manifest }) => manifest.name === "bun-types")!.manifest;
   const dependencies = { "bun-types": version };

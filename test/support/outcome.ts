@@ -1,6 +1,6 @@
-/** How something ended, as a value to look at. */
+/** Outcomes of promises and iterations, as values to assert on. */
 
-/** What a promise rejects with. Throws when it does not. */
+/** The error that a promise rejects with. Throws if it resolves. */
 export async function failure(failing: PromiseLike<unknown>): Promise<Error> {
   try {
     await failing;
@@ -10,7 +10,7 @@ export async function failure(failing: PromiseLike<unknown>): Promise<Error> {
   throw new Error("it did not fail");
 }
 
-/** All that a source gives, and the error that it ends with. */
+/** Everything a source yields, and the error that it ends with. */
 export async function drain<T>(source: AsyncIterable<T>): Promise<{ values: T[]; error?: Error }> {
   const values: T[] = [];
   try {

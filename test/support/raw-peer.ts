@@ -1,6 +1,6 @@
 /**
- * A peer that is a script: it speaks the protocol over a plain socket, and can say what no actor would. What it sends
- * in one call leaves in one write.
+ * A scripted peer: it speaks the protocol over a plain socket and can send what no actor would. Each call of `send`
+ * is one write.
  */
 import { join } from "node:path";
 
@@ -19,7 +19,7 @@ import { Kind, protocolVersion } from "../../src/wire/messages.ts";
 /** A message as it crosses the wire, well-formed or not. */
 export type RawMessage = readonly [kind: number, ...fields: unknown[]];
 
-/** What a scripted peer says of itself. */
+/** The identity that a scripted peer claims. */
 export interface RawIdentity {
   readonly name?: string;
   readonly uuid?: string;
@@ -64,7 +64,7 @@ export class RawPeer implements AsyncDisposable {
   readonly received: RawMessage[] = [];
   /** What was sent, a write each. */
   readonly sent: Uint8Array[] = [];
-  /** Resolves when the other side has ended the connection, or this one has. */
+  /** Resolves when either side has ended the connection. */
   readonly ended: Promise<void>;
   isOpen = true;
   readonly #ended = Promise.withResolvers<void>();
@@ -78,14 +78,14 @@ export class RawPeer implements AsyncDisposable {
     this.ended = this.#ended.promise;
   }
 
-  /** Connects and says hello, if there is an identity to say. */
+  /** Connects, and sends a hello if an identity is given. */
   static async connect(addr: Address, identity?: RawIdentity, tls?: TlsIdentity): Promise<RawPeer> {
     const peer = new RawPeer();
     await peer.dial(addr, identity, tls);
     return peer;
   }
 
-  /** Connects to a registrar, and registers there. */
+  /** Connects to a registrar and registers there. */
   static async register(addr: Address, identity: RawIdentity): Promise<RawPeer> {
     const peer = await RawPeer.connect(addr, identity);
     await peer.take(Kind.hello);
@@ -94,7 +94,7 @@ export class RawPeer implements AsyncDisposable {
     return peer;
   }
 
-  /** As `connect`, for a peer that is there already. Over plain tcp it proves itself after `beforeProof`. */
+  /** Like `connect`, for an existing peer. Over plain tcp it sends its proof after `beforeProof`. */
   async dial(
     addr: Address,
     identity?: RawIdentity,
@@ -142,7 +142,7 @@ export class RawPeer implements AsyncDisposable {
     const proof = knockProof(key, nonce, knock);
     this.send([Kind.hello, version, uuid, "", "", 0, purpose, [], false, target, nonce, proof]);
     const answer = await this.take();
-    // whoever asks for messages gets this one too
+    // keep this message available to `next` too
     this.#taken--;
     await beforeProof;
     if (answer[0] !== Kind.hello) return;
@@ -186,7 +186,7 @@ export class RawPeer implements AsyncDisposable {
     this.onDrain();
   }
 
-  /** As `sendBytes`, for more than the kernel takes at once. */
+  /** Like `sendBytes`, for more than the kernel accepts at once. */
   sendRaw(bytes: Uint8Array): void {
     this.#unsent.push(bytes);
     this.onDrain();
@@ -204,7 +204,7 @@ export class RawPeer implements AsyncDisposable {
     }
   }
 
-  /** Reads no more, or reads again. */
+  /** Stops or resumes reading. */
   pause(): void {
     this.#socket?.pause();
   }
@@ -246,12 +246,12 @@ export class RawPeer implements AsyncDisposable {
     this.#ended.resolve();
   }
 
-  /** Says no more, and goes on listening. */
+  /** Ends its output but keeps reading. */
   leave(): void {
     this.#socket?.shutdown();
   }
 
-  /** Ends the connection without a goodbye. */
+  /** Ends the connection without a bye. */
   cut(): void {
     this.#socket?.terminate();
   }
@@ -272,10 +272,12 @@ const rawHandlers = {
 
 let listeners = 0;
 
-/** Where scripted peers are dialled. `script` is run for each connection as it opens; it may end with the connection. */
+/**
+ * Listens for dials to scripted peers. Runs `script` for each connection as it opens; it may end with the connection.
+ */
 export class RawListener implements AsyncDisposable {
   readonly addr: Address;
-  /** The connections that came, in order. */
+  /** The connections accepted, in order. */
   readonly peers: RawPeer[] = [];
   readonly #listener: Bun.UnixSocketListener<RawPeer>;
 
@@ -306,8 +308,8 @@ export class RawListener implements AsyncDisposable {
 }
 
 /**
- * A registrar that is a script. It acknowledges every registration and knows no name, unless `onRegister` or `onLookup`
- * do something else.
+ * A scripted registrar. It acknowledges every registration and finds no name, unless `onRegister` or `onLookup` does
+ * something else.
  */
 export class RawRegistrar implements AsyncDisposable {
   readonly uuid: string = crypto.randomUUID();
@@ -323,12 +325,12 @@ export class RawRegistrar implements AsyncDisposable {
     return this.#listener.addr;
   }
 
-  /** The connections that came, in order, probes among them. */
+  /** The connections accepted, in order, including probes. */
   get peers(): readonly RawPeer[] {
     return this.#listener.peers;
   }
 
-  /** How many came so far. */
+  /** The number of connections so far. */
   get connections(): number {
     return this.#listener.peers.length;
   }

@@ -1,6 +1,6 @@
 /**
- * A relay before an actor's unix address: it passes on what comes, both ways, and keeps the messages and their bytes. To
- * the kernel it is the other end, so the pid of a hello becomes its own.
+ * A relay in front of an actor's unix address: it forwards traffic both ways and records the messages and their
+ * bytes. The kernel sees the relay as the other end, so it replaces the pid in each hello by its own.
  */
 import { Deadline } from "../../src/deadline.ts";
 import type { Address } from "../../src/index.ts";
@@ -12,13 +12,13 @@ import { decode } from "../../src/wire/decode.ts";
 import { FrameDecoder, headerBytes } from "../../src/wire/frame.ts";
 import type { Message } from "../../src/wire/messages.ts";
 
-/** What went one way. */
+/** Traffic in one direction. */
 export interface Traffic {
   messages: Message[];
   bytes: number;
 }
 
-/** What went to the actor, and what came back. */
+/** Traffic to the actor, and back. */
 export interface Passed {
   readonly there: Traffic;
   readonly back: Traffic;
@@ -37,14 +37,14 @@ export class Relay implements AsyncDisposable {
     this.addr = `unix://${path}`;
   }
 
-  /** Listens at `path` for those who want `target`. */
+  /** Listens at `path` and forwards to `target`. */
   static async open(target: Address, path: string): Promise<Relay> {
     const relay = new Relay(target, path);
     relay.#listener = await unixTransport.listen(unixAddress(relay.addr), (near) => relay.#accept(near));
     return relay;
   }
 
-  /** What passed since the last call of this. */
+  /** The traffic since the last call. */
   take(): Passed {
     const passed = this.#passed;
     this.#passed = nothing();
@@ -89,7 +89,7 @@ export class Relay implements AsyncDisposable {
   }
 }
 
-/** The chunk, whose first frame is a hello, with this process's pid in it. */
+/** The chunk, whose first frame is a hello, with its pid replaced by this process's. */
 function withOwnPid(chunk: Uint8Array): Uint8Array {
   const end = headerBytes + new DataView(chunk.buffer, chunk.byteOffset).getUint32(0, true);
   const hello = decode(chunk, headerBytes, end) as unknown[];
@@ -107,6 +107,6 @@ function nothing(): Passed {
 
 function unixAddress(addr: Address): ParsedAddress & { transport: "unix" } {
   const parsed = parseAddress(addr);
-  if (parsed.transport !== "unix") throw new Error(`${addr} is no unix address`);
+  if (parsed.transport !== "unix") throw new Error(`${addr} is not a unix address`);
   return parsed;
 }

@@ -1,6 +1,6 @@
 /**
- * This process as an actor, its registrar, and an actor named "target": the other two each in a process of its own,
- * behind a relay. The target is registered by a peer that shows its uuid and the relay's address.
+ * This process as an actor, its registrar, and an actor named "target". The other two run in processes of their own,
+ * each behind a relay. A peer registers the target with its uuid and the relay's address.
  */
 import { join } from "node:path";
 
@@ -10,13 +10,13 @@ import { RawPeer } from "./raw-peer.ts";
 import { type Passed, Relay } from "./relay.ts";
 import { World } from "./world.ts";
 
-/** What the target offers. */
+/** The target's functions. */
 const counted = new URL("../fixtures/counted.ts", import.meta.url);
 
 export interface Scene extends AsyncDisposable {
   readonly registrar: Relay;
   readonly target: Relay;
-  /** What passed between here and the registrar since the last call of this. Both have nothing more to say. */
+  /** The traffic with the registrar since the last call, once both sides have nothing more to send. */
   passed(): Promise<Passed>;
 }
 
@@ -35,7 +35,7 @@ export async function openScene(): Promise<Scene> {
   stack.use(await openRootActor({ name: "asker", registryAddrs: [registrar.addr] }));
   const registry = stack.use(await getRegistry());
   const passed = async (): Promise<Passed> => {
-    // what was sent before this call is there when it is answered
+    // everything sent before this call has arrived when it is answered
     await registry.run.findActor("nobody");
     const { there, back } = registrar.take();
     there.messages.pop();

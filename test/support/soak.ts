@@ -1,6 +1,6 @@
-/** How long soak tests run, and a seed by which one that failed can be repeated. */
+/** How long soak tests run, and the seed that repeats a failed run. */
 
-/** In full with FURROW_SOAK=1; else in a short form, a tenth of it. */
+/** Full length with FURROW_SOAK=1, otherwise a tenth of it. */
 export const inFull: boolean = process.env["FURROW_SOAK"] === "1";
 
 /** `full`, or a tenth of it. */
@@ -10,13 +10,13 @@ export function scaled(full: number): number {
 
 export const seed: number = Number(process.env["FURROW_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
-/** Says which form runs, and how to run it again. */
+/** Prints which length runs, and how to repeat the run. */
 export function announce(what: string): void {
   const form = inFull ? "in full" : "in the short form, a tenth (FURROW_SOAK=1 for all of it)";
   console.log(`soak: ${what}, ${form}; FURROW_SEED=${seed}`);
 }
 
-/** Numbers at random, the same ones for the same seed. */
+/** Pseudo-random numbers, the same for the same seed. */
 export class Chance {
   #state: number;
 
@@ -24,7 +24,7 @@ export class Chance {
     this.#state = from >>> 0;
   }
 
-  /** From 0 to below 1; mulberry32. */
+  /** A number from 0 up to, not including, 1; mulberry32. */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
@@ -32,7 +32,7 @@ export class Chance {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** An integer from 0 to below `end`. */
+  /** An integer from 0 up to, not including, `end`. */
   below(end: number): number {
     return Math.floor(this.next() * end);
   }

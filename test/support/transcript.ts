@@ -1,13 +1,14 @@
 /**
- * Follows a document as its reader would: saves its files, types its commands, and compares what they print.
+ * Follows a document as a reader would: saves its files, types its commands, and compares their output.
  *
- * - A block that begins with `// NAME` is the file NAME; with `// NAME, at the end` it is added to it, its imports at the
- *   top.
- * - An `sh` block holds commands that have to succeed.
- * - A `console` block is what a terminal shows. `$ ` begins a command, `^C` is Ctrl-C, all else is output. A first
- *   line `# terminal N` says which terminal; a command that ends in `# leave it running` goes on in the background.
- * - `<pid>`, `<uuid>` and `<time>` stand for what differs from run to run.
- * - `<!-- not run: WHY -->` before a block keeps it from being followed.
+ * - A block that begins with `// NAME` is the file NAME; with `// NAME, at the end` it is appended, its imports at
+ *   the top.
+ * - An `sh` block contains commands that must succeed.
+ * - A `console` block is what a terminal shows. `$ ` begins a command, `^C` is Ctrl-C, everything else is output. A
+ *   first line `# terminal N` says which terminal; a command that ends in `# leave it running` keeps running in the
+ *   background.
+ * - `<pid>`, `<uuid>` and `<time>` stand for text that differs from run to run.
+ * - `<!-- not run: WHY -->` before a block skips it.
  */
 import { expect } from "bun:test";
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -18,7 +19,7 @@ import { until } from "./world.ts";
 export interface Block {
   readonly language: string;
   readonly text: string;
-  /** Where it is, for messages. */
+  /** Its location, for messages. */
   readonly place: string;
   readonly isSkipped: boolean;
 }
@@ -46,7 +47,7 @@ export function blocksOf(document: string, name: string): Block[] {
   }));
 }
 
-/** A folder with terminals in it. Disposing it ends what still runs. */
+/** A folder with terminals. Disposing it ends everything still running. */
 export class Reader implements AsyncDisposable {
   readonly #env: Readonly<Record<string, string | undefined>>;
   readonly #terminals = new Map<string, Terminal>();
@@ -69,7 +70,7 @@ export class Reader implements AsyncDisposable {
     }
   }
 
-  /** Checks that nothing runs any more, and that nothing was printed that the document doesn't show. */
+  /** Checks that nothing is still running, and that nothing was printed that the document doesn't show. */
   async finish(): Promise<void> {
     for (const terminal of this.#terminals.values()) await terminal.ended();
   }
@@ -120,7 +121,7 @@ export class Reader implements AsyncDisposable {
       const output = lines.slice(begin, at);
       if (line.startsWith("^C")) {
         terminal.interrupt(place);
-        output.unshift(line.slice(2)); // a terminal shows the key, and no new line
+        output.unshift(line.slice(2)); // a terminal shows the key without a new line
       } else if (!line.startsWith("$ ")) output.unshift(line);
       if (line.startsWith("$ ")) await terminal.type(line.slice(2), this.#cwd, this.#env, place);
       await terminal.shows(output, place);
@@ -154,7 +155,7 @@ class Terminal {
     this.#stays = false;
   }
 
-  /** More output of what was typed last. Waits for it; what ends is waited for to its end. */
+  /** Waits for more output of the last command, or for its end if it is ending. */
   async shows(lines: readonly string[], place: string): Promise<void> {
     const run = this.#run;
     if (run === undefined) throw new Error(`${place}: output where nothing runs`);
@@ -164,7 +165,7 @@ class Terminal {
     this.#check();
   }
 
-  /** What was typed last has ended, and has printed what the document shows. */
+  /** Checks that the last command has ended and printed what the document shows. */
   async ended(): Promise<void> {
     if (this.#run === undefined) return;
     this.#lastCode = await this.#run.exited();
@@ -192,7 +193,7 @@ class Terminal {
   }
 }
 
-/** A command and what it has printed so far, on both streams. */
+/** A command and its output so far, on both streams. */
 class Run {
   readonly #process: Bun.Subprocess<"ignore", "pipe", "ignore">;
   readonly #reading: Promise<void>;
@@ -204,7 +205,7 @@ class Run {
       cwd,
       env,
       stdio: ["ignore", "pipe", "ignore"],
-      detached: true, // a group of its own, as a terminal gives each command
+      detached: true, // its own process group, as a terminal gives each command
     });
     this.#reading = this.#read();
   }

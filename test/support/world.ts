@@ -1,4 +1,4 @@
-/** A discovery space of its own for a test: runtime folder, registry addresses, and programs that live in it. */
+/** An isolated discovery space for a test: its own runtime folder, registry addresses, and programs. */
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
@@ -7,7 +7,7 @@ import type { Scope } from "../fixtures/program.ts";
 
 let worlds = 0;
 
-/** A port that was free a moment ago. */
+/** A port that was free just now. */
 export function freePort(): number {
   const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
   const { port } = listener;
@@ -30,7 +30,7 @@ export class World implements AsyncDisposable {
     this.registryAddrs = [this.unix, this.tcp];
   }
 
-  /** For `openRootActor` and `openNursery` in the test's own process. */
+  /** Options for `openRootActor` and `openNursery` in the test's own process. */
   get options(): { registryAddrs: Address[]; enableTransports: Transport[] } {
     return { registryAddrs: this.registryAddrs, enableTransports: ["unix", "tcp"] };
   }
@@ -47,7 +47,9 @@ export class World implements AsyncDisposable {
     return program;
   }
 
-  /** Starts a program whose root actor has that name; it listens on both transports unless `options` says otherwise. */
+  /**
+   * Starts a program whose root actor has this name; it listens on both transports unless `options` says otherwise.
+   */
   async actor(
     name: string,
     options: Record<string, unknown> = {},
@@ -75,17 +77,17 @@ interface Answer {
   readonly error?: { name: string; message: string; code?: string; stage?: string };
 }
 
-/** A process that runs functions for the test. They are sent as source: they see only their parameter. */
+/** A process that runs functions for the test. They are sent as source, so they see only their parameter. */
 export class Program {
   readonly process: Bun.Subprocess<"ignore", "pipe", "pipe">;
   readonly up: Promise<unknown>;
-  /** All that it printed, once it has ended. */
+  /** Everything it printed, once it has ended. */
   readonly stdout: Promise<string>;
   readonly stderr: Promise<string>;
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
   #lastId = 0;
 
-  /** `wrapper` goes before the command, to start it somewhere else. */
+  /** `wrapper`: a command that starts this one, in another environment for example. */
   constructor(env: Record<string, string>, wrapper: string[] = []) {
     const up = Promise.withResolvers<unknown>();
     this.#waiting.set(0, up);
@@ -127,7 +129,7 @@ export class Program {
     this.process.kill(signal);
   }
 
-  /** Sends SIGSTOP and waits until it has stopped: until then it may still accept a connection, or answer. */
+  /** Sends SIGSTOP and waits until the process has stopped: before that it may still accept a connection or answer. */
   async freeze(): Promise<void> {
     this.signal("SIGSTOP");
     if (process.platform !== "linux") return;
@@ -137,7 +139,7 @@ export class Program {
     });
   }
 
-  /** Kills it and waits for its end. */
+  /** Kills the process and waits until it has ended. */
   async kill(): Promise<void> {
     this.process.kill("SIGKILL");
     await this.process.exited;
@@ -151,7 +153,7 @@ export class Program {
   }
 }
 
-/** Polls until `condition` holds; for what other processes do in their own time. */
+/** Polls until `condition` holds; for events in other processes. */
 export async function until(condition: () => boolean | Promise<boolean>, withinMs = 5_000): Promise<void> {
   const end = performance.now() + withinMs;
   while (!(await condition())) {

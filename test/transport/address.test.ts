@@ -109,36 +109,36 @@ describe("parseAddress", () => {
     ["tcp://host", "must be tcp://host:port, with an ipv6 host in brackets"],
     ["tcp://::1:1616", "must be tcp://host:port, with an ipv6 host in brackets"],
     ["tcp://[::1]", "must be tcp://host:port, with an ipv6 host in brackets"],
-    ["tcp://[::g]:1", '"::g" is no ipv6 address'],
-    ["tcp://[127.0.0.1]:1", '"127.0.0.1" is no ipv6 address'],
-    ["tcp://[]:1", '"" is no ipv6 address'],
+    ["tcp://[::g]:1", '"::g" is not an ipv6 address'],
+    ["tcp://[127.0.0.1]:1", '"127.0.0.1" is not an ipv6 address'],
+    ["tcp://[]:1", '"" is not an ipv6 address'],
     ["tcp://:1616", "has no host"],
-    ["tcp://256.0.0.1:1", '"256.0.0.1" is no host name or ipv4 address'],
-    ["tcp://1.2.3:1", '"1.2.3" is no host name or ipv4 address'],
-    ["tcp://a b:1", '"a b" is no host name or ipv4 address'],
-    ["tcp://user@host:1", '"user@host" is no host name or ipv4 address'],
-    ["tcp://host:", '"" is no port (0 to 65535)'],
-    ["tcp://host:65536", '"65536" is no port (0 to 65535)'],
-    ["tcp://host:1e3", '"1e3" is no port (0 to 65535)'],
-    ["tcp://host:-1", '"-1" is no port (0 to 65535)'],
-    ["tcp://host:1/path", '"1/path" is no port (0 to 65535)'],
+    ["tcp://256.0.0.1:1", '"256.0.0.1" is not a host name or ipv4 address'],
+    ["tcp://1.2.3:1", '"1.2.3" is not a host name or ipv4 address'],
+    ["tcp://a b:1", '"a b" is not a host name or ipv4 address'],
+    ["tcp://user@host:1", '"user@host" is not a host name or ipv4 address'],
+    ["tcp://host:", '"" is not a port (0 to 65535)'],
+    ["tcp://host:65536", '"65536" is not a port (0 to 65535)'],
+    ["tcp://host:1e3", '"1e3" is not a port (0 to 65535)'],
+    ["tcp://host:-1", '"-1" is not a port (0 to 65535)'],
+    ["tcp://host:1/path", '"1/path" is not a port (0 to 65535)'],
     ["unix://", "must be unix:///absolute/path, or unix://host-id/absolute/path"],
     ["unix://relative.sock", "must be unix:///absolute/path, or unix://host-id/absolute/path"],
     ["unix:///", "names a directory, not a socket file"],
     ["unix:///run/", "names a directory, not a socket file"],
-    ["unix://no-id/run/a.sock", '"no-id" is no host id'],
+    ["unix://no-id/run/a.sock", '"no-id" is not a host id'],
     ["unix:///a\0b", "has a control character"],
     ["tcp://a\n:1", "has a control character"],
     ["/", 'has the unknown protocol ""'],
     ["/ip5/1/tcp/1", 'has the unknown protocol "ip5" (known: ip4, ip6, dns, dns4, dns6, unix)'],
     ["/ip4/127.0.0.1", 'has the unknown transport "" (known: tcp)'],
     ["/ip4/127.0.0.1/udp/1616", 'has the unknown transport "udp" (known: tcp)'],
-    ["/ip4/127.0.0.1/tcp", '"" is no port (0 to 65535)'],
-    ["/ip4/127.0.0.1/tcp/99999", '"99999" is no port (0 to 65535)'],
-    ["/ip4/127.0.0.1/tcp/1/ws", 'goes on behind the port: "/ws"'],
-    ["/ip4/::1/tcp/1", '"::1" is no ip4 address'],
-    ["/ip6/127.0.0.1/tcp/1", '"127.0.0.1" is no ip6 address'],
-    ["/dns/-/tcp/1", '"-" is no host name or ipv4 address'],
+    ["/ip4/127.0.0.1/tcp", '"" is not a port (0 to 65535)'],
+    ["/ip4/127.0.0.1/tcp/99999", '"99999" is not a port (0 to 65535)'],
+    ["/ip4/127.0.0.1/tcp/1/ws", 'continues after the port: "/ws"'],
+    ["/ip4/::1/tcp/1", '"::1" is not an ip4 address'],
+    ["/ip6/127.0.0.1/tcp/1", '"127.0.0.1" is not an ip6 address'],
+    ["/dns/-/tcp/1", '"-" is not a host name or ipv4 address'],
     ["/unix", "has no path"],
     ["/unix/", "has no path"],
     ["/unix/run/", "names a directory, not a socket file"],
@@ -184,13 +184,13 @@ describe("parseAddress", () => {
 
 describe("toMultiaddr", () => {
   test("refuses a socket file of another host", () => {
-    expect(() => toMultiaddr("unix://0123456789abcdef/run/a.sock")).toThrow("is of another host");
+    expect(() => toMultiaddr("unix://0123456789abcdef/run/a.sock")).toThrow("is on another host");
     expect(toMultiaddr(`unix://${hostId()}/run/a.sock`)).toBe("/unix/run/a.sock");
   });
 });
 
 describe("qualifyAddress and localizeAddress", () => {
-  test("add and remove the host id of a socket file, and leave all else", () => {
+  test("add and remove the host id of a socket file, and leave other addresses alone", () => {
     const host = "0123456789abcdef";
     expect(qualifyAddress("unix:///run/a.sock", host)).toBe("unix://0123456789abcdef/run/a.sock");
     expect(localizeAddress("unix://0123456789abcdef/run/a.sock", host)).toBe("unix:///run/a.sock");
@@ -214,7 +214,7 @@ describe("rankAddresses", () => {
       ["unix:///a.sock", "tcp://127.0.0.1:1", "tcp://192.0.2.1:1"],
     ],
     [
-      "the last registered first inside each tier",
+      "the last registered first within each tier",
       [
         "unix:///a",
         "tcp://[::1]:1",
@@ -238,7 +238,7 @@ describe("rankAddresses", () => {
     ["a unix address of this host by its id", [`unix://${hostId()}/a`], [`unix://${hostId()}/a`]],
     ["a wildcard as this host", ["tcp://b:1", "tcp://0.0.0.0:1"], ["tcp://0.0.0.0:1", "tcp://b:1"]],
     [
-      "the addresses of own interfaces as this host",
+      "the addresses of this host's interfaces as local",
       ["tcp://192.0.2.1:1", ...own],
       [...own.toReversed(), "tcp://192.0.2.1:1"],
     ],
@@ -276,7 +276,7 @@ describe("host", () => {
     expect(ipVersion(text)).toBe(version);
   });
 
-  test("tells loopback and wildcard addresses", () => {
+  test("recognizes loopback and wildcard addresses", () => {
     expect(
       ["127.0.0.1", "127.1.2.3", "::1", "localhost", "::ffff:127.0.0.1"].filter((host) => !isLoopback(host)),
     ).toEqual([]);

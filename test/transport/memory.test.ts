@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { memoryLinks } from "../../src/transport/memory.ts";
 import type { Link, LinkEnd } from "../../src/transport/transport.ts";
 
-/** What the link's reader hears, as text. */
+/** Everything the link's reader receives, as text. */
 function heard(link: Link): string[] {
   const events: string[] = [];
   link.reader = {
@@ -22,7 +22,7 @@ function say(link: Link, text: string): Uint8Array {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("memoryLinks", () => {
-  test("prove nothing about who is at the other end", () => {
+  test("prove nothing about the other end", () => {
     expect(memoryLinks().map(({ peer }) => peer)).toEqual([undefined, undefined]);
   });
 
@@ -37,7 +37,7 @@ describe("memoryLinks", () => {
     expect([atOne, atTwo]).toEqual([["c"], ["a", "b"]]);
   });
 
-  test("end once on both sides, behind what was written before", async () => {
+  test("end once on each side, after the data written before", async () => {
     const [one, two] = memoryLinks();
     const [atOne, atTwo] = [heard(one), heard(two)];
     say(one, "last");

@@ -26,7 +26,7 @@ import {
   socketPath,
 } from "../../src/transport/runtime-dir.ts";
 
-/** Only root can make a directory of another user. */
+/** Only root can give a directory to another user. */
 const isRoot = process.getuid?.() === 0;
 let dir = "";
 let worlds = 0;
@@ -44,7 +44,7 @@ function modeOf(path: string): string {
   return (statSync(path).mode & 0o777).toString(8);
 }
 
-/** The runtime directory with `path` asked for. */
+/** The runtime directory when the environment names `path`. */
 function runtimeDirAt(path: string): string {
   return runtimeDir({ FURROW_RUNTIME_DIR: path });
 }
@@ -66,7 +66,7 @@ describe("runtimeDir", () => {
     if (!existed) rmSync(last, { recursive: true });
   });
 
-  test("creates it with its parents, for its user alone", () => {
+  test("creates it with its parents, private to its user", () => {
     const before = process.umask(0);
     const made = runtimeDirAt(join(dir, "a", "b"));
     process.umask(before);
@@ -93,7 +93,7 @@ describe("runtimeDir", () => {
     expect(existsSync(join(dir, "nowhere"))).toBe(false);
   });
 
-  test("refuses a symbolic link on the way, and makes nothing behind it", () => {
+  test("refuses a path through a symbolic link, and creates nothing beyond it", () => {
     const target = join(dir, "target");
     mkdirSync(target);
     symlinkSync(target, join(dir, "link"));
@@ -111,7 +111,7 @@ describe("runtimeDir", () => {
     expect(() => runtimeDirAt(join(file, "below"))).toThrow(AddressError);
   });
 
-  test.skipIf(!isRoot)("refuses somebody else's directory, and does not change it", () => {
+  test.skipIf(!isRoot)("refuses another user's directory, and doesn't change it", () => {
     const path = join(dir, "theirs");
     mkdirSync(path);
     chmodSync(path, 0o755);
@@ -121,7 +121,7 @@ describe("runtimeDir", () => {
     expect([modeOf(path), lstatSync(path).uid]).toEqual(["755", 12_345]);
   });
 
-  test.skipIf(!isRoot)("goes to the home directory when another user has the usual place", () => {
+  test.skipIf(!isRoot)("falls back to the home directory when another user owns the usual one", () => {
     const env = { TMPDIR: join(dir, "tmp"), HOME: join(dir, "home") };
     const usual = join(env.TMPDIR, "furrow-0");
     mkdirSync(env.TMPDIR);
@@ -135,13 +135,13 @@ describe("runtimeDir", () => {
     rmSync(usual, { recursive: true });
     symlinkSync(env.HOME, usual);
     expect(runtimeDir(env)).toBe(join(env.HOME, ".furrow"));
-    // and says how to get out where that is no use either
+    // and says what to do if that can't be used either
     const nowhere = { ...env, HOME: join(dir, "file") };
     writeFileSync(nowhere.HOME, "");
     expect(() => runtimeDir(nowhere)).toThrow("set FURROW_RUNTIME_DIR to a directory of your own");
   });
 
-  test("refuses a relative path, and one that leaves no room for names", () => {
+  test("refuses a relative path, and one that leaves no room for file names", () => {
     expect(() => runtimeDirAt("relative/path")).toThrow("must be an absolute path");
     const long = join(dir, "x".repeat(90));
     expect(() => runtimeDirAt(long)).toThrow(AddressError);
@@ -149,7 +149,7 @@ describe("runtimeDir", () => {
     expect(existsSync(long)).toBe(false);
   });
 
-  test("says how to get out of each refusal", () => {
+  test("says what to do in each refusal", () => {
     writeFileSync(join(dir, "file"), "");
     for (const path of [join(dir, "file"), join(dir, "x".repeat(90))]) {
       expect(() => runtimeDirAt(path)).toThrow("set FURROW_RUNTIME_DIR to");
@@ -181,12 +181,12 @@ describe("socketPath", () => {
     expect(socketPath("/run/furrow", name, 42)).toBe(path);
   });
 
-  test("tells different names apart", () => {
+  test("gives different names different paths", () => {
     const names = Array.from({ length: 1_000 }, (_, index) => `a name ${index}`);
     expect(new Set(names.map((name) => socketPath("/run", name, 1))).size).toBe(1_000);
   });
 
-  test("hashes a name that would not fit, and refuses a directory in which nothing does", () => {
+  test("hashes a name that is too long, and refuses a directory in which no name fits", () => {
     const roomy = `/${"d".repeat(maxSocketPathBytes - 30)}`;
     expect(basename(socketPath(roomy, "x".repeat(32), 1_234))).toMatch(/^[0-9a-f]{12}@1234\.sock$/);
     const tight = `/${"d".repeat(maxSocketPathBytes - 10)}`;
@@ -215,7 +215,7 @@ describe("socketOwner", () => {
 });
 
 describe("isProcessAlive", () => {
-  test("knows this process and its parent, and no process that has ended", () => {
+  test("is true of this process and its parent, and false of one that has ended", () => {
     expect([isProcessAlive(process.pid), isProcessAlive(process.ppid), isProcessAlive(1)]).toEqual([
       true,
       true,
@@ -226,7 +226,7 @@ describe("isProcessAlive", () => {
 });
 
 describe("isOwnDirectory", () => {
-  test("takes a directory of this user, and no link, file or missing path", () => {
+  test("accepts a directory of this user, but no link, file or missing path", () => {
     writeFileSync(join(dir, "file"), "");
     symlinkSync(dir, join(dir, "link"));
     const found = [dir, join(dir, "link"), join(dir, "file"), join(dir, "none")].map(isOwnDirectory);

@@ -9,19 +9,19 @@ import { failure } from "../support/outcome.ts";
 const path = join(process.env["FURROW_RUNTIME_DIR"]!, "try.sock");
 
 describe("unixSocketFault", () => {
-  test("finds none where a byte comes back, and leaves no file", async () => {
+  test("finds no fault when a byte comes back, and leaves no file", async () => {
     expect(await unixSocketFault(path)).toBeUndefined();
     expect(existsSync(path)).toBeFalse();
   });
 
-  test("says why where nothing can listen", async () => {
+  test("says why when it can't listen", async () => {
     const fault = await unixSocketFault(join(path, "below-no-directory.sock"));
     expect(fault).toBeInstanceOf(Error);
   });
 });
 
 describe("echo", () => {
-  test("gives up a listener that accepts and never answers", async () => {
+  test("gives up on a listener that accepts but never answers", async () => {
     const listener = Bun.listen({ unix: path, socket: { data() {} } });
     const error = await failure(echo(path, 50));
     expect(error).toBeInstanceOf(TimeoutError);

@@ -36,14 +36,14 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-/** A socket file that is not served. */
+/** A socket file without a listener. */
 function staleSocket(path: string): void {
   const listener = Bun.listen({ unix: join(dir, "moved"), socket: { data() {} } });
   renameSync(join(dir, "moved"), path);
-  listener.stop(); // removes what is at the path that it was given, and leaves this one
+  listener.stop(); // removes the file at its own path, and leaves this one
 }
 
-/** As a killed process leaves it: with a lock file that is not locked. */
+/** A socket as a killed process leaves it: with a lock file that isn't locked. */
 function deadSocket(name: string): string {
   const path = join(dir, name);
   staleSocket(path);
@@ -61,7 +61,7 @@ function liveSocket(name: string, root = "root"): PathLock {
 }
 
 describe("readHolder", () => {
-  test("reads what was written, and nothing from what says something else", () => {
+  test("reads what was written, and nothing from files with other content", () => {
     const holder = { pid: 7, name: "a", uuid: "u", root: "r", addrs: ["unix:///x"] };
     const path = join(dir, "a.lock");
     for (const text of [
@@ -82,20 +82,20 @@ describe("readHolder", () => {
 });
 
 describe("removeDeadSocket", () => {
-  test("removes a socket whose lock can be taken, with the lock", () => {
+  test("removes a socket whose lock can be acquired, and the lock with it", () => {
     const path = deadSocket("quotes@1.sock");
     expect(removeDeadSocket(path)).toBe("removed");
     expect(readdirSync(dir)).toEqual([]);
     expect(removeDeadSocket(path)).toBe("removed");
   });
 
-  test("leaves a socket whose lock is held, whatever its name says", () => {
+  test("leaves a socket whose lock is held, whatever its name", () => {
     liveSocket("quotes@4194304.sock");
     expect(removeDeadSocket(join(dir, "quotes@4194304.sock"))).toBe("held");
     expect(readdirSync(dir)).toHaveLength(2);
   });
 
-  test("leaves a socket without a lock, and all that is not a socket", () => {
+  test("leaves a socket without a lock, and anything that isn't a socket", () => {
     staleSocket(join(dir, "foreign@4194304.sock"));
     writeFileSync(join(dir, "notes@4194304.sock"), "precious");
     writeFileSync(join(dir, "notes@4194304.sock.lock"), "");
@@ -111,7 +111,7 @@ describe("removeDeadSocket", () => {
 });
 
 describe("removeDyingSocket", () => {
-  test("waits until the lock is let go of", async () => {
+  test("waits until the lock is released", async () => {
     const path = join(dir, "quotes@1.sock");
     const lock = liveSocket("quotes@1.sock");
     const removing = removeDyingSocket(path);
@@ -125,7 +125,7 @@ describe("removeDyingSocket", () => {
 });
 
 describe("removeTreeSockets", () => {
-  test("waits for the processes of that tree alone, but for the one that asks", async () => {
+  test("waits only for processes of that tree, except the caller's own", async () => {
     const dying = liveSocket("dying@1.sock", "mine");
     liveSocket("self@1.sock", "mine");
     liveSocket("other@1.sock", "theirs");
@@ -143,9 +143,9 @@ describe("removeTreeSockets", () => {
 });
 
 describe("sweepSockets", () => {
-  test("removes what dead processes left, and leaves all else", () => {
+  test("removes what dead processes left, and leaves everything else", () => {
     for (const name of ["quotes@1.sock", "0123456789ab@4194304.sock"]) deadSocket(name);
-    // of processes that were killed before they had bound, and of a registry without its members
+    // left by processes killed before they bound, and by a registry without members
     for (const name of ["early@1.sock.lock", "registry@1617.sock.lock", "registry-0123456789ab.members"])
       writeFileSync(join(dir, name), "");
     const kept = ["notes@1.sock", "other.lock", "other.sock", "registry-notes.members"];

@@ -12,7 +12,7 @@ function connect(host: string, port: number): Promise<Link> {
   return tcpTransport.connect({ transport: "tcp", host, port }, new Deadline({ timeout: 3_000 }, "a test"));
 }
 
-/** Both ends of a connection to `to` of a listener at `at`. */
+/** Both ends of a connection dialled at `to`, with the listener at `at`. */
 async function ends(at: string, to: string): Promise<{ near: Link; far: Link }> {
   const accepted = Promise.withResolvers<Link>();
   const listener = await tcpTransport.listen({ transport: "tcp", host: at, port: 0 }, accepted.resolve);
@@ -25,7 +25,7 @@ async function ends(at: string, to: string): Promise<{ near: Link; far: Link }> 
 }
 
 describe("tcpTransport", () => {
-  test("makes links over loopback that need no signs of life, whatever the listener is bound to", async () => {
+  test("makes loopback links that need no pings, whatever address the listener is bound to", async () => {
     for (const [at, to] of [
       ["127.0.0.1", "127.0.0.1"],
       ["localhost", "localhost"],
@@ -38,7 +38,7 @@ describe("tcpTransport", () => {
     }
   });
 
-  test("reaches a wildcard at loopback", async () => {
+  test("reaches a wildcard listener at loopback", async () => {
     await ends("0.0.0.0", "0.0.0.0");
     await ends("::", "::");
   });
@@ -46,14 +46,16 @@ describe("tcpTransport", () => {
   const own = Array.from(interfaceAddresses()).find(
     (host) => ipVersion(host) === 4 && !host.startsWith("127."),
   );
-  test.skipIf(own === undefined)("asks for signs of life on a link through an interface", async () => {
+  test.skipIf(own === undefined)("requires pings on a link through an interface", async () => {
     const { near, far } = await ends("0.0.0.0", own!);
     expect([near.mayFallSilent, far.mayFallSilent]).toEqual([true, true]);
   });
 
-  test("says what is wrong with where it is to connect or to listen", async () => {
+  test("says what is wrong with the address to connect to or listen on", async () => {
     const refused = await failure(connect("127.0.0.1", 1));
-    expect(refused.message).toBe("cannot connect to tcp://127.0.0.1:1: nobody listens there (ECONNREFUSED)");
+    expect(refused.message).toBe(
+      "cannot connect to tcp://127.0.0.1:1: nothing is listening there (ECONNREFUSED)",
+    );
     const unknown = await failure(connect("no-such-host.invalid", 1));
     expect(unknown).toBeInstanceOf(TransportClosedError);
     expect(isAbsent(unknown)).toBe(true);

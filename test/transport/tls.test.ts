@@ -31,7 +31,7 @@ function written(identity: TlsIdentity): TlsFiles {
   return files;
 }
 
-/** What `loadTls` says, with the folder and dates left out. */
+/** The error of `loadTls`, without the folder and dates. */
 function refusal(files: unknown): string {
   try {
     loadTls(files as TlsFiles);
@@ -50,7 +50,7 @@ describe("loadTls", () => {
     expect(loadTls(written(identity))).toEqual(identity);
   });
 
-  test("takes several authorities, and a chain that leads to one of them", () => {
+  test("accepts several authorities, and a chain that leads to one of them", () => {
     const { certificate } = new Authority("another");
     const identity = authority.issue("shop/web");
     const ca = `${certificate}\n${identity.ca}`;
@@ -76,7 +76,7 @@ describe("loadTls", () => {
     ]).toEqual([text("key", "undefined"), text("ca", ""), text("cert", "7"), text("cert", "undefined")]);
   });
 
-  test("says why a file cannot be read, with the system's error as the cause", () => {
+  test("reports why a file can't be read, with the system's error as the cause", () => {
     const files = written(authority.issue("shop/web"));
     expect(refusal({ ...files, ca: join(dir, "none.pem") })).toBe(
       "Error: security.tls.ca: none.pem does not exist; docs/security.md shows how to make one",
@@ -90,20 +90,20 @@ describe("loadTls", () => {
     );
   });
 
-  test.skipIf(isRoot)("says whose permission is missing", () => {
+  test.skipIf(isRoot)("names the user who lacks permission", () => {
     const files = written(authority.issue("shop/web"));
     chmodSync(files.cert, 0);
     expect(refusal(files)).toBe(
-      `Error: security.tls.cert: cert.pem may not be read by this process (uid ${process.getuid?.()}): change its owner or mode`,
+      `Error: security.tls.cert: cert.pem is not readable by this process (uid ${process.getuid?.()}): change its owner or mode`,
     );
   });
 
-  test("refuses a key that others may read, with the command that mends it", () => {
+  test("refuses a key that others can read, and shows the command that fixes it", () => {
     const files = written(authority.issue("shop/web"));
     for (const mode of [0o644, 0o640, 0o604, 0o620]) {
       chmodSync(files.key, mode);
       expect(refusal(files)).toBe(
-        `Error: security.tls.key: key.pem may be read by other users (mode ${mode.toString(8)}): run chmod 600 key.pem`,
+        `Error: security.tls.key: key.pem is readable by other users (mode ${mode.toString(8)}): run chmod 600 key.pem`,
       );
     }
     chmodSync(files.key, 0o400);
@@ -134,7 +134,7 @@ describe("loadTls", () => {
     );
   });
 
-  test("refuses what peers would refuse, and says what it has to be", () => {
+  test("refuses certificates that peers would refuse, and says what is required", () => {
     const identity = authority.issue("shop/web");
     const other = authority.issue("shop/db");
     const issued = (options: object): string => refusal(written(authority.issue("shop/web", options)));
@@ -152,20 +152,20 @@ describe("loadTls", () => {
       "Error: security.tls.cert: cert.pem was not signed by an authority in ca.pem (security.tls.ca): peers would refuse it",
       "Error: security.tls.cert: cert.pem has expired (DATE): issue a new certificate",
       "Error: security.tls.cert: cert.pem is not valid before DATE: check the clock, or issue a new certificate",
-      `Error: security.tls.cert: cert.pem is not for the DNS name furrow: ${wanted}, and has DNS:example, URI:furrow:shop/web`,
-      `Error: security.tls.cert: cert.pem does not say whose it is: ${wanted}, and has DNS:furrow`,
-      `Error: security.tls.cert: cert.pem is not for the DNS name furrow: ${wanted}, and has no subjectAltName`,
+      `Error: security.tls.cert: cert.pem is not for the DNS name furrow: ${wanted}, but has DNS:example, URI:furrow:shop/web`,
+      `Error: security.tls.cert: cert.pem does not identify its owner: ${wanted}, but has DNS:furrow`,
+      `Error: security.tls.cert: cert.pem is not for the DNS name furrow: ${wanted}, but has no subjectAltName`,
     ]);
   });
 });
 
 describe("subjectOf", () => {
-  test("reads the one URI of furrow among the names of a certificate", () => {
+  test("reads a certificate's one furrow URI", () => {
     expect(subjectOf("DNS:furrow, URI:furrow:shop/web")).toBe("shop/web");
     expect(subjectOf("URI:https://example.com/, URI:furrow:a-b_c.d~e@f+1, DNS:furrow")).toBe("a-b_c.d~e@f+1");
   });
 
-  test("takes nothing for a subject that is not one, or could be two", () => {
+  test("returns undefined for a malformed subject, or for more than one", () => {
     const names = [
       undefined,
       "",
@@ -186,37 +186,43 @@ describe("subjectOf", () => {
 });
 
 describe("docs/security.md", () => {
-  test.skipIf(Bun.which("openssl") === null)("has five commands that make what loadTls takes", async () => {
-    const document = await Bun.file(join(import.meta.dir, "../../docs/security.md")).text();
-    const [, commands = ""] = /^```sh\n([\s\S]*?)^```$/m.exec(document) ?? [];
-    expect(commands.trim().split("\n")).toHaveLength(5);
-    const shell = Bun.spawn(["sh", "-e", "-c", commands], {
-      cwd: dir,
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    expect([await shell.stdout.text(), await shell.exited]).toEqual(["web.pem: OK\n", 0]);
-    const [, options = ""] = /tls: (\{.*\}) \}/.exec(document) ?? [];
-    const paths = Array.from(options.matchAll(/(\w+): "([^"]+)"/g), ([, name, path]) => [
-      name,
-      join(dir, path!),
-    ]);
-    const identity = loadTls(Object.fromEntries(paths) as TlsFiles);
-    expect(subjectOf(new X509Certificate(identity.cert).subjectAltName)).toBe("shop/web");
-    // and a peer accepts it
-    const driver = tcpDriver(identity);
-    const accepted = Promise.withResolvers<Link>();
-    const listener = await driver.listen({ transport: "tcp", host: "127.0.0.1", port: 0 }, accepted.resolve);
-    const near = await driver.connect(
-      listener.address as ParsedTcpAddress,
-      new Deadline({ timeout: 5_000 }, "a test"),
-    );
-    const far = await accepted.promise;
-    expect([near.peer, far.peer]).toEqual([
-      { kind: "tls", subject: "shop/web" },
-      { kind: "tls", subject: "shop/web" },
-    ]);
-    listener.close();
-    near.abort();
-    far.abort();
-  });
+  test.skipIf(Bun.which("openssl") === null)(
+    "has five commands that create files that loadTls accepts",
+    async () => {
+      const document = await Bun.file(join(import.meta.dir, "../../docs/security.md")).text();
+      const [, commands = ""] = /^```sh\n([\s\S]*?)^```$/m.exec(document) ?? [];
+      expect(commands.trim().split("\n")).toHaveLength(5);
+      const shell = Bun.spawn(["sh", "-e", "-c", commands], {
+        cwd: dir,
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      expect([await shell.stdout.text(), await shell.exited]).toEqual(["web.pem: OK\n", 0]);
+      const [, options = ""] = /tls: (\{.*\}) \}/.exec(document) ?? [];
+      const paths = Array.from(options.matchAll(/(\w+): "([^"]+)"/g), ([, name, path]) => [
+        name,
+        join(dir, path!),
+      ]);
+      const identity = loadTls(Object.fromEntries(paths) as TlsFiles);
+      expect(subjectOf(new X509Certificate(identity.cert).subjectAltName)).toBe("shop/web");
+      // and a peer accepts it
+      const driver = tcpDriver(identity);
+      const accepted = Promise.withResolvers<Link>();
+      const listener = await driver.listen(
+        { transport: "tcp", host: "127.0.0.1", port: 0 },
+        accepted.resolve,
+      );
+      const near = await driver.connect(
+        listener.address as ParsedTcpAddress,
+        new Deadline({ timeout: 5_000 }, "a test"),
+      );
+      const far = await accepted.promise;
+      expect([near.peer, far.peer]).toEqual([
+        { kind: "tls", subject: "shop/web" },
+        { kind: "tls", subject: "shop/web" },
+      ]);
+      listener.close();
+      near.abort();
+      far.abort();
+    },
+  );
 });

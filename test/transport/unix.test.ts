@@ -45,7 +45,7 @@ async function connect(path: string, timeout = 3_000): Promise<void> {
   (await unixTransport.connect({ transport: "unix", path, host: "" }, deadline)).abort();
 }
 
-/** What it fails with, or an error that says that it did not: of two that race, one does not. */
+/** The error that it fails with, or one that says that it succeeded, as one of two racers does. */
 async function failure(failing: Promise<unknown>): Promise<Error> {
   return await failing.then(
     () => new Error("it did not fail"),
@@ -60,7 +60,7 @@ async function program(): Promise<Program> {
   return started;
 }
 
-/** Has another process listen at `path`: with furrow, or with Bun alone. */
+/** Makes another process listen at `path`, with furrow or with Bun alone. */
 async function listenElsewhere(path: string, how: "furrow" | "plain"): Promise<Program> {
   const other = await program();
   await other.run(listenThere, path, how === "furrow" ? unixFile : "");
@@ -84,7 +84,7 @@ async function listenThere({
 }
 
 describe("unixTransport.listen", () => {
-  test("makes a socket file for its user alone, and removes it and its lock at close", async () => {
+  test("creates a socket file private to its user, and removes it and its lock on close", async () => {
     const path = join(dir, "well-known.sock");
     const before = process.umask(0);
     const listener = await listen(path);
@@ -97,7 +97,7 @@ describe("unixTransport.listen", () => {
     expect([existsSync(path), existsSync(`${path}.lock`)]).toEqual([false, false]);
   });
 
-  test("serves a fresh path, too, under a lock that says who has it", async () => {
+  test("serves a fresh path under a lock, too, which names its holder", async () => {
     const path = socketPath(dir, "own", process.pid);
     const holder = { pid: process.pid, name: "own", uuid: "u", root: "r", addrs: [`unix://${path}`] };
     const listener = await unixTransport.listen({ transport: "unix", path, host: "" }, () => {}, holder);
@@ -106,7 +106,7 @@ describe("unixTransport.listen", () => {
     expect([existsSync(path), existsSync(`${path}.lock`)]).toEqual([false, false]);
   });
 
-  test("keeps its lock from the processes that it starts", async () => {
+  test("doesn't pass its lock on to the processes that it starts", async () => {
     const path = join(dir, "parent.sock");
     const other = await listenElsewhere(path, "furrow");
     const pid = await other.run(
@@ -117,7 +117,7 @@ describe("unixTransport.listen", () => {
     process.kill(pid, "SIGKILL");
   });
 
-  test("creates the directories on the way, for its user alone", async () => {
+  test("creates missing directories, private to its user", async () => {
     const path = join(dir, "a", "b", "s.sock");
     const listener = await listen(path);
     expect((statSync(dirname(path)).mode & 0o777).toString(8)).toBe("700");
@@ -125,7 +125,7 @@ describe("unixTransport.listen", () => {
   });
 
   test.each(["well-known.sock", `own@${process.pid}.sock`])(
-    "never takes %s from a listener of this process",
+    "never takes %s from another listener in this process",
     async (name) => {
       const path = join(dir, name);
       const first = await listen(path);
@@ -150,7 +150,7 @@ describe("unixTransport.listen", () => {
     }
   });
 
-  test("replaces what another process of the same id left", async () => {
+  test("replaces what an earlier process with the same pid left", async () => {
     const path = socketPath(dir, "own", process.pid);
     const other = await listenElsewhere(path, "plain");
     expect(systemCode((await failure(listen(path))).cause)).toBe("EADDRINUSE");
@@ -159,7 +159,7 @@ describe("unixTransport.listen", () => {
   });
 
   test.each(["furrow", "plain"] as const)(
-    "never takes the place of a %s listener that is stopped and has a full backlog",
+    "never replaces a %s listener that is stopped and has a full backlog",
     async (how) => {
       const path = join(dir, "busy.sock");
       const other = await listenElsewhere(path, how);
@@ -177,7 +177,7 @@ describe("unixTransport.listen", () => {
     },
   );
 
-  test.each(["file", "directory", "link"] as const)("never removes a %s that is in the way", async (what) => {
+  test.each(["file", "directory", "link"] as const)("never removes a %s at the path", async (what) => {
     const path = join(dir, "precious");
     if (what === "file") writeFileSync(path, "precious");
     else if (what === "directory") mkdirSync(path);
@@ -193,12 +193,12 @@ describe("unixTransport.listen", () => {
     expect(existsSync(`${path}.lock`)).toBe(false);
   });
 
-  test("lets exactly one of two processes have a stale path, again and again", async () => {
+  test("lets exactly one of two processes take a stale path, in every round", async () => {
     const path = join(dir, "wanted.sock");
     const racers = [await program(), await program()];
     for (let round = 0; round < 25; round++) {
       const stale = Bun.listen({ unix: `${path}.${round}`, socket: { data() {} } });
-      // the file without its listener: what a killed process leaves
+      // a socket file without a listener, as a killed process leaves it
       rmSync(path, { force: true });
       Bun.spawnSync(["ln", `${path}.${round}`, path]);
       stale.stop();
@@ -219,7 +219,7 @@ describe("unixTransport.listen", () => {
     }
   });
 
-  test("refuses a path that is too long, and one in a directory that is not ours to write", async () => {
+  test("refuses a path that is too long, and one in a directory that it can't write to", async () => {
     const long = join(dir, "x".repeat(120));
     expect((await failure(listen(long))).message).toMatch(
       new RegExp(`^socket path of \\d+ B exceeds the system's ${maxSocketPathBytes} B: `),
@@ -234,10 +234,10 @@ describe("unixTransport.listen", () => {
     chmodSync(dir, 0o700);
   });
 
-  test("takes a path of exactly the system's limit", async () => {
+  test("accepts a path of exactly the system's limit", async () => {
     const path = join(dir, "x".repeat(maxSocketPathBytes - dir.length - 1));
     expect(Buffer.byteLength(path)).toBe(maxSocketPathBytes);
-    // the lock's name is longer than the socket's may be, and is no socket
+    // the lock's path exceeds the limit for sockets, but a lock isn't a socket
     const listener = await listen(path);
     await connect(path);
     listener.close();
@@ -245,7 +245,7 @@ describe("unixTransport.listen", () => {
 });
 
 describe("unixTransport.connect", () => {
-  test("calls a missing file, a stale one and one that is no socket absent", async () => {
+  test("reports a missing file, a stale one and one that isn't a socket as absent", async () => {
     const missing = await failure(connect(join(dir, "none.sock")));
     expect([missing instanceof TransportClosedError, isAbsent(missing)]).toEqual([true, true]);
     const path = join(dir, "stale.sock");
@@ -256,7 +256,7 @@ describe("unixTransport.connect", () => {
     expect(isAbsent(await failure(connect(join(dir, "file"))))).toBe(true);
   });
 
-  test("gives up on a stale file at once", async () => {
+  test("doesn't retry on a stale file", async () => {
     for (const name of ["well-known.sock", "registry@1.sock"]) {
       const path = join(dir, name);
       await (await listenElsewhere(path, "furrow")).kill();
@@ -266,7 +266,7 @@ describe("unixTransport.connect", () => {
     }
   });
 
-  test("waits for a busy registry, whatever process has its port as an id", async () => {
+  test("waits for a busy registry, even if a process has its port number as its pid", async () => {
     const path = join(dir, `registry@${process.pid}.sock`);
     const other = await listenElsewhere(path, "furrow");
     other.signal("SIGSTOP");
@@ -282,7 +282,7 @@ describe("unixTransport.connect", () => {
 });
 
 describe("the listener", () => {
-  test("binds its path again when its socket, or the directory, was removed", async () => {
+  test("binds its path again when its socket or its directory was removed", async () => {
     const path = join(dir, "below", "gone.sock");
     const listener = await listen(path);
     expect(await listener.restore()).toBe("here");
@@ -297,7 +297,7 @@ describe("the listener", () => {
     expect([existsSync(path), existsSync(`${path}.lock`)]).toEqual([false, false]);
   });
 
-  test("gives its path up to one that has it by now, and does not touch that one", async () => {
+  test("yields its path to a listener that has taken it since, and doesn't touch that one", async () => {
     const path = join(dir, "below", "taken.sock");
     const listener = await listen(path);
     rmSync(join(dir, "below"), { recursive: true });
@@ -310,7 +310,7 @@ describe("the listener", () => {
 });
 
 describe("lockPath", () => {
-  test("is held until it is released, and then its file is gone", () => {
+  test("is held until it is released, which removes its file", () => {
     const path = join(dir, "a.lock");
     expect(isLocked(path)).toBe(false);
     const lock = lockPath(path)!;
@@ -320,7 +320,7 @@ describe("lockPath", () => {
     lockPath(path)!.release();
   });
 
-  test("ends with its process, however that ends", async () => {
+  test("is released with its process, however that ends", async () => {
     const path = join(dir, "a.lock");
     const other = await program();
     await other.run(
@@ -337,7 +337,7 @@ describe("lockPath", () => {
     lockPath(path)!.release();
   });
 
-  test("is not kept from a taker by those who only look", async () => {
+  test("can be acquired while other processes only look at it", async () => {
     const path = join(dir, "a.lock");
     writeFileSync(path, "");
     const looker = await program();
@@ -368,7 +368,7 @@ describe("lockPath", () => {
     expect(denied).toBe(0);
   });
 
-  test("writes to no file that a link leads to", () => {
+  test("doesn't write to a file through a link", () => {
     writeFileSync(join(dir, "precious"), "precious");
     symlinkSync(join(dir, "precious"), join(dir, "a.lock"));
     expect(() => lockPath(join(dir, "a.lock"))).toThrow();
@@ -377,7 +377,7 @@ describe("lockPath", () => {
 });
 
 describe("SharedLock", () => {
-  test("tells whether others have a share, and its file goes with the last of them", async () => {
+  test("reports whether others share it, and the last to leave removes its file", async () => {
     const path = join(dir, "a.members");
     const mine = SharedLock.join(path);
     expect(mine.hasOthers).toBe(false);
