@@ -12,14 +12,13 @@ import { sleep } from "./deadline.ts";
 import { Registries } from "./discovery/registries.ts";
 import { ActorNotFoundError } from "./errors.ts";
 import type { ActorId } from "./identity.ts";
+import { timing } from "./limits.ts";
 import { parseAddress } from "./transport/address.ts";
 import { loadOs } from "./transport/host.ts";
 import { isProcessAlive } from "./transport/runtime-dir.ts";
 import { type Nursery, openNursery } from "./tree/nursery.ts";
 import type { RootOptions } from "./tree/root-options.ts";
 
-/** How long faults may take to be seen, and ends to be complete, before that counts as a leak. */
-const settleMs = 5_000;
 /** More connections than any listener's backlog takes. */
 const backlogConnections = 1_024;
 
@@ -216,7 +215,7 @@ class Tree implements TestTree {
   }
 
   async #until(condition: () => boolean | Promise<boolean>): Promise<void> {
-    for (const end = performance.now() + settleMs; !(await condition()) && performance.now() < end;)
+    for (const end = performance.now() + timing.settleMs; !(await condition()) && performance.now() < end;)
       await sleep(5);
   }
 }

@@ -19,6 +19,7 @@ import {
 } from "../src/index.ts";
 import { testTree } from "../src/testing.ts";
 import { isProcessAlive } from "../src/transport/runtime-dir.ts";
+import { shorter } from "./support/timing.ts";
 import { Program, until } from "./support/world.ts";
 import { failure } from "./support/outcome.ts";
 
@@ -237,6 +238,7 @@ describe("leaks", () => {
         keep["actor"] = await furrow.openRootActor({ name: "lingers" });
       });
       expect(await tree.leaks()).toEqual([]);
+      using _ = shorter({ settleMs: 100 });
       await program.run(async ({ keep }) => {
         await (keep["actor"] as AsyncDisposable)[Symbol.asyncDispose]();
       });
@@ -250,5 +252,5 @@ describe("leaks", () => {
     } finally {
       await program.kill();
     }
-  }, 30_000);
+  });
 });

@@ -5,7 +5,7 @@
  * tells its handler once; a bye is what separates a peer that left from one that died.
  */
 import { asError, FrameError, LimitError, TransportClosedError } from "../errors.ts";
-import type { Limits } from "../limits.ts";
+import { type Limits, timing } from "../limits.ts";
 import { logger } from "../log.ts";
 import type { Link, LinkEnd, LinkReader } from "../transport/transport.ts";
 import { Batch, faultOfWeight, weighedFrom } from "../wire/codec.ts";
@@ -23,9 +23,6 @@ const maxHelloBytes = 65_536;
 export const maxStrangerBytes = 4_096;
 /** What a control message or an error may always have, however small `maxFrameBytes` is. */
 const maxControlBytes = 65_536;
-/** On links that can fall silent: how often to ask for a sign of life, and how many may stay unanswered. */
-const pingIntervalMs = 2_000;
-const pingsUnanswered = 3;
 /** For a frame whose time is up: what has arrived while this process was busy is read first. */
 export const lastChanceMs: number = 50;
 
@@ -122,7 +119,7 @@ export class Channel implements LinkReader, Sender, Holder {
     this.#isEstablished = true;
     this.#decoder.maxFrameBytes = Math.max(this.#limits.maxFrameBytes, maxControlBytes);
     if (this.link.mayFallSilent) {
-      this.#pingTimer = setInterval(() => this.#ping(), pingIntervalMs);
+      this.#pingTimer = setInterval(() => this.#ping(), timing.pingIntervalMs);
       this.#pingTimer.unref();
     }
   }
@@ -345,6 +342,7 @@ export class Channel implements LinkReader, Sender, Holder {
   }
 
   #ping(): void {
+    const { pingIntervalMs, pingsUnanswered } = timing;
     if (++this.#unanswered > pingsUnanswered) {
       this.abort(
         new TransportClosedError(`${this.link.remote} is silent for ${pingIntervalMs * pingsUnanswered} ms`),

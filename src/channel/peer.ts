@@ -7,6 +7,7 @@
  */
 import { causeOf, messagesOf, TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
+import { timing } from "../limits.ts";
 import { logger } from "../log.ts";
 import { type Address, bestAddress, type Transport } from "../transport/address.ts";
 import { Kind, type Message } from "../wire/messages.ts";
@@ -15,11 +16,6 @@ import type { PeerProof } from "./credentials.ts";
 import { type Hello, refusalError } from "./handshake.ts";
 
 const log = logger("channel");
-
-/** How long an unused connection stays open. */
-const defaultIdleMs = 2_000;
-/** How long a peer that offered to close may take to say bye or resume, once this side has agreed. */
-const leavingTimeoutMs = 2_000;
 
 /** The layer above, for one peer. */
 export interface PeerHandler {
@@ -93,7 +89,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     { transport, proof, dialled, isConfirmed = false }: PeerOrigin,
     attach: (peer: Peer<H>) => H,
     forget: (peer: Peer<H>) => void,
-    idleMs: number = defaultIdleMs,
+    idleMs: number = timing.defaultIdleMs,
   ) {
     this.#forget = forget;
     this.#idleMs = idleMs;
@@ -239,6 +235,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   #leave(): void {
     if (this.#leaving !== undefined) return;
     this.#leaving = Promise.withResolvers<void>();
+    const { leavingTimeoutMs } = timing;
     this.#leavingTimer = setTimeout(() => {
       const text = `${describeActor(this.id)} offered to close, and neither did nor took it back in ${leavingTimeoutMs} ms`;
       this.channel.abort(new TransportClosedError(text));

@@ -2,12 +2,9 @@
  * How long a new registrar holds back "nobody has this name". Those who were registered before are on their way back: until
  * each of them is here, or is gone, or a bound has passed, a name that is missing may belong to one of them.
  */
+import { timing } from "../limits.ts";
 import type { OtherMembers } from "./members.ts";
 
-/** The bound where it is known who is missing: one that is stopped must not keep the others waiting. */
-const boundMs = 2_000;
-/** The bound where that isn't known. More than the longest pause with which they look for their registrar. */
-const blindBoundMs = 500;
 const pollMs = 50;
 
 export class HoldBack {
@@ -34,8 +31,8 @@ export class HoldBack {
     if (this.isOver) return;
     if (others.kind === "none" && !mayHaveMore) return this.end();
     const isBlind = others.kind !== "pids";
-    const latestMs = isBlind ? blindBoundMs : boundMs;
-    const earliestMs = isBlind || mayHaveMore ? blindBoundMs : 0;
+    const latestMs = isBlind ? timing.blindHoldBackMs : timing.holdBackMs;
+    const earliestMs = isBlind || mayHaveMore ? timing.blindHoldBackMs : 0;
     this.#mayHaveMore = isBlind || mayHaveMore;
     if (!isBlind) for (const pid of others.pids) this.#missing.add(pid);
     let passedMs = 0;

@@ -17,6 +17,7 @@ import { tcpTransport } from "../../src/transport/tcp.ts";
 import type { Link, Listener } from "../../src/transport/transport.ts";
 import { unixTransport } from "../../src/transport/unix.ts";
 import { Kind } from "../../src/wire/messages.ts";
+import { shorter } from "../support/timing.ts";
 import { until, World } from "../support/world.ts";
 import { frameOf } from "../wire/crossing.ts";
 import { failure, soon, targetOf, uuids } from "./actors.ts";
@@ -282,6 +283,18 @@ describe("Peers.byName", () => {
   });
 });
 
+/** A scripted peer offers to close, and the node agrees. */
+async function agreeToEnd(near: Node, raw: RawPeer): Promise<{ uuid: string; peer: Peer<Session> }> {
+  const uuid = crypto.randomUUID();
+  raw.sendRaw(frameOf(helloWith({ 2: uuid })));
+  await until(() => near.peers.get(uuid) !== undefined);
+  const peer = near.peers.get(uuid)!;
+  raw.sendRaw(frameOf([Kind.idle]));
+  await until(() => raw.received.length === 2);
+  expect(raw.received[1]).toEqual([Kind.idleAgreed]);
+  return { uuid, peer };
+}
+
 describe("an idle connection", () => {
   test("closes when nobody uses it, with a goodbye", async () => {
     await using near = await node("near", { idleMs: 10 });
@@ -318,16 +331,10 @@ describe("an idle connection", () => {
     await peer.closed;
   });
 
-  test("is not used by a peer that has agreed to its end, nor waited for for ever", async () => {
+  test("is not used by a peer that has agreed to its end, until the other side takes its offer back", async () => {
     await using near = await node("near");
     await using raw = await RawPeer.connect(near.addrs[0]!);
-    const uuid = crypto.randomUUID();
-    raw.sendRaw(frameOf(helloWith({ 2: uuid })));
-    await until(() => near.peers.get(uuid) !== undefined);
-    raw.sendRaw(frameOf([Kind.idle]));
-    await until(() => raw.received.length === 2);
-    expect(raw.received[1]).toEqual([Kind.idleAgreed]);
-    const peer = near.peers.get(uuid)!;
+    const { uuid, peer } = await agreeToEnd(near, raw);
     const connecting = near.peers.connect({ name: "raw", uuid, pid: process.pid, addrs: [] }, soon());
     raw.sendRaw(frameOf([Kind.resume]));
     expect(await connecting).toBe(peer);
@@ -338,8 +345,15 @@ describe("an idle connection", () => {
       near.peers.connect({ name: "raw", uuid, pid: process.pid, addrs: [] }, soon(50)),
     );
     expect(error).toBeInstanceOf(TimeoutError);
-    // it never says bye: the peer's own patience ends that
-    expect((await peer.closed).reason).toBe("error");
+  });
+
+  test("is closed by a peer that has agreed to its end when no goodbye follows", async () => {
+    using _ = shorter({ leavingTimeoutMs: 50 });
+    await using near = await node("near");
+    await using raw = await RawPeer.connect(near.addrs[0]!);
+    const { peer } = await agreeToEnd(near, raw);
+    const end = await peer.closed;
+    expect([end.reason, end.error?.message]).toEqual(["error", expect.stringContaining("in 50 ms")]);
   });
 });
 

@@ -213,12 +213,13 @@ describe("the registrar after one that died", () => {
     const options = { enableTransports: both };
     const hub = await world.actor("hub", options);
     const [next, late] = [await world.actor("next", options), await world.actor("late", options)];
+    await next.run(({ shorter }) => void shorter({ holdBackMs: 500 }));
     await late.freeze();
     await hub.kill();
     await until(() => isRegistrar(next));
     const finding = next.run(async ({ furrow }) => {
       const query = furrow.queryActor("late");
-      const end = performance.now() + 2_200;
+      const end = performance.now() + 700;
       while (performance.now() < end);
       return (await query).id?.name ?? null;
     });
@@ -231,6 +232,7 @@ describe("the registrar after one that died", () => {
     const options = { enableTransports: both };
     const hub = await world.actor("hub", options);
     const [next, stopped] = [await world.actor("next", options), await world.actor("stopped", options)];
+    await next.run(({ shorter }) => void shorter({ holdBackMs: 200 }));
     await stopped.freeze();
     await hub.kill();
     await until(() => isRegistrar(next));
