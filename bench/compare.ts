@@ -1,24 +1,26 @@
 /**
- * Two revisions of the sources under the same bench: `bun run bench:compare REV [--only ID[,ID]] [--pin CPU|none] [--rounds N]`.
+ * Compares two revisions of the sources under the same bench:
+ * `bun run bench:compare REV [--only ID[,ID]] [--pin CPU|none|both] [--rounds N] [--quick]`.
  *
- * REV is checked out beside this checkout and given this checkout's bench. Runs of the two take turns, the order reversed
- * from round to round; each ratio compares what the two made of the same baseline, so a change of the machine's mood
- * between two runs does not count.
+ * Checks out REV in a temporary folder and gives it this checkout's bench. Runs of the two revisions alternate, in the
+ * opposite order each round. Each compares its ratios to the same baseline, so a change in the machine's load between two
+ * runs cancels out.
  */
-import { cpSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { median } from "./harness.ts";
-import type { Result } from "./result.ts";
-import { selectRows } from "./rows.ts";
+import { openHome, runCommand } from "./harness/command.ts";
+import { median } from "./harness/timing.ts";
+import type { Result } from "./report/result.ts";
+import { showRatio } from "./report/show.ts";
+import { selectRows } from "./rows/all.ts";
 
 const usage = "bun run bench:compare REV [--only ID[,ID]] [--pin CPU|none|both] [--rounds N] [--quick]";
 const usualRows = "rpc.unix,rpc.unix.64,lookup.registrar.unix,lookup.cached,find.cold.unix,find.warm,spawn";
 const root = join(import.meta.dir, "..");
 
-/** A checkout: its folder, and its results so far by row and pinning. */
+/** A checkout and its results so far, by row and pinning. */
 interface Contender {
   readonly folder: string;
   readonly results: Map<string, Result[]>;
@@ -30,18 +32,18 @@ async function main(): Promise<void> {
     allowPositionals: true,
     options: {
       only: { type: "string", default: usualRows },
-      // unpinned, a row can be in one mood with one revision and in another with the other
+      // unpinned, where the scheduler places a row's processes can differ between the two revisions
       pin: { type: "string", default: Bun.which("taskset") === null ? "none" : "1" },
       rounds: { type: "string", default: "3" },
       quick: { type: "boolean", default: false },
     },
   });
   const [revision] = positionals;
-  if (revision === undefined || positionals.length > 1) throw new Error(`which revision? ${usage}`);
+  if (revision === undefined || positionals.length > 1) throw new Error(`expected one revision: ${usage}`);
   selectRows(values.only.split(","));
   const args = ["--only", values.only, "--pin", values.pin, ...(values.quick ? ["--quick"] : [])];
 
-  const home = openHome();
+  const home = openHome("furrow-compare-", () => Bun.spawnSync(["git", "worktree", "prune"], { cwd: root }));
   const then = { folder: join(home, "then"), results: new Map() };
   const now = { folder: root, results: new Map() };
   checkOut(revision, then.folder);
@@ -51,19 +53,7 @@ async function main(): Promise<void> {
   report(revision, then, now);
 }
 
-/** A folder that goes with this process, with the worktree in it. */
-function openHome(): string {
-  const home = mkdtempSync(join(tmpdir(), "furrow-compare-"));
-  process.on("exit", () => {
-    rmSync(home, { recursive: true, force: true });
-    Bun.spawnSync(["git", "worktree", "prune"], { cwd: root });
-  });
-  process.on("SIGINT", () => process.exit(130));
-  process.on("SIGTERM", () => process.exit(143));
-  return home;
-}
-
-/** The sources of a revision, with this checkout's bench and packages. */
+/** Checks out the sources of a revision, and adds this checkout's bench and packages. */
 function checkOut(revision: string, folder: string): void {
   const { exitCode, stderr } = Bun.spawnSync(["git", "worktree", "add", "--detach", folder, revision], {
     cwd: root,
@@ -74,7 +64,7 @@ function checkOut(revision: string, folder: string): void {
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
 }
 
-/** Two rounds, so that subject and baseline have each been first. */
+/** Runs two rounds, so that subject and baseline each go first once. */
 async function runBench(contender: Contender, args: readonly string[], home: string): Promise<void> {
   const json = join(home, "results.json");
   const program = join(contender.folder, "bench/run.ts");
@@ -82,7 +72,7 @@ async function runBench(contender: Contender, args: readonly string[], home: str
     env: { ...process.env, BUN_FEATURE_FLAG_NO_ORPHANS: "1" },
     stdio: ["ignore", "ignore", "inherit"],
   });
-  if ((await bench.exited) !== 0) throw new Error(`the bench fails in ${contender.folder}`);
+  if ((await bench.exited) !== 0) throw new Error(`the bench failed in ${contender.folder}`);
   const { rows } = (await Bun.file(json).json()) as { readonly rows: readonly Result[] };
   for (const row of rows) {
     const key = `${row.id}${row.pinned ? " pinned" : ""}`;
@@ -95,10 +85,20 @@ function report(revision: string, then: Contender, now: Contender): void {
   for (const [key, results] of now.results) {
     const before = (then.results.get(key) ?? []).map(({ ratio }) => ratio);
     const after = results.map(({ ratio }) => ratio);
+    if (before.length === 0) {
+      console.log(tableLine([key, "skipped", showRatio(median(after)), "", ""]));
+      continue;
+    }
     const changes = after.map((ratio, round) => ratio / (before[round] ?? Number.NaN));
-    const spread = `${show(Math.min(...changes))} to ${show(Math.max(...changes))}`;
+    const spread = `${showRatio(Math.min(...changes))} to ${showRatio(Math.max(...changes))}`;
     const note = results[0]?.ratioOf === "throughput" ? "  higher is better" : "";
-    const cells = [key, show(median(before)), show(median(after)), `× ${show(median(changes))}`, spread];
+    const cells = [
+      key,
+      showRatio(median(before)),
+      showRatio(median(after)),
+      `× ${showRatio(median(changes))}`,
+      spread,
+    ];
     console.log(tableLine(cells) + note);
   }
 }
@@ -107,13 +107,4 @@ function tableLine([key = "", ...cells]: readonly string[]): string {
   return [key.padEnd(32), ...cells.map((cell) => cell.padStart(17))].join("  ");
 }
 
-function show(ratio: number): string {
-  return ratio < 0.1 ? ratio.toPrecision(2) : ratio.toFixed(2);
-}
-
-try {
-  await main();
-} catch (error) {
-  console.error(`bench:compare: ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = 1;
-}
+await runCommand("bench:compare", main);

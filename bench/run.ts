@@ -1,20 +1,19 @@
 /**
  * The bench: `bun run bench`.
  *
- * Each row takes turns with its baseline in short blocks, in fresh processes each round, with the order reversed from
- * round to round, tied to one processor and not. Absolute times depend on the machine and on what else it does; ratios
- * within one run are what counts.
+ * A row and its baseline take turns in short blocks, in fresh processes each round. The order alternates between rounds,
+ * and each row runs both tied to one processor and untied. Absolute times depend on the machine and its load; what counts
+ * are ratios within one run.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-
-import { type BenchOptions, readOptions, usage } from "./options.ts";
-import { environment, tableFoot, tableHead, tableRow } from "./report.ts";
-import { raceResult, type Result, weighResult } from "./result.ts";
-import { jsonForm } from "./results-file.ts";
-import { raceOnce, type RoundOptions, weighOnce } from "./round.ts";
-import type { Row } from "./row.ts";
+import { openHome, runCommand } from "./harness/command.ts";
+import { type BenchOptions, readOptions, usage } from "./harness/options.ts";
+import { raceOnce, type RoundOptions, weighOnce } from "./harness/round.ts";
+import type { Row } from "./harness/row.ts";
+import { environment } from "./report/environment.ts";
+import { raceResult, type Result, weighResult } from "./report/result.ts";
+import { jsonForm } from "./report/results-file.ts";
+import { tableFoot, tableHead, tableRow } from "./report/table.ts";
+import { selectRows } from "./rows/all.ts";
 
 async function main(): Promise<void> {
   const options = readOptions(Bun.argv.slice(2));
@@ -22,10 +21,11 @@ async function main(): Promise<void> {
     console.log(usage);
     return;
   }
-  const home = openHome();
+  const rows = selectRows(options.only);
+  const home = openHome("furrow-bench-");
   const results: Result[] = [];
   console.log(tableHead());
-  for (const row of options.rows) {
+  for (const row of rows) {
     const skipped = row.skip?.();
     if (skipped !== undefined) console.log(`${row.id}: skipped, ${skipped}`);
     else for (const cpu of cpusFor(row, options)) results.push(await runRow(row, cpu, home, options));
@@ -35,16 +35,7 @@ async function main(): Promise<void> {
   if (options.json !== undefined) await Bun.write(options.json, jsonForm(run));
 }
 
-/** A folder that goes with this process; on a signal, too. The processes of a round end when this one does. */
-function openHome(): string {
-  const home = mkdtempSync(join(tmpdir(), "furrow-bench-"));
-  process.on("exit", () => rmSync(home, { recursive: true, force: true }));
-  process.on("SIGINT", () => process.exit(130));
-  process.on("SIGTERM", () => process.exit(143));
-  return home;
-}
-
-/** Memory does not depend on the processor, so a row that is weighed runs one way only. */
+/** Memory doesn't depend on the processor, so a weighed row runs only one way. */
 function cpusFor(row: Row, { cpus }: BenchOptions): readonly (number | undefined)[] {
   return row.kind === "weigh" ? cpus.slice(0, 1) : cpus;
 }
@@ -77,9 +68,4 @@ async function inTurn<T>(
   return found;
 }
 
-try {
-  await main();
-} catch (error) {
-  console.error(`bench: ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = 1;
-}
+await runCommand("bench", main);

@@ -1,10 +1,9 @@
 /**
- * What the death of the registrar costs: `bun bench/takeover.ts [programs] [children] [kills] [transports]`.
+ * What the death of the registrar costs: `bun run bench:takeover [programs] [children] [kills] [transports]`.
  *
- * So many programs, each with a root actor and children, share a registry. The registrar's program is killed, and every
- * other program looks for every actor that is left, from the moment at which it has lost its registrar until it has found
- * all of them. Then a new program takes the place of the one that was killed. Prints a line for each kill, the sum, and a
- * histogram.
+ * Several programs, each with a root actor and children, share a registry. The registrar's program is killed. Every other
+ * program looks up every remaining actor, from the moment it loses its registrar until it has found them all. Then a new
+ * program replaces the killed one. Prints a line for each kill, a summary, and a histogram.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,7 +23,7 @@ const env = {
   FURROW_REGISTRY_ADDRS: transports.map((one) => addrs[one as "unix" | "tcp"]).join(","),
   TRANSPORTS: JSON.stringify(transports),
 };
-/** How long the survivors of a kill may take. */
+/** How long the programs that survive a kill may take. */
 const patienceMs = 60_000;
 
 class Program {
@@ -60,7 +59,7 @@ class Program {
   }
 }
 
-/** Processor time of each process of the folder so far, in ticks of 10 ms. */
+/** Returns the processor time of each process of this run so far, by pid, in ticks of 10 ms. */
 function ticks(): Map<string, number> {
   const found = new Map<string, number>();
   for (const pid of readdirSync("/proc")) {
@@ -71,20 +70,20 @@ function ticks(): Map<string, number> {
       const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
       found.set(pid, Number(fields[11]) + Number(fields[12]));
     } catch {
-      // ended meanwhile
+      // it has ended
     }
   }
   return found;
 }
 
-/** What the processes that are still there have used since. */
+/** Returns the processor time that the remaining processes have used since `before`. */
 function secondsSince(before: ReadonlyMap<string, number>): number {
   let sum = 0;
   for (const [pid, now] of ticks()) sum += now - (before.get(pid) ?? now);
   return sum / 100;
 }
 
-/** A line for each 50 ms in which a kill's survivors were done, with a block for each kill. */
+/** Formats a histogram: a line for each 50 ms, with a block for each kill that took that long. */
 function histogram(times: readonly number[]): string {
   const step = 50;
   const slots = times.map((ms) => Math.floor(ms / step));
@@ -111,7 +110,7 @@ try {
   for (let kill = 1; kill <= kills; kill++) {
     await Bun.sleep(700);
     const registrar = alive.find(({ isRegistrar }) => isRegistrar);
-    if (registrar === undefined) throw new Error("no program is the registrar");
+    if (registrar === undefined) throw new Error("none of the programs is the registrar");
     const left = alive.filter((program) => program !== registrar);
     const names = left.flatMap((program) => program.names);
     for (const program of left) {

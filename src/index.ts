@@ -59,6 +59,7 @@ export { type Schema, type Schemas, validated } from "./rpc/callee/validated.ts"
 export { openTaskGroup, shield, type TaskGroup } from "./rpc/task-group.ts";
 export type {
   CallOptions,
+  CannotCross,
   Context,
   ContextTypes,
   Dialog,
@@ -69,6 +70,7 @@ export type {
   PortalGroup,
   RunApi,
   StreamApi,
+  UntypedApi,
 } from "./rpc/types.ts";
 export {
   type Address,

@@ -3,14 +3,14 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { fillDocument } from "../bench/document.ts";
 import { drawAll } from "../bench/pictures/drawings.ts";
-import type { Result } from "../bench/result.ts";
-import type { Results } from "../bench/results-file.ts";
+import { fillDocument } from "../bench/report/document.ts";
+import type { Result } from "../bench/report/result.ts";
+import type { Results } from "../bench/report/results-file.ts";
 
 const bench = join(import.meta.dir, "..", "bench", "run.ts");
 const quick = ["--quick", "--pin", "none"];
-/** The stores of the rows named `beside`, and the programs of their servers. */
+/** The stores of the rows called `beside`, and the programs of their servers. */
 const stores = [
   ["redis", "redis-server"],
   ["nats", "nats-server"],
@@ -23,7 +23,7 @@ interface Run {
   readonly stderr: string;
 }
 
-/** Runs the bench with a temporary directory of its own, so that what it leaves there can be seen. */
+/** Runs the bench with its own temporary directory, so that the test sees what it leaves there. */
 async function runBench(
   folder: string,
   args: readonly string[],
@@ -60,7 +60,7 @@ const row = {
 };
 
 describe("bench", () => {
-  test("writes the rows that it was asked for as JSON, and leaves nothing else behind", async () => {
+  test("writes the requested rows as JSON and leaves no other files", async () => {
     await inFolder(async (folder) => {
       const json = join(folder, "results.json");
       const run = await runBench(folder, [...quick, "--only", "echo.unix,rpc.unix", "--json", json]);
@@ -77,7 +77,7 @@ describe("bench", () => {
     });
   });
 
-  test("runs the rows beside those stores that are here, and ends their servers", async () => {
+  test("runs the rows beside the installed stores and ends their servers", async () => {
     await inFolder(async (folder) => {
       const json = join(folder, "results.json");
       const ids = stores.map(([name]) => `beside.${name}`).join(",");
@@ -86,35 +86,33 @@ describe("bench", () => {
       const { rows } = (await Bun.file(json).json()) as Results;
       const here = stores.filter(([, program]) => Bun.which(program) !== null);
       expect(rows.map(({ id }) => id)).toEqual(here.map(([name]) => `beside.${name}`));
-      // what a server leaves would be in here, and the server itself among the processes of this file
+      // a server's files would be in this folder, and a running server would be a leftover process of this test file
       expect(readdirSync(folder)).toEqual(["results.json"]);
     });
   }, 60_000);
 
-  test("skips a row beside a store that is not here, with a word", async () => {
+  test("skips a row beside a store that is not installed, and says so", async () => {
     await inFolder(async (folder) => {
       const ids = stores.map(([name]) => `beside.${name}`).join(",");
       const { exitCode, stdout } = await runBench(folder, ["--only", ids], { PATH: folder });
       expect(exitCode).toBe(0);
       const [, ...lines] = stdout.trimEnd().split("\n");
       expect(lines).toEqual(
-        stores.map(([name, program]) => `beside.${name}: skipped, no ${program} on this machine`),
+        stores.map(([name, program]) => `beside.${name}: skipped, ${program} is not installed`),
       );
     });
   });
 
-  test("refuses a row that it does not have, and lists those that it has", async () => {
+  test("refuses an unknown row and lists the known ones", async () => {
     await inFolder(async (folder) => {
       const { exitCode, stdout, stderr } = await runBench(folder, ["--only", "echo.unix,echo.pigeon"]);
       expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
-      expect(stderr).toStartWith(
-        "bench: no row of the bench is called echo.pigeon; there are echo.unix, echo.tcp,",
-      );
+      expect(stderr).toStartWith("bench: unknown row echo.pigeon; the rows are echo.unix, echo.tcp,");
     });
   });
 });
 
-/** A row that took 2 µs, in turn with a baseline that took 1. */
+/** A row that took 2 µs beside a baseline that took 1 µs. */
 function resultOf(id: string, changes: Partial<Result> = {}): Result {
   return {
     id,
@@ -128,7 +126,6 @@ function resultOf(id: string, changes: Partial<Result> = {}): Result {
     opsPerSec: 500_000,
     baseline: "a baseline",
     baselineP50Ns: 1_000,
-    baselineP99Ns: 3_000,
     baselineOpsPerSec: 1_000_000,
     ratioOf: "time",
     ratio: 2,
@@ -150,12 +147,10 @@ function resultsOf(...rows: Result[]): Results {
     arch: "x64",
     processor: "Some Processor",
     processors: 2,
-    pinnedTo: [1],
   };
   const versions = {
     furrow: "1.2.3",
     bun: "1.4.5",
-    bunRevision: "a",
     kernel: "6.1",
     stores: { etcd: "3.4" },
   };
@@ -168,7 +163,7 @@ function resultsOf(...rows: Result[]): Results {
 const places = ["machine", "rows", "pinned", "unpinned", "growth"];
 const template = places.map((name) => `## ${name}\n<!-- ${name} -->\n<!-- /${name} -->\n`).join("\n");
 
-/** The lines of a part of a filled document. */
+/** The lines of one part of a filled document. */
 function partOf(document: string, name: string): string[] {
   const part = document.split(`<!-- ${name} -->\n`)[1]!.split(`\n<!-- /${name} -->`)[0]!;
   return part.split("\n");
@@ -183,7 +178,7 @@ describe("bench:docs", () => {
     resultOf("table.1000000", { p50Ns: 5, baselineP50Ns: 6 }),
   );
 
-  test("puts a run's rows into the document, with what they are to reach and whether they do", () => {
+  test("puts a run's rows into the document, with their goals and whether they reach them", () => {
     const filled = fillDocument(template, results);
     expect(partOf(filled, "pinned").slice(2, 5)).toEqual([
       "| `register` | 2.00 µs | 4.00 µs | 500,000 | 1.00 µs | 2.00 | 1.90 to 2.10 | ratio ≤ 1.3: **no** |",
@@ -197,7 +192,7 @@ describe("bench:docs", () => {
     expect(partOf(filled, "machine")[0]).toEndWith("2 × Some Processor, etcd 3.4; 2026-01-02.");
   });
 
-  test("replaces what an earlier run left there, and nothing else", () => {
+  test("replaces the parts that an earlier run filled, and nothing else", () => {
     const filled = fillDocument(template, results);
     expect(fillDocument(filled, results)).toBe(filled);
     const empty = fillDocument(filled, resultsOf());
@@ -237,7 +232,7 @@ describe("bench:pictures", () => {
     );
   });
 
-  test("writes the same text for the same run, whole and small, with colours for light and dark", () => {
+  test("always writes the same small, well-formed text for the same run, with colours for light and dark", () => {
     for (const [name, svg] of drawAll(results)) {
       expect(drawAll(results).get(name)).toBe(svg);
       expect(svg.length).toBeLessThan(20_000);
@@ -248,7 +243,7 @@ describe("bench:pictures", () => {
     }
   });
 
-  test("leaves out a picture that the run has no rows for", () => {
+  test("leaves out a picture if the run has no rows for it", () => {
     expect(Array.from(drawAll(resultsOf(resultOf("rpc.unix"))).keys())).toEqual(["latency.svg"]);
   });
 });

@@ -4,8 +4,8 @@ import { createHmac } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
-import { manyNames } from "../bench/lookup.ts";
-import { rows as benchRows } from "../bench/rows.ts";
+import { manyNames } from "../bench/harness/names.ts";
+import { rows as benchRows } from "../bench/rows/all.ts";
 import { Policy } from "../src/rpc/policy.ts";
 import * as furrow from "../src/index.ts";
 import { defaultLimits } from "../src/limits.ts";

@@ -22,6 +22,7 @@ const layers: readonly string[] = [
 
 const vagueNames: readonly string[] = ["utils", "util", "helpers", "helper", "common"];
 const source = join(import.meta.dir, "..", "src");
+const bench = join(import.meta.dir, "..", "bench");
 
 /**
  * The specifiers that a TypeScript source names: static, type-only, re-exported, dynamic and `import()`
@@ -73,11 +74,24 @@ function circlesOf(imports: ReadonlyMap<string, readonly string[]>): string[] {
   return circles;
 }
 
-async function sourceFiles(): Promise<string[]> {
+async function sourceFiles(folder: string = source): Promise<string[]> {
   const paths = await Array.fromAsync(
-    new Bun.Glob("**/*.{ts,tsx,js,mts}").scan({ cwd: source, absolute: true }),
+    new Bun.Glob("**/*.{ts,tsx,js,mts}").scan({ cwd: folder, absolute: true }),
   );
-  return paths.map((path) => relative(source, path).replaceAll(sep, "/")).toSorted();
+  return paths.map((path) => relative(folder, path).replaceAll(sep, "/")).toSorted();
+}
+
+/** The files that each file of `folder` imports by relative path; all paths are relative to `folder`. */
+async function importGraph(folder: string): Promise<Map<string, string[]>> {
+  const graph = new Map<string, string[]>();
+  for (const file of await sourceFiles(folder)) {
+    const own = importsOf(await Bun.file(join(folder, file)).text()).filter((name) => name.startsWith("."));
+    graph.set(
+      file,
+      own.map((name) => join(dirname(file), name).replaceAll(sep, "/")),
+    );
+  }
+  return graph;
 }
 
 describe("layers of src", () => {
@@ -96,15 +110,7 @@ describe("layers of src", () => {
   });
 
   test("no files import each other in a circle, types included", async () => {
-    const imports = new Map<string, string[]>();
-    for (const file of await sourceFiles()) {
-      const own = importsOf(await Bun.file(join(source, file)).text()).filter((name) => name.startsWith("."));
-      imports.set(
-        file,
-        own.map((name) => join(dirname(file), name).replaceAll(sep, "/")),
-      );
-    }
-    expect(circlesOf(imports)).toEqual([]);
+    expect(circlesOf(await importGraph(source))).toEqual([]);
   });
 
   test("no file or folder has a name that says nothing", async () => {
@@ -112,6 +118,21 @@ describe("layers of src", () => {
       file.split("/").some((part) => vagueNames.includes(part.split(".")[0] ?? "")),
     );
     expect(vague).toEqual([]);
+  });
+});
+
+describe("files of bench", () => {
+  test("no files import each other in a circle, types included", async () => {
+    expect(circlesOf(await importGraph(bench))).toEqual([]);
+  });
+
+  test("only harness/internals.ts imports the internals of src, so that one file follows their moves", async () => {
+    const strays = [...(await importGraph(bench))].flatMap(([file, imports]) =>
+      imports
+        .filter((path) => path.startsWith("../src/") && path !== "../src/index.ts")
+        .map((path) => `bench/${file} imports ${path}`),
+    );
+    expect(strays.filter((stray) => !stray.startsWith("bench/harness/internals.ts "))).toEqual([]);
   });
 });
 

@@ -1,16 +1,16 @@
-/** The pictures of a run: what each shows, out of which rows. */
-import type { Result } from "../result.ts";
-import { pick, type Results } from "../results-file.ts";
+/** The pictures of a run: what each one shows, and from which rows. */
+import type { Result } from "../report/result.ts";
+import { pick, type Results } from "../report/results-file.ts";
 import type { Line, Panel } from "./panel.ts";
 import { drawPicture } from "./picture.ts";
 import { linearScale, logScale, type Scale, shareScale, stepScale } from "./scale.ts";
 
-/** Rows whose samples are single calls: only those have a distribution of calls. */
+/** Rows whose samples are single calls: only these show how single calls are distributed. */
 const latencyRows = ["rpc.unix", "rpc.tcp", "lookup.registrar.unix", "find.cold.unix"];
 const flights = [1, 2, 4, 8, 16, 32, 64, 128];
 const tableSizes = [10, 1_000, 100_000, 1_000_000];
 
-/** File names and what is in them. A picture without a row in the results is left out. */
+/** Draws all pictures, by file name. A picture is left out if the results have no rows for it. */
 export function drawAll(results: Results): ReadonlyMap<string, string> {
   const drawings = {
     "latency.svg": drawLatency(results),
@@ -22,7 +22,7 @@ export function drawAll(results: Results): ReadonlyMap<string, string> {
   );
 }
 
-/** Whether a run has pinned rows; pictures show those, where there are some. */
+/** Whether a run has pinned rows; if so, the pictures show those. */
 function isPinned({ rows }: Results): boolean {
   return rows.some(({ pinned }) => pinned);
 }

@@ -1,19 +1,19 @@
-/** One diagram: two axes with their units, a grid, and lines with their names at their ends. */
+/** One diagram: two axes with units, a grid, and lines with their names at the end. */
 import type { Scale } from "./scale.ts";
 import { element, label, path } from "./svg.ts";
 
 export interface Axis {
-  /** What it counts, and in which unit. */
+  /** What the axis shows, with its unit. */
   readonly title: string;
   readonly scale: Scale;
 }
 
 export interface Line {
   readonly name: string;
-  /** The subject is drawn in full, what it is compared with is dashed. */
+  /** The subject's line is solid, the baseline's is dashed. */
   readonly side: "subject" | "baseline";
   readonly points: readonly (readonly [x: number, y: number])[];
-  /** Marks each point; for few of them. */
+  /** Marks each point; for lines with few points. */
   readonly marked?: boolean;
 }
 
@@ -24,7 +24,7 @@ export interface Panel {
   readonly lines: readonly Line[];
 }
 
-/** The outside of a panel, in pixels. */
+/** The outer size of a panel, in pixels. */
 export const panelSize: { readonly width: number; readonly height: number } = { width: 440, height: 292 };
 
 const margins = { left: 62, right: 82, top: 34, bottom: 58 };
@@ -32,10 +32,10 @@ const plot = {
   width: panelSize.width - margins.left - margins.right,
   height: panelSize.height - margins.top - margins.bottom,
 };
-/** Names of lines that end closer together than this are moved apart. */
+/** The names of lines that end closer together than this are moved apart. */
 const nameHeight = 15;
 
-/** The panel with its upper left corner at 0, 0. */
+/** Draws the panel with its upper left corner at 0, 0. */
 export function drawPanel({ title, x, y, lines }: Panel): string {
   const toX = (value: number): number => margins.left + x.scale.place(value) * plot.width;
   const toY = (value: number): number => margins.top + (1 - y.scale.place(value)) * plot.height;
@@ -77,7 +77,7 @@ function drawLine({ points, side, marked }: Line): string {
   return [path(points, { class: `line ${side}` }), ...marks].join("");
 }
 
-/** Each name right of its line's end, the highest first. */
+/** Draws each name to the right of its line's end, from top to bottom. */
 function drawNames(lines: readonly Line[]): string[] {
   const ends = lines
     .map(({ name, side, points }) => ({ name, side, y: points.at(-1)?.[1] ?? 0 }))

@@ -1,4 +1,4 @@
-/** Panels on a sheet, with the colours for light and for dark. */
+/** Panels on a sheet, with colours for light and dark. */
 import { drawPanel, type Panel, panelSize } from "./panel.ts";
 import { element, label } from "./svg.ts";
 
@@ -28,7 +28,7 @@ const dark: Colours = {
   baseline: "#f0883e",
 };
 
-/** A sheet brings its own background: it can be read whatever page it lies on. */
+/** The sheet has its own background, so the picture is readable on any page. */
 function style(colours: Colours): string {
   return [
     `.sheet{fill:${colours.sheet}}`,
@@ -54,7 +54,7 @@ const shapes = [
 const padding = 12;
 const noteHeight = 18;
 
-/** The panels in two columns, the note below them. The same input gives the same text. */
+/** Draws the panels in two columns with the note below. The same input always gives the same text. */
 export function drawPicture(title: string, panels: readonly Panel[], note: string): string {
   const columns = Math.min(panels.length, 2);
   const rows = Math.ceil(panels.length / columns);

@@ -1,4 +1,4 @@
-/** Scales: where a value lies between the ends of an axis, and which values are written at it. */
+/** Scales: where a value lies on an axis, and which values get a tick. */
 export interface Tick {
   readonly value: number;
   readonly text: string;
@@ -10,7 +10,7 @@ export interface Scale {
   place(value: number): number;
 }
 
-/** 1000 is 1k, a million 1M: many stand side by side. */
+/** Writes 1000 as 1k and a million as 1M, since ticks stand close together. */
 function tickAt(value: number): Tick {
   const text = value.toLocaleString("en", { notation: "compact" }).replace("K", "k");
   return { value, text };
@@ -22,7 +22,7 @@ function between(transform: (value: number) => number, from: number, to: number)
   return (value) => (transform(value) - start) / length;
 }
 
-/** From 0 to a round number that is not below `greatest`, with about five steps. */
+/** Runs from 0 to a round number of at least `greatest`, in about five steps. */
 export function linearScale(greatest: number): Scale {
   const rough = greatest / 5;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -32,7 +32,7 @@ export function linearScale(greatest: number): Scale {
   return { ticks, place: between((value) => value, 0, steps * step) };
 }
 
-/** Equal ratios take equal room; from a 1, 2 or 5 with zeros to another. */
+/** Equal ratios get equal room. Both ends are 1, 2 or 5 times a power of ten. */
 export function logScale(least: number, greatest: number): Scale {
   const exponents = Array.from({ length: 25 }, (_, n) => n - 6);
   const round = exponents.flatMap((exponent) => [1, 2, 5].map((factor) => factor * 10 ** exponent));
@@ -42,12 +42,12 @@ export function logScale(least: number, greatest: number): Scale {
   return { ticks, place: between(Math.log, from, to) };
 }
 
-/** As `logScale`, with just these values written. */
+/** Like `logScale`, with ticks at exactly these values. */
 export function stepScale(values: readonly number[]): Scale {
   return { ticks: values.map(tickAt), place: between(Math.log, values[0] ?? 1, values.at(-1) ?? 10) };
 }
 
-/** Shares of all samples, stretched towards both ends: the rare ones are what a distribution is looked at for. */
+/** Shares of all samples, stretched towards both ends: the rare samples are what a distribution is meant to show. */
 export function shareScale(least: number, greatest: number): Scale {
   const shares = [0.01, 0.1, 0.5, 0.9, 0.99, 0.999].filter((share) => share >= least && share <= greatest);
   const ticks = shares.map((share) => ({ value: share, text: `${Number((share * 100).toFixed(1))}%` }));

@@ -1,8 +1,8 @@
-/** SVG as text. */
+/** Writes SVG. */
 
 type Attributes = Readonly<Record<string, string | number>>;
 
-/** An element; `children` are SVG already. */
+/** Formats an element; `children` are SVG already. */
 export function element(name: string, attributes: Attributes, ...children: string[]): string {
   const head = Object.entries(attributes).map(([key, value]) => ` ${key}="${attribute(value)}"`);
   const open = `<${name}${head.join("")}`;
@@ -13,7 +13,7 @@ export function label(text: string, x: number, y: number, attributes: Attributes
   return element("text", { x, y, ...attributes }, escaped(text));
 }
 
-/** A line through points. */
+/** Formats a line through points. */
 export function path(points: readonly (readonly [x: number, y: number])[], attributes: Attributes): string {
   const steps = points.map(([x, y], at) => `${at === 0 ? "M" : "L"}${short(x)} ${short(y)}`);
   return element("path", { d: steps.join(""), ...attributes });
@@ -23,7 +23,7 @@ function attribute(value: string | number): string {
   return typeof value === "number" ? short(value) : escaped(value);
 }
 
-/** A tenth of a pixel is as fine as anybody sees. */
+/** Rounds to a tenth of a pixel, which is finer than the eye can see. */
 function short(value: number): string {
   return String(Math.round(value * 10) / 10);
 }

@@ -29,11 +29,29 @@ export function findActor<M = unknown>(
   name: string,
   options: FindOptions & { readonly onlyFirst: false },
 ): Promise<PortalGroup<M>>;
+/**
+ * Finds the last registered actor of a name and connects to it.
+ *
+ * @throws {ActorNotFoundError} when there is none; all else as for `onlyFirst: false`
+ */
+export function findActor<M = unknown>(
+  name: string,
+  options: FindOptions & { readonly onlyFirst?: true; readonly raiseOnNone: true },
+): Promise<Portal<M>>;
+/** Finds the last registered actor of a name and connects to it, or returns null. Throws as for `onlyFirst: false`. */
+export function findActor<M = unknown>(
+  name: string,
+  options?: FindOptions & { readonly onlyFirst?: true },
+): Promise<Portal<M> | null>;
+/** Finds one actor or all of them, by an `onlyFirst` that is known at run time only. */
 export function findActor<M = unknown>(
   name: string,
   options: FindOptions & { readonly raiseOnNone: true },
-): Promise<Portal<M>>;
-export function findActor<M = unknown>(name: string, options?: FindOptions): Promise<Portal<M> | null>;
+): Promise<Portal<M> | PortalGroup<M>>;
+export function findActor<M = unknown>(
+  name: string,
+  options?: FindOptions,
+): Promise<Portal<M> | PortalGroup<M> | null>;
 export async function findActor<M>(
   name: string,
   options: FindOptions = {},

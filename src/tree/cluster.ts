@@ -1,14 +1,16 @@
 /** A cluster: several actors of one module, and work spread over them. */
 
-import type { RunApi, Portal } from "../rpc/types.ts";
+import type { CannotCross, Portal, RunApi } from "../rpc/types.ts";
 import { openNursery } from "./nursery.ts";
 
-/** The argument and the result of a function of `M` that can do with one argument. */
+/** The argument and the result of a function of `M` that can do with one argument; of one that can't be called, why. */
 type Fn<M, K extends keyof RunApi<M>> = RunApi<M>[K] extends (...args: infer A) => Promise<infer R>
   ? RunApi<M>[K] extends (item: A[0]) => unknown
     ? { readonly item: A[0]; readonly result: R }
     : never
-  : never;
+  : RunApi<M>[K] extends CannotCross<string>
+    ? { readonly item: RunApi<M>[K]; readonly result: never }
+    : never;
 
 /** Actors `name-1` to `name-<count>`. Leaving its `await using` block ends all of them. */
 export interface ActorCluster<M = unknown> extends AsyncDisposable {

@@ -178,7 +178,7 @@ describe("Portal.run", () => {
       expect(error.message).toContain(text);
     }
     // and in a result: there the callee is the sender
-    const result = (await failure(portal.run.returnsFunction())) as RemoteActorError;
+    const result = (await failure(untyped(portal)["returnsFunction"]!())) as RemoteActorError;
     expect(result).toBeInstanceOf(RemoteActorError);
     expect(result.cause).toBeInstanceOf(EncodeError);
     expect(await portal.run.add(1, 1)).toBe(2);

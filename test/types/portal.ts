@@ -91,11 +91,16 @@ export async function options(): Promise<void> {
   group.push(portal);
 }
 
-/** Without a type, a portal takes any name and promises nothing of the result. */
-export function untyped(anybody: Portal): void {
-  const result = anybody.run["anything"]!(1, "two");
-  holds<Same<typeof result, Promise<unknown>>>();
-  void anybody.stream["anything"]!();
+/** Every portal will do where no type is asked for, and not the other way round. */
+export function assignable(own: LocalPortal<Exports>, group: PortalGroup<Exports>): Portal[] {
+  const untyped: Portal = portal;
+  const untypedGroup: PortalGroup = group;
+  const fewer: Portal<Pick<Exports, "add">> = portal;
+  // @ts-expect-error -- nothing says that it has these functions
+  const typed: Portal<Exports> = untyped;
+  // @ts-expect-error -- it has no such function
+  const other: Portal<{ subtract(a: number, b: number): number }> = portal;
+  return [own, ...untypedGroup, fewer, typed, other];
 }
 
 /** A portal of this actor to itself is one as any other. */

@@ -7,12 +7,14 @@ import {
   type Context,
   type Dialog,
   findActor,
+  type FindOptions,
   type LocalPortal,
   type Nursery,
   type Portal,
   type PortalGroup,
   waitForActor,
 } from "../../src/index.ts";
+import type { IsAny } from "./same.ts";
 
 /** Fails to compile unless both are the same type. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -199,17 +201,14 @@ export async function calleeWithoutTypes(
 
 /** Without a type for the module everything may be called, and nothing is known of the results. */
 export async function loose(portal: Portal, local: LocalPortal): Promise<void> {
-  same<unknown, Awaited<ReturnType<NonNullable<typeof portal.run.whatever>>>>(true);
-  await portal.run["anything"]?.(1, "two");
-  for await (const value of portal.stream["anything"]?.() ?? []) same<unknown, typeof value>(true);
-  await using dialog = await local.open["anything"]?.();
-  await dialog?.send(1);
-  // @ts-expect-error -- unknown must be looked at first
-  void (await portal.run["anything"]?.())?.length;
+  same<true, IsAny<Awaited<ReturnType<typeof portal.run.whatever>>>>(true);
+  await portal.run["anything"](1, "two");
+  for await (const value of portal.stream["anything"]()) same<true, IsAny<typeof value>>(true);
+  await using dialog = await local.open["anything"]();
+  await dialog.send(1);
 }
 
 export async function lookups(): Promise<void> {
-  same<Portal<Module> | null, Awaited<ReturnType<typeof findActor<Module>>>>(true);
   const maybe = await findActor<Module>("name");
   same<Portal<Module> | null, typeof maybe>(true);
   // @ts-expect-error -- it may be null
@@ -233,7 +232,17 @@ export async function lookups(): Promise<void> {
   // @ts-expect-error -- unknown transport
   await findActor("name", { enableTransports: ["udp"] });
   const flag = Math.random() < 0.5;
+  const firstOrAll = await findActor<Module>("name", { onlyFirst: flag });
+  same<Portal<Module> | PortalGroup<Module> | null, typeof firstOrAll>(true);
+  const sureOrAll = await findActor<Module>("name", { onlyFirst: flag, raiseOnNone: true });
+  same<Portal<Module> | PortalGroup<Module>, typeof sureOrAll>(true);
+  const options: FindOptions = { onlyFirst: flag };
+  const byOptions = await findActor<Module>("name", options);
+  same<Portal<Module> | PortalGroup<Module> | null, typeof byOptions>(true);
+  // @ts-expect-error -- it may be several
+  await sureOrAll.run.add(1, 2);
   const either = await findActor<Module>("name", { raiseOnNone: flag });
+  same<Portal<Module> | null, typeof either>(true);
   // @ts-expect-error -- whether it may be null is known when it runs
   await either.run.add(1, 2);
 }
@@ -249,6 +258,8 @@ export async function clusters(cluster: ActorCluster<Module>): Promise<void> {
   await cluster.map("subtract", [1]);
   // @ts-expect-error -- a generator is no work for a cluster
   await cluster.map("ticks", ["a"]);
+  // @ts-expect-error -- its argument can't cross
+  await cluster.map("takesSymbol", [Symbol.iterator]);
   // @ts-expect-error -- neither is a dialog
   await cluster.map("feed", ["a"]);
   // @ts-expect-error -- no option of that name

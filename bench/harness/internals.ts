@@ -1,0 +1,92 @@
+/**
+ * What the bench uses of furrow beyond its public interface. No other file of the bench imports from inside `src/`.
+ *
+ * `bench:compare` runs this folder on older sources, too. What every revision since b60ef90 has under the same name is
+ * imported as usual; what has moved since is looked up.
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+
+import { currentRuntime } from "../../src/actor/current.ts";
+import type { ActorId, Address } from "../../src/index.ts";
+import type { ParsedTcpAddress } from "../../src/transport/address.ts";
+import * as tcp from "../../src/transport/tcp.ts";
+import type { TlsIdentity } from "../../src/transport/tls.ts";
+import type { TransportDriver } from "../../src/transport/transport.ts";
+
+export { currentRuntime } from "../../src/actor/current.ts";
+export { Deadline } from "../../src/deadline.ts";
+export { RegistryTable } from "../../src/discovery/table.ts";
+export { type ParsedTcpAddress, qualifyAddress } from "../../src/transport/address.ts";
+export { hostId } from "../../src/transport/host.ts";
+export { isProcessAlive } from "../../src/transport/runtime-dir.ts";
+export type { TlsIdentity } from "../../src/transport/tls.ts";
+export type { Link, TransportDriver } from "../../src/transport/transport.ts";
+export { Batch } from "../../src/wire/codec.ts";
+export { decode } from "../../src/wire/decode.ts";
+export { FrameDecoder, headerBytes } from "../../src/wire/frame.ts";
+export { Kind, type Message, protocolVersion } from "../../src/wire/messages.ts";
+
+type Runtime = ReturnType<typeof currentRuntime>;
+
+/** False in revisions older than TLS, which have no `tcpDriver`. */
+export const hasTls: boolean = "tcpDriver" in tcp;
+
+/** Returns the driver of tcp links, with mutual TLS if there is an identity. */
+export function tcpDriver(identity?: TlsIdentity): TransportDriver<ParsedTcpAddress> {
+  return tcp.tcpDriver(identity);
+}
+
+/** This actor's connection to a registrar: what the rows use of it. */
+export interface RegistrarLink {
+  /** What the registrar keeps current here, by name. */
+  readonly cache: { clear(): void };
+  register(runtime: Runtime): Promise<unknown>;
+  unregister(): Promise<unknown>;
+}
+
+/** The registrars that an actor knows: what the rows use of them. */
+interface Registrars {
+  /** The link, if there is exactly one. */
+  readonly onlyLink: RegistrarLink | undefined;
+  /** In a registrar, the service that holds the table. */
+  readonly service:
+    | { readonly table: { register(id: ActorId, addrs: readonly Address[]): unknown } }
+    | undefined;
+}
+
+interface RegistrarsClass {
+  of(runtime: Runtime): Registrars;
+}
+
+/** The file and the class that hold an actor's registrars, the newest first. */
+const registrarsPlaces = [
+  ["registrars.ts", "Registrars"],
+  ["registries.ts", "Registries"],
+] as const;
+
+const registrars = await findRegistrars();
+
+async function findRegistrars(): Promise<RegistrarsClass> {
+  for (const [file, name] of registrarsPlaces) {
+    const path = join(import.meta.dir, "../../src/discovery", file);
+    if (!existsSync(path)) continue;
+    const found = ((await import(path)) as Readonly<Record<string, RegistrarsClass | undefined>>)[name];
+    if (found !== undefined) return found;
+  }
+  throw new Error("bench/harness/internals.ts doesn't know where this revision keeps an actor's registrars");
+}
+
+/** The link to the one registrar that this process's actor is connected to. */
+export function registrarLink(): RegistrarLink {
+  const link = registrars.of(currentRuntime()).onlyLink;
+  if (link === undefined) throw new Error("this actor is not connected to exactly one registrar");
+  return link;
+}
+
+/** The table of the registrar in this process. */
+export function registrarTable(): NonNullable<Registrars["service"]>["table"] {
+  const { service } = registrars.of(currentRuntime());
+  if (service === undefined) throw new Error("this process is not a registrar");
+  return service.table;
+}

@@ -1,0 +1,22 @@
+/** Formats numbers for the terminal and for documents. */
+
+export function showNs(ns: number): string {
+  if (ns < 1e3) return `${ns.toFixed(ns < 100 ? 1 : 0)} ns`;
+  return ns < 1e6 ? `${(ns / 1e3).toFixed(2)} µs` : `${(ns / 1e6).toFixed(2)} ms`;
+}
+
+export function showBytes(bytes: number): string {
+  return bytes < 1e4 ? `${bytes.toFixed(0)} B` : `${(bytes / 1_048_576).toFixed(1)} MiB`;
+}
+
+export function showCount(count: number): string {
+  return Math.round(count).toLocaleString("en");
+}
+
+export function showRatio(ratio: number): string {
+  return ratio < 0.1 ? ratio.toPrecision(2) : ratio.toFixed(2);
+}
+
+export function showSpread([least, greatest]: readonly [number, number]): string {
+  return `${showRatio(least)} to ${showRatio(greatest)}`;
+}
