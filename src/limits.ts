@@ -87,6 +87,8 @@ export const timing = {
   holdBackMs: 2_000,
   /** The same when it doesn't know which are missing. Longer than any pause between two of their probes for a registrar. */
   blindHoldBackMs: 500,
+  /** How long an orderly close of a socket waits, without progress, for the peer to read or to end. */
+  closeTimeoutMs: 1_000,
   /** How long a test tree waits for faults to be seen and ends to be complete before it calls that a leak. */
   settleMs: 5_000,
 };

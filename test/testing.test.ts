@@ -19,7 +19,7 @@ import {
 } from "../src/index.ts";
 import { testTree } from "../src/testing.ts";
 import { isProcessAlive } from "../src/transport/runtime-dir.ts";
-import { shorter } from "./support/timing.ts";
+import { setTiming } from "./support/timing.ts";
 import { Program, until } from "./support/world.ts";
 import { failure } from "./support/outcome.ts";
 
@@ -238,7 +238,7 @@ describe("leaks", () => {
         keep["actor"] = await furrow.openRootActor({ name: "lingers" });
       });
       expect(await tree.leaks()).toEqual([]);
-      using _ = shorter({ settleMs: 100 });
+      using _ = setTiming({ settleMs: 100 });
       await program.run(async ({ keep }) => {
         await (keep["actor"] as AsyncDisposable)[Symbol.asyncDispose]();
       });

@@ -7,14 +7,12 @@
 import type { Socket, SocketHandler } from "bun";
 
 import { asError, EncodeError, TransportClosedError } from "../errors.ts";
+import { timing } from "../limits.ts";
 import { logger } from "../log.ts";
 import { peerCredentials } from "./libc.ts";
 import type { Link, LinkEnd, LinkPeer, LinkReader } from "./transport.ts";
 
 const log = logger("transport");
-
-/** How long an orderly close waits without progress, for the peer to read or to end, before it lets go. */
-const closeTimeoutMs = 1_000;
 
 type BunSocket = Socket<SocketLink>;
 
@@ -120,6 +118,7 @@ export class SocketLink implements Link {
   /** Begins the wait for a sign of the peer anew. */
   #boundClosing(): void {
     clearTimeout(this.#closeTimer);
+    const { closeTimeoutMs } = timing;
     this.#closeTimer = setTimeout(() => {
       log.debug?.(`${this.remote}: ${this.#queuedBytes} B not taken, or no end, in ${closeTimeoutMs} ms`);
       this.#finish({ kind: "closed" });

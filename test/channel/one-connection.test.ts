@@ -5,7 +5,7 @@ import { currentRuntime } from "../../src/actor/current.ts";
 import { type Actor, type Address, findActor, openRootActor } from "../../src/index.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { rawHello, RawListener, RawPeer } from "../support/raw-peer.ts";
-import { shorter } from "../support/timing.ts";
+import { setTiming } from "../support/timing.ts";
 import { World } from "../support/world.ts";
 
 /** Puts an actor into the registry of `world` that is the script at `addr`. */
@@ -95,7 +95,7 @@ describe("one connection per peer", () => {
   });
 
   test("an offer to close is taken back when somebody uses it again; else a bye follows the agreement", async () => {
-    using _ = shorter({ defaultIdleMs: 50 });
+    using _ = setTiming({ defaultIdleMs: 50 });
     await using world = new World();
     await using _asker = await openRootActor(world.options);
     await using peer = await RawPeer.register(world.unix, { name: "peer" });

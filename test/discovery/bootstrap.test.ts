@@ -100,12 +100,11 @@ describe("openRootActor", () => {
       fetch: () => new Response("still here"),
     });
     const occupied: Address = `tcp://127.0.0.1:${server.port}`;
-    const started = performance.now();
-    const error = await failure(openRootActor({ registryAddrs: [world.unix, occupied] }));
+    // longer than this test may take: what answers is not waited for
+    const limits = { probeTimeoutMs: 60_000 };
+    const error = await failure(openRootActor({ registryAddrs: [world.unix, occupied], limits }));
     expect(error).toBeInstanceOf(RegistryOccupiedError);
     expect(error.message).toContain(occupied);
-    // what the contract promises, with the machine's noise far away
-    expect(performance.now() - started).toBeLessThan(3_000);
     expect(await (await fetch(`http://127.0.0.1:${server.port}/`)).text()).toBe("still here");
     expect(existsSync(world.unix.slice("unix://".length))).toBeFalse();
     expect(() => currentActor()).toThrow(NoRuntimeError);

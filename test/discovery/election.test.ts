@@ -198,14 +198,11 @@ describe("the registrar after one that died", () => {
 
   test("answers a miss at once when it is the first", async () => {
     await using world = new World();
-    const hub = await world.actor("hub", { enableTransports: both });
-    const [answer, ms] = await hub.run(async ({ furrow }) => {
-      const start = performance.now();
-      const { id } = await furrow.queryActor("nobody");
-      return [id, performance.now() - start];
-    });
-    expect(answer).toBeNull();
-    expect(ms).toBeLessThan(200);
+    const hub = await world.program();
+    // longer than this test may take
+    await hub.run(({ setTiming }) => void setTiming({ holdBackMs: 60_000, blindHoldBackMs: 60_000 }));
+    await boot(hub, { name: "hub", enableTransports: both });
+    expect(await find(hub, "nobody")).toBeNull();
   });
 
   test("waits for those who come back while it computes, or is stopped, for longer than its bound", async () => {
@@ -213,7 +210,7 @@ describe("the registrar after one that died", () => {
     const options = { enableTransports: both };
     const hub = await world.actor("hub", options);
     const [next, late] = [await world.actor("next", options), await world.actor("late", options)];
-    await next.run(({ shorter }) => void shorter({ holdBackMs: 500 }));
+    await next.run(({ setTiming }) => void setTiming({ holdBackMs: 500 }));
     await late.freeze();
     await hub.kill();
     await until(() => isRegistrar(next));
@@ -232,7 +229,7 @@ describe("the registrar after one that died", () => {
     const options = { enableTransports: both };
     const hub = await world.actor("hub", options);
     const [next, stopped] = [await world.actor("next", options), await world.actor("stopped", options)];
-    await next.run(({ shorter }) => void shorter({ holdBackMs: 200 }));
+    await next.run(({ setTiming }) => void setTiming({ holdBackMs: 200 }));
     await stopped.freeze();
     await hub.kill();
     await until(() => isRegistrar(next));

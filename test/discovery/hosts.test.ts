@@ -156,7 +156,7 @@ describe.skipIf(!possible)("two hosts", () => {
   });
 
   test("an actor on a host that falls silent is gone after the pings' deadline", async () => {
-    await hub.run(({ shorter }) => void shorter({ pingIntervalMs: 300 }));
+    await hub.run(({ setTiming }) => void setTiming({ pingIntervalMs: 300 }));
     const silent = await actorOn("b", "silent", { enableTransports: ["tcp"], registryAddrs: [registry] });
     programs.push(silent);
     const names = async (): Promise<string[]> =>

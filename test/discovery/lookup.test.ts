@@ -178,7 +178,7 @@ describe("findActor", () => {
     await using _actor = await openRootActor(world.options);
     await world.actor("target", { enableModules: [service.href] });
     const asker = await world.actor("asker");
-    await asker.run(({ shorter }) => void shorter({ defaultIdleMs: 50 }));
+    await asker.run(({ setTiming }) => void setTiming({ defaultIdleMs: 50 }));
     const call = async (): Promise<number[]> =>
       await asker.run(async ({ furrow }) => {
         await using portal = await furrow.findActor<Service>("target", { raiseOnNone: true });

@@ -208,7 +208,8 @@ describe("a peer that never reads", () => {
   let far: Runtime;
   beforeAll(async () => {
     const limits = { maxPendingSendBytes: 400_000, maxFrameBytes: 1_000_000 };
-    far = await actor("far", { limits, functions: { large: () => "x".repeat(300_000) } });
+    const text = "x".repeat(300_000);
+    far = await actor("far", { limits, functions: { large: () => text } });
   });
   afterAll(async () => await far.cancel());
 

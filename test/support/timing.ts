@@ -1,7 +1,7 @@
 import { timing } from "../../src/limits.ts";
 
-/** Shortens waits of furrow in this process until it is disposed. */
-export function shorter(waits: Partial<typeof timing>): Disposable {
+/** Changes waits of furrow in this process until it is disposed. */
+export function setTiming(waits: Partial<typeof timing>): Disposable {
   const before = { ...timing };
   Object.assign(timing, waits);
   return { [Symbol.dispose]: () => void Object.assign(timing, before) };

@@ -260,9 +260,8 @@ describe("unixTransport.connect", () => {
     for (const name of ["well-known.sock", "registry@1.sock"]) {
       const path = join(dir, name);
       await (await listenElsewhere(path, "furrow")).kill();
-      const start = performance.now();
-      expect(isAbsent(await failure(connect(path)))).toBe(true);
-      expect(performance.now() - start).toBeLessThan(500);
+      // a busy one is dialled for as long as the deadline allows, which is longer than this test may take
+      expect(isAbsent(await failure(connect(path, 60_000)))).toBe(true);
     }
   });
 
