@@ -214,7 +214,7 @@ describe("faults", () => {
     expect(await dials(path)).toBeTrue();
   });
 
-  test("a name that nobody has, or that is this process's own, is no victim", async () => {
+  test("refuse a name that no actor has, and this process's own", async () => {
     await using tree = await testTree();
     for (const verb of ["freeze", "thaw", "cut"] as const) {
       expect(() => tree[verb]("nobody")).toThrow(ActorNotFoundError);

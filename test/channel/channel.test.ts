@@ -275,7 +275,7 @@ describe("Channel.post", () => {
     await both.far.ended;
   });
 
-  test("so a flood of pings from a peer that does not read ends its own connection", async () => {
+  test("closes the connection of a peer that floods it with pings and does not read", async () => {
     await using peer = await strange();
     peer.raw.pause();
     const pings = joined(Array.from({ length: 5_000 }, () => bytesOf("03000000920307")));
@@ -299,7 +299,7 @@ describe("Channel's end", () => {
     expect(both.near.ends).toHaveLength(1);
   });
 
-  test("is told once, and no message is told behind it", async () => {
+  test("is reported once, and no message comes after it", async () => {
     await using both = await channels();
     // all that the far side still sends arrives while the near side's link is closing
     both.far.channel.link.pause();
@@ -331,7 +331,7 @@ describe("Channel's end", () => {
     expect(end.error).toEqual(new FrameError("input ended inside a frame"));
   });
 
-  test("by abort tells of the error at once", async () => {
+  test("by abort reports the error at once", async () => {
     await using both = await channels();
     const error = new Error("enough");
     both.near.channel.abort(error);

@@ -321,7 +321,7 @@ describe("a dialler", () => {
     await Promise.all([other.cancel(), small.cancel()]);
   });
 
-  test("serves a call that lies behind the hello in the same chunk", async () => {
+  test("serves a call that follows the hello in the same chunk", async () => {
     const answered = Promise.withResolvers<Message>();
     await using listener = new RawListener(async (peer) => {
       await peer.take(Kind.hello);
@@ -349,7 +349,7 @@ describe("a dialler", () => {
 });
 
 describe("probe", () => {
-  test("returns the hello of whoever is there, and stays nobody's peer", async () => {
+  test("returns the hello of the actor that is there, and does not become its peer", async () => {
     const other = await actor("other");
     const { hello: found, localHost } = await target.peers.probe(other.addrs[0]!, soon());
     expect([found.id.uuid, found.purpose, found.isRegistrar, localHost]).toEqual([

@@ -441,7 +441,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       expect(link.pendingBytes).toBe(0);
     });
 
-    test("tells of an abort once, with its error, and never from within the call", async () => {
+    test("reports an abort once, with its error, and never from within the call", async () => {
       await using both = await wire();
       const error = new Error("enough");
       both.near.abort(error);
@@ -464,7 +464,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       await both.near.drained();
     });
 
-    test("hears of a peer that was killed, and drops what waits for it", async () => {
+    test("ends when its peer is killed, and drops what waits for it", async () => {
       await using program = await silentListener(kind);
       const link = await driver.connect(program.address, soon());
       const tap = new Tap();
@@ -479,7 +479,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       expect(tap.ends).toHaveLength(1);
     });
 
-    test("drops what waits for a peer that is gone even while paused, and tells of the end when it reads on", async () => {
+    test("drops what waits for a peer that is gone even while paused, and reports the end when it reads on", async () => {
       await using both = await wire();
       both.near.pause();
       send(both.near, patterned(16 * mebibyte));

@@ -130,7 +130,7 @@ describe("openRootActor", () => {
     }
   });
 
-  test("fails with RegistryOccupiedError over an actor that is no registrar", async () => {
+  test("fails with RegistryOccupiedError over an actor that is not a registrar", async () => {
     await using world = new World();
     await world.actor("hub");
     const plain = await world.actor("plain");
@@ -163,7 +163,7 @@ describe("openRootActor", () => {
     expect(await guest.run(({ furrow }) => furrow.currentActor().isRegistrar)).toBeFalse();
   });
 
-  test("never replaces a file that is no socket", async () => {
+  test("never replaces a file that is not a socket", async () => {
     await using world = new World();
     const path = join(world.dir, "notes.txt");
     writeFileSync(path, "mine");
@@ -260,7 +260,7 @@ describe("openRootActor", () => {
     expect(actor.isRegistrar).toBeTrue();
   });
 
-  test("is one to a process", async () => {
+  test("opens one actor per process", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     expect(await failure(openRootActor(world.options))).toBeInstanceOf(RuntimeExistsError);

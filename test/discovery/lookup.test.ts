@@ -28,7 +28,7 @@ const service = new URL("../fixtures/service.ts", import.meta.url);
 type Service = typeof import("../fixtures/service.ts");
 
 describe("findActor", () => {
-  test("is null for a name that nobody has, or ActorNotFoundError with raiseOnNone", async () => {
+  test("is null for a name that no actor has, or ActorNotFoundError with raiseOnNone", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     expect(await findActor("nobody")).toBeNull();
@@ -81,7 +81,7 @@ describe("findActor", () => {
     expect(none).toEqual({ found: null, name: "ActorNotFoundError", failures: 2 });
   });
 
-  test("dials only the transports that it is told", async () => {
+  test("dials only the transports that it is given", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     await world.actor("target");
@@ -95,7 +95,7 @@ describe("findActor", () => {
     }
   });
 
-  test("dials only the transports that it is told where a connection exists, too", async () => {
+  test("dials only the transports that it is given, even if a connection exists already", async () => {
     await using world = new World();
     await world.actor("hub");
     await world.actor("target", { enableModules: [service.href] });
@@ -142,7 +142,7 @@ describe("findActor", () => {
     for (const one of frozen) one.signal("SIGCONT");
   });
 
-  test("has in its cause a registrar that was silent while another knew nobody", async () => {
+  test("names a registrar that was silent in its cause, when another knew no such actor", async () => {
     await using one = new World();
     await using two = new World();
     const silent = await one.actor("hub-one");
@@ -209,7 +209,7 @@ describe("findActor", () => {
     }
   });
 
-  test("two actors that look each other up at once end with one connection, and every call answered", async () => {
+  test("gives two actors that look each other up at once one connection, and every call is answered", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     for (let round = 0; round < 5; round++) {
@@ -509,7 +509,7 @@ describe("RegistrarApi", () => {
     });
   });
 
-  test("is not offered by an actor that is no registrar", async () => {
+  test("is not offered by an actor that is not the registrar", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const child = await nursery.startActor("child", { module: service });

@@ -312,12 +312,17 @@ export class RawRegistrar implements AsyncDisposable {
   onRegister: ((peer: RawPeer, message: Message) => void) | undefined;
   /** Called instead of the answer. */
   onLookup: ((peer: RawPeer, message: Message) => void) | undefined;
-  /** Accepts connections from now on, and says nothing. */
-  isSilent = false;
+  #silence: PromiseWithResolvers<void> | undefined;
   readonly #listener: RawListener = new RawListener((peer) => this.#serve(peer));
 
   get addr(): Address {
     return this.#listener.addr;
+  }
+
+  /** While it is set, connections are accepted and get no answer, as from a stopped process. They get it afterwards. */
+  set isSilent(isSilent: boolean) {
+    this.#silence?.resolve();
+    this.#silence = isSilent ? Promise.withResolvers<void>() : undefined;
   }
 
   /** The connections that came, in order, probes among them. */
@@ -336,7 +341,7 @@ export class RawRegistrar implements AsyncDisposable {
   }
 
   async #serve(peer: RawPeer): Promise<void> {
-    if (this.isSilent) return;
+    await this.#silence?.promise;
     await peer.take(Kind.hello);
     const { uuid, addr } = this;
     peer.send(rawHello({ name: "raw-registrar", uuid, addrs: [addr], isRegistrar: true }));

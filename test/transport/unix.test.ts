@@ -245,7 +245,7 @@ describe("unixTransport.listen", () => {
 });
 
 describe("unixTransport.connect", () => {
-  test("calls a missing file, a stale one and one that is no socket absent", async () => {
+  test("calls a missing file, a stale one and one that is not a socket absent", async () => {
     const missing = await failure(connect(join(dir, "none.sock")));
     expect([missing instanceof TransportClosedError, isAbsent(missing)]).toEqual([true, true]);
     const path = join(dir, "stale.sock");

@@ -31,7 +31,7 @@ describe("an error that crosses", () => {
     },
   );
 
-  test("keeps its chain of causes, and a cause that is no error", () => {
+  test("keeps its chain of causes, and a cause that is not an error", () => {
     const error = new Error("top", { cause: new TypeError("middle", { cause: { code: 5, list: [1] } }) });
     const { cause } = arrived(error);
     expect(cause).toBeInstanceOf(TypeError);
@@ -270,7 +270,7 @@ describe("registerError", () => {
     expect(String(copy)).toBe("E_RATE: m");
   });
 
-  test("refuses what is no error class, and names that are taken", () => {
+  test("refuses what is not an error class, and names that are taken", () => {
     expect(() => registerError(class NoError {} as never)).toThrow(
       "registerError takes a class that extends Error",
     );
