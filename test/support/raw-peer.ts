@@ -159,6 +159,11 @@ export class RawPeer implements AsyncDisposable {
     this.#socket = socket;
   }
 
+  /** The ports of a tcp connection, the own one first. */
+  get ports(): readonly [number, number] {
+    return [this.#socket!.localPort, this.#socket!.remotePort];
+  }
+
   /** Sends the messages in one write. */
   send(...messages: Message[]): void {
     const batch = new Batch();
