@@ -4,8 +4,9 @@
  * What is sent in one turn of the event loop leaves in one write; `turn.ts` says when. A channel ends in one of four ways, and
  * tells its handler once; a bye is what separates a peer that left from one that died.
  */
+import { timing } from "../deadline.ts";
 import { asError, FrameError, LimitError, TransportClosedError } from "../errors.ts";
-import { type Limits, timing } from "../limits.ts";
+import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import type { Link, LinkEnd, LinkReader } from "../transport/transport.ts";
 import { Batch, faultOfWeight, weighedFrom } from "../wire/codec.ts";

@@ -5,9 +5,9 @@
  * `idle` offers, `idleAgreed` promises not to use it, and the offerer then says bye, or `resume` if it was needed after
  * all. So no call is ever lost to an idle close.
  */
+import { timing } from "../deadline.ts";
 import { causeOf, messagesOf, TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
-import { timing } from "../limits.ts";
 import { logger } from "../log.ts";
 import { type Address, bestAddress, type Transport } from "../transport/address.ts";
 import { Kind, type Message } from "../wire/messages.ts";

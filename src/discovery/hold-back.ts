@@ -2,7 +2,7 @@
  * How long a new registrar holds back "nobody has this name". Those who were registered before are on their way back: until
  * each of them is here, or is gone, or a bound has passed, a name that is missing may belong to one of them.
  */
-import { timing } from "../limits.ts";
+import { timing } from "../deadline.ts";
 import type { OtherMembers } from "./members.ts";
 
 const pollMs = 50;

@@ -6,8 +6,8 @@
  */
 import type { Socket, SocketHandler } from "bun";
 
+import { timing } from "../deadline.ts";
 import { asError, EncodeError, TransportClosedError } from "../errors.ts";
-import { timing } from "../limits.ts";
 import { logger } from "../log.ts";
 import { peerCredentials } from "./libc.ts";
 import type { Link, LinkEnd, LinkPeer, LinkReader } from "./transport.ts";

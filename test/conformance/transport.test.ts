@@ -163,6 +163,16 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
     return { listener, near, far, nearTap, farTap, [Symbol.asyncDispose]: dispose };
   }
 
+  /** A link to the program, which then stops, and 16 MiB that it doesn't read. */
+  async function connectAndStop(program: SilentListener): Promise<{ link: Link; tap: Tap }> {
+    const link = await driver.connect(program.address, soon());
+    const tap = new Tap();
+    link.reader = tap;
+    program.signal("SIGSTOP");
+    send(link, patterned(16 * mebibyte));
+    return { link, tap };
+  }
+
   describe("connect", () => {
     test("carries bytes both ways, in order, in whatever pieces they were written", async () => {
       await using both = await wire();
@@ -433,11 +443,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
     test("ends a close in the end when the peer neither reads nor ends", async () => {
       using _ = setTiming({ closeTimeoutMs: 100 });
       await using program = await silentListener(kind);
-      const link = await driver.connect(program.address, soon());
-      const tap = new Tap();
-      link.reader = tap;
-      program.signal("SIGSTOP");
-      send(link, patterned(16 * mebibyte));
+      const { link, tap } = await connectAndStop(program);
       await link.close();
       expect(await tap.ended).toEqual({ kind: "closed" });
       expect(link.pendingBytes).toBe(0);
@@ -468,11 +474,7 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
 
     test("ends when its peer is killed, and drops what waits for it", async () => {
       await using program = await silentListener(kind);
-      const link = await driver.connect(program.address, soon());
-      const tap = new Tap();
-      link.reader = tap;
-      program.signal("SIGSTOP");
-      send(link, patterned(16 * mebibyte));
+      const { link, tap } = await connectAndStop(program);
       const draining = link.drained();
       program.signal("SIGKILL");
       await tap.ended;

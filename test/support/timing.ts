@@ -1,4 +1,4 @@
-import { timing } from "../../src/limits.ts";
+import { timing } from "../../src/deadline.ts";
 
 /** Changes waits of furrow in this process until it is disposed. */
 export function setTiming(waits: Partial<typeof timing>): Disposable {
