@@ -1,14 +1,15 @@
 /**
- * All of `src` as one file with its bytecode beside it, and the entries of the package on top: `bun .ci/bundle.ts FOLDER`.
+ * Bundles all of `src` into one file, with its bytecode next to it, and writes the package's entry points that load it:
+ * `bun .ci/bundle.ts FOLDER`.
  *
- * A child process that reads the source spends two thirds of its start on that (`spawn` and `spawn.packed` in the bench).
- * A Bun that the bytecode is not for ignores it and reads the one file. One, so that a program, its tests and its children
- * have one instance of each module. It is CommonJS because Bun loads bytecode of nothing else; the entries are ES modules
- * and name what they export.
+ * A child process that loads the source spends two thirds of its start on that (bench rows `spawn` and `spawn.packed`).
+ * A Bun that the bytecode doesn't suit ignores it and reads the bundled file. There is a single file so that a program,
+ * its tests and its children share one instance of each module. It's CommonJS because Bun loads bytecode only for that;
+ * the entry points are ES modules with named exports.
  *
- * Bun's bundler takes such a file for plain CommonJS, and finds nothing in it. So there is a second one, an ES module,
- * which only bundles have: the entries load the first by a path that a bundler does not follow, and the second where the
- * first is not beside them.
+ * Bun's bundler can't see the exports of such a file when it bundles a user's program. So there's a second file, an ES
+ * module, for bundles only. The entry points load the first file by a path that bundlers don't follow, and fall back to
+ * the second if the first isn't next to them.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,13 +17,13 @@ import { join } from "node:path";
 const sources = { index: "src/index.ts", testing: "src/testing.ts" } as const;
 const root = join(import.meta.dir, "..");
 
-/** @throws {AggregateError} when it cannot be built */
+/** Writes everything to `folder`. @throws {AggregateError} when the build fails */
 export async function bundle(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const everything = join(folder, "everything.ts");
   const paths = Object.entries(sources).map(([name, source]) => [name, join(root, source)] as const);
   writeFileSync(everything, paths.map(([, path]) => `export * from ${JSON.stringify(path)};\n`).join(""));
-  // Bun would write the path of this checkout in place of import.meta.path
+  // otherwise Bun would replace import.meta.path with a path in this checkout
   const common = { entrypoints: [everything], outdir: folder, target: "bun" as const };
   await Bun.build({
     ...common,
@@ -46,7 +47,7 @@ const loader = `function load() {
   try {
     return require(import.meta.dirname + "/furrow.cjs");
   } catch (error) {
-    // in a bundle; anything else is an error of its own
+    // not found means that this runs in a bundle; rethrow any other error
     if (error?.code !== "MODULE_NOT_FOUND") throw error;
     return require("./bundled.js");
   }

@@ -1,6 +1,6 @@
 /**
- * Writes the API reference to build/api. Typedoc does not know TypeScript 7 yet, so it gets an older one in a
- * folder of its own, away from the package's dependencies.
+ * Writes the API reference to build/api. Typedoc doesn't support TypeScript 7 yet, so it's installed with an older
+ * version in a separate folder, away from the package's dependencies.
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * The package as it is published, in `build/package`: `bun run package`. In place of the source it has one file, see
- * `bundle.ts`; its manifest is the checkout's, with the entries that are there.
+ * Builds the package as published, in `build/package`: `bun run package`. It runs from one bundled file, see
+ * `bundle.ts`. Its manifest is that of the checkout, with the entry points of the bundle.
  */
 import { cpSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ const folder = join(root, "build/package");
 
 rmSync(folder, { recursive: true, force: true });
 await bundle(join(folder, "lib"));
-// the source is there to be read: the one file has none of its comments
+// the source is included for reading: the bundled file has no comments
 for (const part of ["src", "docs", "README.md", "CHANGELOG.md", "LICENSE"]) copy(part, part);
 copy("build/types", "types");
 copy("node_modules/msgpackr/LICENSE", "lib/LICENSE.msgpackr");
@@ -23,7 +23,7 @@ function copy(from: string, to: string): void {
   cpSync(join(root, from), join(folder, to), { recursive: true });
 }
 
-/** What is in the one file is no dependency any more. */
+/** Leaves out the dependencies, since they are in the bundled file. */
 function writeManifest(): void {
   const { name, version, description, keywords, homepage, bugs, license, author, repository, type, engines } =
     manifest;

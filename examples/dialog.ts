@@ -1,6 +1,7 @@
 /**
- * A dialog: the caller guesses a number, the callee answers each guess, and what its function returns ends the game. The
- * second game is left in the middle, which ends the callee's function too, clean-up included, before the block is left.
+ * A dialog: the caller guesses a number, and the callee answers each guess. The game ends when the callee's function
+ * returns. The player leaves the second game halfway; the callee's function ends too, including its clean-up, before
+ * the player's program goes on.
  *
  * Prints:
  *
@@ -20,7 +21,7 @@ import { type Context, openNursery } from "furrow";
 type Game = Context<{ started: string; send: "too small" | "too large"; receive: number }>;
 type Keeper = typeof import("./dialog.ts");
 
-/** The callee's end. The types of the caller's end follow from its context. */
+/** The callee's end. Its context determines the types of the caller's end. */
 export async function keep(game: Game, secret: number, largest: number): Promise<number> {
   let guesses = 0;
   try {
@@ -32,13 +33,13 @@ export async function keep(game: Game, secret: number, largest: number): Promise
     }
     return guesses; // the player gave up: it called end()
   } finally {
-    // true when the caller has cancelled, or is gone
+    // aborted when the caller has cancelled the dialog or disconnected
     if (game.signal.aborted) console.log(`keeper: the player left, guesses: ${guesses}`);
   }
 }
 
 if (import.meta.main) {
-  // a registry of its own, on a free port: the names here are nobody else's
+  // use a separate registry on a free port, so that no other program's names are in it
   await using nursery = await openNursery({ registryAddrs: ["tcp://127.0.0.1:0"] });
   await using keeper = await nursery.startActor<Keeper>("keeper", { module: import.meta.url });
   {
@@ -47,7 +48,7 @@ if (import.meta.main) {
     let [low, high] = [1, 100];
     let guess = 50;
     await game.send(guess);
-    // ends when the callee has returned
+    // the loop ends when the callee returns
     for await (const hint of game) {
       console.log(guess, "is", hint);
       if (hint === "too small") low = guess + 1;
@@ -63,7 +64,7 @@ if (import.meta.main) {
     await game.send(500);
     for await (const hint of game) {
       console.log(500, "is", hint);
-      break; // leaves the loop; the end of the block leaves the game
+      break; // leaves only the loop; the dialog ends with the block
     }
   }
   console.log("player: done");

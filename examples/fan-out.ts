@@ -1,19 +1,19 @@
 /**
- * One stream, many readers. The ticks come over one connection, once; each reader in this process gets all of them. A
- * reader that falls too far behind is told so and is out. It slows nobody.
+ * One stream, many readers. Each tick crosses the connection once, and every reader in this process gets it. A reader
+ * that falls too far behind gets a LaggedError and is unsubscribed; it never slows the others.
  *
  * Prints:
  *
  *     sum: 40 ticks, 820 in all
  *     highest: 40 ticks, 40 at most
- *     slow: 1, then 8 more that were kept, then LaggedError: a subscriber is more than 8 values behind
+ *     slow: 1, then 8 queued values, then LaggedError: a subscriber is more than 8 values behind
  *     ticker: stopped
  */
 import { broadcast, LaggedError, openNursery } from "furrow";
 
 type Ticker = typeof import("./fan-out.ts");
 
-/** The ticker's part. */
+/** Runs in the ticker. */
 export async function* ticks(everyMs: number): AsyncGenerator<number, void, undefined> {
   try {
     for (let tick = 1; ; tick++) {
@@ -36,17 +36,17 @@ async function readLate(values: AsyncIterable<number>, others: Promise<unknown>)
   try {
     for await (const value of values) {
       taken.push(value);
-      await others; // such a reader would hold up all others if they shared one credit
+      await others; // if the readers shared one credit, this one would hold up the rest
     }
   } catch (error) {
     if (!(error instanceof LaggedError)) throw error;
-    return `${taken[0]}, then ${taken.length - 1} more that were kept, then ${error}`;
+    return `${taken[0]}, then ${taken.length - 1} queued values, then ${error}`;
   }
   return "kept up";
 }
 
 if (import.meta.main) {
-  // a registry of its own, on a free port: the names here are nobody else's
+  // use a separate registry on a free port, so that no other program's names are in it
   await using nursery = await openNursery({ registryAddrs: ["tcp://127.0.0.1:0"] });
   await using ticker = await nursery.startActor<Ticker>("ticker", { module: import.meta.url });
   await using channel = broadcast(ticker.stream.ticks(1), { capacity: 8 });
@@ -61,5 +61,5 @@ if (import.meta.main) {
   const highs = await highest;
   console.log(`highest: ${highs.length} ticks, ${Math.max(...highs)} at most`);
   console.log("slow:", await slow);
-  // leaving the block ends the broadcast, and with it the generator in the other process
+  // the end of the block ends the broadcast, and with it the generator in the other process
 }

@@ -1,6 +1,6 @@
 /**
- * Two programs that know nothing of each other but a name. One serves that name from a tree of its own; the other, which
- * furrow did not start, joins, calls, and leaves. Both ask the same registrar, which is the first of them.
+ * Two programs that share nothing but a name. One serves that name from its own tree. The other, which furrow didn't
+ * start, joins, makes a call and leaves. Both use the same registrar: the program that started first.
  *
  * Prints:
  *

@@ -1,6 +1,5 @@
 /**
- * A tree of three levels. The root starts a supervisor, the supervisor starts workers, and no level outlives the one
- * above it.
+ * A tree with three levels: the root starts a supervisor, which starts workers. No level outlives the one above it.
  *
  * Prints:
  *
@@ -12,7 +11,7 @@ import { currentActor, currentTask, findActor, getRoot, openNursery } from "furr
 
 type Tree = typeof import("./nested-tree.ts");
 
-/** A worker's part. */
+/** Runs in a worker. */
 export async function countPrimes(from: number, to: number): Promise<string> {
   let count = 0;
   for (let n = Math.max(from, 2); n < to; n++) {
@@ -25,7 +24,7 @@ export async function countPrimes(from: number, to: number): Promise<string> {
   return `${path}: ${count} primes from ${from} to ${to}`;
 }
 
-/** The supervisor's part. Its workers are in its nursery: they end when it returns, fails, is cancelled or dies. */
+/** Runs in the supervisor. Its nursery owns the workers: they end when this returns, fails, is cancelled or dies. */
 export async function divideWork(below: number, workers: number): Promise<string[]> {
   await using nursery = await openNursery();
   const share = below / workers;
@@ -38,7 +37,7 @@ export async function divideWork(below: number, workers: number): Promise<string
 }
 
 if (import.meta.main) {
-  // a registry of its own, on a free port: the names here are nobody else's
+  // use a separate registry on a free port, so that no other program's names are in it
   await using nursery = await openNursery({ registryAddrs: ["tcp://127.0.0.1:0"] });
   await using supervisor = await nursery.startActor<Tree>("supervisor", { module: import.meta.url });
   for (const line of await supervisor.run.divideWork(100_000, 2)) console.log(line);

@@ -1,7 +1,7 @@
 /**
- * A streaming service of three processes that know each other by name: a feed of trades, a transform that makes candles
- * of them, and a client. Each asks for what it needs, so a slow client slows the feed. When the client has enough, what
- * is before it ends from the feed on, and has ended before the client goes on.
+ * A streaming service of three processes that find each other by name: a feed of trades, a transform that turns them
+ * into candles, and a client. Each reads at its own pace, so a slow client slows the feed. When the client has seen
+ * enough, first the feed and then the transform end, before the client's function goes on.
  *
  * Prints:
  *
@@ -21,7 +21,7 @@ export interface Candle {
   readonly high: number;
 }
 
-/** The feed's part. */
+/** Runs in the feed. */
 export async function* trades(): AsyncGenerator<number, void, undefined> {
   try {
     for (let n = 1; ; n++) {
@@ -33,7 +33,7 @@ export async function* trades(): AsyncGenerator<number, void, undefined> {
   }
 }
 
-/** The transform's part: a candle for every three trades. */
+/** Runs in the transform: yields a candle for every three trades. */
 export async function* candles(source: string): AsyncGenerator<Candle, void, undefined> {
   await using feed = await findActor<Actors>(source, { raiseOnNone: true });
   try {
@@ -49,7 +49,7 @@ export async function* candles(source: string): AsyncGenerator<Candle, void, und
   }
 }
 
-/** The client's part. */
+/** Runs in the client. */
 export async function watch(service: string, source: string, count: number): Promise<void> {
   await using transform = await findActor<Actors>(service, { raiseOnNone: true });
   let seen = 0;
@@ -61,7 +61,7 @@ export async function watch(service: string, source: string, count: number): Pro
 }
 
 if (import.meta.main) {
-  // a registry of its own, on a free port: the names here are nobody else's
+  // use a separate registry on a free port, so that no other program's names are in it
   await using nursery = await openNursery({ registryAddrs: ["tcp://127.0.0.1:0"] });
   await nursery.startActor("trades", { module: import.meta.url });
   await nursery.startActor("candles", { module: import.meta.url });

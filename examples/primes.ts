@@ -1,6 +1,6 @@
 /**
- * A pool of workers, each a process. The items are shared out as workers become free; the results come in the order of
- * the items. The first failure ends the rest of the work.
+ * A pool of workers, each a separate process. Each worker gets the next item as soon as it's free; the results are in
+ * the order of the items. The first failure cancels the rest of the work.
  *
  * Prints:
  *
@@ -10,7 +10,7 @@
  *     115280095190773 is prime
  *     115797848077099 is prime
  *     1125897758834689 = 524287 * 2147483647
- *     3 workers, all of them used: true
+ *     3 workers, all used: true
  *     RangeError: not a number above 1: 1
  */
 import { currentActor, openActorCluster, openNursery, RemoteActorError } from "furrow";
@@ -22,7 +22,7 @@ const candidates = [
   1_125_897_758_834_689,
 ];
 
-/** The worker's part: the smallest factor of a number, which is itself when it is prime. */
+/** Runs in a worker: finds the smallest factor of a number above 1; for a prime, that's the number itself. */
 export function smallestFactor(n: number): { factor: number; worker: string } {
   if (!(n > 1)) throw new RangeError(`not a number above 1: ${n}`);
   const worker = currentActor().name;
@@ -32,7 +32,7 @@ export function smallestFactor(n: number): { factor: number; worker: string } {
 }
 
 if (import.meta.main) {
-  // a registry of its own, on a free port: the names here are nobody else's
+  // use a separate registry on a free port, so that no other program's names are in it
   await using _root = await openNursery({ registryAddrs: ["tcp://127.0.0.1:0"] });
   await using cluster = await openActorCluster<Worker>({ module: import.meta.url, count: 3 });
 
@@ -42,7 +42,7 @@ if (import.meta.main) {
     console.log(factor === n ? `${n} is prime` : `${n} = ${factor} * ${n / factor}`);
   }
   const used = new Set(results.map(({ worker }) => worker));
-  console.log(`${cluster.portals.size} workers, all of them used: ${used.size === cluster.portals.size}`);
+  console.log(`${cluster.portals.size} workers, all used: ${used.size === cluster.portals.size}`);
 
   try {
     await cluster.map("smallestFactor", [7, 1, ...candidates]);

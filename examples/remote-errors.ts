@@ -1,6 +1,6 @@
 /**
- * An error that arises three actors away. It arrives with the way that it took, the stack of the place where it arose,
- * its causes, and as an instance of its own class; the actors in between do nothing for that.
+ * An error thrown three actors away. It arrives as an instance of its own class, with its causes, its original stack
+ * and the path that it took. The actors in between don't have to do anything for that.
  *
  * Prints:
  *
@@ -24,16 +24,16 @@ class PaymentError extends Error {
   }
 }
 
-// where this is not said, it arrives as a plain Error of that name
+// without this, it would arrive as a plain Error with that name
 registerError(PaymentError);
 
-/** The bank's part. */
+/** Runs in the bank. */
 export function charge(amount: number): void {
   const limit = new RangeError("the limit is 4 EUR", { cause: new TypeError("there is no contract") });
   throw new PaymentError(`${amount} EUR is too much`, amount, { cause: limit });
 }
 
-/** The part of those before it. */
+/** Runs in each actor on the path: forwards the call, or charges if it's the last one. */
 export async function forward(amount: number, [next, ...others]: string[]): Promise<void> {
   if (next === undefined) return charge(amount);
   await using actor = await findActor<Actors>(next, { raiseOnNone: true });
@@ -52,7 +52,7 @@ function report(error: RemoteActorError): void {
 }
 
 if (import.meta.main) {
-  // a registry of its own, on a free port: the names here are nobody else's
+  // use a separate registry on a free port, so that no other program's names are in it
   await using nursery = await openNursery({ registryAddrs: ["tcp://127.0.0.1:0"] });
   await Promise.all(["bank", "cashier"].map((name) => nursery.startActor(name, { module: import.meta.url })));
   await using till = await nursery.startActor<Actors>("till", { module: import.meta.url });

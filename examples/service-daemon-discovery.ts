@@ -1,13 +1,13 @@
 /**
- * A daemon with a name, and a client that finds it by that name: two processes, and no address in this file.
+ * A daemon with a name, and a client that finds it by that name: two processes, and no addresses in the code.
  *
  * Prints:
  *
  *     client: 3 BTC cost 289500, says the daemon (over unix)
  *     client: RangeError: no price for XYZ
- *     a name that nobody has: null
+ *     an unknown name: null
  *     the daemon stopped: true
- *     the daemon's name after that: null
+ *     the daemon's name afterwards: null
  */
 import { findActor, openNursery, parseAddress, RemoteActorError } from "furrow";
 
@@ -15,14 +15,14 @@ type Market = typeof import("./service-daemon-discovery.ts");
 
 const prices: Record<string, number> = { BTC: 96_500, ETH: 3_400 };
 
-/** The daemon's part. */
+/** Runs in the daemon. */
 export function getPrice(symbol: string): number {
   const price = prices[symbol];
   if (price === undefined) throw new RangeError(`no price for ${symbol}`);
   return price;
 }
 
-/** The client's part: it knows a name. */
+/** Runs in the client, which knows only the daemon's name. */
 export async function buy(service: string, symbol: string, amount: number): Promise<string> {
   await using market = await findActor<Market>(service, { raiseOnNone: true });
   try {
@@ -34,7 +34,7 @@ export async function buy(service: string, symbol: string, amount: number): Prom
   }
 }
 
-// the actors import this file too, for the functions above; only the program itself does what follows
+// the actors import this file too, for the functions above; only the main program runs what follows
 if (import.meta.main) {
   await using nursery = await openNursery();
   const service = `market-${process.pid}`; // another run of this program has another pid
@@ -43,7 +43,7 @@ if (import.meta.main) {
 
   console.log("client:", await client.run.buy(service, "BTC", 3));
   console.log("client:", await client.run.buy(service, "XYZ", 1));
-  console.log("a name that nobody has:", await findActor("weather"));
+  console.log("an unknown name:", await findActor("weather"));
   console.log("the daemon stopped:", await daemon.cancelActor());
-  console.log("the daemon's name after that:", await findActor(service));
+  console.log("the daemon's name afterwards:", await findActor(service));
 }

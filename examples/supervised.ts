@@ -1,6 +1,6 @@
 /**
- * A service that is killed and comes back. Its nursery starts it again under the same name: another process, with
- * another uuid. The client holds on to the name and not to the process, and so gets its work done.
+ * A service that is killed and comes back. Its nursery restarts it under the same name, as a new process with a new
+ * uuid. The client relies on the name rather than the process, so it still gets its work done.
  *
  * Prints:
  *
@@ -16,16 +16,16 @@ type Actors = typeof import("./supervised.ts");
 
 let served = 0;
 
-/** The service's part. It has a fault: the third job kills its process. */
+/** Runs in the service. It has a bug: the third job kills its process. */
 export function work(): void {
   if (++served === 3) process.kill(process.pid, "SIGKILL");
 }
 
-/** The client's part. */
+/** Runs in the client. */
 export async function runJobs(name: string, jobs: number): Promise<void> {
   let processes = 0;
   for (let job = 1; job <= jobs;) {
-    // whoever has the name; while nobody has it, until somebody does
+    // connects to the process with this name; if there is none, waits until there is
     await using service = await waitForActor<Actors>(name, { timeout: 5_000 });
     processes++;
     try {
@@ -34,7 +34,7 @@ export async function runJobs(name: string, jobs: number): Promise<void> {
         console.log(`client: job ${job} done by process ${processes}`);
       }
     } catch (error) {
-      // it may have been done or not: only work that may be done twice can be tried again
+      // the job may or may not have run: retry only work that can safely run twice
       if (!(error instanceof TransportClosedError)) throw error;
       console.log(`client: job ${job} was not done: ${error.name}`);
     }
@@ -42,11 +42,11 @@ export async function runJobs(name: string, jobs: number): Promise<void> {
 }
 
 if (import.meta.main) {
-  // a registry of its own, on a free port: the names here are nobody else's
+  // use a separate registry on a free port, so that no other program's names are in it
   await using nursery = await openNursery({ registryAddrs: ["tcp://127.0.0.1:0"] });
   await nursery.startActor("service", {
     module: import.meta.url,
-    // after a pause that doubles each time; a sixth end within the minute would be a failure of the nursery
+    // the delay doubles each time; a sixth failure within a minute would fail the nursery
     restart: { when: "on-failure", maxRestarts: 5, withinMs: 60_000, backoffMs: [20, 1_000] },
   });
   await using client = await nursery.startActor<Actors>("client", { module: import.meta.url });

@@ -1,6 +1,6 @@
 import { type Stage, TimeoutError } from "./errors.ts";
 
-/** setTimeout fires at once for anything longer. */
+/** With a longer delay, setTimeout fires immediately. */
 const longestTimerMs = 0x7fff_ffff;
 
 /** Waits that users don't set. One object, and not constants, so that a test can shorten them. */
@@ -13,39 +13,36 @@ export const timing = {
   pingIntervalMs: 2_000,
   pingsUnanswered: 3,
   /** How long a new registrar waits for missing processes that it knows: a stopped one must not keep the others waiting. */
-  holdBackMs: 2_000,
+  gracePeriodMs: 2_000,
   /** The same when it doesn't know which are missing. Longer than any pause between two of their probes for a registrar. */
-  blindHoldBackMs: 500,
+  blindGracePeriodMs: 500,
   /** How long an orderly close of a socket waits, without progress, for the peer to read or to end. */
   closeTimeoutMs: 1_000,
   /** How long a test tree waits for faults to be seen and ends to be complete before it calls that a leak. */
   settleMs: 5_000,
 };
 
-/** @throws {RangeError} when `timeout` is given and is no number of milliseconds from 0 */
+/** @throws {RangeError} when `timeout` is given but isn't a non-negative number of milliseconds */
 export function checkTimeout(timeout: number | undefined): void {
   if (timeout === undefined || timeout >= 0) return;
-  throw new RangeError(`timeout must be a number of milliseconds from 0, got ${String(timeout)}`);
+  throw new RangeError(`timeout must be a non-negative number of milliseconds, got ${String(timeout)}`);
 }
 
-/** Calls `onTimeout` after `timeout` ms; with none, or Infinity, never. Give the result to `clearTimeout`. */
+/** Calls `onTimeout` after `timeout` ms, or never if it is undefined or Infinity. Pass the result to `clearTimeout`. */
 export function startTimer(timeout: number | undefined, onTimeout: () => void): Timer | undefined {
   if (timeout === undefined || timeout === Number.POSITIVE_INFINITY) return undefined;
   return setTimeout(onTimeout, Math.min(timeout, longestTimerMs));
 }
 
-/** The two ways in which a caller bounds an operation. */
+/** The two ways a caller can bound an operation. */
 export interface Bounds {
   /** Aborting rejects with the signal's own reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds for the whole operation, all its stages together. */
+  /** Milliseconds for the whole operation, across all its stages. */
   readonly timeout?: number | undefined;
 }
 
-/**
- * One deadline and one signal for all the steps of an operation, so that a timeout can name the step that was under
- * way.
- */
+/** One deadline and signal shared by every step of an operation, so that a timeout can name the step in progress. */
 export class Deadline {
   readonly signal: AbortSignal | undefined;
   readonly #endsAt: number;
@@ -53,9 +50,9 @@ export class Deadline {
   readonly #name: string | undefined;
 
   /**
-   * Errors call the operation `what`, and `name` in quotes where there is one.
+   * Errors describe the operation as `what`, followed by `name` in quotes if given.
    *
-   * @throws {RangeError} when `timeout` is not a number of milliseconds from 0
+   * @throws {RangeError} when `timeout` is given but isn't a non-negative number of milliseconds
    */
   constructor(bounds: Bounds, what: string, name?: string) {
     const { signal, timeout } = bounds;
@@ -66,12 +63,12 @@ export class Deadline {
     this.#name = name;
   }
 
-  /** Milliseconds left; never negative, Infinity without a timeout. */
+  /** Milliseconds left: never negative, and Infinity without a timeout. */
   get remainingMs(): number {
     return Math.max(0, this.#endsAt - performance.now());
   }
 
-  /** The error for running out of time in `stage`. */
+  /** The error to throw when time runs out in `stage`. */
   expired(stage: Stage): TimeoutError {
     const what = this.#name === undefined ? this.#what : `${this.#what} "${this.#name}"`;
     return new TimeoutError(stage, `${what}: deadline passed in stage "${stage}"`);
@@ -84,16 +81,16 @@ export class Deadline {
   }
 
   /**
-   * `work`, unless the signal or the deadline comes first. The loser keeps running; its rejection is swallowed, since
-   * nobody waits for it any more. Where the step changes under way, `stage` is asked at the end.
+   * Settles as `work` does, unless the signal or the deadline comes first. In that case `work` keeps running, and a
+   * late rejection is swallowed. If the stage can change during `work`, pass a function that returns the current one.
    *
-   * @throws {TimeoutError} with `stage` when the time runs out
+   * @throws {TimeoutError} with `stage` when time runs out
    */
   race<T>(stage: Stage | (() => Stage), work: Promise<T>): Promise<T> {
     const { signal } = this;
     if (signal === undefined && this.#endsAt === Number.POSITIVE_INFINITY) return work;
     const now = typeof stage === "function" ? stage : () => stage;
-    // by hand: Promise.race inside an async function costs three times as much, and a dial has two of these
+    // written by hand: Promise.race in an async function costs three times as much, and each dial has two races
     return new Promise((resolve, reject) => {
       const timer = startTimer(this.remainingMs, () => settle(reject, this.expired(now())));
       const onAbort = (): void => settle(reject, signal?.reason);

@@ -1,96 +1,96 @@
 /**
- * The closed set of furrow's errors. Each carries a stable `code`, `ERR_` and the class name in upper snake case
- * without `Error`, and a `cause` where there is one. `docs/errors.md` has the table.
+ * The closed set of furrow's errors. Each has a stable `code`: `ERR_` plus the class name in upper snake case without
+ * `Error`. If something else caused it, that is its `cause`. `docs/errors.md` has the table.
  */
 import { framesIn, printedStack, setStack, userFrames } from "./frames.ts";
 import { type ActorId, describeActor } from "./identity.ts";
 
-/** The base of every error that furrow itself throws. */
+/** The base class of every error that furrow itself throws. */
 export abstract class FurrowError extends Error {
   abstract readonly code: string;
 
   constructor(message: string, options?: { readonly cause?: unknown }) {
-    // `cause: undefined` would still create the property, and then print it
+    // `cause: undefined` would still create the property, which would then be printed
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
   }
 }
 
-/** A call that needs an actor was made in a process, or at a time, that has none. */
+/** The call needs a running actor, or (`currentTask`) a called function around it, and there is none. */
 export class NoRuntimeError extends FurrowError {
   override readonly name = "NoRuntimeError";
   readonly code = "ERR_NO_RUNTIME";
 }
 
-/** This process has an actor already: there is one actor to a process. */
+/** This process already has an actor; each process can have only one. */
 export class RuntimeExistsError extends FurrowError {
   override readonly name = "RuntimeExistsError";
   readonly code = "ERR_RUNTIME_EXISTS";
 }
 
-/** An address, or a directory for addresses, cannot be used: malformed, taken, too long, not ours. */
+/** An address or socket directory can't be used: it's malformed, in use, too long, or owned by another user. */
 export class AddressError extends FurrowError {
   override readonly name = "AddressError";
   readonly code = "ERR_ADDRESS";
 }
 
-/** An actor name is not 1 to 255 bytes of UTF-8 without control characters. */
+/** An actor name must be 1 to 255 bytes of UTF-8 without control characters. */
 export class ActorNameError extends FurrowError {
   override readonly name = "ActorNameError";
   readonly code = "ERR_ACTOR_NAME";
 }
 
-/** A registry address is held by something that does not answer as a registrar. */
+/** Something that doesn't answer as a registrar is listening at a registry address. */
 export class RegistryOccupiedError extends FurrowError {
   override readonly name = "RegistryOccupiedError";
   readonly code = "ERR_REGISTRY_OCCUPIED";
 }
 
-/** `ensureRegistry` was asked for and another registrar serves the address. */
+/** `ensureRegistry` was set, but another registrar already serves the address. */
 export class RegistryExistsError extends FurrowError {
   override readonly name = "RegistryExistsError";
   readonly code = "ERR_REGISTRY_EXISTS";
 }
 
-/** No registrar could be asked; `cause` says why for each address. */
+/** No registrar could be reached; `cause` says why for each address. */
 export class RegistryUnavailableError extends FurrowError {
   override readonly name = "RegistryUnavailableError";
   readonly code = "ERR_REGISTRY_UNAVAILABLE";
 }
 
-/** No live actor has the name; `cause` holds each failed dial where there were any. */
+/** No live actor has this name; `cause` holds any failed dials. */
 export class ActorNotFoundError extends FurrowError {
   override readonly name = "ActorNotFoundError";
   readonly code = "ERR_ACTOR_NOT_FOUND";
 }
 
-/** The other end is not furrow, speaks another version, is somebody else, or refused. */
+/** The other end isn't furrow, speaks another protocol version, isn't the expected actor, or refused the connection. */
 export class HandshakeError extends FurrowError {
   override readonly name = "HandshakeError";
   readonly code = "ERR_HANDSHAKE";
 }
 
 /**
- * A peer or registrar did not take our proof of who we are, or did not prove who it is; or there is no usable secret or
- * certificate to prove it with. Nothing was said beyond the protocol's version.
+ * A peer or registrar rejected our proof of identity or failed to prove its own, or we have no usable secret or
+ * certificate. Nothing but the protocol version was exchanged.
  */
 export class UnauthenticatedError extends FurrowError {
   override readonly name = "UnauthenticatedError";
   readonly code = "ERR_UNAUTHENTICATED";
 }
 
-/** The peer knows who we are, and its `policy` doesn't allow this. Nothing was done. */
+/** The peer authenticated us, but its `policy` doesn't allow this. Nothing was done. */
 export class PermissionDeniedError extends FurrowError {
   override readonly name = "PermissionDeniedError";
   readonly code = "ERR_PERMISSION_DENIED";
 }
 
-/** The connection could not be made or is gone. Pending work may or may not have happened at the peer. */
+/** The connection couldn't be made, or was lost. Pending work may or may not have run at the peer. */
 export class TransportClosedError extends FurrowError {
   override readonly name = "TransportClosedError";
   readonly code = "ERR_TRANSPORT_CLOSED";
 }
 
-/** Received bytes are not a valid frame or message; the connection is closed. */
+/** Received bytes aren't a valid frame or message; the connection is closed. */
 export class FrameError extends FurrowError {
   override readonly name = "FrameError";
   readonly code = "ERR_FRAME";
@@ -102,32 +102,32 @@ export class LimitError extends FurrowError {
   readonly code = "ERR_LIMIT";
 }
 
-/** A value cannot cross a wire; the message holds the path to it. Nothing was sent. */
+/** A value can't be sent to another actor; the message gives the path to it. Nothing was sent. */
 export class EncodeError extends FurrowError {
   override readonly name = "EncodeError";
   readonly code = "ERR_ENCODE";
 }
 
-/** The name is no exported function of that actor's enabled modules, or one of another kind than the verb. */
+/** No module enabled in that actor exports a function of this name, or the function needs a different verb. */
 export class NotExposedError extends FurrowError {
   override readonly name = "NotExposedError";
   readonly code = "ERR_NOT_EXPOSED";
 }
 
-/** A child process could not be started; `cause` is its own error where it got that far. */
+/** A child process couldn't be started; `cause` is the child's own error, if it got far enough to report one. */
 export class SpawnError extends FurrowError {
   override readonly name = "SpawnError";
   readonly code = "ERR_SPAWN";
 }
 
-/** How a process ended. `stderr` is the last part of what it wrote there. */
+/** How a process ended. `stderr` is the end of what it wrote to standard error. */
 export interface ActorDeath {
   readonly exitCode: number | null;
   readonly signal: string | null;
   readonly stderr: string;
 }
 
-/** A child ended in a way that its nursery did not ask for. */
+/** A child failed: it ended in a way that its nursery didn't request. */
 export class ActorDiedError extends FurrowError {
   override readonly name = "ActorDiedError";
   readonly code = "ERR_ACTOR_DIED";
@@ -147,7 +147,7 @@ export class ActorDiedError extends FurrowError {
   }
 }
 
-/** What a `RemoteActorError` is made of. */
+/** The contents of a `RemoteActorError`. */
 export interface RemoteFailure {
   readonly actor: ActorId;
   readonly remoteName: string;
@@ -159,10 +159,11 @@ export interface RemoteFailure {
 /**
  * An error that arose in another actor.
  *
- * `cause` is that error rebuilt: built-in and registered classes as themselves, everything else as a plain `Error` of
- * that name. `stack` is the origin's, each frame with its actor; then the caller's frames, where they can be had without a
- * cost for calls that succeed: of a call with a signal or a timeout, or made in a called function, of a stream and a
- * dialog. `relayPath` lists the actors that it came through, origin first, the receiver not included.
+ * `cause` is the original error, rebuilt: built-in and registered classes keep their class, everything else becomes a
+ * plain `Error` with the original name. `stack` has the origin's frames, each labelled with its actor, followed by the
+ * caller's frames where capturing them costs successful calls nothing: for streams, dialogs, calls with a signal or a
+ * timeout, and calls made inside a called function. `relayPath` lists the actors that the error came through, origin
+ * first, without the receiver.
  */
 export class RemoteActorError extends FurrowError {
   override readonly name = "RemoteActorError";
@@ -176,16 +177,16 @@ export class RemoteActorError extends FurrowError {
     const path =
       failure.relayPath.length > 1 ? ` via ${failure.relayPath.slice(1).map(describeActor).join(" > ")}` : "";
     super(`${describeActor(failure.actor)}${path}: ${failure.remoteName}: ${failure.remoteMessage}`, options);
-    // not listed: printed, they would bury the stack, which says the same
+    // not enumerable: when printed, they would bury the stack, which says the same
     for (const field of remoteFields) {
       Object.defineProperty(this, field, { value: failure[field], configurable: true, writable: true });
     }
-    // where this object was made says nothing: it is always the loop that reads the connection
+    // where this object was created is no help: it's always in the loop that reads the connection
     setStack(this, remoteFrames(failure));
   }
 }
 
-/** What a `RemoteActorError` has of its failure. */
+/** The fields that a `RemoteActorError` copies from its failure. */
 export const remoteFields = ["actor", "remoteName", "remoteStack", "relayPath"] as const;
 
 Object.defineProperty(RemoteActorError.prototype, Symbol.for("nodejs.util.inspect.custom"), {
@@ -194,12 +195,12 @@ Object.defineProperty(RemoteActorError.prototype, Symbol.for("nodejs.util.inspec
   },
 });
 
-/** The frames of the origin, each with its actor, then the actors that passed the error on. */
+/** The origin's frames, each labelled with its actor, then one line per actor that relayed the error. */
 function remoteFrames({ actor, remoteStack, relayPath }: RemoteFailure): string[] {
-  // from there on it is furrow's own way to the function
+  // the frames after that are furrow's own, leading to the user's function
   const [own = ""] = remoteStack.split(/^.*\(node:async_hooks/m);
   const users = userFrames(own);
-  // all furrow's: what arose in it, a result that cannot cross, say
+  // keep furrow's frames if there are no others: the error arose inside furrow, for a result that can't be sent, say
   const frames = (users.length > 0 ? users : framesIn(own)).map((line) => line.replace(/^\s*at /, ""));
   const origin = frames.map((frame) => `    at ${describeActor(actor)} ${frame}`);
   const relays = relayPath.slice(1).map((relay) => `    at ${describeActor(relay)} relayed (furrow:1:1)`);
@@ -211,7 +212,7 @@ export class ContextCancelledError extends FurrowError {
   override readonly name = "ContextCancelledError";
   readonly code = "ERR_CONTEXT_CANCELLED";
   readonly canceller: ActorId;
-  /** What the canceller gave for a reason. */
+  /** The reason that the canceller gave. */
   readonly reason: string | undefined;
 
   constructor(canceller: ActorId, reason?: string) {
@@ -221,10 +222,10 @@ export class ContextCancelledError extends FurrowError {
   }
 }
 
-/** The step that spent the time. */
+/** The step that ran out of time. */
 export type Stage = "wait" | "lookup" | "dial" | "handshake" | "call" | "stop";
 
-/** A deadline passed. `stage` names the step that was under way. */
+/** A deadline passed; `stage` names the step that was in progress. */
 export class TimeoutError extends FurrowError {
   override readonly name = "TimeoutError";
   readonly code = "ERR_TIMEOUT";
@@ -242,23 +243,23 @@ export class LaggedError extends FurrowError {
   readonly code = "ERR_LAGGED";
 }
 
-/** The code of a system error (`ECONNREFUSED`, ...), or "" when there is none. */
+/** The code of a system error (`ECONNREFUSED`, ...), or "" if it has none. */
 export function systemCode(error: unknown): string {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return typeof code === "string" ? code : "";
 }
 
-/** Any thrown value as an `Error`, itself where it is one. */
+/** Any thrown value as an `Error`; an `Error` is returned unchanged. */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
 }
 
-/** Several failures as one `cause`: none, the only one, or an `AggregateError` of all, in their order. */
+/** Combines failures into one `cause`: undefined, the only one, or an `AggregateError` of all of them in order. */
 export function causeOf(errors: readonly Error[]): Error | undefined {
   return errors.length > 1 ? new AggregateError(errors, messagesOf(errors)) : errors[0];
 }
 
-/** What several errors say, in one line. */
+/** The messages of several errors, on one line. */
 export function messagesOf(errors: readonly Error[]): string {
   return errors.map(({ message }) => message).join("; ");
 }

@@ -1,12 +1,12 @@
-/** Stacks as the user needs them: with the frames of his own code, and without furrow's. */
+/** Stack traces for users: with the frames of their own code, without furrow's. */
 
-/** Enough to get past furrow's own frames. */
+/** Enough to reach past furrow's own frames. */
 const capturedFrames = 50;
 
-/** The folder of this file, or of the package's one file; "" in a bundle, where nothing tells furrow's frames apart. */
+/** The folder of this file or of the packaged file; "" in a bundle, where furrow's frames can't be told from others. */
 const ownFolder = import.meta.path.replace(/[^\\/]*$/, "");
 
-/** The frames of a stack that are neither furrow's nor the runtime's. */
+/** The frames of a stack that belong neither to furrow nor to the JavaScript runtime. */
 export function userFrames(stack: string | undefined): string[] {
   return framesIn(stack).filter((line) => !isOwn(line));
 }
@@ -23,9 +23,9 @@ function isOwn(line: string): boolean {
 }
 
 /**
- * The frames of the code that waits for the running one. Of an async function that goes on after an `await`, JavaScript
- * knows the async functions that wait for it, and so on up; of any other continuation, nothing. So this costs only those who
- * fail: ask in the `catch` of an async function.
+ * The frames of the code that awaits the running function. When an async function resumes after an `await`, JavaScript
+ * still knows the chain of async functions that await it; for any other continuation it knows nothing. So call this in
+ * the `catch` of an async function, where only failures pay for it.
  */
 export function callerFrames(): string[] {
   const limit = Error.stackTraceLimit;
@@ -36,7 +36,7 @@ export function callerFrames(): string[] {
   return userFrames(here.stack);
 }
 
-/** Makes an error without frames of its own: printed, it would quote the line of furrow that made it. */
+/** Makes an error without frames: printed with them, it would quote the line of furrow that made it. */
 export function withoutFrames<E extends Error>(make: () => E): E {
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = 0;
@@ -49,7 +49,7 @@ export function withoutFrames<E extends Error>(make: () => E): E {
   }
 }
 
-/** Gives an error its frames. */
+/** Replaces the frames of an error. */
 export function setStack(error: Error, frames: readonly string[]): void {
   Object.defineProperty(error, "stack", {
     value: [`${error.name}: ${error.message}`, ...frames].join("\n"),
@@ -58,10 +58,10 @@ export function setStack(error: Error, frames: readonly string[]): void {
   });
 }
 
-/** The errors that have their caller's frames. */
+/** The errors that already have their caller's frames. */
 const placed = new WeakSet<Error>();
 
-/** Puts the caller's frames behind those that an error from another actor has, once; returns the error. */
+/** Appends the caller's frames to those of an error from another actor, once; returns the error. */
 export function placeAtCaller(error: Error): Error {
   if (placed.has(error)) return error;
   const frames = callerFrames();
@@ -71,16 +71,16 @@ export function placeAtCaller(error: Error): Error {
   return error;
 }
 
-/** How many causes, and members of an aggregate, are printed. */
+/** How many nested causes, and members of an aggregate, are printed. */
 const maxPrinted = 10;
 
 /**
- * An error from another actor as it is printed: its stack, then what is behind it, then the frames of the code that prints
- * it where nothing is known of the caller.
+ * The printed form of an error from another actor: its stack, then its nested errors, then, if the caller's frames are
+ * unknown, those of the code that prints it.
  */
 export function printedStack(error: Error): string {
   const lines = [error.stack ?? `${error.name}: ${error.message}`];
-  // the cause is what arose there: its message and frames are those of the error
+  // the cause is the original error: its message and frames are already printed
   if (error.cause instanceof Error) {
     lines.push(...fieldsOf(error.cause), ...behind(error.cause, maxPrinted));
   }
@@ -107,7 +107,7 @@ function told(role: string, thrown: unknown, left: number): string[] {
   return [text, ...frames, ...fieldsOf(thrown), ...behind(thrown, left - 1)];
 }
 
-/** Its own fields, beside those that every error of the kind has. */
+/** The error's own enumerable fields, other than its name. */
 function fieldsOf(error: Error): string[] {
   const fields = Object.fromEntries(Object.entries(error));
   delete fields["name"];

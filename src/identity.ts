@@ -1,8 +1,8 @@
 /**
- * Who an actor is.
+ * The identity of an actor.
  *
- * `name` is what others look up and may be shared by many; `uuid` is one life of one process and is never used
- * again; `host` tells machines, and network or mount namespaces of one machine, apart (16 hex digits).
+ * Others look an actor up by `name`, which several actors may share. `uuid` identifies one run of one process and is
+ * never reused. `host` (16 hex digits) distinguishes machines, and network or mount namespaces of one machine.
  */
 export interface ActorId {
   readonly name: string;
@@ -16,7 +16,7 @@ export function describeActor(id: ActorId): string {
   return `${id.name}#${id.uuid.slice(0, 8)}`;
 }
 
-/** An identity as it comes from a peer, or undefined when it is none. */
+/** Reads an identity received from a peer; undefined if it isn't one. */
 export function readActorId(form: unknown): ActorId | undefined {
   if (typeof form !== "object" || form === null) return undefined;
   const { name, uuid, pid, host } = form as Record<string, unknown>;

@@ -1,7 +1,7 @@
 /**
  * furrow: structured-concurrent actors for Bun, with discovery at its heart.
  *
- * The layers, each knowing only those before it:
+ * The layers, each importing only from those above it:
  *
  *   identity, frames, errors, deadline, log, limits   what everything uses
  *   wire/        frames, messages, and the values that cross
@@ -14,11 +14,15 @@
  */
 export { currentActor } from "./actor/current.ts";
 export type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor/actor.ts";
-export { findActor, getPeerByName, getRegistry, queryActor, waitForActor } from "./discovery/find.ts";
+export { getPeerByName } from "./discovery/connected.ts";
+export { findActor } from "./discovery/find.ts";
 export type { FindOptions, WaitOptions } from "./discovery/lookup.ts";
-export type { QueryResult } from "./discovery/query-result.ts";
+export { type QueryResult, queryActor } from "./discovery/query.ts";
+export type { RegistrarApi } from "./discovery/registrar-api.ts";
 export { Arbiter, Registrar } from "./discovery/registrar-kind.ts";
-export type { RegistrarApi, Registration } from "./discovery/registration.ts";
+export type { Registration } from "./discovery/registration.ts";
+export { getRegistry } from "./discovery/registry.ts";
+export { waitForActor } from "./discovery/wait.ts";
 export {
   ActorDiedError,
   ActorNameError,

@@ -1,56 +1,60 @@
 import { LimitError } from "./errors.ts";
 
-/** Every bound of the runtime. Times are milliseconds; sizes are bytes; children inherit them. */
+/** All limits of the runtime. Times are in milliseconds, sizes in bytes; children inherit them. */
 export interface Limits {
   /**
-   * From an open connection to a finished handshake, and from one part of a frame to the next. Stops peers that connect and say
-   * nothing, or half of something.
+   * Maximum time from an open connection to a finished handshake, and from one part of a frame to the next. Stops peers
+   * that connect and send nothing, or stop in the middle of a frame.
    */
   readonly handshakeTimeoutMs: number;
-  /** From the start of a dial to an open connection, for each address. */
+  /** Maximum time from the start of a dial to an open connection, for each address. */
   readonly dialTimeoutMs: number;
-  /** One try of asking a registry address who is there; a silent one gets three. */
+  /** Maximum time for one probe of a registry address; a silent address is probed three times. */
   readonly probeTimeoutMs: number;
   /** How long a child may take to end after the cancel message, before SIGTERM. */
   readonly stopGraceMs: number;
   /** How long a child may take to end after SIGTERM, before SIGKILL. */
   readonly stopTermMs: number;
   /**
-   * The largest frame to accept and to send; control messages and errors may have 64 KiB whatever it is. Stops a peer from making
+   * The largest frame to accept or send; control messages and errors may always have 64 KiB. Stops a peer from making
    * this process allocate without bound.
    */
   readonly maxFrameBytes: number;
   /**
-   * The most values in one frame, sent or received: elements, keys, and what holds them. Small values take much more memory than
-   * bytes, so a frame may take at most 10 times its size, and 8 bytes for each of these, once it is decoded. Stops a frame of
-   * empty maps from blocking the event loop and filling the memory.
+   * The most values in one frame, sent or received, counting elements, keys and the containers that hold them. Small
+   * values take far more memory than bytes on the wire, so a decoded frame may take at most 10 times its size plus 8
+   * bytes for each value that this limit allows. Stops a frame of empty maps from blocking the event loop and filling
+   * memory.
    */
   readonly maxFrameValues: number;
   /**
-   * Bytes that may wait for a peer that does not read, for each connection. There is a quarter more for control messages and errors;
-   * a peer that lets even that fill up loses the connection. Stops a slow peer from filling the memory with its answers.
+   * Unsent bytes that may queue for one connection while its peer isn't reading. Control messages and errors get a
+   * quarter more; when that fills up too, the connection is closed. Stops a slow peer from filling memory with its
+   * replies.
    */
   readonly maxPendingSendBytes: number;
   /**
-   * Bytes that all connections together may hold: not taken by their peers, of unfinished frames, not read by streams and dialogs.
-   * The connection that holds the most ends first. Stops peers that ask for much and read nothing, or send halves of frames.
+   * Bytes that all connections together may buffer: unsent data, unfinished frames, and messages that streams and
+   * dialogs haven't read (counted by their size in memory, not on the wire). Beyond it, the connection that buffers the
+   * most is closed first. Stops peers that request a lot and read nothing, or that send half frames.
    */
   readonly maxBufferedBytes: number;
   /**
-   * Connections to peers; never more than the files that the process may have open allow. Stops a flood from using up the file
-   * descriptors.
+   * Connections to peers, lowered if necessary to fit the process's limit on open files. At the limit, the certificate
+   * with the most connections makes room for this user and for certificates with fewer. Stops a flood of connections
+   * from using up all file descriptors.
    */
   readonly maxConnections: number;
   /**
-   * Connections, for each transport, that have not proved yet who is there. They take no place of peers; one more ends
-   * the oldest. Stops those who connect and say nothing.
+   * Connections per transport that haven't authenticated yet. They don't count towards `maxConnections`; one more
+   * closes the oldest. Stops clients that connect and send nothing.
    */
   readonly maxStrangers: number;
-  /** Calls that one peer may have in flight here. */
+  /** Calls that one peer may have in flight in this actor. */
   readonly maxCallsInFlight: number;
-  /** Messages that a stream or dialog may have under way, for each direction. */
+  /** Messages that a stream or dialog may have in flight in each direction. */
   readonly creditMessages: number;
-  /** Bytes that a stream or dialog may have under way, for each direction. */
+  /** Bytes that a stream or dialog may have in flight in each direction. */
   readonly creditBytes: number;
   /** Names that the lookup cache keeps current. */
   readonly maxCachedNames: number;
@@ -74,16 +78,17 @@ export const defaultLimits: Limits = Object.freeze({
   maxCachedNames: 10_000,
 });
 
-/** Descriptors that connections leave to everything else, at the least: files, listeners, the pipes of children. */
+/** The least number of descriptors reserved for everything but connections: files, listeners, pipes of children. */
 const otherDescriptors = 32;
 
 /**
- * The limits with `maxConnections` and `maxStrangers` as far as `descriptors`, which the process may have open, allow. An eighth
- * of them, and 32 at the least, are for other things; of the rest a quarter at the most is for strangers.
+ * The limits with `maxConnections` and `maxStrangers` lowered to fit `descriptors`, the number that the process may
+ * have open. An eighth of them, at least 32, is reserved for other uses; strangers get at most a quarter of the rest,
+ * over both transports.
  */
 export function fitToDescriptors(limits: Limits, descriptors: number): Limits {
   const others = Math.max(otherDescriptors, Math.ceil(descriptors / 8));
-  // very few, and it is half and half
+  // with very few descriptors, split them in half
   const available = Math.max(descriptors - others, Math.floor(descriptors / 2));
   const maxStrangers = Math.max(1, Math.min(limits.maxStrangers, Math.floor(available / 8)));
   const maxConnections = Math.max(1, Math.min(limits.maxConnections, available - 2 * maxStrangers));
@@ -91,9 +96,9 @@ export function fitToDescriptors(limits: Limits, descriptors: number): Limits {
 }
 
 /**
- * The defaults with some of them changed.
+ * Merges `changes` into the default limits.
  *
- * @throws {LimitError} when a name is no limit, or a value is no integer from 1 to 2^32 - 1 (times: 2^30 - 1)
+ * @throws {LimitError} when a name isn't a limit, or a value isn't an integer from 1 to 2^32 - 1 (times: 2^30 - 1)
  */
 export function resolveLimits(changes: Partial<Limits> = {}): Limits {
   const limits: Record<string, number> = { ...defaultLimits };
@@ -102,7 +107,7 @@ export function resolveLimits(changes: Partial<Limits> = {}): Limits {
     if (!Object.hasOwn(defaultLimits, name)) {
       throw new LimitError(`unknown limit "${name}"; known: ${Object.keys(defaultLimits).join(", ")}`);
     }
-    // timers take 31 bits, and two limits are added here and there
+    // timers take 31 bits, and some code adds two limits
     const most = name.endsWith("Ms") ? 0x3fff_ffff : 0xffff_ffff;
     if (!Number.isInteger(value) || value < 1 || value > most) {
       throw new LimitError(`limit ${name} must be an integer from 1 to ${most}, got ${String(value)}`);

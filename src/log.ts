@@ -1,25 +1,25 @@
 /**
- * Logs on stderr, off by default.
+ * Logging to stderr, off by default.
  *
- * `FURROW_LOG=debug` turns every layer on; `FURROW_LOG=discovery=debug,transport=warn` some. A level that is off is
- * `undefined`, so `log.debug?.(...)` neither calls nor evaluates its arguments.
+ * `FURROW_LOG=debug` turns on every layer; `FURROW_LOG=discovery=debug,transport=warn` only these. A disabled level is
+ * `undefined`, so that `log.debug?.(...)` doesn't evaluate its arguments.
  */
 const levels = ["debug", "info", "warn", "error"] as const;
 type Level = (typeof levels)[number];
 
-/** The layers that log, named as their folders in `src/`. */
+/** The layers that log, named after their folders in `src/`. */
 export type Layer = "transport" | "channel" | "rpc" | "actor" | "discovery" | "tree";
 type Write = (message: string) => void;
 export type Logger = { readonly [L in Level]: Write | undefined };
 
 let actorName = "-";
 
-/** Names the actor of this process in every later line. */
+/** Sets the actor name that appears in all further lines. */
 export function setLogName(name: string): void {
   actorName = name;
 }
 
-/** The least level to print for `layer` under `setting`, or undefined for silence. */
+/** The lowest level to print for `layer` with this setting, or undefined to print nothing. */
 export function logLevel(setting: string | undefined, layer: Layer): Level | undefined {
   let level: Level | undefined;
   for (const part of (setting ?? "").split(",")) {
@@ -33,10 +33,10 @@ export function logLevel(setting: string | undefined, layer: Layer): Level | und
 
 const silent: Logger = { debug: undefined, info: undefined, warn: undefined, error: undefined };
 
-/** The logger of one layer. Reads `FURROW_LOG` once. */
+/** The logger of one layer. Reads `FURROW_LOG` when called. */
 export function logger(layer: Layer): Logger {
   const setting = process.env["FURROW_LOG"];
-  // every module that logs comes by here: what is called that often at the start is compiled (`idle`)
+  // every module that logs calls this at startup, often enough to be compiled: keep the usual path short (row `idle`)
   if (setting === undefined) return silent;
   const least = logLevel(setting, layer);
   const from = least === undefined ? levels.length : levels.indexOf(least);

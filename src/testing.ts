@@ -1,6 +1,6 @@
 /**
- * What users need to test their own actors: a tree of its own for each test, faults to inject, and a check for what is
- * left. Import it from `furrow/testing`.
+ * What you need to test your own actors: a tree for each test, faults to inject, a leak check. Import it from
+ * `furrow/testing`.
  */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import type { Actor } from "./actor/actor.ts";
 import { currentRuntime } from "./actor/current.ts";
 import type { Runtime } from "./actor/runtime.ts";
 import { sleep, timing } from "./deadline.ts";
-import { Registries } from "./discovery/registries.ts";
+import { Registrars } from "./discovery/registrars.ts";
 import { ActorNotFoundError } from "./errors.ts";
 import type { ActorId } from "./identity.ts";
 import { parseAddress } from "./transport/address.ts";
@@ -18,40 +18,40 @@ import { isProcessAlive } from "./transport/runtime-dir.ts";
 import { type Nursery, openNursery } from "./tree/nursery.ts";
 import type { RootOptions } from "./tree/root-options.ts";
 
-/** More connections than any listener's backlog takes. */
+/** More connections than any listener's backlog holds. */
 const backlogConnections = 1_024;
 
-/** A tree for one test. Disposing it ends the tree, and throws when something is left. */
+/** A tree for one test. Disposing it ends the tree, and throws if anything is left behind. */
 export interface TestTree extends AsyncDisposable {
   readonly actor: Actor;
-  /** Start the actors under test in it. */
+  /** Where to start the actors under test. */
   readonly nursery: Nursery;
-  /** The runtime directory; nothing else uses it. */
+  /** The runtime directory, used by this tree alone. */
   readonly dir: string;
-  /** What another program needs in its environment to join. */
+  /** The environment variables that another program needs to join this tree. */
   readonly env: Readonly<Record<string, string>>;
-  /** Stops every process of that name with SIGSTOP: it accepts, and says nothing. */
+  /** Stops every process of that name with SIGSTOP: the kernel still accepts its connections, but it never replies. */
   freeze(name: string): void;
-  /** Lets frozen processes of that name go on. */
+  /** Resumes the frozen processes of that name. */
   thaw(name: string): void;
-  /** Ends every process of that name by a signal, default SIGKILL; resolves when the registry has seen it. */
+  /** Sends every process of that name a signal, SIGKILL by default; resolves when the registry has removed them. */
   kill(name: string, signal?: NodeJS.Signals): Promise<void>;
-  /** Cuts the connection between this process and the actors of that name, without a goodbye. */
+  /** Cuts the connections between this process and the actors of that name, without a goodbye. */
   cut(name: string): void;
-  /** Reads nothing that actors of that name send to this process, for so many milliseconds. */
+  /** Stops reading from the actors of that name for `ms` milliseconds. */
   stall(name: string, ms: number): Promise<void>;
   /**
-   * Freezes the actors of that name with their backlog full: dials are refused until the result is disposed. Disposing
-   * resolves when they are taken again.
+   * Freezes the actors of that name and fills their backlogs, so that dials are refused until the result is disposed.
+   * Disposal resolves when they accept connections again.
    */
   fillBacklog(name: string): Promise<AsyncDisposable>;
-  /** What is left: processes that should have ended, socket files without an owner. Empty when all is well. */
+  /** What was left behind: processes that should have ended, and socket files without an owner. Normally empty. */
   leaks(): Promise<string[]>;
 }
 
 /**
- * Opens a tree with a runtime directory and a registry of its own, so that tests can run side by side with each other
- * and with anything else on the machine. This process becomes its root.
+ * Opens a tree with its own runtime directory and registry, so that tests can run alongside each other and anything
+ * else on the machine. This process becomes its root.
  *
  * @throws as `openRootActor`
  */
@@ -83,7 +83,7 @@ class Tree implements TestTree {
   readonly env: Readonly<Record<string, string>>;
   readonly #runtime: Runtime;
   readonly #restore: () => void;
-  /** Every process that was ever seen in the tree, by pid. */
+  /** Every process seen in the tree so far, by pid. */
   readonly #seen = new Map<number, ActorId>();
   readonly #frozen = new Set<number>();
 
@@ -111,7 +111,7 @@ class Tree implements TestTree {
     const victims = this.#named(name);
     for (const { pid } of victims) {
       this.#signal(pid, signal);
-      // a stopped process takes no other signal than SIGKILL
+      // a stopped process handles no signal but SIGKILL
       if (this.#frozen.has(pid)) this.#signal(pid, "SIGCONT");
     }
     const uuids = new Set(victims.map(({ uuid }) => uuid));
@@ -143,7 +143,7 @@ class Tree implements TestTree {
       [Symbol.asyncDispose]: async () => {
         for (const socket of sockets) socket.terminate();
         this.thaw(name);
-        // the dead connections stay in the backlog until the actor has taken them out
+        // the dead connections stay in the backlog until the actor accepts them
         for (const path of paths) await this.#until(async () => await accepts(path));
       },
     };
@@ -165,14 +165,14 @@ class Tree implements TestTree {
       await this.#until(() => this.#strays(new Set()).length === 0);
       const left = this.#strays(new Set());
       if (left.length > 0) errors.push(new Error(`the tree left behind: ${left.join(", ")}`));
-      if (errors.length > 1) throw new AggregateError(errors, "the tree failed, and left something behind");
+      if (errors.length > 1) throw new AggregateError(errors, "the tree failed and left something behind");
       if (errors.length === 1) throw errors[0];
     } finally {
       this.#restore();
     }
   }
 
-  /** Processes that are not registered any more and still run, and socket files of processes that do not. */
+  /** Processes that still run though no longer registered, and socket files of processes that aren't registered. */
   #strays(registered: ReadonlySet<number>): string[] {
     const processes = Array.from(this.#seen.values())
       .filter(({ pid }) => pid !== process.pid && !registered.has(pid) && isProcessAlive(pid))
@@ -185,7 +185,7 @@ class Tree implements TestTree {
   }
 
   #entries(name?: string): { readonly id: ActorId; readonly addrs: readonly string[] }[] {
-    const { service } = Registries.of(this.#runtime);
+    const { service } = Registrars.of(this.#runtime);
     if (service === undefined) return [];
     return Array.from(name === undefined ? service.table.entries() : service.table.all(name));
   }
@@ -207,7 +207,7 @@ class Tree implements TestTree {
 
   #signal(pid: number, signal: NodeJS.Signals): void {
     if (pid === process.pid)
-      throw new Error("this process is the root of the tree: it cannot be its own victim");
+      throw new Error("this process is the root of the tree and can't inject faults into itself");
     if (signal === "SIGSTOP") this.#frozen.add(pid);
     if (signal === "SIGCONT") this.#frozen.delete(pid);
     if (isProcessAlive(pid)) process.kill(pid, signal);
@@ -219,7 +219,7 @@ class Tree implements TestTree {
   }
 }
 
-/** Connects until the kernel refuses; the listener accepts none of it. */
+/** Connects until the kernel refuses; the frozen listener accepts none of the connections. */
 async function fill(path: string, sockets: Bun.Socket[]): Promise<void> {
   for (let at = 0; at < backlogConnections; at++) {
     try {

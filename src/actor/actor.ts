@@ -2,14 +2,14 @@
 import type { ActorId } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
 
-/** Lookups by this actor: requests sent to registrars, answers from the cache (hits, misses too), pushed changes. */
+/** Lookups by this actor: requests to registrars, answers from the cache (cached misses included), pushed changes. */
 export interface LookupStats {
   readonly requests: number;
   readonly hits: number;
   readonly pushes: number;
 }
 
-/** What a registrar has in its table, and has done: lookups answered over the wire, changes pushed. */
+/** The contents of a registrar's table and its work so far: lookups answered over the wire, and changes pushed. */
 export interface RegistrarStats {
   readonly actors: number;
   readonly names: number;
@@ -18,7 +18,7 @@ export interface RegistrarStats {
   readonly revision: number;
 }
 
-/** A frozen record of one moment. */
+/** A frozen snapshot. */
 export interface ActorStats {
   readonly peers: number;
   readonly callsInFlight: number;
@@ -26,24 +26,24 @@ export interface ActorStats {
   readonly registrar?: RegistrarStats;
 }
 
-/** A running actor: there is one to a process. */
+/** A running actor. Each process has at most one. */
 export interface Actor extends AsyncDisposable {
   readonly id: ActorId;
   readonly name: string;
   readonly uuid: string;
-  /** Where it listens: what others can dial. */
+  /** The addresses that it listens on, as others can dial them. */
   readonly addrs: readonly Address[];
-  /** Where its registrars are looked for. */
+  /** The addresses where it looks for registrars. */
   readonly registryAddrs: readonly Address[];
   readonly isRoot: boolean;
-  /** Whether it keeps the table. Can become true later: a root takes over when its registrar is gone. */
+  /** Whether it keeps the registry table. Can become true later: a root takes over when its registrar is gone. */
   readonly isRegistrar: boolean;
   /** Aborted when the actor begins to end. */
   readonly signal: AbortSignal;
   stats(): ActorStats;
   /**
-   * Ends the actor: its children, its registration, its connections, its sockets. Idempotent; resolves when all of it
-   * is done.
+   * Ends the actor with its children, registration, connections and sockets. Idempotent; resolves when everything has
+   * ended.
    */
   cancel(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** The actor of this process, for all that is called without one at hand. */
+/** The actor of this process, for code that isn't given one. */
 import { NoRuntimeError, RuntimeExistsError } from "../errors.ts";
 import type { Actor } from "./actor.ts";
 import type { Runtime } from "./runtime.ts";
@@ -8,7 +8,7 @@ let current: Runtime | "booting" | undefined;
 /**
  * The actor of this process.
  *
- * @throws {NoRuntimeError} when there is none: before `openRootActor` or `openNursery`, or after the end
+ * @throws {NoRuntimeError} when there is none: before `openRootActor` or `openNursery`, or after the actor has ended
  */
 export function currentActor(): Actor {
   return currentRuntime();
@@ -22,12 +22,12 @@ export function currentRuntime(): Runtime {
   return current;
 }
 
-/** Whether an actor runs here, or is about to. */
+/** Whether this process has an actor, or is booting one. */
 export function hasRuntime(): boolean {
   return current !== undefined;
 }
 
-/** Whether an actor is about to run here. */
+/** Whether this process is booting an actor. */
 export function isBooting(): boolean {
   return current === "booting";
 }
@@ -35,17 +35,17 @@ export function isBooting(): boolean {
 /**
  * Reserves the process for an actor that is about to boot.
  *
- * @throws {RuntimeExistsError} when there is one
+ * @throws {RuntimeExistsError} when the process already has an actor, or is booting one
  */
 export function reserveRuntime(): void {
   if (current !== undefined) {
-    const who = current === "booting" ? "one is booting" : `"${current.name}" runs`;
-    throw new RuntimeExistsError(`there is one actor to a process, and ${who} in this one`);
+    const state = current === "booting" ? "is already booting one" : `already runs "${current.name}"`;
+    throw new RuntimeExistsError(`a process can have only one actor, and this one ${state}`);
   }
   current = "booting";
 }
 
-/** Makes `runtime` the actor of this process, or nothing when a boot failed or the actor has ended. */
+/** Makes `runtime` the actor of this process; undefined when a boot failed or the actor has ended. */
 export function setRuntime(runtime: Runtime | undefined): void {
   current = runtime;
 }

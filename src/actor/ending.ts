@@ -1,14 +1,14 @@
 /**
- * The end of an actor, from the first abort to the last connection: what ends when, and what waits for what.
+ * Ends an actor, from the first abort to the last connection. The order:
  *
- *  1. The actor's signal is aborted, and with it every task that runs here for a peer.
+ *  1. The actor's signal is aborted, along with every task that runs here for a peer.
  *  2. Those tasks get time to clean up, while the child actors are stopped.
- *  3. The registration is withdrawn: from here on no lookup finds this actor.
- *  4. The peer that asked for the end is told that it's done, while there's still a connection to tell it on.
- *  5. Whatever else was registered to run at the end.
+ *  3. The registration is withdrawn: from now on no lookup finds this actor.
+ *  4. The peer that requested the end gets its acknowledgement, while it's still connected.
+ *  5. Any other work that was registered for the end runs.
  *  6. The listeners and all connections are closed.
  *
- * A failure in one step is logged, since there's no caller left to take it, and the next step runs.
+ * If a step fails, the failure is logged, since there's no caller left to handle it, and the next step runs.
  */
 import { Deadline } from "../deadline.ts";
 import { asError } from "../errors.ts";
@@ -21,10 +21,10 @@ import { shieldsEnded } from "../rpc/task-group.ts";
 
 const log = logger("actor");
 
-/** Steps 2, 3 and 5: work of a phase runs at the same time, one phase after the other. */
+/** Steps 2, 3 and 5. The phases run in this order; all work of one phase runs concurrently. */
 export type EndPhase = "children" | "registration" | "rest";
 
-/** What the end needs of its actor. */
+/** What `Ending` needs from its actor. */
 export interface EndingHost {
   readonly id: ActorId;
   readonly limits: Limits;
@@ -69,7 +69,10 @@ export class Ending {
     this.#listeners.add(listener);
   }
 
-  /** Begins the end, if it hasn't begun, and resolves when it's over. `acknowledge` is step 4 of the one that begins it. */
+  /**
+   * Begins the end unless it has already begun, and resolves when it's over. Only the `acknowledge` of the call that
+   * begins it runs, as step 4.
+   */
   begin(reason: Error, acknowledge: () => void = () => {}): Promise<void> {
     this.#done ??= this.#run(reason, acknowledge);
     return this.#done;
@@ -94,8 +97,8 @@ export class Ending {
   }
 
   /**
-   * Gives tasks half of `stopGraceMs` to clean up, and shielded clean-up its own bound. A task that ignores its abort for
-   * longer ends with the process, or goes on unheard if the process does.
+   * Gives tasks half of `stopGraceMs` to clean up, and shielded clean-up its own timeout. A task that ignores its abort
+   * for longer keeps running as long as the process does, but its result is ignored.
    */
   async #tasksEnded(sessions: readonly Session[]): Promise<void> {
     const except = ambientTask();
@@ -104,7 +107,7 @@ export class Ending {
     try {
       await bound.race("stop", ended);
     } catch {
-      log.warn?.("tasks ignore their abort; going on without them");
+      log.warn?.("some tasks ignored their abort; ending without them");
     }
     await shieldsEnded(except);
   }

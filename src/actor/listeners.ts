@@ -1,4 +1,4 @@
-/** The addresses that an actor listens on: bound, advertised to peers, looked after, and closed. */
+/** The addresses that an actor listens on: binds them, advertises them to peers, keeps them working, closes them. */
 import { checkExposure, type Credentials } from "../channel/credentials.ts";
 import { TransportClosedError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
@@ -12,21 +12,21 @@ import type { Drivers, Link, Listener, ListenerState } from "../transport/transp
 
 const log = logger("actor");
 
-/** What the listeners need of their actor. */
+/** What the listeners need from their actor. */
 export interface ListenersHost {
   readonly id: ActorId;
   /** The uuid of the root of its tree. */
   readonly rootUuid: string;
   readonly credentials: Credentials;
   readonly drivers: Drivers;
-  /** Whether the actor has begun to end: then it binds nothing more. */
+  /** Whether the actor has begun to end; if so, it binds nothing more. */
   readonly isEnding: boolean;
   accept(link: Link, transport: Transport): void;
 }
 
 export class Listeners {
   readonly #host: ListenersHost;
-  /** By the address that was asked for; a port of 0 has become a real one in the listener's own. */
+  /** By requested address; the listener's own address has a real port in place of 0. */
   readonly #listeners = new Map<Address, Listener>();
   #advertised: readonly Address[] = [];
 
@@ -34,29 +34,30 @@ export class Listeners {
     this.#host = host;
   }
 
-  /** Where others reach this actor; a new frozen list after each change. */
+  /** The addresses at which others reach this actor; a new frozen list after each change. */
   get advertised(): readonly Address[] {
     return this.#advertised;
   }
 
-  /** The addresses as they were asked for. */
+  /** The addresses as they were requested. */
   get asked(): readonly Address[] {
     return Array.from(this.#listeners.keys());
   }
 
   /**
-   * Binds an address. What it adds to `advertised` can be dialled: a wildcard becomes the addresses of this host. `served`
-   * goes into the lock of a unix socket: all addresses that belong with it (default: itself), for whoever finds the lock held.
+   * Binds an address and advertises it in a form that others can dial: a wildcard becomes the addresses of this host.
+   * `served` lists all addresses that belong together (default: this one alone). It is written to the lock of a unix
+   * socket, for other processes that find the lock held.
    *
    * @throws {AddressError} when it can't be bound
-   * @throws {LimitError} when the actor has as many addresses as it may have
+   * @throws {LimitError} when the actor would have too many addresses
    * @throws {TransportClosedError} when the actor is ending
    */
   async bind(address: Address, served: readonly Address[] = [address]): Promise<void> {
     // sockets belong to the actor, not to the task that happened to open them
     const listener = await outsideTasks(() => this.#open(address, served));
     try {
-      if (this.#host.isEnding) throw new TransportClosedError("this actor is ending and binds nothing more");
+      if (this.#host.isEnding) throw new TransportClosedError("cannot bind: this actor is ending");
       checkAddressLimits([...this.#advertised, ...dialable(listener)]);
     } catch (error) {
       listener.close();
@@ -67,25 +68,25 @@ export class Listeners {
     log.info?.(`listening on ${formatAddress(listener.address)}`);
   }
 
-  /** What an address became when it was bound, or undefined if it isn't. */
+  /** The address that a requested one was bound as, or undefined if it isn't bound. */
   bound(address: Address): Address | undefined {
     const listener = this.#listeners.get(address);
     return listener && formatAddress(listener.address);
   }
 
-  /** Repairs what happened to an address from outside; see `Listener.restore`. Also "lost" when it isn't bound. */
+  /** Repairs an address after outside interference, see `Listener.restore`; "lost" if it isn't bound. */
   async restore(address: Address): Promise<ListenerState> {
     const listener = this.#listeners.get(address);
     return listener === undefined ? "lost" : await outsideTasks(() => listener.restore());
   }
 
-  /** What a lock says of this actor, for whoever finds it held. */
+  /** What the lock of a unix socket says about this actor, for other processes that find it held. */
   holderOf(addrs: readonly Address[]): LockHolder {
     const { id, rootUuid } = this.#host;
     return { pid: id.pid, name: id.name, uuid: id.uuid, root: rootUuid, addrs };
   }
 
-  /** Closes the listeners of the given addresses, or all. */
+  /** Closes the listeners of the given addresses; all of them by default. */
   close(addresses: Iterable<Address> = this.asked): void {
     for (const address of addresses) {
       this.#listeners.get(address)?.close();

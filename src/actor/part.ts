@@ -1,18 +1,18 @@
 /**
- * What higher layers hang on an actor: discovery its registries, the process tree its nurseries and settings. The actor
- * keeps them and doesn't know them.
+ * State that higher layers attach to an actor: discovery its registrars, the process tree its nurseries and settings.
+ * The actor stores it without knowing what it is.
  */
 import { NoRuntimeError } from "../errors.ts";
 
-/** What a part is kept on. */
+/** An object that parts can be attached to. */
 export interface PartHolder {
   readonly name: string;
   readonly parts: Map<Part<unknown>, unknown>;
 }
 
-/** The key of a part of type `T`; there is one of each to an actor. */
+/** The key of a part of type `T`. An actor has at most one part per key. */
 export class Part<T> {
-  /** Ties the type to the key, so that `Part<A>` isn't a `Part<B>`; never set. */
+  /** Ties the type to the key, so that `Part<A>` isn't assignable to `Part<B>`; never set. */
   declare protected readonly type: T;
 
   set(actor: PartHolder, part: T): void {
@@ -23,7 +23,7 @@ export class Part<T> {
     return actor.parts.get(this) as T | undefined;
   }
 
-  /** @throws {NoRuntimeError} when the actor has no such part yet: it is still booting */
+  /** @throws {NoRuntimeError} when the actor doesn't have this part yet because it's still booting */
   of(actor: PartHolder): T {
     const part = this.find(actor);
     if (part === undefined) throw new NoRuntimeError(`actor "${actor.name}" has not booted yet`);

@@ -1,6 +1,7 @@
 /**
- * The actor of this process: its identity, connections and exposed functions. Where it listens is `listeners.ts`, how it ends
- * `ending.ts`; discovery and the process tree attach themselves to it as parts (`part.ts`), and it doesn't know them.
+ * The actor of this process: its identity, connections and exposed functions. `listeners.ts` handles where it listens,
+ * and `ending.ts` how it ends. Discovery and the process tree attach themselves as parts (`part.ts`), so that this file
+ * doesn't depend on them.
  */
 import { Peers } from "../channel/peers.ts";
 import { Channel } from "../channel/channel.ts";
@@ -14,7 +15,7 @@ import type { Policy } from "../rpc/policy.ts";
 import { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { memoryLinks } from "../transport/memory.ts";
-import { Kind, type Message } from "../wire/messages.ts";
+import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor.ts";
 import { type EndPhase, Ending } from "./ending.ts";
 import { Listeners } from "./listeners.ts";
@@ -23,10 +24,10 @@ import { type ActorSecurity, readSecurity } from "./security.ts";
 
 const log = logger("actor");
 
-/** Takes a message of its kind from a session. A throw of `FrameError` closes the connection. */
-export type Service = (session: Session, message: Message) => void;
+/** Handles messages of one kind. If it throws a `FrameError`, the connection is closed. */
+export type Service<K extends Kind> = (session: Session, message: MessageOf<K>) => void;
 
-/** What an actor says of itself that discovery knows. */
+/** What discovery contributes to an actor's public properties and `stats()`. */
 export interface DiscoveryFacts {
   readonly isRegistrar: boolean;
   readonly registryAddrs: readonly Address[];
@@ -34,11 +35,11 @@ export interface DiscoveryFacts {
   registrarStats(): RegistrarStats | undefined;
 }
 
-/** Set by discovery; an actor without it looks up nothing and is found by no one. */
+/** Set by discovery. Without it an actor can neither look up others nor be found. */
 export const discoveryFacts: Part<DiscoveryFacts> = new Part();
 
 export interface RuntimeOptions {
-  /** The root of its tree; default: itself. */
+  /** The uuid of the root of its tree; default: its own. */
   readonly rootUuid?: string;
   readonly security?: ActorSecurity;
 }
@@ -56,7 +57,7 @@ export class Runtime implements Actor {
   readonly ending: Ending;
   /** See `Part`. */
   readonly parts: Map<Part<unknown>, unknown> = new Map();
-  readonly #services: (Service | undefined)[] = [];
+  readonly #services: (Service<never> | undefined)[] = [];
   readonly #onReady = new Set<(session: Session) => void>();
   readonly #onSessionEnd = new Set<(session: Session) => void>();
   #isReady = false;
@@ -99,7 +100,7 @@ export class Runtime implements Actor {
       accept: (link, transport) => peers.accept(link, transport),
     });
     setLogName(id.name);
-    this.serve(Kind.stop, (session, message) => void this.#onStop(session, message[1] as number));
+    this.serve(Kind.stop, (session, message) => void this.#onStop(session, message[1]));
   }
 
   get name(): string {
@@ -140,18 +141,19 @@ export class Runtime implements Actor {
     });
   }
 
-  /** Hands messages of `kind` to `service`, or to nobody any more. */
-  serve(kind: Kind, service: Service | undefined): void {
+  /** Routes messages of `kind` to `service`; undefined removes the current one. */
+  serve<K extends Kind>(kind: K, service: Service<K> | undefined): void {
     this.#services[kind] = service;
   }
 
   onService(session: Session, message: Message): boolean {
     const service = this.#services[message[0]];
-    service?.(session, message);
+    // safe: `serve` stores each service under the kind that it handles
+    service?.(session, message as never);
     return service !== undefined;
   }
 
-  /** Calls `onReady` when a peer says that it has booted and is registered. */
+  /** Calls `onReady` when a peer reports that it has booted and is registered. */
   watchReady(onReady: (session: Session) => void): void {
     this.#onReady.add(onReady);
   }
@@ -171,13 +173,13 @@ export class Runtime implements Actor {
       try {
         onEnd(session);
       } catch (error) {
-        // the others must hear of it all the same
-        log.error?.(`at the end of ${describeActor(session.peer.id)}: ${asError(error).stack}`);
+        // the other listeners must still be called
+        log.error?.(`when the session with ${describeActor(session.peer.id)} ended: ${asError(error).stack}`);
       }
     }
   }
 
-  /** Registers `work` to run at the end of the actor, in a phase; returns a function that withdraws it. */
+  /** Registers `work` to run when the actor ends, in the given phase; returns a function that withdraws it. */
   atEnd(phase: EndPhase, work: () => Promise<void>): () => void {
     return this.ending.at(phase, work);
   }
@@ -190,7 +192,7 @@ export class Runtime implements Actor {
     await this.cancel();
   }
 
-  /** The session of this actor with itself, made when it is first needed. */
+  /** This actor's session with itself, created on first use. */
   get localSession(): Session {
     return (this.#local ??= this.#connectToSelf()).near.handler;
   }
@@ -211,7 +213,7 @@ export class Runtime implements Actor {
     return { near, far };
   }
 
-  /** Tells the peers that this actor is registered: from now on they may find it by its name. */
+  /** Tells all peers that this actor has registered and can be found by name. */
   becomeReady(): void {
     this.#isReady = true;
     for (const peer of this.peers) peer.channel.post([Kind.ready]);
@@ -224,7 +226,7 @@ export class Runtime implements Actor {
       return;
     }
     const reason = new ContextCancelledError(session.peer.id, "cancelActor");
-    // a sign of life for whoever counts the time: it takes as long as the children below take
+    // a heartbeat, so that the requester keeps waiting: the end takes as long as the children below need
     const beat = setInterval(() => session.peer.channel.post([Kind.stopping]), this.limits.stopGraceMs / 3);
     const acknowledge = (): void => {
       clearInterval(beat);

@@ -1,4 +1,4 @@
-/** The option `security`: what an actor proves itself with, and what it lets others do. */
+/** The option `security`: how an actor proves its identity, and what it lets others do. */
 import { isAbsolute, resolve } from "node:path";
 
 import { ActorCredentials, type Credentials } from "../channel/credentials.ts";
@@ -8,20 +8,21 @@ import type { TlsFiles, TlsIdentity } from "../transport/tls.ts";
 import type { Drivers } from "../transport/transport.ts";
 import { unixTransport } from "../transport/unix.ts";
 
-/** How actors prove to each other who they are; `docs/security.md` has the whole of it. */
+/** How actors prove their identity to each other, and what peers may do; see `docs/security.md`. */
 export interface Security {
   /**
-   * What actors prove to hold over plain tcp, at least 16 bytes, or a file that has it. Default: the file named by
-   * `$FURROW_SECRET_FILE`, else `$FURROW_SECRET`, else `<runtime dir>/secret`, which is made with mode 0600.
+   * The shared secret, at least 16 bytes, or a file that contains it. Over plain tcp, actors prove to each other that
+   * they know it. Default: the file named by `$FURROW_SECRET_FILE`, else `$FURROW_SECRET`, else `<runtime dir>/secret`,
+   * which is created with mode 0600.
    */
   readonly secret?: SecretOption;
-  /** Mutual TLS for all of tcp: no secret is needed then. An address that isn't loopback needs it. */
+  /** Mutual TLS for all tcp connections, in place of the secret. Required for addresses other than loopback. */
   readonly tls?: TlsFiles;
   /** What peers may do; the first rule that matches decides. */
   readonly policy?: readonly PolicyRule[];
 }
 
-/** The option, read. */
+/** The parsed option. */
 export interface ActorSecurity {
   readonly credentials: Credentials;
   readonly drivers: Drivers;
@@ -31,7 +32,7 @@ export interface ActorSecurity {
 const known: readonly string[] = ["secret", "tls", "policy"] satisfies (keyof Security)[];
 
 /**
- * Reads the option; the secret is read when it is first needed.
+ * Reads the option. The secret itself is read on first use.
  *
  * @throws {TypeError} when it is malformed
  * @throws {Error} when a file of `tls` can't be read or used
@@ -41,7 +42,7 @@ export function readSecurity(security: Security = {}): ActorSecurity {
   if (unknown !== undefined)
     throw new TypeError(`unknown option security.${unknown} (known: ${known.join(", ")})`);
   const policy = new Policy(security.policy);
-  // it brings in node:crypto, and most programs have no use for it
+  // loaded on demand: it imports node:crypto, which most programs don't need
   const tls =
     security.tls &&
     (require("../transport/tls.ts") as typeof import("../transport/tls.ts")).loadTls(security.tls);
@@ -52,7 +53,7 @@ export function readSecurity(security: Security = {}): ActorSecurity {
   };
 }
 
-/** Most actors use unix sockets alone, and start sooner without the files of the others (row `spawn`). */
+/** Loads tcp on first use: most actors use only unix sockets, and start faster without it (row `spawn`). */
 class LazyDrivers implements Drivers {
   readonly unix = unixTransport;
   readonly #tls: TlsIdentity | undefined;
@@ -71,7 +72,7 @@ class LazyDrivers implements Drivers {
   }
 }
 
-/** As children get it: a working directory of their own changes no path. */
+/** The option as children inherit it: its paths don't depend on the working directory. */
 export function withAbsolutePaths(security: Security): Security {
   const { secret, tls } = security;
   const absolute = (path: string): string => (isAbsolute(path) ? path : resolve(path));

@@ -148,7 +148,8 @@ export class Acceptor<H extends PeerHandler> {
       this.#answerProbe(stranger, (own) => knocker.answer(own));
       return;
     }
-    if (this.#isRefused(channel, knocker.knock, undefined, knocker.proofOver(channel.link))) return;
+    const proof = knocker.proofOver(channel.link);
+    if (this.#isRefused(channel, knocker.knock, undefined, proof, knocker)) return;
     const own = { ...host.self(), target: uuid };
     channel.post(knocker.answer(own));
     this.#knocking.add(uuid);
@@ -162,10 +163,10 @@ export class Acceptor<H extends PeerHandler> {
           this.#refuseFault(channel, next, asError(error));
           return;
         }
-        if (this.#isFull(channel)) return;
+        if (this.#isFull(channel, proof, knocker)) return;
         this.#settle(stranger);
         // of two connections that have come up meanwhile, both sides keep the same one
-        host.establish(theirs, channel, { transport, proof: knocker.proofOver(channel.link) });
+        host.establish(theirs, channel, { transport, proof });
       },
       onEnd: () => {
         this.#knocking.delete(uuid);
@@ -184,23 +185,27 @@ export class Acceptor<H extends PeerHandler> {
     };
   }
 
-  /** Refuses a dialler for what it wants; returns whether it did. `pid`: its process, where that is known. */
+  /**
+   * Refuses a dialler for what it wants; returns whether it did. `pid`: its process, where that is known. `knocker`: whom
+   * a refusal has to be proved to.
+   */
   #isRefused(
     channel: Channel,
     { uuid, target, purpose }: Knock,
     pid: number | undefined,
     proof: PeerProof,
+    knocker?: Knocker,
   ): boolean {
     const { index } = this.#host;
     const { id } = this.#host.self();
     const refuse = (refusal: Refusal, text: string): true => {
-      this.#refuse(channel, refusal, text);
+      this.#refuse(channel, refusal, text, knocker);
       return true;
     };
     if (uuid === id.uuid) return refuse("self", "that is this actor itself");
     if (target !== null && target !== id.uuid)
       return refuse("target", `here is ${describeActor(id)}, not the actor that was looked up`);
-    if (this.#isFull(channel)) return true;
+    if (this.#isFull(channel, proof, knocker)) return true;
     if (purpose === "further") return false;
     const other = index.get(uuid);
     // of two processes that claim one uuid the first may not keep the other out, unless it is known to be the actor
@@ -212,10 +217,10 @@ export class Acceptor<H extends PeerHandler> {
     return false;
   }
 
-  #isFull(channel: Channel): boolean {
+  #isFull(channel: Channel, proof: PeerProof, knocker: Knocker | undefined): boolean {
     const { index, limits } = this.#host;
-    if (index.connections < limits.maxConnections) return false;
-    this.#refuse(channel, "limit", `maxConnections is ${limits.maxConnections}`);
+    if (index.connections < limits.maxConnections || index.makeRoom(proof)) return false;
+    this.#refuse(channel, "limit", `maxConnections is ${limits.maxConnections}`, knocker);
     return true;
   }
 
@@ -235,9 +240,11 @@ export class Acceptor<H extends PeerHandler> {
     this.#dismiss(channel, "unauthenticated", refuseMessage("unauthenticated", "", ""));
   }
 
-  #refuse(channel: Channel, refusal: Refusal, text: string): void {
+  #refuse(channel: Channel, refusal: Refusal, text: string, knocker?: Knocker): void {
     log.info?.(`${channel.link.remote}: refused (${refusal}): ${text}`);
-    this.#dismiss(channel, refusal, refuseMessage(refusal, text, this.#host.self().id.uuid));
+    const { uuid } = this.#host.self().id;
+    const message = knocker?.refuse(refusal, text, uuid) ?? refuseMessage(refusal, text, uuid);
+    this.#dismiss(channel, refusal, message);
   }
 
   #dismiss(channel: Channel, refusal: Refusal, message: Message): void {

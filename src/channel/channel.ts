@@ -9,10 +9,11 @@ import { asError, FrameError, LimitError, TransportClosedError } from "../errors
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import type { Link, LinkEnd, LinkReader } from "../transport/transport.ts";
-import { Batch, faultOfWeight, weighedFrom } from "../wire/codec.ts";
+import { Batch } from "../wire/codec.ts";
 import { decode } from "../wire/decode.ts";
 import { FrameDecoder, type FrameSink } from "../wire/frame.ts";
 import { checkMessage, Kind, type Message } from "../wire/messages.ts";
+import { weighedFrom, weightFault } from "../wire/weight-limit.ts";
 import { Buffered, type Holder } from "./buffered.ts";
 import { beginChunk, endChunk, flushLater, type Sender } from "./turn.ts";
 
@@ -159,6 +160,8 @@ export class Channel implements LinkReader, Sender, Holder {
       if (pending > maxPendingSendBytes) {
         if (pending > this.#ceiling - (ample ? this.#reserve / 2 : 0)) throw this.#tooMuch(pending);
         most = maxControlBytes;
+        // to encode it all would cost more than the peer pays to ask for it
+        if (leastBytes(message, most) > most) throw this.#tooMuch(pending);
       }
     }
     try {
@@ -304,7 +307,7 @@ export class Channel implements LinkReader, Sender, Holder {
 
   /** @throws {FrameError} when decoding the frame would cost too much */
   #checkWeight(source: Uint8Array, start: number, end: number): void {
-    const fault = faultOfWeight(end - start, source, start, end, this.#limits.maxFrameValues);
+    const fault = weightFault(end - start, source, start, end, this.#limits.maxFrameValues);
     if (fault !== undefined) throw new FrameError(fault);
   }
 
@@ -362,6 +365,16 @@ export class Channel implements LinkReader, Sender, Holder {
     log.debug?.(`${this.link.remote}: ended: ${end.reason}${end.error ? `: ${end.error.message}` : ""}`);
     this.handler.onEnd(end);
   }
+}
+
+/** Bytes that an array, or a text, takes at the least once it is encoded; not counted on beyond `enough`. */
+function leastBytes(value: unknown, enough: number): number {
+  if (typeof value === "string") return 1 + value.length;
+  if (!Array.isArray(value)) return 1;
+  let bytes = 1;
+  for (let at = 0; at < value.length && bytes <= enough; at++)
+    bytes += leastBytes(value[at] as unknown, enough - bytes);
+  return bytes;
 }
 
 /** What pending work of an ended channel is rejected with. */

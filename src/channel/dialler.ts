@@ -5,12 +5,14 @@
 import { Deadline, sleep } from "../deadline.ts";
 import {
   asError,
+  HandshakeError,
   LimitError,
   type Stage,
   TimeoutError,
   TransportClosedError,
   UnauthenticatedError,
 } from "../errors.ts";
+import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import { type Address, parseAddress, type Transport } from "../transport/address.ts";
 import { Channel } from "./channel.ts";
@@ -23,6 +25,8 @@ const log = logger("channel");
 
 /** How long to wait, after a refusal as crossed or duplicate, for the connection that it speaks of. */
 const crossedRetryMs = 20;
+/** So often a dial gives way to one from the peer that doesn't come to its end: a knock may be by another, who never proves it. */
+const maxYields = 10;
 
 interface Dial<H extends PeerHandler> {
   readonly done: Promise<Peer<H>>;
@@ -62,7 +66,8 @@ export class Dialler<H extends PeerHandler> {
         const dial =
           this.#dials.get(key) ?? this.#startDial(key, (onStage) => this.#dialTarget(target, onStage));
         const peer = await deadline.race(() => dial.stage, dial.done);
-        if (isUsable(peer)) return peer.acquire();
+        // the dial may have been for another process that claims the same uuid
+        if (isUsable(peer) && peer.isHeldBy(target)) return peer.acquire();
       } else if (live.leaving === undefined) {
         return live.acquire();
       } else {
@@ -100,7 +105,7 @@ export class Dialler<H extends PeerHandler> {
     const { localHost } = channel.link;
     try {
       const own: Hello = { ...this.#host.self(), purpose: "probe", target: null };
-      const hello = await this.#greet(opened, own, deadline, (theirs) => theirs);
+      const hello = await this.#greet(opened, own, false, deadline, (theirs) => theirs);
       return { hello, localHost };
     } finally {
       this.#greeting.delete(channel);
@@ -168,14 +173,16 @@ export class Dialler<H extends PeerHandler> {
   ): Promise<Peer<H>> {
     const { index, limits } = this.#host;
     const deadline = new Deadline({ timeout: limits.handshakeTimeoutMs }, `dial of ${addr}`);
-    for (;;) {
+    for (let yields = 0; ;) {
       const known = target === undefined ? undefined : index.get(target.uuid);
       // what is there isn't the actor itself, or not over the transport that is wanted
       const isBeside = known !== undefined && isUsable(known);
       try {
-        return await this.#dialAddress(addr, target, isBeside ? "further" : undefined, onStage);
+        const purpose = isBeside ? "further" : undefined;
+        return await this.#dialAddress(addr, target, purpose, yields < maxYields, onStage);
       } catch (error) {
         if (!(error instanceof RefusedError) || !isRetried(error)) throw error;
+        if (error instanceof YieldedError) yields++;
         const settled = (): Peer<H> | undefined =>
           target === undefined ? index.get(error.uuid ?? "") : index.to(target);
         const live = settled();
@@ -191,6 +198,7 @@ export class Dialler<H extends PeerHandler> {
     addr: Address,
     target: DialTarget | undefined,
     purpose: Purpose | undefined,
+    mayYield: boolean,
     onStage: (stage: Stage) => void,
   ): Promise<Peer<H>> {
     const host = this.#host;
@@ -208,8 +216,10 @@ export class Dialler<H extends PeerHandler> {
     try {
       const self = host.self();
       const own: Hello = { ...self, purpose: purpose ?? self.purpose, target: target?.uuid ?? null };
-      return await this.#greet(opened, own, this.#step("handshake", addr, undefined), (theirs, proof) => {
+      const deadline = this.#step("handshake", addr, undefined);
+      return await this.#greet(opened, own, mayYield, deadline, (theirs, proof) => {
         this.#greeting.delete(channel);
+        checkName(theirs, target, addr);
         // the acceptor's hello says what it is in the middle of, and not what this connection is for
         const hello = purpose === undefined ? theirs : { ...theirs, purpose };
         return host.establish(hello, channel, {
@@ -226,10 +236,11 @@ export class Dialler<H extends PeerHandler> {
     }
   }
 
-  /** The handshake, with the proof that the link needs. */
+  /** The handshake, with the proof that the link needs. `mayYield`: to a dial from the other side. */
   #greet<T>(
     { channel, transport }: Opened,
     own: Hello,
+    mayYield: boolean,
     deadline: Deadline,
     take: (theirs: Hello, proof: PeerProof) => T,
   ): Promise<T> {
@@ -247,8 +258,8 @@ export class Dialler<H extends PeerHandler> {
       (theirs) => take(theirs, proof),
       ({ id }) => {
         // the other's dial is as far as this one: of the two, the one by the smaller uuid goes on
-        if (this.#host.isAccepting(id.uuid) && id.uuid < own.id.uuid && own.purpose !== "probe")
-          throw new RefusedError("crossed", "the peer is dialling the other way just now", id.uuid);
+        if (mayYield && this.#host.isAccepting(id.uuid) && id.uuid < own.id.uuid)
+          throw new YieldedError(id.uuid);
       },
     );
   }
@@ -256,7 +267,8 @@ export class Dialler<H extends PeerHandler> {
   async #open(addr: Address, outer: Deadline | undefined): Promise<Opened> {
     const { limits, index, drivers } = this.#host;
     if (this.#host.isClosed) throw endingError();
-    if (index.connections + this.#greeting.size >= limits.maxConnections) {
+    const connections = index.connections + this.#greeting.size;
+    if (connections >= limits.maxConnections && !index.makeRoom({ auth: "same-user" })) {
       throw new LimitError(`maxConnections ${limits.maxConnections} reached: cannot dial ${addr}`);
     }
     const parsed = parseAddress(addr);
@@ -284,13 +296,26 @@ export class Dialler<H extends PeerHandler> {
   }
 }
 
+/** A uuid has one name for life, so an actor that shows another name here isn't the one that is registered. */
+function checkName({ id }: Hello, target: DialTarget | undefined, addr: Address): void {
+  if (target === undefined || id.name === target.name) return;
+  throw new HandshakeError(`${addr} is ${describeActor(id)}, not the actor that was looked up`);
+}
+
 function endingError(): TransportClosedError {
   return new TransportClosedError("this actor is ending");
 }
 
+/** This side withdraws its own dial. */
+class YieldedError extends RefusedError {
+  constructor(uuid: string) {
+    super("crossed", "the peer is dialling the other way just now", uuid);
+  }
+}
+
 /** Refusals that a connection the other way, or an end under way, explains. */
-function isRetried(error: RefusedError): boolean {
-  return error.refusal === "crossed" || error.refusal === "duplicate";
+function isRetried({ refusal, uuid }: RefusedError): boolean {
+  return uuid !== undefined && (refusal === "crossed" || refusal === "duplicate");
 }
 
 /** Whether a connection is there and stays: one that is about to be closed by agreement must not be begun with. */

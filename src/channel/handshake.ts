@@ -12,7 +12,7 @@ import { checkAddressLimits } from "../transport/address-limits.ts";
 import { type Address, localizeAddress, parseAddress, qualifyAddress } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { actorNameFault } from "../wire/actor-name.ts";
-import { Kind, type Message, protocolVersion } from "../wire/messages.ts";
+import { Kind, type Message, type MessageOf, protocolVersion } from "../wire/messages.ts";
 import type { Channel } from "./channel.ts";
 import { pidFault } from "./credentials.ts";
 
@@ -23,16 +23,22 @@ import { pidFault } from "./credentials.ts";
  */
 export type Purpose = "peer" | "boot" | "probe" | "further";
 
-const purposes: readonly unknown[] = ["peer", "boot", "probe", "further"] satisfies Purpose[];
+const purposes: readonly string[] = ["peer", "boot", "probe", "further"] satisfies Purpose[];
 
-export interface Hello {
+/** A hello as a peer said it: `checkHello` makes a `Hello` of it. */
+export interface SaidHello {
   readonly id: ActorId;
-  /** Where it listens, as seen from here. */
-  readonly addrs: readonly Address[];
+  readonly addrs: readonly unknown[];
   readonly isRegistrar: boolean;
-  readonly purpose: Purpose;
+  readonly purpose: string;
   /** The uuid that the dialler means to reach, or null for whoever is there. */
   readonly target: string | null;
+}
+
+export interface Hello extends SaidHello {
+  /** Where it listens, as seen from here. */
+  readonly addrs: readonly Address[];
+  readonly purpose: Purpose;
 }
 
 /**
@@ -50,9 +56,10 @@ export type Refusal =
   | "limit"
   | "malformed";
 
-/** A refusal by the acceptor, with its uuid where it gave that. */
+/** A refusal by whatever answered. */
 export class RefusedError extends HandshakeError {
   readonly refusal: string;
+  /** The acceptor's uuid. Undefined when it didn't prove its refusal: then nothing that it says is known to be true. */
   readonly uuid: string | undefined;
 
   constructor(refusal: string, text: string, uuid: string | undefined) {
@@ -70,20 +77,26 @@ function printable(text: string): string {
   return text.slice(0, maxRefusalChars).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, " ");
 }
 
-/** A refusal as this side reports it. */
-export function refusalError(message: Message, remote: string): Error {
+/** A refusal as this side reports it. `isProved`: it comes from an actor that we trust. */
+export function refusalError(
+  message: MessageOf<typeof Kind.refuse>,
+  remote: string,
+  isProved: boolean,
+): Error {
   const [, refusal, said, uuid] = message;
-  const text = printable(said as string);
+  const text = printable(said);
   if (refusal === "unauthenticated") {
     return new UnauthenticatedError(
       `${remote} did not accept who this process is${text === "" ? "" : `: ${text}`}`,
     );
   }
-  return new RefusedError(printable(refusal as string), text, typeof uuid === "string" ? uuid : undefined);
+  const known = isProved && typeof uuid === "string" ? uuid : undefined;
+  return new RefusedError(printable(refusal), text, known);
 }
 
-export function refuseMessage(refusal: Refusal, text: string, uuid: string): Message {
-  return [Kind.refuse, refusal, text, uuid];
+/** `proof` goes over plain tcp, to who has knocked with one. */
+export function refuseMessage(refusal: Refusal, text: string, uuid: string, proof?: Uint8Array): Message {
+  return proof === undefined ? [Kind.refuse, refusal, text, uuid] : [Kind.refuse, refusal, text, uuid, proof];
 }
 
 /** `nonce` and `proof` go over plain tcp. */
@@ -110,12 +123,12 @@ export function travelling({ id, addrs }: Hello): Address[] {
 }
 
 /** @throws {HandshakeError} when it isn't a hello, or of another version */
-export function checkVersion(message: Message): void {
+export function checkVersion(message: Message): asserts message is MessageOf<typeof Kind.hello> {
   const [kind, version] = message;
-  if (kind !== Kind.hello) throw new HandshakeError(`expected hello, got a message of kind ${String(kind)}`);
+  if (kind !== Kind.hello) throw new HandshakeError(`expected hello, got a message of kind ${kind}`);
   if (version !== protocolVersion) {
     throw new HandshakeError(
-      `the peer speaks protocol version ${String(version)}, this is version ${protocolVersion}`,
+      `the peer speaks protocol version ${version}, this is version ${protocolVersion}`,
     );
   }
 }
@@ -130,22 +143,28 @@ export function readHello(message: Message): Hello {
   checkVersion(message);
   const [, , uuid, name, host, pid, purpose, addrs, isRegistrar, target] = message;
   return checkHello({
-    id: { name: name as string, uuid: uuid as string, pid: pid as number, host: host as string },
-    addrs: addrs as Address[],
-    isRegistrar: isRegistrar as boolean,
-    purpose: purpose as Purpose,
-    target: (target ?? null) as string | null,
+    id: { name, uuid, pid, host },
+    addrs,
+    isRegistrar,
+    purpose,
+    target: target ?? null,
   });
 }
 
-export function checkHello(said: Hello): Hello {
+/**
+ * Checks what a peer said; the addresses become those seen from this host.
+ *
+ * @throws as `readHello`
+ */
+export function checkHello(said: SaidHello): Hello {
   const { name, uuid, host } = said.id;
   const fault =
     actorNameFault(name) ??
     knockFault(uuid, said.purpose) ??
     (/^[A-Za-z0-9]{0,64}$/.test(host) ? undefined : "the host id is malformed");
   if (fault !== undefined) throw new HandshakeError(`malformed hello: ${fault}`);
-  return { ...said, addrs: readAddresses(said.addrs) };
+  // `knockFault` knows the purpose
+  return { ...said, purpose: said.purpose as Purpose, addrs: readAddresses(said.addrs) };
 }
 
 export function knockFault(uuid: string, purpose: string): string | undefined {
@@ -235,7 +254,7 @@ export async function ask<T>(
  */
 export function readAnswer(message: Message, own: Hello, channel: Channel): Hello {
   const { remote } = channel.link;
-  if (message[0] === Kind.refuse) throw refusalError(message, remote);
+  if (message[0] === Kind.refuse) throw refusalError(message, remote, true);
   const theirs = readHello(message);
   checkPid(channel, theirs);
   if (own.target !== null && theirs.id.uuid !== own.target) {

@@ -7,10 +7,9 @@
  */
 import type { Deadline } from "../deadline.ts";
 import { HandshakeError, UnauthenticatedError } from "../errors.ts";
-import type { Address } from "../transport/address.ts";
 import type { Secret } from "../transport/secret.ts";
 import type { Link } from "../transport/transport.ts";
-import { Kind, type Message, protocolVersion } from "../wire/messages.ts";
+import { Kind, type Message, type MessageOf, protocolVersion } from "../wire/messages.ts";
 import type { Channel } from "./channel.ts";
 import { type PeerProof, secretProof } from "./credentials.ts";
 import {
@@ -21,7 +20,10 @@ import {
   helloMessage,
   knockFault,
   readAnswer,
+  type Refusal,
   refusalError,
+  refuseMessage,
+  type SaidHello,
   travelling,
 } from "./handshake.ts";
 import {
@@ -34,21 +36,26 @@ import {
   newNonce,
   nonceBytes,
   type Nonces,
+  refusalProof,
 } from "./proof.ts";
 
 /** A dialler's first message over plain tcp: a hello that leaves out who it is. */
-function knockMessage({ uuid, purpose, target }: Knock, nonce: Uint8Array, proof: Uint8Array): Message {
+function knockMessage(
+  { uuid, purpose, target }: Knock,
+  nonce: Uint8Array,
+  proof: Uint8Array,
+): MessageOf<typeof Kind.hello> {
   return [Kind.hello, protocolVersion, uuid, "", "", 0, purpose, [], false, target, nonce, proof];
 }
 
 /** A dialler's second message over plain tcp: the proof, and what its first one left out. */
-function proveMessage(hello: Hello, proof: Uint8Array): Message {
+function proveMessage(hello: Hello, proof: Uint8Array): MessageOf<typeof Kind.prove> {
   const { id, isRegistrar } = hello;
   return [Kind.prove, proof, id.name, id.host, id.pid, travelling(hello), isRegistrar];
 }
 
 /** A hello as its proof covers it: with the addresses as they travel. */
-function asSaid(hello: Hello): Hello {
+function asSaid(hello: Hello): SaidHello {
   return { ...hello, addrs: travelling(hello) };
 }
 
@@ -72,19 +79,27 @@ export async function knock<T>(
   /** The acceptor's hello, which it has proved to be its own. */
   const check = (
     answer: Message,
-  ): { readonly theirs: Hello; readonly nonces: Nonces; readonly said: Hello } => {
+  ): { readonly theirs: Hello; readonly nonces: Nonces; readonly said: SaidHello } => {
+    checkVersion(answer);
     const theirs = readAnswer(answer, hello, channel);
+    const said = { ...theirs, addrs: answer[7] };
     const acceptor = answer[10];
-    const nonces = { dialler: nonce, acceptor: acceptor as Uint8Array };
-    const said = { ...theirs, addrs: answer[7] as Address[] };
-    if (isNonce(acceptor) && isProof(answer[11], acceptorProof(key, { nonces, acceptor: said }, own)))
-      return { theirs, nonces, said };
+    if (isNonce(acceptor)) {
+      const nonces = { dialler: nonce, acceptor };
+      if (isProof(answer[11], acceptorProof(key, { nonces, acceptor: said }, own)))
+        return { theirs, nonces, said };
+    }
     throw new UnauthenticatedError(
       `${channel.link.remote} did not prove that it holds the secret of ${secret.source}`,
     );
   };
   return await ask(channel, knockMessage(own, nonce, knockProof(key, nonce, own)), deadline, (answer) => {
-    if (answer[0] === Kind.refuse) throw whereItDiffers(refusalError(answer, channel.link.remote), secret);
+    if (answer[0] === Kind.refuse) {
+      const [, refusal, text, uuid, claimed] = answer;
+      const words = [refusal, text, typeof uuid === "string" ? uuid : ""];
+      const isProved = isProof(claimed, refusalProof(key, nonce, own, words));
+      throw whereItDiffers(refusalError(answer, channel.link.remote, isProved), secret);
+    }
     const { theirs, nonces, said } = check(answer);
     if (hello.purpose !== "probe") {
       beforeProof(theirs);
@@ -128,7 +143,7 @@ export class Knocker {
   static read(message: Message, secret: Secret, ends: string): Knocker {
     checkVersion(message);
     const [, , uuid, , , , purpose, , , target, nonce, proof] = message;
-    const knock = { uuid, purpose, target: target ?? null } as Knock;
+    const knock: Knock = { uuid, purpose, target: target ?? null };
     const key = connectionKey(secret.key, ends);
     if (!isNonce(nonce) || !isProof(proof, knockProof(key, nonce, knock)))
       throw new UnauthenticatedError("no proof of the secret");
@@ -149,6 +164,12 @@ export class Knocker {
     return helloMessage(own, acceptor, proof);
   }
 
+  /** A refusal that only an acceptor with the secret can make. */
+  refuse(refusal: Refusal, text: string, uuid: string): Message {
+    const proof = refusalProof(this.#key, this.#nonces.dialler, this.knock, [refusal, text, uuid]);
+    return refuseMessage(refusal, text, uuid, proof);
+  }
+
   /**
    * The whole hello, from the message that has the dialler's proof; `own` is what it was answered with.
    *
@@ -162,9 +183,9 @@ export class Knocker {
     const [, proof, name, host, pid, addrs, isRegistrar] = message;
     const { uuid, purpose, target } = this.knock;
     const said = {
-      id: { name: name as string, uuid, pid: pid as number, host: host as string },
-      addrs: addrs as Address[],
-      isRegistrar: isRegistrar as boolean,
+      id: { name, uuid, pid, host },
+      addrs,
+      isRegistrar,
       purpose,
       target,
     };

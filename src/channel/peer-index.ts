@@ -5,9 +5,10 @@
  * was asked for. One of them stands for the peer; the other closes once it isn't used. A uuid is a public word: a
  * connection that is known to be the actor's never gives way to one that only claims its uuid.
  */
+import { LimitError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
-import { ownerOf, outranks } from "./credentials.ts";
+import { isSameUser, ownerOf, outranks, type PeerProof } from "./credentials.ts";
 import type { DialTarget, Peer, PeerHandler } from "./peer.ts";
 
 const log = logger("channel");
@@ -92,6 +93,30 @@ export class PeerIndex<H extends PeerHandler> {
     if (next === undefined) return;
     this.#surplus.delete(next);
     this.#put(next);
+  }
+
+  /**
+   * Ends a connection in favour of a new one with this `proof`: that of the certificate which has the most of them, if the
+   * new one is of this user, or of a certificate with two fewer. Returns whether there was such a one.
+   */
+  makeRoom(proof: PeerProof): boolean {
+    const bySubject = new Map<string, Peer<H>[]>();
+    for (const peer of this.all()) {
+      if (peer.proof.auth !== "tls" || !peer.isOpen) continue;
+      const { subject } = peer.proof;
+      const held = bySubject.get(subject);
+      if (held === undefined) bySubject.set(subject, [peer]);
+      else held.push(peer);
+    }
+    let most: Peer<H>[] = [];
+    for (const held of bySubject.values()) if (held.length > most.length) most = held;
+    const newest = most.at(-1);
+    if (newest === undefined) return false;
+    const own = proof.auth === "tls" ? (bySubject.get(proof.subject)?.length ?? 0) : 0;
+    if (proof.auth === "tls" ? most.length < own + 2 : !isSameUser(proof)) return false;
+    const text = `${describeActor(newest.id)} has one of ${most.length} connections by its certificate, and all places are taken: maxConnections`;
+    newest.channel.abort(new LimitError(text));
+    return true;
   }
 
   /**

@@ -29,7 +29,10 @@ export interface PeerHandler {
   onEnd(end: ChannelEnd): void;
 }
 
-/** An actor to connect to: its uuid, what else is known of it, and its addresses in the order of trying. */
+/**
+ * An actor to connect to: its uuid, what else is known of it, and its addresses in the order of trying. Not a registration:
+ * parents, roots and registrars are dialled without a lookup.
+ */
 export interface DialTarget {
   readonly name: string;
   readonly uuid: string;
@@ -80,7 +83,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   #leavingTimer: Timer | undefined;
   readonly #forget: (peer: Peer<H>) => void;
   readonly #idleMs: number;
-  /** See `isHeldBy`; once it is known it stays so. */
+  /** Whether `isHeldBy` was true of a target. */
   #isConfirmed: boolean;
 
   constructor(
@@ -132,15 +135,17 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   /**
    * Whether this is a connection to the actor that is meant: one of its addresses was dialled and showed its uuid, or
    * the kernel says that this is its process, or it proved this user's own secret on this machine, and claims to be that
-   * process. A uuid alone proves nothing, since every peer learns it.
+   * process. A uuid alone proves nothing, since every peer learns it. What was confirmed for one target isn't for another:
+   * a registrar may say of any actor that it has this uuid.
    */
-  isHeldBy({ pid, addrs, transports }: DialTarget): boolean {
+  isHeldBy({ name, pid, addrs, transports }: DialTarget): boolean {
     if (transports !== undefined && !transports.includes(this.transport)) return false;
-    if (!this.isKnown) {
-      this.#isConfirmed =
-        (pid !== undefined && pid === this.#provenPid) || (this.dialledHere && addrs.includes(this.addr));
-    }
-    return this.isKnown;
+    if (name !== this.id.name) return false;
+    if (this.isVouched) return true;
+    const isHeld =
+      (pid !== undefined && pid === this.#provenPid) || (this.dialledHere && addrs.includes(this.addr));
+    this.#isConfirmed ||= isHeld;
+    return isHeld;
   }
 
   get #provenPid(): number | undefined {
@@ -212,7 +217,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
         return;
       case Kind.refuse:
         // over plain tcp the acceptor hears last who dialled it
-        this.channel.abort(refusalError(message, this.channel.link.remote));
+        this.channel.abort(refusalError(message, this.channel.link.remote, true));
         return;
       case Kind.ready:
         this.isReady = true;

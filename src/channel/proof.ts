@@ -5,7 +5,7 @@
  * Two messages can't prove the dialler, which hasn't seen the acceptor's nonce yet. So it knocks first, which tells an
  * acceptor that it is worth an answer, and sends its proof ahead of its first request. Pure: no I/O.
  */
-import type { Hello } from "./handshake.ts";
+import type { SaidHello } from "./handshake.ts";
 
 export const nonceBytes = 16;
 export const proofBytes = 32;
@@ -19,12 +19,12 @@ export interface Nonces {
 /** What both sides know of a handshake once the acceptor has answered. */
 export interface Transcript {
   readonly nonces: Nonces;
-  readonly dialler: Hello;
-  readonly acceptor: Hello;
+  readonly dialler: SaidHello;
+  readonly acceptor: SaidHello;
 }
 
 /** What a dialler says of itself before it has seen a proof. */
-export type Knock = Pick<Hello, "purpose" | "target"> & { readonly uuid: string };
+export type Knock = Pick<SaidHello, "purpose" | "target"> & { readonly uuid: string };
 
 export function newNonce(): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(nonceBytes));
@@ -60,6 +60,16 @@ export function diallerProof(key: Uint8Array, { nonces, dialler, acceptor }: Tra
   return mac(key, ["dialler", nonces.dialler, nonces.acceptor, ...said]);
 }
 
+/** Proves a refusal to who has knocked, with `said`: its code, its text and the acceptor's uuid. */
+export function refusalProof(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  knock: Knock,
+  said: readonly string[],
+): Uint8Array {
+  return mac(key, ["refuse", nonce, ...knockFields(knock), ...said]);
+}
+
 /** Whether `claimed`, from a peer, is the proof that was expected; takes the same time wherever they differ. */
 export function isProof(claimed: unknown, expected: Uint8Array): claimed is Uint8Array {
   return (
@@ -80,9 +90,10 @@ function knockFields({ uuid, purpose, target }: Knock): Field[] {
   return [uuid, purpose, target ?? ""];
 }
 
-function cardFields({ id, addrs, isRegistrar, purpose }: Hello): Field[] {
+function cardFields({ id, addrs, isRegistrar, purpose }: SaidHello): Field[] {
   const said = [id.uuid, id.name, id.host, String(id.pid), purpose, isRegistrar ? "registrar" : ""];
-  return [...said, String(addrs.length), ...addrs];
+  // a peer's addresses as it said them: anything but a text fails here or is refused after the proof
+  return [...said, String(addrs.length), ...(addrs as readonly Field[])];
 }
 
 /** Each field with its length in front, so that no two lists of fields give the same bytes. */

@@ -1,7 +1,5 @@
-/** Asking registrars: the one that serves an address, those that are connected, several side by side. */
-import { RefusedError } from "../channel/handshake.ts";
-import type { Peer } from "../channel/peer.ts";
-import type { Deadline } from "../deadline.ts";
+/** Asks registrars for a name: this actor's own, or those at the addresses that the caller names. */
+import { Deadline } from "../deadline.ts";
 import {
   asError,
   causeOf,
@@ -10,112 +8,109 @@ import {
   RegistryUnavailableError,
   TimeoutError,
 } from "../errors.ts";
-import { describeActor } from "../identity.ts";
-import type { LocalPortal } from "../rpc/portal.ts";
-import { RemotePortal } from "../rpc/portal.ts";
-import type { Session } from "../rpc/session.ts";
-import { outsideTasks } from "../rpc/task.ts";
-import type { Portal } from "../rpc/types.ts";
 import type { Address } from "../transport/address.ts";
-import type { RegistrarApi } from "./registration.ts";
-import type { Instances } from "./cache.ts";
-import type { RegistrarLink } from "./registrar-link.ts";
-import type { Registries } from "./registries.ts";
+import { known } from "./known.ts";
+import type { Lookup } from "./lookup.ts";
+import { registryPatienceMs } from "./probe.ts";
+import { askOnce, RegistrarLink } from "./registrar-link.ts";
+import type { Found } from "./registration.ts";
+import { connectedLinks, registrarAt } from "./registry.ts";
 
-export type RegistryPortal = Portal<RegistrarApi> | LocalPortal<RegistrarApi>;
-
-/** What the coherent caches know of a name, or undefined when a registrar must be asked. A miss must be known to all. */
-export function cached(registries: Registries, name: string): Instances | undefined {
-  const only = registries.onlyLink;
-  if (only !== undefined) {
-    const known = only.cache.get(name);
-    if (known !== undefined) registries.counters.hits++;
-    return known;
-  }
-  const { links } = registries;
-  let all = links.length > 0;
-  for (const link of links) {
-    const known = link.cache.get(name);
-    if (known !== undefined && known.length > 0) {
-      registries.counters.hits++;
-      return known;
-    }
-    all &&= known !== undefined;
-  }
-  if (!all) return undefined;
-  registries.counters.hits++;
-  return [];
+/** Asks until one registrar has an actor of the name. */
+export function askAny(lookup: Lookup): Promise<Found> {
+  return ask(lookup, (found) => found.length > 0);
 }
 
-export function registryPortal(session: Session): Portal<RegistrarApi> {
-  // of one that is gone: a portal that says so when it is used
-  if (session.peer.isOpen) session.peer.acquire();
-  return new RemotePortal<RegistrarApi>(session, "registrar.");
+/** Asks until every registrar has answered. */
+export function askAll(lookup: Lookup): Promise<Found> {
+  return ask(lookup, () => false);
 }
 
-/** The registrar that serves `addr`, over the connection that is there or a new one. */
-export async function registryAt(
-  registries: Registries,
-  addr: Address,
-  deadline: Deadline,
-): Promise<RegistryPortal> {
-  const { runtime } = registries;
-  if (registries.isRegistrar && runtime.addrs.includes(addr)) return registries.localPortal;
-  const link = registries.linkTo(addr);
-  if (link !== undefined) return registryPortal(link.session);
-  let peer: Peer<Session>;
-  try {
-    peer = await outsideTasks(() => runtime.peers.connectTo(addr, deadline));
-  } catch (error) {
-    // another spelling of an address of its own
-    if (registries.isRegistrar && isOwnRefusal(error)) return registries.localPortal;
-    if (error instanceof TimeoutError || deadline.signal?.aborted) throw error;
-    throw new RegistryUnavailableError(`no registrar answers at ${addr}: ${asError(error).message}`, {
-      cause: error,
-    });
+/** Asks the registrars side by side. One answer that is `enough` ends it early. */
+async function ask(lookup: Lookup, enough: (found: Found) => boolean): Promise<Found> {
+  const { name, registrars, registryAddrs, failures } = lookup;
+  const deadline = patience(lookup);
+  if (registryAddrs !== undefined) {
+    return await combine(
+      registryAddrs.map((addr) => askAddress(lookup, addr, deadline)),
+      deadline,
+      enough,
+      failures,
+    );
   }
-  if (peer.isRegistrar) return new RemotePortal<RegistrarApi>(peer.handler, "registrar.");
-  peer.release();
-  throw new RegistryUnavailableError(`${addr} is ${describeActor(peer.id)}, which is no registrar`);
-}
-
-/** The links to registrars, waiting for one while there is none; empty when this actor has become the registrar. */
-export async function connectedLinks(
-  registries: Registries,
-  deadline: Deadline,
-): Promise<readonly RegistrarLink[]> {
   for (;;) {
-    if (registries.isRegistrar) return [];
-    const { links, changed } = registries;
-    if (links.length > 0) return links;
+    const links = await connectedLinks(registrars, deadline);
+    if (links.length === 0) {
+      const found = await askOwnTable(lookup);
+      if (found !== undefined) return found;
+      continue;
+    }
     try {
-      await deadline.race("lookup", changed);
+      const only = links.length === 1 ? links[0] : undefined;
+      if (only !== undefined) return await deadline.race("lookup", Promise.resolve(only.lookup(name)));
+      return await combine(
+        links.map((link) => Promise.resolve(link.lookup(name))),
+        deadline,
+        enough,
+        failures,
+      );
     } catch (error) {
-      if (error instanceof TimeoutError) throw registries.unavailable(registries.faults);
-      throw error;
+      // if the registrars ended during the request, the next one is asked, within the deadline
+      if (links.some((link) => link.isOpen) || error instanceof TimeoutError) throw error;
+      deadline.check("lookup");
     }
   }
 }
 
-export function isOwnRefusal(error: unknown): boolean {
-  return error instanceof RefusedError && error.refusal === "self";
+/** The lookup's deadline, but no later than the default patience with a silent registry. */
+export function patience({ name, runtime, deadline }: Lookup): Deadline {
+  const timeout = Math.min(deadline.remainingMs, registryPatienceMs(runtime.limits));
+  return new Deadline({ timeout, signal: deadline.signal }, "lookup of", name);
 }
 
 /**
- * Several registrars' answers as one. One that is down or silent does not fail it, and is noted in `faults`; all of them
- * do.
- *
- * @throws {RegistryUnavailableError} when none answered; `cause` says why each
- * @throws {TimeoutError} when the only one asked is silent
- * @throws {LimitError} when the only one asked has an answer that is too large
+ * The own table's answer, once a miss is reliable: a registrar that has just taken over may still be waiting for actors to
+ * come back. Undefined when this actor isn't the registrar after all, because another was faster at binding the addresses.
  */
-export async function askAll(
-  questions: readonly Promise<Instances>[],
+async function askOwnTable({ name, registrars, deadline }: Lookup): Promise<Found | undefined> {
+  const found = known(registrars, name);
+  if (found !== undefined) return found;
+  const awaited = registrars.service?.awaited(name);
+  if (awaited !== undefined) await deadline.race("lookup", awaited);
+  return registrars.isRegistrar ? (known(registrars, name) ?? []) : undefined;
+}
+
+async function askAddress(lookup: Lookup, addr: Address, deadline: Deadline): Promise<Found> {
+  const { name, registrars } = lookup;
+  const registrar = await registrarAt(registrars, addr, deadline);
+  if (registrar === "self") {
+    const found = await askOwnTable(lookup);
+    if (found === undefined) throw new RegistryUnavailableError("this actor is no longer the registrar");
+    return found;
+  }
+  if (registrar instanceof RegistrarLink) return await registrar.lookup(name);
+  try {
+    return await askOnce(registrar.handler, name, registrars.counters);
+  } finally {
+    registrar.release();
+  }
+}
+
+/**
+ * Combines the answers of several registrars. Those that are down or silent are noted in `faults`; it fails only when all
+ * of them are.
+ *
+ * @throws {RegistryUnavailableError} when none answered; `cause` says why for each
+ * @throws {TimeoutError} when the only one asked is silent
+ * @throws {LimitError} when the answer of the only one asked is too large
+ */
+async function combine(
+  questions: readonly Promise<Found>[],
   deadline: Deadline,
-  enough: (found: Instances) => boolean,
+  enough: (found: Found) => boolean,
   faults: Error[],
-): Promise<Instances> {
-  const answers: Instances[] = [];
+): Promise<Found> {
+  const answers: Found[] = [];
   const failures: Error[] = [];
   const early = Promise.withResolvers<void>();
   const all = Promise.all(
@@ -141,7 +136,7 @@ export async function askAll(
   }
   const [only] = failures;
   if (questions.length === 1) {
-    // it has answered, or is known to be silent
+    // the error of the only one says more than "no registrar answered"
     if (
       only instanceof TimeoutError ||
       only instanceof RegistryUnavailableError ||

@@ -1,21 +1,18 @@
 /**
- * What this actor knows of one registrar's table: the names that it asked for, kept current by the registrar's pushes.
- * Pure: no I/O, no clock. When the connection to the registrar ends, the whole cache is thrown away with it.
+ * What this actor knows of one registrar's table: the names it has asked for, kept current by the registrar's pushes.
+ * Pure: no I/O, no clock. The cache is void once the connection to its registrar ends.
  */
-import type { Instance } from "./instance.ts";
-
-/** What a registrar knows of a name, in the order of registration. */
-export type Instances = readonly Instance[];
+import type { Found, FoundRegistration } from "./registration.ts";
 
 /** A name that is kept current, or is being asked for. */
 export interface CachedName {
-  /** Undefined until the registrar has answered; an empty list is a known miss. */
-  list: Instances | undefined;
-  /** The answer, while it is awaited. */
-  asking: Promise<Instances> | undefined;
+  /** Undefined until the registrar has answered. An empty list is a known miss. */
+  list: Found | undefined;
+  /** The registrar's answer, while it is pending. */
+  asking: Promise<Found> | undefined;
   /** Used since the last sweep; spares it once. */
   used: boolean;
-  /** Somebody waits for a change of it. */
+  /** Called at the next change. */
   waiters: Set<() => void> | undefined;
 }
 
@@ -23,10 +20,10 @@ export class NameCache {
   readonly #names = new Map<string, CachedName>();
   readonly #limit: number;
   readonly #onEvict: (name: string) => void;
-  /** Of those, the ones with a list: only they count, so that a name costs no search for room while it is asked for. */
+  /** How many of them have a list. Only these count, so that a name being asked for never triggers a search for room. */
   #known = 0;
 
-  /** `onEvict` gives the interest in a name back to the registrar. */
+  /** `onEvict` tells the registrar to stop pushing changes of a name. */
   constructor(limit: number, onEvict: (name: string) => void) {
     this.#limit = limit;
     this.#onEvict = onEvict;
@@ -37,56 +34,56 @@ export class NameCache {
     return this.#known;
   }
 
-  /** Whether the name is known; does not count as a use. */
+  /** Whether the name is known; doesn't count as a use. */
   has(name: string): boolean {
     return this.#names.get(name)?.list !== undefined;
   }
 
-  /** The instances of a name in the order of registration, or undefined when the cache does not know the name. */
-  get(name: string): Instances | undefined {
+  /** The registrations of a name, in the order of registration, or undefined when the name isn't known. */
+  get(name: string): Found | undefined {
     const known = this.#names.get(name);
     if (known === undefined) return undefined;
     known.used = true;
     return known.list;
   }
 
-  /** The entry of a name that is known or asked for. */
+  /** The entry of a name that is known or being asked for. */
   find(name: string): CachedName | undefined {
     return this.#names.get(name);
   }
 
-  /** Makes the entry of a name that is going to be asked for; it is not evicted while `asking` is set. */
+  /** Makes the entry of a name that is about to be asked for; it isn't evicted while `asking` is set. */
   begin(name: string): CachedName {
     const entry = { list: undefined, asking: undefined, used: true, waiters: undefined };
     this.#names.set(name, entry);
     return entry;
   }
 
-  /** The registrar's answer: from now on its pushes keep the name current. */
-  answer(entry: CachedName, list: Instances): void {
+  /** Takes the registrar's answer: from now on its pushes keep the name current. */
+  answer(entry: CachedName, list: Found): void {
     if (entry.list === undefined && ++this.#known > this.#limit) this.#evict();
     entry.list = list;
     this.#wake(entry);
   }
 
-  /** Nothing was learnt of a name that was asked for. */
+  /** Ends a request that brought no answer. */
   giveUp(name: string, entry: CachedName): void {
     entry.asking = undefined;
     if (entry.list === undefined && this.#names.get(name) === entry) this.#names.delete(name);
   }
 
-  /** A pushed change: an actor registered, or changed its addresses. Returns whether the name is known. */
-  added(name: string, instance: Instance): boolean {
+  /** Applies a pushed change: an actor registered, or changed its addresses. Returns whether the name is known. */
+  added(name: string, found: FoundRegistration): boolean {
     const known = this.#names.get(name);
     if (known?.list === undefined) return false;
-    const at = known.list.findIndex((one) => one.id.uuid === instance.id.uuid);
-    // lists are replaced, never changed: a lookup under way keeps the one that it has
-    known.list = at < 0 ? [...known.list, instance] : known.list.with(at, instance);
+    const at = known.list.findIndex((one) => one.id.uuid === found.id.uuid);
+    // lists are replaced, never changed: a lookup in progress keeps the one it has
+    known.list = at < 0 ? [...known.list, found] : known.list.with(at, found);
     this.#wake(known);
     return true;
   }
 
-  /** A pushed change: an actor is gone. Returns whether the name is known. */
+  /** Applies a pushed change: an actor is gone. Returns whether the name is known. */
   removed(name: string, uuid: string): boolean {
     const known = this.#names.get(name);
     if (known?.list === undefined) return false;
@@ -95,7 +92,7 @@ export class NameCache {
     return true;
   }
 
-  /** The registrar does not keep this name current: it is asked for again. */
+  /** Forgets a name that the registrar doesn't keep current: the next lookup asks again. */
   drop(name: string): void {
     const known = this.#names.get(name);
     if (known?.list === undefined) return;
@@ -106,8 +103,8 @@ export class NameCache {
   }
 
   /**
-   * Has `onChange` called once, at the next change of a known name; it is not evicted meanwhile. Returns the function
-   * that takes it back.
+   * Calls `onChange` once, at the next change of a known name, which isn't evicted meanwhile; at once when the name
+   * isn't known. Returns the function that calls it off.
    */
   watch(name: string, onChange: () => void): () => void {
     const known = this.#names.get(name);
@@ -119,7 +116,7 @@ export class NameCache {
     return () => known.waiters?.delete(onChange);
   }
 
-  /** Ends it: everybody who waits is woken, and finds the cache replaced. */
+  /** Forgets everything, and wakes all watchers: the cache's registrar is gone. */
   clear(): void {
     const all = Array.from(this.#names.values());
     this.#names.clear();
@@ -133,7 +130,7 @@ export class NameCache {
     if (waiters !== undefined) for (const waiter of waiters) waiter();
   }
 
-  /** Second chance: the oldest name that was not used since it was last passed over goes. */
+  /** Second chance: evicts the oldest name unused since the last sweep. */
   #evict(): void {
     for (let passes = 0; passes < 2; passes++) {
       for (const [name, known] of this.#names) {

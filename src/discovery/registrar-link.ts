@@ -1,16 +1,16 @@
 /**
- * This actor's connection to one registrar: its registration there, and the cache of names that the registrar keeps
- * current. All of it ends with the connection.
+ * This actor's link to one registrar: its registration there, and the cache of names that the registrar keeps current.
+ * Both end with the connection.
  */
-import { FrameError, TimeoutError } from "../errors.ts";
+import { TimeoutError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import type { Answer, Session } from "../rpc/session.ts";
-import { type Address, qualifyAddress } from "../transport/address.ts";
-import { Kind, type Message } from "../wire/messages.ts";
-import { registryPatienceMs } from "./bootstrap.ts";
-import { type CachedName, type Instances, NameCache } from "./cache.ts";
-import { decodeInstance, type Instance } from "./instance.ts";
+import type { Address } from "../transport/address.ts";
+import { Kind, type MessageOf } from "../wire/messages.ts";
+import { type CachedName, NameCache } from "./cache.ts";
+import { registryPatienceMs } from "./probe.ts";
+import { decodeRegistration, decodeRegistrations, encodeAddresses, type Found } from "./registration.ts";
 
 /** Counted over all registrars; see `LookupStats`. */
 export interface LookupCounters {
@@ -19,25 +19,25 @@ export interface LookupCounters {
   pushes: number;
 }
 
-/** A list of requests is not cleaned up below twice this length. */
+/** Requests that are over are only removed from a list at least twice this long. */
 const sparseFrom = 64;
 
 function isUnderway(request: LookupRequest): boolean {
   return !request.isOver;
 }
 
-/** Hears of the end of a request before anybody else. A list that comes after that is late, and heard of too. */
-type OnOver = (request: LookupRequest, list: Instances | undefined) => void;
+/** Called when a request ends, before its promise settles; and again with a list that comes after that, too late. */
+type OnOver = (request: LookupRequest, list: Found | undefined) => void;
 
-/** A lookup that is under way, for all who wait for it. */
+/** A lookup in progress, shared by all that wait for it. */
 class LookupRequest implements Answer {
   readonly name: string;
   readonly entry: CachedName;
-  readonly promise: Promise<Instances>;
+  readonly promise: Promise<Found>;
   readonly since: number = performance.now();
   isOver = false;
   readonly #onOver: OnOver;
-  #resolve!: (list: Instances) => void;
+  #resolve!: (list: Found) => void;
   #reject!: (error: unknown) => void;
 
   constructor(name: string, entry: CachedName, onOver: OnOver) {
@@ -52,7 +52,7 @@ class LookupRequest implements Answer {
 
   resolve(answer: unknown): void {
     try {
-      const list = readList(this.name, answer);
+      const list = decodeRegistrations(this.name, answer);
       this.#over(list);
       this.#resolve(list);
     } catch (error) {
@@ -66,7 +66,7 @@ class LookupRequest implements Answer {
     this.#reject(error);
   }
 
-  #over(list: Instances | undefined): void {
+  #over(list: Found | undefined): void {
     this.#onOver(this, list);
     this.isOver = true;
   }
@@ -78,7 +78,7 @@ export class RegistrarLink {
   readonly addrs: Set<Address> = new Set<Address>();
   readonly cache: NameCache;
   readonly #counters: LookupCounters;
-  /** In the order of asking, those that are over among them until they are the most. */
+  /** In the order of asking; those that are over stay until they are the majority. */
   #requests: LookupRequest[] = [];
   #underway = 0;
   readonly #patienceMs: number;
@@ -96,36 +96,45 @@ export class RegistrarLink {
     );
   }
 
-  /** Whether the registrar can be asked: it may go on as a peer, and not be one any more. */
+  /** Whether the registrar can be asked: a connected peer may have stopped being one. */
   get isOpen(): boolean {
     return !this.#isOver && this.session.peer.isOpen;
   }
 
-  /** Registers this actor with all its addresses, in one message; resolves when the registrar has acknowledged. */
+  /** Registers this actor with all its addresses in one message; resolves when the registrar has acknowledged it. */
   register({ id, addrs }: Runtime): Promise<unknown> {
-    const qualified = addrs.map((addr) => qualifyAddress(addr, id.host));
-    return this.session.request(Kind.register, qualified);
+    return this.session.request([Kind.register, 0, encodeAddresses(addrs, id.host)]);
   }
 
   unregister(): Promise<unknown> {
-    return this.session.request(Kind.unregister);
+    return this.session.request([Kind.unregister, 0]);
+  }
+
+  /** The registrations of a name if the cache has it, an empty list included; counted as a hit. Else undefined. */
+  known(name: string): Found | undefined {
+    const entry = this.cache.find(name);
+    return entry?.list === undefined ? undefined : this.#hit(entry, entry.list);
   }
 
   /**
-   * The instances of a name in the order of registration: from memory when the name is known, else by one request that
-   * also asks for every later change. Synchronous in the first case.
+   * The registrations of a name in the order of registration: from the cache, synchronously, when the name is known; else
+   * by one request that also subscribes to every later change.
    *
    * @throws {TimeoutError} with stage "lookup" when the registrar is silent; a late answer still makes the name known
    */
-  lookup(name: string): Instances | Promise<Instances> {
+  lookup(name: string): Found | Promise<Found> {
     const entry = this.cache.find(name);
-    if (entry?.list === undefined) return entry?.asking ?? this.#request(name);
-    entry.used = true;
-    this.#counters.hits++;
-    return entry.list;
+    return entry?.list === undefined ? (entry?.asking ?? this.#request(name)) : this.#hit(entry, entry.list);
   }
 
-  #request(name: string): Promise<Instances> {
+  /** The only place where hits are counted. */
+  #hit(entry: CachedName, list: Found): Found {
+    entry.used = true;
+    this.#counters.hits++;
+    return list;
+  }
+
+  #request(name: string): Promise<Found> {
     this.#counters.requests++;
     const entry = this.cache.find(name) ?? this.cache.begin(name);
     const request = new LookupRequest(name, entry, this.#onOver);
@@ -144,12 +153,12 @@ export class RegistrarLink {
     const { cache } = this;
     const isNews = list !== undefined && this.isOpen;
     if (isOver) {
-      // late: it may be asked for anew, and that answer is to come
+      // late: the name may have been asked for again, with that answer still to come
       if (isNews) cache.answer(cache.find(name) ?? cache.begin(name), list);
       return;
     }
     this.#underway--;
-    // in the very moment of the answer: a pushed change may be the next message in the same chunk
+    // synchronously: the next message of the same chunk may be a pushed change
     if (!isNews) {
       cache.giveUp(name, entry);
       if (this.#isOver && this.#underway === 0) clearTimeout(this.#silenceTimer);
@@ -160,8 +169,8 @@ export class RegistrarLink {
   };
 
   /**
-   * One timer watches all requests for silence: each with its own would cost more than the request (row
-   * `lookup.registrar.unix`). It is left alone when the last one is answered, or lookups one by one would start one each.
+   * One timer watches all requests for silence: a timer each would cost more than the request (row
+   * `lookup.registrar.unix`). It keeps running when the last one is answered, or successive lookups would each start one.
    */
   #noteRequest(request: LookupRequest): void {
     const half = this.#requests.length >> 1;
@@ -182,7 +191,7 @@ export class RegistrarLink {
           return;
         }
         const registrar = describeActor(this.session.peer.id);
-        const text = `${registrar}, the registrar, has not answered a lookup of "${request.name}" in ${this.#patienceMs} ms`;
+        const text = `${registrar}, the registrar, has not answered a lookup of "${request.name}" within ${this.#patienceMs} ms`;
         request.reject(new TimeoutError("lookup", text));
       }
     }, ms);
@@ -190,25 +199,25 @@ export class RegistrarLink {
     return timer;
   }
 
-  onAdded(message: Message): void {
+  onAdded(message: MessageOf<typeof Kind.added>): void {
     this.#counters.pushes++;
-    const name = message[1] as string;
-    this.cache.added(name, decodeInstance(name, message[2]));
+    const name = message[1];
+    this.cache.added(name, decodeRegistration(name, message[2]));
   }
 
-  onRemoved(message: Message): void {
+  onRemoved(message: MessageOf<typeof Kind.removed>): void {
     this.#counters.pushes++;
-    this.cache.removed(message[1] as string, message[2] as string);
+    this.cache.removed(message[1], message[2]);
   }
 
-  /** Tells the registrar that nobody answers at any address of `uuid`; it looks for itself. */
+  /** Reports that no address of `uuid` answers; the registrar then checks for itself. */
   report(uuid: string): void {
     this.session.peer.channel.post([Kind.report, uuid]);
   }
 
   /**
-   * What was cached through a connection that ended is void at that moment. One that goes on, to a registrar that did not
-   * take the registration, may still have requests under way, with their time to wait.
+   * Voids the cache. A connection that stays open, to a registrar that refused the registration, may still have requests
+   * in progress: they keep their time to wait.
    */
   onEnd(): void {
     this.#isOver = true;
@@ -217,20 +226,8 @@ export class RegistrarLink {
   }
 }
 
-/** One request to a registrar that is not kept: no interest, no cache. */
-export async function askOnce(
-  session: Session,
-  name: string,
-  counters: LookupCounters,
-): Promise<readonly Instance[]> {
+/** Asks a registrar once: the answer is not cached, and its changes are not pushed. */
+export async function askOnce(session: Session, name: string, counters: LookupCounters): Promise<Found> {
   counters.requests++;
-  return readList(name, await session.request(Kind.lookup, name, false));
-}
-
-/** Reads the answer in place: it is as large as what is kept of it. */
-function readList(name: string, answer: unknown): Instance[] {
-  if (!Array.isArray(answer)) throw new FrameError(`a registrar answered no list for "${name}"`);
-  const list = answer as unknown[];
-  for (let at = 0; at < list.length; at++) list[at] = decodeInstance(name, list[at]);
-  return list as Instance[];
+  return decodeRegistrations(name, await session.request([Kind.lookup, 0, name, false]));
 }

@@ -1,9 +1,26 @@
-/** A registration as users see it, and as it travels: `[uuid, pid, host, addrs, revision]`, its name known from context. */
+/**
+ * A registered actor, in its three forms:
+ *
+ * - `StoredRegistration` (table.ts): the registrar's own record, with addresses that any host can read;
+ * - `[uuid, pid, host, addrs, revision]`: on the wire, the name being known from context;
+ * - `FoundRegistration`: what a lookup keeps, ready to be dialled from here.
+ *
+ * `Registration` is the plain value that users see.
+ */
 import { FrameError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { checkAddressLimits } from "../transport/address-limits.ts";
-import { type Address, isAddress, localizeAddress, qualifyAddress } from "../transport/address.ts";
-import type { Entry } from "./table.ts";
+import {
+  type Address,
+  bestAddress,
+  isAddress,
+  localizeAddress,
+  parseAddress,
+  qualifyAddress,
+  rankAddresses,
+} from "../transport/address.ts";
+import { hostId, isLoopback } from "../transport/host.ts";
+import type { StoredRegistration } from "./table.ts";
 
 /** One registered actor, with the table's revision of that change. */
 export interface Registration {
@@ -13,28 +30,121 @@ export interface Registration {
   readonly metadata?: Record<string, unknown>;
 }
 
-/** What a registrar offers on `portal.run`. */
-export interface RegistrarApi {
-  /** The last registered actor of that name. */
-  findActor(name: string): Registration | null;
-  /** All actors of that name, in the order of registration. */
-  findActors(name: string): Registration[];
-  /** The first registered actor of that name, as soon as there is one. */
-  waitForActor(name: string): Registration;
-  listActors(): Registration[];
+/** A registered actor as a lookup finds it, and where it can be dialled from here. */
+export class FoundRegistration {
+  readonly id: ActorId;
+  readonly addrs: readonly Address[];
+  #best: Address | null | undefined;
+
+  constructor(id: ActorId, addrs: readonly Address[]) {
+    this.id = id;
+    this.addrs = addrs;
+  }
+
+  /** The address to dial first, or null when there is none. Computed once: cached lookups ask for it each time. */
+  get best(): Address | null {
+    if (this.#best === undefined)
+      this.#best = (this.id.host === hostId() ? bestAddress(this.addrs) : this.dialOrder()[0]) ?? null;
+    return this.#best;
+  }
+
+  /**
+   * The addresses in the order of dialling: as `rankAddresses`, except that another host's loopback addresses come
+   * last. They most likely don't lead there, but they do when the two hosts differ only in their mount namespaces.
+   */
+  dialOrder(): Address[] {
+    // an unreadable address is the actor's fault, not the registrar's: its other addresses may do
+    const ranked = rankAddresses(this.addrs.filter(isAddress));
+    if (this.id.host === hostId()) return ranked;
+    const foreign = (addr: Address): boolean => {
+      const parsed = parseAddress(addr);
+      return parsed.transport === "tcp" && isLoopback(parsed.host);
+    };
+    return [...ranked.filter((addr) => !foreign(addr)), ...ranked.filter(foreign)];
+  }
 }
 
-/** An entry as it is shown on `host`. */
-export function registrationOf(entry: Entry, host: string): Registration {
+/** What is known of a name: its registrations, in the order of registration. */
+export type Found = readonly FoundRegistration[];
+
+/** A stored registration as shown to an actor on `host`. */
+export function registrationOf(stored: StoredRegistration, host: string): Registration {
   return {
-    id: entry.id,
-    addrs: entry.addrs.map((addr) => localizeAddress(addr, host)),
-    revision: entry.revision,
+    id: stored.id,
+    addrs: stored.addrs.map((addr) => localizeAddress(addr, host)),
+    revision: stored.revision,
   };
 }
 
-export function encodeRegistration(entry: Entry): unknown[] {
-  return [entry.uuid, entry.pid, entry.host, entry.addrs, entry.revision];
+/** A stored or received registration as a lookup on its host has it. */
+export function foundOf({ id, addrs }: Registration): FoundRegistration {
+  return new FoundRegistration(id, addrs);
+}
+
+/** What a registrar sends of a registration. */
+export function encodeRegistration(stored: StoredRegistration): unknown[] {
+  return [stored.uuid, stored.pid, stored.host, stored.addrs, stored.revision];
+}
+
+/**
+ * Reads what `encodeRegistration` made, and takes over its arrays.
+ *
+ * @throws {FrameError} when it is malformed
+ */
+export function decodeRegistration(name: string, form: unknown): FoundRegistration {
+  const fields = Array.isArray(form) ? (form as unknown[]) : [];
+  const uuid = fields[0];
+  const pid = fields[1];
+  const host = fields[2];
+  const addrs = fields[3];
+  if (
+    typeof uuid !== "string" ||
+    typeof pid !== "number" ||
+    typeof host !== "string" ||
+    !Array.isArray(addrs) ||
+    typeof fields[4] !== "number"
+  ) {
+    throw new FrameError(`malformed registration of "${name}" from a registrar`);
+  }
+  return new FoundRegistration({ name, uuid, pid, host }, localized(addrs));
+}
+
+/**
+ * Reads a registrar's answer to a lookup, in place: the list is as large as what is kept of it.
+ *
+ * @throws {FrameError} when it is malformed
+ */
+export function decodeRegistrations(name: string, answer: unknown): FoundRegistration[] {
+  if (!Array.isArray(answer)) throw new FrameError(`a registrar's answer for "${name}" is not a list`);
+  const list = answer as unknown[];
+  for (let at = 0; at < list.length; at++) list[at] = decodeRegistration(name, list[at]);
+  return list as FoundRegistration[];
+}
+
+function localized(addrs: unknown[]): Address[] {
+  const own = hostId();
+  for (let at = 0; at < addrs.length; at++) {
+    const addr = addrs[at];
+    if (typeof addr !== "string") return localized(addrs.filter((one) => typeof one === "string"));
+    addrs[at] = localizeAddress(addr as Address, own);
+  }
+  return addrs as Address[];
+}
+
+/** The addresses that an actor on `host` asks a registrar to register. */
+export function encodeAddresses(addrs: readonly Address[], host: string): Address[] {
+  return addrs.map((addr) => qualifyAddress(addr, host));
+}
+
+/**
+ * Reads the addresses that a peer on `host` asks to register, as the table keeps them.
+ *
+ * @throws {LimitError} when there are too many, or one is too long
+ * @throws {FrameError} when one is malformed
+ */
+export function decodeAddresses(addrs: unknown, host: string): Address[] {
+  if (Array.isArray(addrs)) checkAddressLimits(addrs);
+  return checkAddresses(addrs).map((addr) => qualifyAddress(addr, host));
 }
 
 /** @throws {FrameError} when one is malformed */
@@ -42,15 +152,4 @@ function checkAddresses(addrs: unknown): Address[] {
   if (!Array.isArray(addrs)) throw new FrameError("malformed addresses in a registration");
   if (!addrs.every(isAddress)) throw new FrameError("malformed address in a registration");
   return addrs;
-}
-
-/**
- * Addresses that a peer of `host` wants registered, as the table keeps them.
- *
- * @throws {LimitError} when there are too many, or one is too long
- * @throws {FrameError} when one is malformed
- */
-export function readRegisteredAddresses(addrs: unknown, host: string): Address[] {
-  if (Array.isArray(addrs)) checkAddressLimits(addrs);
-  return checkAddresses(addrs).map((addr) => qualifyAddress(addr, host));
 }

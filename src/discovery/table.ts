@@ -1,18 +1,18 @@
 /**
- * The registrar's table: who is registered under which name, in which order. A pure state machine: no sockets, no
- * clock.
+ * The registrar's table: which actors are registered under each name, in which order. A pure state machine: no sockets,
+ * no clock.
  *
- * Whoever registers an entry (a connection) holds what `register` returned: only with that can it be changed. Each
- * change has a revision, one higher than the one before.
+ * A registration can only be changed with the object that `register` returned; the connection that registered it keeps
+ * that. Each change has a revision, one higher than the one before.
  */
 import type { ActorId } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
 
 /**
- * One registered actor. Flat, because a table may hold a million of them: six fields are 64 B, a seventh makes it 80
- * (`memory.1000000`).
+ * A registration as the table keeps it. Flat, because a table may hold a million of them: six fields take 64 B, a
+ * seventh makes it 80 (`memory.1000000`).
  */
-export class Entry {
+export class StoredRegistration {
   readonly name: string;
   readonly uuid: string;
   readonly pid: number;
@@ -37,11 +37,11 @@ export class Entry {
 const none: readonly never[] = Object.freeze([]);
 
 export class RegistryTable {
-  /** The last entry of each name; its own map, so that finding it reads no entry (`table.*`). */
-  readonly #last = new Map<string, Entry>();
-  /** All entries of the names that have several, in the order of registration: few do. */
-  readonly #several = new Map<string, Entry[]>();
-  /** Kept once for all entries that have it: each id from the wire comes with a copy (`memory.1000000`). */
+  /** The last registration of each name, in a map of its own: finding it reads no other object (`table.*`). */
+  readonly #last = new Map<string, StoredRegistration>();
+  /** All registrations of the few names that have several, in the order of registration. */
+  readonly #several = new Map<string, StoredRegistration[]>();
+  /** One copy shared by all registrations of a host: each id from the wire brings its own (`memory.1000000`). */
   #host = "";
   #size = 0;
   #revision = 0;
@@ -59,33 +59,33 @@ export class RegistryTable {
   }
 
   /**
-   * Adds an actor behind the others of its name. With `former`, its own earlier entry, it keeps that entry's place.
+   * Adds an actor after the others of its name. With `former`, its own earlier registration, it keeps that one's place.
    */
-  register(id: ActorId, addrs: readonly Address[], former?: Entry): Entry {
+  register(id: ActorId, addrs: readonly Address[], former?: StoredRegistration): StoredRegistration {
     if (id.host !== this.#host) this.#host = id.host;
-    const entry = new Entry(id, this.#host, addrs, ++this.#revision);
-    if (former !== undefined && this.#replace(former, entry)) return entry;
-    const { name } = entry;
+    const stored = new StoredRegistration(id, this.#host, addrs, ++this.#revision);
+    if (former !== undefined && this.#replace(former, stored)) return stored;
+    const { name } = stored;
     const last = this.#last.get(name);
     if (last !== undefined) {
       const list = this.#several.get(name);
-      if (list === undefined) this.#several.set(name, [last, entry]);
-      else list.push(entry);
+      if (list === undefined) this.#several.set(name, [last, stored]);
+      else list.push(stored);
     }
-    this.#last.set(name, entry);
+    this.#last.set(name, stored);
     this.#size++;
-    return entry;
+    return stored;
   }
 
-  /** Removes an entry. Returns the revision of the change, or 0 when it was not there. */
-  unregister(entry: Entry): number {
-    const { name } = entry;
+  /** Removes a registration. Returns the revision of the change, or 0 when it wasn't there. */
+  unregister(stored: StoredRegistration): number {
+    const { name } = stored;
     const list = this.#several.get(name);
     if (list === undefined) {
-      if (this.#last.get(name) !== entry) return 0;
+      if (this.#last.get(name) !== stored) return 0;
       this.#last.delete(name);
     } else {
-      const at = list.indexOf(entry);
+      const at = list.indexOf(stored);
       if (at < 0) return 0;
       list.splice(at, 1);
       this.#last.set(name, list[list.length - 1]!);
@@ -95,24 +95,24 @@ export class RegistryTable {
     return ++this.#revision;
   }
 
-  /** The entries of a name, in the order of registration. */
-  all(name: string): readonly Entry[] {
+  /** The registrations of a name, in the order of registration. */
+  all(name: string): readonly StoredRegistration[] {
     const last = this.#last.get(name);
     return last === undefined ? none : (this.#several.get(name) ?? [last]);
   }
 
-  /** The last registered of a name. */
-  last(name: string): Entry | undefined {
+  /** The last registration of a name. */
+  last(name: string): StoredRegistration | undefined {
     return this.#last.get(name);
   }
 
-  /** The first registered of a name. */
-  first(name: string): Entry | undefined {
+  /** The first registration of a name. */
+  first(name: string): StoredRegistration | undefined {
     return this.#several.get(name)?.[0] ?? this.#last.get(name);
   }
 
-  /** Every entry, name by name. */
-  *entries(): IterableIterator<Entry> {
+  /** Every registration, name by name. */
+  *entries(): IterableIterator<StoredRegistration> {
     for (const [name, last] of this.#last) {
       const list = this.#several.get(name);
       if (list === undefined) yield last;
@@ -120,13 +120,13 @@ export class RegistryTable {
     }
   }
 
-  #replace(former: Entry, entry: Entry): boolean {
-    const { name } = entry;
+  #replace(former: StoredRegistration, stored: StoredRegistration): boolean {
+    const { name } = stored;
     const list = this.#several.get(name);
     const at = list?.indexOf(former) ?? -1;
-    if (at >= 0) list![at] = entry;
+    if (at >= 0) list![at] = stored;
     const isLast = this.#last.get(name) === former;
-    if (isLast) this.#last.set(name, entry);
+    if (isLast) this.#last.set(name, stored);
     return isLast || at >= 0;
   }
 }

@@ -1,6 +1,7 @@
 /**
- * A registrar's hold on its addresses. The election is a lock: of a unix address its socket's, of a port on this host
- * that of the socket that goes with it. Its holder binds at once, since the lock proves the former owner dead.
+ * A registrar's time in office: its hold on the registry addresses. A lock decides the election: that of the socket, or
+ * for a port of this host that of the socket that goes with it. Its holder binds at once, since the lock proves that the
+ * previous owner is dead.
  */
 import type { Runtime } from "../actor/runtime.ts";
 import { AddressError, asError, systemCode } from "../errors.ts";
@@ -8,17 +9,17 @@ import { logger } from "../log.ts";
 import { type Address, parseAddress } from "../transport/address.ts";
 import { lockPath, type PathLock } from "../transport/flock.ts";
 import { formatHolder, readHolder } from "../transport/socket-lock.ts";
-import { describeHolder, lockOf } from "./bootstrap.ts";
+import { describeHolder, lockOf } from "./probe.ts";
 
 const log = logger("discovery");
 
-/** How often a registrar looks whether its sockets are still there. */
+/** How often a registrar checks that its sockets still exist. */
 const watchMs = 500;
 
 export class Tenure {
   readonly #runtime: Runtime;
   readonly #addrs: readonly Address[];
-  /** Of the ports that have no socket of this registrar beside them; by their paths. */
+  /** The locks of ports for which this registrar has no socket, by path. */
   readonly #locks = new Map<string, PathLock>();
   readonly #bound: Address[] = [];
   #timer: Timer | undefined;
@@ -32,10 +33,10 @@ export class Tenure {
   }
 
   /**
-   * Binds the registry addresses, then `others`. Undefined, with nothing bound and no lock held, when another process has
-   * one of the registry addresses.
+   * Binds the registry addresses, then `others`. Undefined, with nothing bound and no lock held, when another process
+   * holds one of the registry addresses.
    *
-   * @throws {AddressError} when an address cannot be bound at all; nothing stays bound
+   * @throws {AddressError} when an address can't be bound at all; nothing stays bound
    */
   static async begin(
     runtime: Runtime,
@@ -56,7 +57,7 @@ export class Tenure {
     }
   }
 
-  /** Unix first: all contenders take the locks in the same order. False when one is held, or an address is in use. */
+  /** Sockets first, so that all candidates take the locks in one order. False when a lock is held or an address in use. */
   async #bind(): Promise<boolean> {
     const isUnix = (addr: Address): boolean => parseAddress(addr).transport === "unix";
     const sockets = this.#addrs.filter(isUnix).toSorted();
@@ -86,7 +87,7 @@ export class Tenure {
     try {
       lock = lockPath(file);
     } catch (error) {
-      // the port itself still has one owner only
+      // the port itself still admits one owner only
       log.warn?.(`no lock at ${file}: ${asError(error).message}`);
       return true;
     }
@@ -97,15 +98,17 @@ export class Tenure {
   }
 
   /**
-   * From now on looks after the sockets: what was removed from under this registrar is bound again. `onLost` is called,
-   * once, when another process has the place of one by then.
+   * Watches over the sockets from now on, and binds again any that is removed. Calls `onLost` once, when another process
+   * has already bound a removed one.
    */
   watch(onLost: (addr: Address) => void): void {
     this.#timer = setInterval(() => {
       if (this.#isLooking) return;
       this.#isLooking = true;
       void this.#look(onLost)
-        .catch((error: unknown) => log.warn?.(`cannot look after the registry: ${asError(error).message}`))
+        .catch((error: unknown) =>
+          log.warn?.(`cannot watch over the registry's sockets: ${asError(error).message}`),
+        )
         .finally(() => (this.#isLooking = false));
     }, watchMs);
     this.#timer.unref();
@@ -124,7 +127,7 @@ export class Tenure {
     for (const [file, lock] of this.#locks) if (!lock.isCurrent) this.#relock(file, lock);
   }
 
-  /** The port is still this registrar's: where another has the lock, both go on, and say so. */
+  /** Takes a port's lock again. The port itself is still held, so if another registrar has the lock both go on, warned. */
   #relock(file: string, former: PathLock): void {
     this.#locks.delete(file);
     if (this.#lock(file)) {
@@ -138,11 +141,11 @@ export class Tenure {
     const who =
       other === undefined ? "another process" : `${describeHolder(other)} at ${other.addrs.join(", ")}`;
     log.warn?.(
-      `${file} was removed, and ${who} is a registrar beside this one: enable its transports in both`,
+      `${file} was removed, and ${who} is a second registrar: enable its transports in both programs`,
     );
   }
 
-  /** Lets go of everything. */
+  /** Releases all addresses and locks. */
   end(): void {
     this.#isOver = true;
     clearInterval(this.#timer);
@@ -151,7 +154,7 @@ export class Tenure {
     this.#locks.clear();
   }
 
-  /** Lets go of the locks that have no listener: those go with theirs. */
+  /** Releases the locks without a listener; each of the others goes with its listener. */
   release(): void {
     this.#isOver = true;
     clearInterval(this.#timer);

@@ -1,28 +1,29 @@
-/** One stream, many local readers. */
+/** Shares one stream among many local readers. */
 import { Deadline } from "../deadline.ts";
 import { LaggedError } from "../errors.ts";
 import { ambientTask, inTask, type Task } from "./task.ts";
 
 const defaultCapacity = 64;
-/** How long disposal waits for the source to end. */
+/** The longest that disposal waits for the source to end. */
 const disposeMs = 3_000;
 
 /**
- * Hands each value of one source to every subscriber. Dispose it to end the source: a stream and a dialog are cancelled at
- * once, and have ended there when it returns. A source that can't be asked to end (a dialog at its callee) is only left.
+ * Passes each value of one source to every subscriber. Disposing it ends the source: a stream or a dialog is cancelled
+ * immediately, and has ended at the callee when disposal returns. A source that can't be asked to end (such as the
+ * callee's own end of a dialog) is merely no longer read.
  */
 export interface Broadcast<T> extends AsyncDisposable {
   /**
-   * A reader of all values from now on. One that falls more than `capacity` values behind gets a `LaggedError` after
-   * those that it has, and is out; it never slows the others.
+   * Returns a reader of all values from now on. A reader that falls more than `capacity` values behind still gets the
+   * values queued for it, then a `LaggedError`, and is unsubscribed; it never slows the others.
    */
   subscribe(): AsyncIterable<T>;
 }
 
 /**
- * Reads `source` once, from the first subscription on, for any number of subscribers. The end of the source, or its
- * error, is theirs as well. The source belongs to the task that makes the broadcast, and is cancelled with it; a
- * subscriber that is cancelled only leaves.
+ * Reads `source` once, starting with the first subscription, for any number of subscribers. When the source ends or
+ * fails, so do they. The source belongs to the task that creates the broadcast and is cancelled with it; cancelling a
+ * subscriber only unsubscribes it.
  *
  * @throws {RangeError} when `capacity` is not a positive integer
  */
@@ -44,7 +45,9 @@ class Broadcaster<T> implements Broadcast<T> {
   readonly #source: AsyncIterable<T>;
   readonly #capacity: number;
   readonly #subscribers = new Set<Subscriber<T>>();
-  /** The source is all subscribers': it belongs to where the broadcast was made, not to whoever is first. */
+  /**
+   * All subscribers share the source, so it belongs to the task that made the broadcast, not to the first subscriber.
+   */
   readonly #owner: Task | undefined = ambientTask();
   #iterator: AsyncIterator<T> | undefined;
   #reading: Promise<void> | undefined;
@@ -69,14 +72,17 @@ class Broadcaster<T> implements Broadcast<T> {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#finish({});
     const asked = this.#endSource();
-    // who cannot be asked to end is only left: it may have nothing to say for as long as it likes
+    // a source that can't be asked to end may stay silent indefinitely: don't wait for it
     if (asked === undefined) return;
     const ended = Promise.all([asked, this.#reading]);
-    // a generator of this process that waits for ever cannot be ended from outside: `return` queues behind its `next`
+    // a local generator that waits forever can't be ended from outside: its `return` queues after its `next`
     await new Deadline({ timeout: disposeMs }, "end of a broadcast's source").race("stop", ended);
   }
 
-  /** Asks the source to end: by its iterator, or as a whole where that cannot be asked, as with a dialog. */
+  /**
+   * Asks the source to end: through its iterator, or by disposing it if the iterator has no `return`, as with a
+   * dialog.
+   */
   #endSource(): PromiseLike<unknown> | undefined {
     const iterator = this.#iterator;
     if (iterator?.return !== undefined) return iterator.return();

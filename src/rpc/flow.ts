@@ -1,20 +1,22 @@
 /**
- * The two ends of a one-way flow of messages under credit: a writer may have so many messages and bytes under way, and
- * gets more as the reader takes them. So a slow reader slows its writer, and nothing else on the connection.
+ * The two ends of a one-way flow of messages with credit. Credit limits the messages and bytes that a writer may have
+ * in flight; it gets more as the reader consumes them. So a slow reader slows its writer, and nothing else on the
+ * connection.
  */
 import { FrameError } from "../errors.ts";
 import { largeBinaryBytes } from "../wire/large-binary.ts";
+import { KeptBytes, mostKept } from "./kept.ts";
 
-/** How many messages, and bytes, may be under way. */
+/** How many messages and bytes may be in flight. */
 export interface Credit {
   readonly messages: number;
   readonly bytes: number;
 }
 
-/** A link with more than this unsent makes writers wait, whatever their credit. */
+/** When a link has this much unsent, writers wait even if they have credit. */
 const crowdedBytes = 1_048_576;
 
-/** What a writer needs of its channel. */
+/** What a writer needs from its channel. */
 export interface FlowChannel {
   flush(): void;
   readonly link: { readonly pendingBytes: number; drained(): Promise<void> };
@@ -26,14 +28,14 @@ interface Waiting {
   reject(reason: unknown): void;
 }
 
-/** The sending end. Begins without credit. */
+/** The sending end. Starts without credit. */
 export class Outbox {
   readonly #channel: FlowChannel;
   /** Sends one value; returns the bytes of its frame. */
   readonly #transmit: (value: unknown) => number;
   #messages = 0;
   #bytes = 0;
-  /** Values that wait for credit, in the order of sending. */
+  /** Values that wait for credit, in the order in which they were sent. */
   readonly #queue: Waiting[] = [];
   #closed: { readonly reason: unknown } | undefined;
   #awaitsDrain = false;
@@ -43,7 +45,7 @@ export class Outbox {
     this.#transmit = transmit;
   }
 
-  /** The reader has taken so much. */
+  /** Adds credit granted by the reader. */
   allow(messages: number, bytes: number): void {
     this.#messages += messages;
     this.#bytes += bytes;
@@ -51,24 +53,28 @@ export class Outbox {
   }
 
   /**
-   * Sends a value as soon as there is credit; values leave in the order of the calls. Until it resolves, the value must
-   * not change; then its memory may be reused.
+   * Sends a value as soon as there is credit; values leave in the order of the calls. The value must not change until
+   * the promise resolves; after that its memory may be reused.
    *
-   * @throws what the flow was closed with; {EncodeError | LimitError} of the value itself
+   * @throws the reason that the flow was closed with; {EncodeError | LimitError} when the value itself can't be sent
    */
   async send(value: unknown): Promise<void> {
     await this.offer(value);
   }
 
-  /** As `send`, but without a promise where there is nothing to wait for. @throws as `send`, at once */
+  /**
+   * As `send`, but returns undefined if there is nothing to wait for.
+   *
+   * @throws as `send`: synchronously if the value could leave now, otherwise by rejecting the promise
+   */
   offer(value: unknown): Promise<void> | undefined {
     if (!this.#isOpen) return this.#enqueue(value).then((bytes) => this.#held(bytes));
     return this.#held(this.#push(value));
   }
 
   /**
-   * Sends a value if that needs no waiting; returns whether it did. The memory of a large binary in it must not change
-   * afterwards: nothing tells when it has left.
+   * Sends a value only if it can leave without waiting; returns whether it did. The memory of a large binary value must
+   * not change afterwards, because nothing signals when it has left.
    *
    * @throws as `send`
    */
@@ -79,7 +85,7 @@ export class Outbox {
     return true;
   }
 
-  /** The memory of a large binary is not copied: holds the writer until the kernel has it. */
+  /** The memory of a large binary isn't copied, so its writer has to wait until the kernel has taken it. */
   #held(bytes: number): Promise<void> | undefined {
     if (bytes < largeBinaryBytes) return undefined;
     const { link } = this.#channel;
@@ -87,7 +93,7 @@ export class Outbox {
     return link.pendingBytes > 0 ? link.drained() : undefined;
   }
 
-  /** Rejects everybody who waits, and every later send. The first reason stays. */
+  /** Rejects all waiting and later sends. Only the first reason counts. */
   close(reason: unknown): void {
     if (this.#closed !== undefined) return;
     this.#closed = { reason };
@@ -147,14 +153,14 @@ export class Outbox {
   }
 }
 
-/** Hears of what is kept until it is read. */
+/** Keeps account of received bytes that are buffered until they are read. */
 export interface Keeping {
   grew(bytes: number): void;
 }
 
-/** In the place of an item that has been read. */
+/** Replaces an item that has been read. */
 const taken: Item = { value: undefined, bytes: 0 };
-/** So many of them are dropped from the list at once: a copy of the rest for each would cost more. */
+/** How many read items to drop from the list at once: copying the rest of the list for each item would cost more. */
 const compactAt = 32;
 
 interface Item {
@@ -162,16 +168,16 @@ interface Item {
   readonly bytes: number;
 }
 
-/** The receiving end: what has arrived and not been read. */
+/** The receiving end: holds what has arrived but hasn't been read. */
 export class Inbox {
   readonly #credit: Credit;
-  /** Gives the writer more. */
+  /** Grants the writer more credit. */
   readonly #grant: (messages: number, bytes: number) => void;
   readonly #keeping: Keeping | undefined;
   #items: Item[] = [];
   #head = 0;
   #unreadBytes = 0;
-  /** Read, but not granted again yet: grants go out by the half credit. */
+  /** Read but not yet granted again: grants are sent in batches of half the credit. */
   #readMessages = 0;
   #readBytes = 0;
   readonly #readers: PromiseWithResolvers<IteratorResult<unknown, unknown>>[] = [];
@@ -183,9 +189,14 @@ export class Inbox {
     this.#keeping = keeping;
   }
 
-  /** Bytes that have arrived, and were not read. */
+  /** Bytes of memory used by what has arrived but hasn't been read. Looks at every item. */
   get unreadBytes(): number {
-    return this.#unreadBytes;
+    const kept = new KeptBytes();
+    for (let at = this.#head; at < this.#items.length; at++) {
+      const { value, bytes } = this.#items[at]!;
+      kept.add(value, bytes);
+    }
+    return kept.total;
   }
 
   /** @throws {FrameError} when the peer sends more than it was granted */
@@ -199,37 +210,37 @@ export class Inbox {
     }
     const unread = this.#items.length - this.#head;
     const { messages, bytes: most } = this.#credit;
-    // the last message may be larger than what was left of the bytes
+    // the last message may be larger than the bytes that were left
     if (unread >= messages || this.#unreadBytes >= most) {
-      throw new FrameError(`a peer sends without credit: ${unread} messages, ${this.#unreadBytes} B unread`);
+      throw new FrameError(`peer exceeded its credit: ${unread} messages, ${this.#unreadBytes} B unread`);
     }
     this.#items.push({ value, bytes });
     this.#unreadBytes += bytes;
-    this.#keeping?.grew(bytes);
+    this.#keeping?.grew(mostKept(value, bytes));
   }
 
-  /** No more will come; readers get what is unread, then the end with `value`. */
+  /** Ends the flow: readers get what is unread, then `done` with `value`. */
   finish(value: unknown): void {
     this.#conclude({ value });
   }
 
-  /** As `finish`, but the end is an error, which one reader gets; later reads are done. */
+  /** As `finish`, but with an error in place of the value. One read rejects with it; later reads are `done`. */
   fail(error: unknown): void {
     this.#conclude({ error });
   }
 
-  /** Drops what is unread, and grants no more. */
+  /** Drops what is unread without granting credit for it. */
   drop(): void {
     this.#items = [];
     this.#head = 0;
     this.#unreadBytes = 0;
   }
 
-  /** An item that is there, if one is. */
+  /** Takes an item that has already arrived, if there is one. */
   take(): Item | undefined {
     if (this.#head === this.#items.length) return undefined;
     const item = this.#items[this.#head]!;
-    // what is read must not be held by a list that never gets empty, which is so while the writer stays ahead
+    // while the writer stays ahead the list never becomes empty: don't let it keep read values alive
     this.#items[this.#head++] = taken;
     if (this.#head === this.#items.length || this.#head >= compactAt) {
       this.#items = this.#items.slice(this.#head);
@@ -257,7 +268,7 @@ export class Inbox {
 
   #atEnd(): Promise<IteratorResult<unknown, unknown>> {
     const end = this.#end;
-    // as with a generator, the error or the return value is seen once
+    // as with a generator, only one read gets the error or the return value
     this.#end = { value: undefined };
     if (end === undefined) return Promise.resolve({ done: true, value: undefined });
     return "error" in end ? Promise.reject(end.error) : Promise.resolve({ done: true, value: end.value });

@@ -1,41 +1,44 @@
-/** What a peer may do here, by how it has proved who it is. */
+/** What a peer may do in this actor, depending on how it proved its identity. */
 import { isSameUser, ownerOf, type PeerProof } from "../channel/credentials.ts";
 import { PermissionDeniedError } from "../errors.ts";
 
 /**
- * A rule of `security.policy`. The first rule whose `from` matches a peer decides; what it leaves out is as by default.
+ * A rule of `security.policy`. The first rule whose `from` matches a peer decides; fields that it omits have their
+ * defaults.
  *
- * By default peers of this user may do everything. Others call and look up; they don't stop actors, and don't register
- * a name that an actor of this user, or one that proved itself otherwise, has.
+ * By default, peers of the same user may do everything. Others may call functions and look up names, but may not stop
+ * actors, nor register a name held by an actor of this user or by one that proved a different identity.
  */
 export interface PolicyRule {
-  /** `"same-user"`, `"secret"`, `"tls"`, `"tls:<subject>"` (a `*` at its end stands for any rest), or `"*"` for all peers. */
+  /**
+   * `"same-user"`, `"secret"`, `"tls"`, `"tls:<subject>"` (a trailing `*` matches any rest), or `"*"` for all peers.
+   */
   readonly from: string;
-  /** Names of exported functions that may be called; a `*` at the end stands for any rest. Lookups are always allowed. */
+  /** Names of exported functions that they may call; a trailing `*` matches any rest. Lookups are always allowed. */
   readonly call?: readonly string[];
-  /** Whether `cancelActor()` is obeyed. An actor's own parent may always stop it. */
+  /** Whether they may stop this actor with `cancelActor()`. An actor's own parent always may. */
   readonly stop?: boolean;
-  /** Names that may be registered here, even when they are in use. */
+  /** Names that they may register with this actor, even if already in use; a trailing `*` matches any rest. */
   readonly register?: readonly string[];
 }
 
-/** What one peer may do. */
+/** The permissions of one peer. */
 export interface Permissions {
-  /** Undefined: every function. */
+  /** Undefined if it may call every function. */
   readonly mayCall: ((name: string) => boolean) | undefined;
   mayStop(): boolean;
-  /** Whether it may register a name that actors with these proofs have. */
+  /** Whether it may register a name that actors with these proofs already hold. */
   mayRegister(name: string, holders: readonly PeerProof[]): boolean;
 }
 
-/** All of it: for an actor itself, its parent, and by default for peers of the same user. */
+/** Everything is allowed: for an actor itself, its parent, and by default for peers of the same user. */
 export const allPermissions: Permissions = Object.freeze({
   mayCall: undefined,
   mayStop: () => true,
   mayRegister: () => true,
 });
 
-/** Actors of one owner may share a name; this user's may take any. */
+/** By default, actors of one owner may share a name, and those of this user may register any name. */
 function mayShare(proof: PeerProof, holders: readonly PeerProof[]): boolean {
   if (holders.length === 0 || isSameUser(proof)) return true;
   const owner = ownerOf(proof);
@@ -45,7 +48,7 @@ function mayShare(proof: PeerProof, holders: readonly PeerProof[]): boolean {
 export class Policy {
   readonly #rules: readonly PolicyRule[];
 
-  /** @throws {TypeError} when a rule is malformed; it names the rule and the field */
+  /** @throws {TypeError} when a rule is malformed; the message names the rule and the field */
   constructor(rules: readonly PolicyRule[] = []) {
     if (!Array.isArray(rules)) throw new TypeError("security.policy must be an array of rules");
     rules.forEach(checkRule);

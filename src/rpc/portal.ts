@@ -1,4 +1,4 @@
-/** Portals: the user's end of a session with another actor, or of calls to oneself. */
+/** Portals: what users hold of a session with another actor, or with their own. */
 import { type Bounds, checkTimeout, startTimer } from "../deadline.ts";
 import { PermissionDeniedError, TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
@@ -12,16 +12,17 @@ import type { CallOptions, OpenApi, Portal, PortalClosed, PortalGroup, RunApi, S
 const defaultStopMs = 5_000;
 
 /**
- * An object whose every string property is a function that calls it. It is made when it is first read, by a proxy behind
- * the object, and then is a property of the object: reading it again costs what any property costs (row `rpc.unix`).
+ * An object on which every string property is a function that calls the remote function of that name. A proxy in the
+ * prototype creates each property when it is first read; from then on it's a regular property, as fast to read as any
+ * other (row `rpc.unix`).
  */
 function verb<Api>(call: (name: string, args: unknown[]) => unknown): Api {
   const handler: ProxyHandler<object> = {
     get(_, name, verbs) {
-      // "then" would make `await portal.run` a call
+      // with a "then", `await portal.run` would be a call
       if (typeof name !== "string" || name === "then") return undefined;
       const value = (...args: unknown[]): unknown => call(name, args);
-      Reflect.defineProperty(verbs as object, name, { value }); // not kept where somebody has frozen it
+      Reflect.defineProperty(verbs as object, name, { value }); // fails, harmlessly, if the object was frozen
       return value;
     },
     set: () => false,
@@ -34,22 +35,22 @@ function boundsOf(options: CallOptions): Bounds | undefined {
   return options.signal === undefined && options.timeout === undefined ? undefined : options;
 }
 
-/** What both kinds of portals have: the verbs, over a session. */
+/** What both kinds of portals share: the verbs, over a session. */
 abstract class SessionPortal<M> {
   readonly id: ActorId;
   abstract readonly addr: Address;
   abstract readonly closed: Promise<PortalClosed>;
-  /** The verbs, made when they are first used: many a portal is only looked at. */
+  /** The verbs, created on first use: many portals never make a call. */
   #runApi: RunApi<M> | undefined;
   #streamApi: StreamApi<M> | undefined;
   #openApi: OpenApi<M> | undefined;
   readonly #session: Session;
   readonly #prefix: string;
   readonly #bounds: Bounds | undefined;
-  /** The options of its calls; those of a further `with` are merged over them. */
+  /** The options for its calls; `with` merges further options over them. */
   protected readonly options: CallOptions;
 
-  /** `prefix` goes before every function's name. */
+  /** `prefix` is prepended to every function name. */
   constructor(session: Session, prefix: string, options: CallOptions) {
     this.id = session.peer.id;
     this.#session = session;
@@ -73,7 +74,7 @@ abstract class SessionPortal<M> {
   abstract with(options: CallOptions): Portal<M>;
   abstract [Symbol.asyncDispose](): Promise<void>;
 
-  /** Why the portal cannot be used, or undefined. */
+  /** Why the portal can't be used, or undefined if it can. */
   protected abstract get fault(): Error | undefined;
 
   async cancelActor(options: { readonly timeout?: number } = {}): Promise<boolean> {
@@ -83,11 +84,11 @@ abstract class SessionPortal<M> {
     if (fault !== undefined) throw fault;
     const { promise, resolve, reject } = Promise.withResolvers<boolean>();
     const timer = startTimer(timeout, () => resolve(false));
-    this.#session.request(Kind.stop).then(
+    this.#session.request([Kind.stop, 0]).then(
       () => resolve(true),
       (error: unknown) => {
         if (error instanceof PermissionDeniedError) reject(error);
-        else resolve(false); // gone, or going, without a word
+        else resolve(false); // it ended, or is ending, without an acknowledgement
       },
     );
     try {
@@ -122,18 +123,18 @@ abstract class SessionPortal<M> {
   }
 }
 
-/** A portal to another actor. Holds its connection open until it is disposed. */
+/** A portal to another actor. Keeps the connection open until it's disposed. */
 export class RemotePortal<M = unknown> extends SessionPortal<M> implements Portal<M> {
   readonly addr: Address;
   readonly #session: Session;
   readonly #prefix: string;
-  /** The portal that this one was made from by `with`: it is open no longer than that. */
+  /** The portal on which `with` made this one, which closes with it. */
   readonly #parent: RemotePortal<M> | undefined;
-  /** Made when somebody asks: portals by `with` come and go, and must not gather behind the peer's own promise. */
+  /** Created on first use: `with` makes many short-lived portals, which must not pile up on the peer's own promise. */
   #closed: PromiseWithResolvers<PortalClosed> | undefined;
   #disposed = false;
 
-  /** Takes over one `acquire` of the session's peer, unless there is a parent, which has it. */
+  /** Takes over one `acquire` of the session's peer, unless there is a parent, which already holds one. */
   constructor(session: Session, prefix = "", options: CallOptions = {}, parent?: RemotePortal<M>) {
     super(session, prefix, options);
     this.addr = session.peer.addr;
@@ -169,17 +170,17 @@ export class RemotePortal<M = unknown> extends SessionPortal<M> implements Porta
   }
 }
 
-/** What a `LocalPortal` needs of its actor. */
+/** What a `LocalPortal` needs from its actor. */
 export interface LocalHost {
   readonly addrs: readonly Address[];
-  /** A session of the actor with itself. */
+  /** The actor's session with itself. */
   readonly localSession: Session;
   readonly signal: AbortSignal;
 }
 
 /**
- * A portal of an actor to itself: the same shape and verbs, the same checks and copies of values and the same errors,
- * and no socket involved.
+ * A portal from an actor to itself. It has the same verbs, checks and errors as any portal, and copies values too, but
+ * involves no socket.
  */
 export class LocalPortal<M = unknown> extends SessionPortal<M> implements Portal<M> {
   readonly addr: Address;
@@ -199,7 +200,7 @@ export class LocalPortal<M = unknown> extends SessionPortal<M> implements Portal
     return new LocalPortal<M>(this.#host, this.#prefix, { ...this.options, ...options });
   }
 
-  /** Does nothing: an actor is never out of its own reach, and all share this portal. */
+  /** Does nothing: there is no connection to release, and the portal may be shared. */
   async [Symbol.asyncDispose](): Promise<void> {}
 
   protected get fault(): undefined {
@@ -207,7 +208,7 @@ export class LocalPortal<M = unknown> extends SessionPortal<M> implements Portal
   }
 }
 
-/** The portals as one array that disposes all of them. */
+/** Makes the array of portals disposable: disposing it disposes all of them. */
 export function portalGroup<M>(portals: Portal<M>[]): PortalGroup<M> {
   const dispose = async (): Promise<void> => {
     await Promise.all(portals.map((portal) => portal[Symbol.asyncDispose]()));

@@ -1,4 +1,4 @@
-/** How a failure in one actor reaches the caller in another: `[relayPath, error]`, the path as identities, origin first. */
+/** The wire form of failures: `[relayPath, error]`. The path is a list of identities, origin first. */
 import {
   ActorDiedError,
   asError,
@@ -12,14 +12,14 @@ import { placeAtCaller, setStack } from "../frames.ts";
 import { type ActorId, readActorId } from "../identity.ts";
 import { decodeError, encodeError, isError } from "../wire/error-values.ts";
 
-/** Relays a failure passes before its path is cut: a loop of actors must not grow it for ever. */
+/** The longest relay path: calls that loop through the same actors must not grow it without bound. */
 const maxRelays = 64;
 
-/** The wire form of what a function of `self` threw. An error that came from elsewhere keeps its origin. */
+/** Encodes what a function of `self` threw. An error that came from another actor keeps its origin. */
 export function encodeFailure(thrown: unknown, self: ActorId): unknown[] {
   if (!isError(thrown)) return [[self], encodeError(thrown)];
   const relayed = thrown instanceof RemoteActorError;
-  // the death of a child arose there, and has come here
+  // the death of a child originates in the child
   const died = thrown instanceof ActorDiedError ? [thrown.actor] : [];
   const path = relayed ? [...thrown.relayPath, self] : [...died, self];
   return [path.slice(0, maxRelays), encodeError(relayed ? thrown.cause : thrown)];
@@ -35,7 +35,7 @@ export function decodeFailure(form: readonly unknown[], from: ActorId): Error {
     cause instanceof PermissionDeniedError ||
     cause instanceof ContextCancelledError
   ) {
-    // it arose in furrow's own code there
+    // its frames would be furrow's own, in the other actor
     setStack(cause, []);
     return cause;
   }
@@ -54,7 +54,7 @@ export function decodeFailure(form: readonly unknown[], from: ActorId): Error {
   );
 }
 
-/** The error as an async function throws it to the one who waits: with that one's frames if it came from another actor. */
+/** Prepares an error to be thrown by an async function: one from another actor gets the frames of the awaiting code. */
 export function toldTo(error: unknown): unknown {
   const isRemote =
     error instanceof RemoteActorError ||
@@ -64,7 +64,7 @@ export function toldTo(error: unknown): unknown {
   return isRemote ? placeAtCaller(error) : error;
 }
 
-/** JavaScript gives a `SuppressedError` of its own making no message. */
+/** The message of an error. A `SuppressedError` made by JavaScript itself has none, so it is composed. */
 function messageOf(error: Error): string {
   if (error.message !== "" || !(error instanceof SuppressedError)) return error.message;
   const [last, first] = [error.error, error.suppressed].map((one: unknown) => asError(one).message);

@@ -1,7 +1,7 @@
 /**
- * Calls, streams and dialogs in both directions over one connection. What this side asks is in `caller/`, what it runs for the
- * peer in `callee/`, and each message goes to one of the two. When the connection ends, what is asked is rejected and what
- * runs is aborted, in that moment.
+ * Calls, streams and dialogs in both directions over one connection. `caller/` handles the requests that this side
+ * makes, `callee/` what it runs for the peer; each message belongs to one of the two. When the connection ends,
+ * pending requests are rejected and running tasks aborted, synchronously.
  */
 import { type ChannelEnd, closedError } from "../channel/channel.ts";
 import type { Peer, PeerHandler } from "../channel/peer.ts";
@@ -11,16 +11,16 @@ import { describeActor } from "../identity.ts";
 import { Kind, type Message } from "../wire/messages.ts";
 import { sendFailure } from "./callee/failure.ts";
 import { Serving, type ServingHost } from "./callee/serving.ts";
-import { type Answer, Calls } from "./caller/calls.ts";
+import { type Answer, Calls, type Request } from "./caller/calls.ts";
 import type { Exchange } from "./caller/exchange.ts";
 import type { Permissions } from "./policy.ts";
 import type { Task } from "./task.ts";
 
 export type { Answer } from "./caller/calls.ts";
 
-/** What a session needs of its actor. */
+/** What a session needs from its actor. */
 export interface SessionHost extends ServingHost {
-  /** Messages of the kinds that higher layers serve. Returns false when no layer does. */
+  /** Handles messages of the kinds that higher layers serve. Returns false if no layer serves this kind. */
   onService(session: Session, message: Message): boolean;
   onSessionReady(session: Session): void;
   onSessionEnd(session: Session): void;
@@ -39,7 +39,7 @@ export class Session implements PeerHandler {
     this.#serving = new Serving(peer, host);
   }
 
-  /** What the peer may do here: as the policy says, unless a higher layer knows more of it. */
+  /** What the peer may do in this actor: set by the policy, unless a higher layer knows better. */
   get permissions(): Permissions {
     return this.#serving.permissions;
   }
@@ -52,12 +52,12 @@ export class Session implements PeerHandler {
     return this.#calls.size > 0 || this.#serving.size > 0;
   }
 
-  /** Bytes of messages that streams and dialogs have not read. */
+  /** Bytes of messages that have arrived but that streams and dialogs haven't read. */
   get unreadBytes(): number {
     return this.#calls.unreadBytes + this.#serving.unreadBytes;
   }
 
-  /** Calls, streams and dialogs under way, both ways. */
+  /** The number of calls, streams and dialogs in flight, in both directions. */
   get callsInFlight(): number {
     return this.#calls.size + this.#serving.size;
   }
@@ -65,20 +65,20 @@ export class Session implements PeerHandler {
   /**
    * Calls a function of the peer.
    *
-   * @throws {EncodeError} when an argument cannot cross; nothing was sent
-   * @throws {RemoteActorError} when it throws there
-   * @throws {TransportClosedError} when the connection ends first: it may or may not have run
-   * @throws {TimeoutError} with stage "call" when `timeout` passes; its task is aborted there
+   * @throws {EncodeError} when an argument can't be sent; nothing was sent
+   * @throws {RemoteActorError} when the function throws
+   * @throws {TransportClosedError} when the connection ends first; the function may or may not have run
+   * @throws {TimeoutError} with stage "call" when `timeout` passes; the peer aborts the function's task
    */
   call(name: string, args: unknown[], bounds?: Bounds): Promise<unknown> {
     return this.#calls.call(name, args, bounds);
   }
 
   /**
-   * Opens a stream or a dialog; `kind` says which. It is cancelled by `bounds.signal`, and by the task that the running
-   * code belongs to.
+   * Opens a stream or a dialog, depending on `kind`. It is cancelled with `bounds.signal`, and with the task that the
+   * running code belongs to.
    *
-   * @throws {EncodeError | TransportClosedError | LimitError} at once, when it cannot be sent
+   * @throws {EncodeError | TransportClosedError | LimitError} synchronously, when it can't be sent
    */
   exchange(
     kind: typeof Kind.stream | typeof Kind.open,
@@ -89,21 +89,22 @@ export class Session implements PeerHandler {
     return this.#calls.exchange(kind, name, args, bounds);
   }
 
-  /** Sends a request of another layer, `[kind, id, ...fields]`, and returns its answer. Rejects as `call`. */
-  request(kind: Kind, ...fields: unknown[]): Promise<unknown> {
-    return new Promise((resolve, reject) => this.ask([kind, 0, ...fields], { resolve, reject }));
+  /** Sends a request of another layer, and returns the reply. Rejects as `call`. */
+  request(message: Request): Promise<unknown> {
+    return new Promise((resolve, reject) => this.ask(message, { resolve, reject }));
   }
 
   /**
-   * As `request`, with the message as it goes out; its id is put in.
+   * As `request`, but passes the reply to `answer`.
    *
-   * @throws {EncodeError | TransportClosedError | LimitError} at once, when it cannot be sent; `answer` hears nothing
+   * @throws {EncodeError | TransportClosedError | LimitError} synchronously, when it can't be sent; `answer` isn't
+   *   called
    */
-  ask(message: Message, answer: Answer): void {
+  ask(message: Request, answer: Answer): void {
     this.#calls.ask(message, answer);
   }
 
-  /** Answers a request of another layer; with an error where the value is too large. */
+  /** Replies to a request of another layer; with an error if the value is too large. */
   reply(id: number, value: unknown): void {
     const { channel } = this.peer;
     if (!channel.isOpen) return;
@@ -118,12 +119,12 @@ export class Session implements PeerHandler {
     sendFailure(this.peer.channel, id, error, this.#host.id);
   }
 
-  /** Aborts what runs for the peer, without ending the connection. */
+  /** Aborts everything that runs for the peer; the connection stays open. */
   abortTasks(reason: Error): void {
     this.#serving.abort(reason);
   }
 
-  /** Resolves when nothing runs for the peer any more, but for `except`: a task cannot wait for its own end. */
+  /** Resolves when nothing runs for the peer any more, except possibly `except`: a task can't wait for its own end. */
   async tasksEnded(except: Task | undefined): Promise<void> {
     await this.#serving.ended(except);
   }
@@ -175,7 +176,7 @@ export class Session implements PeerHandler {
         return;
       default:
         if (!this.#host.onService(this, message)) {
-          throw new FrameError(`a message of kind ${message[0]} is not expected here`);
+          throw new FrameError(`unexpected message of kind ${message[0]}`);
         }
     }
   }

@@ -1,29 +1,29 @@
-/** Scopes for local tasks: a group that joins what it started, and a shield for clean-up. After trio. */
+/** Scopes for local tasks: a group that joins the tasks it started, and a shield for clean-up. Modelled on trio. */
 import { checkTimeout, startTimer } from "../deadline.ts";
 import { TimeoutError } from "../errors.ts";
 import { ambientTask, Task } from "./task.ts";
 
 /** A scope for local tasks. Leaving its `await using` block joins all of them; the first error cancels the rest. */
 export interface TaskGroup extends AsyncDisposable {
-  /** Aborted when a task fails, or the scope around the group is cancelled. */
+  /** Aborted when a task fails, when the group is cancelled, or when the surrounding scope is. */
   readonly signal: AbortSignal;
   /**
-   * Runs `fn` in the group. What it calls through portals is cancelled with the group. The promise may be ignored: an
-   * error is thrown at the end of the block in any case.
+   * Runs `fn` in the group. The calls that it makes through portals are cancelled with the group. You may ignore the
+   * promise: the end of the block throws an error in any case.
    */
   start<T>(fn: (signal: AbortSignal) => Promise<T>): Promise<T>;
   /**
-   * Cancels all tasks; the end of the block does not tell of those that only pass the cancel on. A block that throws
-   * does not cancel its group by itself: JavaScript does not tell a disposer why it is called.
+   * Cancels all tasks; the end of the block doesn't report those that merely pass the cancel on. A block that throws
+   * doesn't cancel its group automatically, because JavaScript doesn't tell a disposer why it is called.
    */
   cancel(): void;
 }
 
 /**
- * Opens a group. It is cancelled with the task that it is opened in, and with `signal`.
+ * Opens a task group. It is cancelled with the task in which it is opened, and with `signal`.
  *
- * At the end of its block it throws what failed: one error as itself, several as an `AggregateError` in the order of
- * failing. Tasks that only passed the cancel on do not count.
+ * The end of its block throws what failed: a single error as itself, several as an `AggregateError` in the order in
+ * which they failed. Tasks that merely pass on the group's own cancel don't count.
  */
 export function openTaskGroup(options: { readonly signal?: AbortSignal } = {}): TaskGroup {
   return new Group(options.signal);
@@ -34,7 +34,7 @@ class Group implements TaskGroup {
   readonly #running = new Set<Promise<unknown>>();
   readonly #errors: unknown[] = [];
   readonly #undo: (() => void)[] = [];
-  /** The reason of a cancel by the group's owner. */
+  /** The reason of `cancel()`. */
   #cancelled: Error | undefined;
 
   constructor(signal: AbortSignal | undefined) {
@@ -73,7 +73,7 @@ class Group implements TaskGroup {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // a task may start others while it is waited for
+    // a task may start others while we wait for it
     while (this.#running.size > 0) await Promise.all(this.#running);
     for (const undo of this.#undo.splice(0)) undo();
     const errors = this.#errors.splice(0);
@@ -84,7 +84,7 @@ class Group implements TaskGroup {
   #onError(error: unknown): void {
     if (this.#cancelled !== undefined && error === this.#cancelled) return;
     if (this.#task.aborted && error === this.#task.reason) {
-      // the cancel that came from outside is told once; the one that a failure caused is told as the failure
+      // report a cancel from outside once; the error of a failed task is already in the list
       if (!this.#errors.includes(error)) this.#errors.push(error);
       return;
     }
@@ -94,16 +94,17 @@ class Group implements TaskGroup {
 }
 
 /**
- * Runs clean-up that must not be cut short: no cancel from around it reaches `fn`, only the end of `timeout` (ms) does.
+ * Runs clean-up that must not be cut short: cancels of the surrounding task don't reach `fn`, only its own `timeout`
+ * (ms).
  *
- * @throws {TimeoutError} with stage "stop" when `fn` takes longer; its signal has fired then
- * @throws {RangeError} when `timeout` is no number of milliseconds from 0
+ * @throws {TimeoutError} with stage "stop" when `fn` takes longer; its signal has been aborted by then
+ * @throws {RangeError} when `timeout` isn't a non-negative number of milliseconds
  */
 export async function shield<T>(
   fn: (signal: AbortSignal) => Promise<T>,
   options: { readonly timeout: number },
 ): Promise<T> {
-  checkTimeout(options.timeout ?? Number.NaN); // without types it may be missing
+  checkTimeout(options.timeout ?? Number.NaN); // untyped callers may leave it out
   const task = new Task(ambientTask()?.origin);
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = startTimer(options.timeout, () => {
@@ -112,7 +113,7 @@ export async function shield<T>(
     reject(error);
   });
   const work = Promise.race([task.run(async () => await fn(task.signal)), promise]);
-  // an actor that ends waits for it
+  // an actor that is ending waits for it
   shields.set(task, work);
   try {
     return await work;
@@ -124,7 +125,9 @@ export async function shield<T>(
 
 const shields = new Map<Task, Promise<unknown>>();
 
-/** Resolves when the shielded work that runs in this process now has ended, but for that of `except`; each has its bound. */
+/**
+ * Resolves when all shielded work now running in this process has ended, except that of `except`. Each has a timeout.
+ */
 export async function shieldsEnded(except: Task | undefined): Promise<void> {
   const others = Array.from(shields).filter(([task]) => task !== except);
   await Promise.allSettled(others.map(([, work]) => work));

@@ -1,6 +1,6 @@
 /**
- * What runs on behalf of somebody: a called function, or a task of a group. Tasks form a tree; aborting one aborts all
- * that was started in it: the tasks below, and the calls, streams and dialogs that they have under way.
+ * A task is a running call, or a task in a group. Tasks form a tree: aborting one also aborts everything started in it,
+ * that is, the tasks below it and their calls, streams and dialogs in flight.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 
@@ -10,25 +10,25 @@ import type { ActorId } from "../identity.ts";
 
 const ambient = new AsyncLocalStorage<Task | undefined>();
 
-/** Who calls. */
+/** The caller. */
 export interface TaskOrigin {
   readonly id: ActorId;
   readonly proof: PeerProof;
 }
 
-/** How the caller proved who it is; see `PeerProof`. */
+/** How the caller proved its identity; see `PeerProof`. */
 export interface TaskPeer {
   readonly auth: PeerProof["auth"];
-  /** Of a caller of the same user, where the system tells. */
+  /** The user id of a caller of the same user, on systems that report it. */
   readonly uid?: number;
-  /** Whose certificate it showed, with TLS. */
+  /** The subject of its certificate, with TLS. */
   readonly subject?: string;
 }
 
 export class Task {
-  /** On whose behalf it runs; undefined for a group outside any call. */
+  /** The caller that it runs for; undefined for a group outside any call. */
   readonly origin: TaskOrigin | undefined;
-  /** Made when somebody asks for the signal. */
+  /** Created when the signal is first used. */
   #controller: AbortController | undefined;
   #reason: unknown;
   #aborted = false;
@@ -38,7 +38,7 @@ export class Task {
     this.origin = origin;
   }
 
-  /** Aborted when the caller aborts, times out or is gone, or this actor ends; the reason says which. */
+  /** Aborted when the caller aborts, times out or disconnects, or this actor ends; the reason says which. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
@@ -62,11 +62,14 @@ export class Task {
     const listeners = this.#listeners;
     this.#listeners = undefined;
     if (listeners !== undefined) for (const listener of listeners) listener(reason);
-    // the user's listeners belong to the task, though the abort comes from elsewhere
+    // the user's listeners belong to the task, even though the abort comes from elsewhere
     if (this.#controller !== undefined) ambient.run(this, () => this.#controller?.abort(reason));
   }
 
-  /** Hears of the abort before the signal does; at once when it has happened. Returns how to stop listening. */
+  /**
+   * Calls `listener` on abort, before the signal fires; immediately if the task is already aborted. Returns an
+   * unsubscribe function.
+   */
   onAbort(listener: (reason: unknown) => void): () => void {
     if (this.#aborted) {
       listener(this.#reason);
@@ -77,7 +80,10 @@ export class Task {
     return () => listeners.delete(listener);
   }
 
-  /** `work`, unless this is aborted first: then its reason, and nobody hears how the work ends. */
+  /**
+   * Settles as `work` does, or rejects with the reason if the task is aborted first; the outcome of `work` is then
+   * lost.
+   */
   follow<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const stop = this.onAbort(reject);
@@ -94,12 +100,12 @@ export class Task {
     });
   }
 
-  /** As `run`, for a function with arguments. */
+  /** As `run`, but passes arguments to `fn`. */
   apply<A extends unknown[], R>(fn: (...args: A) => R, args: A): R {
     return ambient.run(this, applied<A, R>, fn, args);
   }
 
-  /** Runs `fn` as this task: `currentTask()` finds it in everything that `fn` awaits. */
+  /** Runs `fn` as this task: `currentTask()` returns it in `fn` and everything that `fn` awaits. */
   run<R>(fn: () => R): R {
     return ambient.run(this, fn);
   }
@@ -110,8 +116,8 @@ function applied<A extends unknown[], R>(fn: (...args: A) => R, args: A): R {
 }
 
 /**
- * The call that the running code serves: its caller, how that proved who it is, and a signal that fires when the caller
- * aborts, times out or dies.
+ * The call that the running code serves: the caller, how it proved its identity, and a signal that fires when the
+ * caller aborts, times out or dies, or when this actor ends.
  *
  * @throws {NoRuntimeError} outside a called function
  */
@@ -141,17 +147,17 @@ function shownProof(proof: PeerProof): TaskPeer {
   return Object.freeze({ auth: "secret" });
 }
 
-/** The task that the running code belongs to, if any. */
+/** The task that the running code belongs to, if there is one. */
 export function ambientTask(): Task | undefined {
   return ambient.getStore();
 }
 
-/** Runs `fn` outside any task: what it opens (sockets, timers) belongs to the actor, not to whoever called. */
+/** Runs `fn` outside any task: what it opens (sockets, timers) belongs to the actor, not to the running call. */
 export function outsideTasks<R>(fn: () => R): R {
   return inTask(undefined, fn);
 }
 
-/** Runs `fn` as `task`, or outside any. */
+/** Runs `fn` as `task`; undefined runs it outside any task. */
 export function inTask<R>(task: Task | undefined, fn: () => R): R {
   return ambient.run(task, fn);
 }

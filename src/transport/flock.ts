@@ -23,14 +23,18 @@ const exclusiveNow = 2 | 4; // LOCK_EX | LOCK_NB
 const unlock = 8; // LOCK_UN
 /** How often to try a lock that only lookers hold, with 1 ms between: each has it for microseconds, if it runs. */
 const triesPastLookers = 200;
-/** A link in the way is an error: what it leads to must not be written to. */
-const openOrCreate = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
-const openOnly = constants.O_RDONLY | constants.O_NOFOLLOW;
+/**
+ * A link in the way is an error: what it leads to must not be written to. O_NONBLOCK, because opening a fifo would otherwise
+ * wait for its other end, and nothing could interrupt that.
+ */
+const openOrCreate = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const openOnly = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const openToLook = constants.O_RDONLY | constants.O_NONBLOCK;
 
 export interface PathLock {
   /** Whether its file is still the one at the path. A lock on a file that was removed guards nothing. */
   readonly isCurrent: boolean;
-  /** Replaces what the file says: a hint for whoever finds it locked. */
+  /** Replaces what the file says: a hint for those who find it locked. Empty where the disk is full. */
   write(text: string): void;
   /** Removes the lock's file and lets go. */
   release(): void;
@@ -39,7 +43,7 @@ export interface PathLock {
 /**
  * Takes the lock at `path`, creating its file, or returns undefined when a live process holds it.
  *
- * @throws the system's error when the file cannot be created
+ * @throws the system's error when the file cannot be created, and an error when it isn't a file of this user alone
  */
 export function lockPath(path: string): PathLock | undefined {
   return take(path, openOrCreate);
@@ -58,7 +62,7 @@ export function lockExisting(path: string): PathLock | undefined {
 
 function take(path: string, flags: number): PathLock | undefined {
   for (;;) {
-    const fd = openSync(path, flags, 0o600);
+    const fd = openLock(path, flags);
     if (!takeExclusive(fd)) {
       closeSync(fd);
       return undefined;
@@ -67,6 +71,25 @@ function take(path: string, flags: number): PathLock | undefined {
     if (isSameFile(fd, path)) return new HeldLock(path, fd);
     closeSync(fd);
   }
+}
+
+/**
+ * Others, too, may put something at the path where the directory lets them. A file of another user could be locked by that
+ * user for ever, and one that has a second name is somebody's data: writing the holder into it would destroy that.
+ *
+ * @throws the system's error when it can't be opened, and an error when it isn't a file of this user with one name
+ */
+function openLock(path: string, flags: number): number {
+  const fd = openSync(path, flags, 0o600);
+  const found = fstatSync(fd);
+  const uid = process.getuid?.() ?? found.uid;
+  let fault: string | undefined;
+  if (!found.isFile()) fault = "is not a regular file";
+  else if (found.uid !== uid) fault = `belongs to uid ${found.uid}, not to ${uid}`;
+  else if (found.nlink > 1) fault = `is one of ${found.nlink} links to a file`;
+  if (fault === undefined) return fd;
+  closeSync(fd);
+  throw new Error(`lock file ${path} ${fault}`);
 }
 
 class HeldLock implements PathLock {
@@ -83,8 +106,14 @@ class HeldLock implements PathLock {
   }
 
   write(text: string): void {
-    ftruncateSync(this.#fd, 0);
-    writeSync(this.#fd, text, 0);
+    try {
+      ftruncateSync(this.#fd, 0);
+      writeSync(this.#fd, text, 0);
+    } catch (error) {
+      // the lock counts, not what it says; a part of it would say nothing
+      log.warn?.(`cannot write to ${this.#path}: ${String(error)}`);
+      ftruncateSync(this.#fd, 0);
+    }
   }
 
   release(): void {
@@ -114,16 +143,19 @@ function takeExclusive(fd: number): boolean {
   return false;
 }
 
-/** Whether a live process holds the lock at `path`; one that may not be read may be held. Creates nothing. */
+/** What keeps a lock from being looked at and says nothing about it: no permission, or no descriptor left. */
+const unreadable: ReadonlySet<string> = new Set(["EACCES", "EMFILE", "ENFILE"]);
+
+/** Whether a live process holds the lock at `path`; one that can't be opened may be held. Creates nothing. */
 export function isLocked(path: string): boolean {
   let fd: number;
   try {
-    fd = openSync(path, "r");
+    fd = openSync(path, openToLook);
   } catch (error) {
-    return systemCode(error) === "EACCES"; // no file, no lock
+    return unreadable.has(systemCode(error) ?? ""); // no file, no lock
   }
   try {
-    return !flock(fd, sharedNow);
+    return fstatSync(fd).isFile() && !flock(fd, sharedNow);
   } finally {
     closeSync(fd);
   }
@@ -146,7 +178,7 @@ export class SharedLock {
    */
   static join(path: string): SharedLock {
     for (;;) {
-      const fd = openSync(path, openOrCreate, 0o600);
+      const fd = openLock(path, openOrCreate);
       share(fd);
       if (isSameFile(fd, path)) return new SharedLock(path, fd);
       closeSync(fd); // the last one left just now, and removed the file
@@ -157,7 +189,7 @@ export class SharedLock {
   static sweep(path: string): void {
     let fd: number;
     try {
-      fd = openSync(path, openOnly);
+      fd = openLock(path, openOnly);
     } catch {
       return; // gone, or not to be opened
     }

@@ -16,7 +16,7 @@ export const tlsProtocol = "furrow/1";
 export function subjectOf(alternativeNames: string | undefined): string | undefined {
   // a name with a comma, a quote or a control character stands in quotes there, with its comma escaped
   const names = (alternativeNames ?? "").split(", ");
-  const uris = names.filter((name) => /^URI:"?furrow:/.test(name));
+  const uris = names.filter((name) => /^URI:"?furrow:/i.test(name));
   if (uris.length !== 1) return undefined;
   return /^URI:furrow:([\w.~@+-]+(?:\/[\w.~@+-]+)*)$/.exec(uris[0]!)?.[1];
 }
@@ -34,6 +34,12 @@ export function judge(socket: Socket<unknown>, isDone: boolean, error: Error | n
     return refused(`it speaks TLS, but not ${tlsProtocol} (ALPN)`);
   }
   const names = alternativeNamesOf(socket);
+  // of a dialler nobody checks the name but we
+  if (!names?.split(", ").includes(`DNS:${tlsName}`)) {
+    return refused(
+      `its certificate is not for the DNS name ${tlsName}: it has ${names ?? "no alternative name"}`,
+    );
+  }
   const subject = subjectOf(names);
   if (subject === undefined) {
     return refused(

@@ -1,29 +1,32 @@
-/** How many processes may be starting at once: the others wait, first come, first served. Pure: no clock, no processes. */
+/**
+ * Limits how many processes start at the same time; others queue, first come, first served. Pure: no clock or
+ * processes.
+ */
 
-/** Gives a place back; a second call does nothing. */
+/** Gives a place back. Idempotent. */
 export type Leave = () => void;
 
 export class Admission {
   readonly #places: number;
   #taken = 0;
-  /** Those who wait, in the order of their coming; each takes its place by being called. */
+  /** The queue, in order of arrival. Calling an entry gives it its place. */
   readonly #waiting = new Set<() => void>();
 
   constructor(places: number) {
     this.#places = places;
   }
 
-  /** How many wait. */
+  /** The length of the queue. */
   get waiting(): number {
     return this.#waiting.size;
   }
 
-  /** A place, if there is one and nobody waits. */
+  /** Takes a place if one is free and the queue is empty. */
   tryEnter(): Leave | undefined {
     return this.#taken < this.#places && this.#waiting.size === 0 ? this.#take() : undefined;
   }
 
-  /** Waits for a place. Rejects with the signal's reason; then none is taken. */
+  /** Waits for a place. On abort it rejects with the signal's reason, without having taken a place. */
   async enter(signal: AbortSignal): Promise<Leave> {
     signal.throwIfAborted();
     const free = this.tryEnter();
@@ -31,7 +34,7 @@ export class Admission {
     const { promise, resolve, reject } = Promise.withResolvers<Leave>();
     const admit = (): void => resolve(this.#take());
     const onAbort = (): void => {
-      // one that has its place keeps it, and gives it back itself
+      // not in the queue: it already has its place, and has to give it back itself
       if (this.#waiting.delete(admit)) reject(signal.reason);
     };
     this.#waiting.add(admit);

@@ -1,6 +1,6 @@
-/** Where an actor listens that isn't told, and on which host of this machine. */
+/** Where an actor listens by default, and which host of this machine it binds. */
 import type { Runtime } from "../actor/runtime.ts";
-import { socketDir } from "../discovery/places.ts";
+import { socketDir } from "../discovery/registry-files.ts";
 import { AddressError, systemCode } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { type Address, formatAddress, parseAddress, type Transport } from "../transport/address.ts";
@@ -8,10 +8,10 @@ import { ipVersion, isLoopback, isWildcard } from "../transport/host.ts";
 import { socketPath } from "../transport/runtime-dir.ts";
 
 /**
- * Binds where an actor that is no registrar listens: exactly `bindAddrs`, or one fresh address for each transport: a
- * socket file beside the registry's, a port on `tcpHost`.
+ * Binds the addresses of an actor other than a registrar: exactly `bindAddrs`, or if that's empty, one fresh address
+ * for each transport: a socket file beside the registry's, and a port on `tcpHost`.
  *
- * @throws {AddressError} when one cannot be bound
+ * @throws {AddressError} when an address can't be bound
  */
 export async function bindFresh(
   runtime: Runtime,
@@ -27,7 +27,9 @@ export async function bindFresh(
   }
 }
 
-/** Another process may have that name and that pid: in a pid namespace that shares the directory. */
+/**
+ * Tries several paths: in another pid namespace that shares the directory, a process can have the same name and pid.
+ */
 async function bindFreshSocket(runtime: Runtime): Promise<void> {
   const paths = freshSocketPaths(runtime.registryAddrs, runtime.id);
   for (const [at, path] of paths.entries()) {
@@ -42,8 +44,8 @@ async function bindFreshSocket(runtime: Runtime): Promise<void> {
 }
 
 /**
- * Where an actor listens that is told nothing, in the order of trying: beside the registry's socket file if that is in a
- * directory of ours.
+ * The socket paths that an actor listens on by default, in the order to try them: beside the registry's socket file, if
+ * that is in a directory of ours.
  */
 export function freshSocketPaths(
   registryAddrs: readonly Address[],
@@ -53,12 +55,12 @@ export function freshSocketPaths(
   return [socketPath(dir, name, pid), socketPath(dir, uuid, pid)];
 }
 
-/** The hosts of the tcp addresses among them. */
+/** The hosts of the tcp addresses in `addrs`. */
 export function hostsOf(addrs: readonly Address[]): string[] {
   return addrs.map(parseAddress).flatMap((parsed) => (parsed.transport === "tcp" ? [parsed.host] : []));
 }
 
-/** The first that is an address of this machine in a network; loopback when there is none. */
+/** The first host that is a specific IP address other than loopback; 127.0.0.1 if there is none. */
 export function reachableHost(hosts: readonly string[]): string {
   return (
     hosts.find((host) => host !== "" && !isLoopback(host) && !isWildcard(host) && ipVersion(host) !== 0) ??

@@ -1,6 +1,6 @@
 /**
- * What a child process runs: it connects to its parent, loads its modules, listens, registers, and says that it is
- * ready. It ends when its parent's connection does.
+ * What a child process runs: it listens, connects to its parent, loads its modules, registers, and reports that it's
+ * ready. It ends when the connection to its parent does.
  */
 import { setRuntime, reserveRuntime } from "../actor/current.ts";
 import { Runtime } from "../actor/runtime.ts";
@@ -8,7 +8,7 @@ import { readSecurity } from "../actor/security.ts";
 import { Deadline } from "../deadline.ts";
 import { asError } from "../errors.ts";
 import { logger } from "../log.ts";
-import { Registries } from "../discovery/registries.ts";
+import { Membership } from "../discovery/membership.ts";
 import type { Peer } from "../channel/peer.ts";
 import { allPermissions } from "../rpc/policy.ts";
 import { encodeFailure } from "../rpc/remote-error.ts";
@@ -23,12 +23,14 @@ import { treeSettings } from "./settings.ts";
 
 const log = logger("tree");
 
-/** The file that a child process runs: this one, or the package's. "" in a bundle, which is somebody's whole program. */
+/**
+ * The file that a child process runs: this one, or the packaged file. "" in a bundle, which holds the whole program.
+ */
 export const childFile: string = /[\\/](?:child-main\.ts|furrow\.cjs)$/.test(import.meta.path)
   ? import.meta.path
   : "";
 
-/** A child that failed ends with this code. */
+/** The exit code of a child that failed. */
 const failedCode = 1;
 
 async function main(init: ChildInit): Promise<void> {
@@ -37,28 +39,28 @@ async function main(init: ChildInit): Promise<void> {
     rootUuid: init.root.uuid,
     security: readSecurity(init.security),
   });
-  // whatever it connects to is as busy as the machine, and the parent has the last word
+  // on a busy machine the peers that it connects to are slow too: leave the timeout to the parent
   runtime.peers.leastStepMs = init.startMs;
-  const registries = new Registries(runtime, init.registryAddrs);
+  const membership = new Membership(runtime, init.registryAddrs);
   treeSettings.set(runtime, init);
   process.on("exit", () => {
     runtime.listeners.close();
-    registries.release();
+    membership.release();
   });
-  // Ctrl-C, and a terminal that closes, reach the whole process group: the root decides, and cancels its children
+  // Ctrl-C and a closing terminal signal the whole process group: leave it to the root to cancel its children
   process.on("SIGINT", () => {});
   process.on("SIGHUP", () => {});
-  // listening comes first: the handshake carries the addresses
+  // listen first: the handshake carries the addresses
   await bindFresh(runtime, init.transports, init.bindAddrs, init.tcpHost);
   const parent = await connectToParent(runtime, init);
   endOnUncaught(runtime, parent);
   runtime.ending.onEnded(() => process.exit(process.exitCode ?? 0));
   setRuntime(runtime);
   try {
-    const joined = registries.connectKnown(init.registrars);
+    const joined = membership.connectKnown(init.registrars);
     await enableModules(runtime, init.modules);
     await joined;
-    await registries.register();
+    await membership.register();
   } catch (error) {
     await fail(runtime, parent, asError(error));
     return;
@@ -73,14 +75,14 @@ async function connectToParent(runtime: Runtime, init: ChildInit): Promise<Peer<
   const deadline = new Deadline({ timeout }, "connection to the parent");
   const target = { ...init.parent, addrs: rankAddresses(init.parent.addrs) };
   const parent = await runtime.peers.connect(target, deadline);
-  // a child looks names up where its parent is registered
+  // a child uses the same registrars as its parent
   parent.isVouched = true;
   parent.handler.permissions = allPermissions;
   void parent.closed.then(({ reason }) => {
     log.info?.(`the parent is gone (${reason})`);
-    // a parent that still lives must not take this for a good end
+    // if the parent is still alive, it must not see this as a normal exit
     if (reason !== "peer-closed" && !runtime.signal.aborted) process.exitCode = failedCode;
-    // no code of the user can hold this up: a child does not outlive its parent
+    // user code must not delay this: a child doesn't outlive its parent
     setTimeout(
       () => process.exit(failedCode),
       runtime.limits.stopGraceMs + runtime.limits.stopTermMs,
@@ -102,7 +104,7 @@ function endOnUncaught(runtime: Runtime, parent: Peer<Session>): void {
   process.on("unhandledRejection", onUncaught);
 }
 
-/** Tells the parent why, and ends. */
+/** Reports the error to the parent, and exits. */
 async function fail(runtime: Runtime, parent: Peer<Session>, error: unknown): Promise<void> {
   process.exitCode = failedCode;
   parent.channel.post([Kind.failed, encodeFailure(error, runtime.id)]);
@@ -114,10 +116,10 @@ async function fail(runtime: Runtime, parent: Peer<Session>, error: unknown): Pr
 }
 
 const text = process.env[initVariable];
-// without the variable this is the root's copy, or a program that is bundled with furrow
+// without the variable, this file was loaded by a root, or by a program that is bundled with furrow
 if (Bun.main === childFile && text !== undefined) {
   delete process.env[initVariable];
   delete process.env[orphanVariable];
-  // not awaited here: a module that awaits cannot be required, nor bundled with its bytecode
+  // not awaited: a module with a top-level await can't be required, nor bundled with its bytecode
   void main(JSON.parse(text) as ChildInit);
 }

@@ -1,4 +1,4 @@
-/** One child process: started, watched, and stopped by the ladder of cancel message, SIGTERM and SIGKILL. */
+/** One child process: starts it, watches it, and stops it by escalating from cancel message to SIGTERM to SIGKILL. */
 import type { Runtime } from "../actor/runtime.ts";
 import { sleep, startTimer } from "../deadline.ts";
 import { ActorDiedError, type ActorDeath, asError, SpawnError, TimeoutError } from "../errors.ts";
@@ -17,15 +17,19 @@ import { OutputTail } from "./output.ts";
 
 const log = logger("tree");
 
-/** Variables that would make a child listen for the parent's debugger, or end before it starts. */
+/** Variables that a child must not inherit: with the parent's debugger settings it could wait or fail at startup. */
 const privateVariables = ["BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_NOTIFY", initVariable];
-/** How long the rest of a dead child's stderr may take; somebody else may hold the pipe open. */
+/** How long to wait for the rest of a dead child's stderr: another process may hold the pipe open. */
 const stderrGraceMs = 200;
 
-/** For how many levels of children below it a child may ask for more time to stop. */
+/** Signals that may be sent to a whole tree to end it. */
+const stopSignals: ReadonlySet<string> = new Set(["SIGTERM", "SIGINT", "SIGHUP"]);
+/** How much later than its child this process may receive such a signal. */
+const groupStopMs = 50;
+/** How many levels of descendants a child may request stop time for. */
 const maxStopLevels = 8;
 
-/** What to do with what a child prints: pass it on, put its name before each line, or drop it. */
+/** What to do with a child's output: pass it on, pass it on with the child's name before each line, or drop it. */
 export type OutputMode = "inherit" | "prefix" | "ignore";
 
 export interface SpawnOptions {
@@ -33,33 +37,36 @@ export interface SpawnOptions {
   readonly output: OutputMode;
 }
 
-/** Why a bundle starts no actors, and what can be done: a child runs a file of furrow's, with furrow in no other. */
+/**
+ * Explains why a bundle can't start actors and what to do instead. A child runs a file of furrow, which a bundle
+ * lacks.
+ */
 function bundleAdvice(): string {
   const leaveOut = "bun build --external furrow, with furrow in its node_modules";
   return Bun.isStandaloneExecutable
-    ? `an executable made by bun build --compile: there is no file in it that a child could run. Run the program with bun, bundled or not (${leaveOut}), or start the actor in such a program and find it by name from this one`
+    ? `an executable made by bun build --compile: it contains no file that a child could run. Run the program with bun, bundled or not (${leaveOut}), or start the actor in a program that runs that way and find it by name from this one`
     : `a bundle: leave furrow out of it (${leaveOut})`;
 }
 
 export class ChildProcess {
   readonly id: ActorId;
   readonly init: ChildInit;
-  /** Resolves when the process is reaped, with the failure if it is one. */
+  /** Resolves when the process has been reaped: with an error if that was a failure, otherwise with undefined. */
   readonly ended: Promise<Error | undefined>;
   readonly #runtime: Runtime;
   readonly #process: Bun.Subprocess<"ignore", "inherit" | "pipe" | "ignore", "pipe">;
   readonly #stderr: OutputTail;
   readonly #ready = Promise.withResolvers<void>();
-  /** What the child said it failed with. */
+  /** The error that the child reported before it ended. */
   #failure: Error | undefined;
   #started = false;
   #startFailed = false;
   #stillStopping = false;
   #stopping: Promise<void> | undefined;
-  /** Signals that this side has sent to it while it ran. */
+  /** The signals that this side sent while the process was running. */
   readonly #sent = new Set<string>();
 
-  /** @throws {SpawnError} when the process cannot be started */
+  /** @throws {SpawnError} when the process can't be started */
   constructor(runtime: Runtime, init: ChildInit, options: SpawnOptions) {
     this.#runtime = runtime;
     this.init = init;
@@ -95,34 +102,34 @@ export class ChildProcess {
     return this.#process.pid;
   }
 
-  /** Whether it has come up; what ends before that is a failed start, not a failed child. */
+  /** Whether it has started up. If it ends before that, it's a failed start, not a failed child. */
   get hasStarted(): boolean {
     return this.#started;
   }
 
-  /** The child said that it is registered. */
+  /** Called when the child reports that it has registered. */
   onReady(): void {
-    // too late when whoever waited has given the start up
+    // too late: the start has already been given up
     if (this.#startFailed) return;
     this.#started = true;
     this.#ready.resolve();
   }
 
-  /** The child said that it is still ending: its own children, or what its functions clean up. */
+  /** Called when the child reports that it's still ending: its children are stopping, or its functions clean up. */
   onStopping(): void {
     this.#stillStopping = true;
   }
 
-  /** The child said why it ends. */
+  /** Called when the child reports why it's ending. */
   onFailed(form: readonly unknown[]): void {
     const error = decodeFailure(form, this.id);
     this.#failure = error.name === "RemoteActorError" && error.cause instanceof Error ? error.cause : error;
   }
 
   /**
-   * Waits until it has started.
+   * Waits until the child has started up.
    *
-   * @throws {SpawnError} when it ends first (`cause`: its own error), or is not ready after `timeoutMs`
+   * @throws {SpawnError} when it ends first (`cause`: its own error), or isn't ready within `timeoutMs`
    */
   async started(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const { promise, reject } = Promise.withResolvers<never>();
@@ -146,7 +153,7 @@ export class ChildProcess {
     }
   }
 
-  /** Ends it, gently first; resolves when it is reaped. */
+  /** Ends the child, gently at first; resolves when it has been reaped. */
   stop(): Promise<void> {
     this.#stopping ??= this.#climb();
     return this.#stopping;
@@ -156,24 +163,25 @@ export class ChildProcess {
     const { stopGraceMs, stopTermMs } = this.#runtime.limits;
     const session = this.#runtime.peers.get(this.id.uuid)?.handler;
     if (session !== undefined) {
-      // the answer, or the end of the connection: either way the process is to end
-      session.request(Kind.stop).catch(() => {});
+      // ignore the reply, or the loss of the connection: what counts is that the process ends
+      session.request([Kind.stop, 0]).catch(() => {});
     }
-    // a child that has started and lost its connection is dying, or ending by itself: how it does is for #watch to see
+    // a child that started and then lost its connection is already ending: give it time; #watch judges how it ended
     if (session !== undefined || this.#started) {
       if (await this.#endedGently(stopGraceMs)) return;
-      log.warn?.(`${describeActor(this.id)} did not end in ${stopGraceMs} ms: sending SIGTERM`);
+      log.warn?.(`${describeActor(this.id)} did not end within ${stopGraceMs} ms: sending SIGTERM`);
     }
     this.#signal("SIGTERM");
     if (await this.#endedWithin(stopTermMs)) return;
-    log.warn?.(`${describeActor(this.id)} did not end ${stopTermMs} ms after SIGTERM: sending SIGKILL`);
+    log.warn?.(`${describeActor(this.id)} did not end within ${stopTermMs} ms of SIGTERM: sending SIGKILL`);
     this.#signal("SIGKILL");
     await this.ended;
   }
 
   /**
-   * Gives it `graceMs`, and again as long as it says that it is still ending (see `onStopping`): it must not be killed before
-   * it is through with them. That takes each level below a ladder at most; more than that nobody gets.
+   * Waits `graceMs` for the child to end, and again each time that it reports to be still ending (see `onStopping`), so
+   * that it isn't killed before it has stopped its own children. The total is bounded: enough for each of
+   * `maxStopLevels` levels to run through all its stop steps.
    */
   async #endedGently(graceMs: number): Promise<boolean> {
     const { stopTermMs } = this.#runtime.limits;
@@ -195,7 +203,7 @@ export class ChildProcess {
     try {
       return await Promise.race([this.ended.then(() => true), sleep(ms, timeout.signal).then(() => false)]);
     } catch {
-      return true; // the sleep was called off
+      return true; // the sleep was cancelled
     } finally {
       timeout.abort();
     }
@@ -205,17 +213,33 @@ export class ChildProcess {
     await this.#process.exited;
     const { exitCode, signalCode: raw } = this.#process;
     const signalCode = raw === null ? null : String(raw);
-    // asked now: what is sent from here on ends nothing
+    // read this first: signals sent from now on can't have ended it
     const wanted = signalCode !== null && this.#sent.has(signalCode);
     this.#removeSockets();
     log.info?.(`${describeActor(this.id)} ended: ${signalCode ?? `code ${exitCode}`}`);
     await this.#stderr.closed(stderrGraceMs);
     if (this.#failure === undefined && (exitCode === 0 || wanted)) return undefined;
+    if (this.#failure === undefined && signalCode !== null && (await this.#isOfGroupStop(signalCode)))
+      return undefined;
     const death: ActorDeath = { exitCode, signal: signalCode, stderr: this.#stderr.text };
     return new ActorDiedError(this.id, death, { cause: this.#failure });
   }
 
-  /** A child that was ended by a signal, or before it could answer one, leaves its socket files. */
+  /**
+   * Whether the signal that ended the child was also sent to this process, asking it to end: systemd and
+   * `kill -- -<group>` signal the children too. A child that such a signal ends before this side could stop it hasn't
+   * failed. This side may see the child's end before its own signal.
+   */
+  async #isOfGroupStop(signal: string): Promise<boolean> {
+    const { signal: ending } = this.#runtime;
+    if (!stopSignals.has(signal)) return false;
+    // a timer that is due fires before a pending signal is handled, and the signal is handled before the turn ends
+    if (!ending.aborted) await sleep(groupStopMs, ending).catch(() => {});
+    if (!ending.aborted) await new Promise((resolve) => setImmediate(resolve));
+    return ending.aborted;
+  }
+
+  /** A child that was killed, or ended before it could clean up, leaves its socket files behind. */
   #removeSockets(): void {
     const { init, id } = this;
     const bound = init.bindAddrs.map(parseAddress);
@@ -246,7 +270,7 @@ export class ChildProcess {
     const where = this.init.registryAddrs.join(", ");
     const cause = new TimeoutError(
       "wait",
-      `not ready after ${timeoutMs} ms: modules loaded, and registered at ${where}`,
+      `not ready within ${timeoutMs} ms (loading modules or registering at ${where})`,
     );
     return new SpawnError(`actor "${this.id.name}" did not start: ${cause.message}${this.#quoted()}`, {
       cause,

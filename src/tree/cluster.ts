@@ -1,9 +1,11 @@
-/** A cluster: several actors of one module, and work spread over them. */
-
+/** A cluster: several actors running the same module, with work spread over them. */
 import type { CannotCross, Portal, RunApi } from "../rpc/types.ts";
 import { openNursery } from "./nursery.ts";
 
-/** The argument and the result of a function of `M` that can do with one argument; of one that can't be called, why. */
+/**
+ * The argument and result types of a function of `M` that can be called with one argument. For one that can't be called
+ * from another actor, the type that explains why.
+ */
 type Fn<M, K extends keyof RunApi<M>> = RunApi<M>[K] extends (...args: infer A) => Promise<infer R>
   ? RunApi<M>[K] extends (item: A[0]) => unknown
     ? { readonly item: A[0]; readonly result: R }
@@ -12,14 +14,14 @@ type Fn<M, K extends keyof RunApi<M>> = RunApi<M>[K] extends (...args: infer A) 
     ? { readonly item: RunApi<M>[K]; readonly result: never }
     : never;
 
-/** Actors `name-1` to `name-<count>`. Leaving its `await using` block ends all of them. */
+/** The actors `name-1` to `name-<count>`. Leaving its `await using` block ends them all. */
 export interface ActorCluster<M = unknown> extends AsyncDisposable {
   readonly portals: ReadonlyMap<string, Portal<M>>;
   /**
-   * Calls `fn` once for each item, each worker taking the next one as soon as it is free; the results in the order of
-   * the items.
+   * Calls `fn` once for each item; each worker gets the next item as soon as it's free. Returns the results in the
+   * order of the items.
    *
-   * @throws the first error; calls that are under way are cancelled, further items are not begun
+   * @throws the first error; calls in flight are then cancelled, and no further items are started
    */
   map<K extends keyof RunApi<M> & string>(
     fn: K,
@@ -29,10 +31,10 @@ export interface ActorCluster<M = unknown> extends AsyncDisposable {
 }
 
 /**
- * Starts `count` actors of a module (default: one for each processor) under `name` (default "worker"). Boots a root
- * actor when this process has none, as `openNursery` does.
+ * Starts `count` actors of a module (default: one per processor), named after `name` (default "worker"). Boots a root
+ * actor if this process has none, as `openNursery` does.
  *
- * @throws {SpawnError} when one cannot be started; then none is left
+ * @throws {SpawnError} when one can't be started; the others are stopped first
  * @throws {RangeError} when `count` is not a positive integer
  */
 export async function openActorCluster<M = unknown>(options: {
@@ -61,7 +63,7 @@ export async function openActorCluster<M = unknown>(options: {
   }
 }
 
-/** Lazily: the items may be endless, and end by an error. */
+/** Lazy: `items` may be infinite, with an error as the only end. */
 function* numbered(items: Iterable<unknown>): Generator<[number, unknown], void, undefined> {
   let at = 0;
   for (const item of items) yield [at++, item];
@@ -80,7 +82,7 @@ async function mapOver<M>(
   const results: unknown[] = [];
   const work = async (portal: Portal<M>): Promise<void> => {
     const run = portal.with({ signal }).run as Record<string, (item: unknown) => Promise<unknown>>;
-    // the workers share one queue: each takes the next item when it is free
+    // the workers share one queue; each gets the next item when it's free
     for (const [at, item] of queue) {
       signal.throwIfAborted();
       results[at] = await run[fn]?.(item);

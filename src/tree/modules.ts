@@ -1,4 +1,4 @@
-/** An actor's modules: imported, checked, and exposed to its peers. */
+/** Imports an actor's modules, checks them, and exposes them to its peers. */
 import { dirname } from "node:path";
 
 import type { Runtime } from "../actor/runtime.ts";
@@ -6,16 +6,16 @@ import { Deadline } from "../deadline.ts";
 import { SpawnError, TimeoutError } from "../errors.ts";
 import { setStack, userFrames, withoutFrames } from "../frames.ts";
 
-/** The module that a child imports at this moment, and what it was refused meanwhile. */
+/** The module that a child is currently importing, and the error of anything it was refused meanwhile. */
 let importing: { readonly specifier: string; refused: SpawnError | undefined } | undefined;
-/** The modules of this process's actor, if that is a child. */
+/** The modules of this process's actor, if it's a child. */
 const ownModules = new Set<string>();
 
 /**
  * Imports modules and lets peers call what they export.
  *
- * @throws {SpawnError} when one cannot be loaded (`cause`: its own error), or exports a name that it can't, or two export
- * the same one; when it starts an actor while it is being imported by a child
+ * @throws {SpawnError} when a module can't be loaded (`cause`: its own error), exports a reserved name or one that
+ *   another exports too, or starts an actor while a child imports it
  */
 export async function enableModules(
   runtime: Runtime,
@@ -37,37 +37,39 @@ export async function enableModules(
     } finally {
       importing = undefined;
     }
-    // also when the module has caught it: in the next child it would start one again, and so on without end
+    // even if the module caught the error: each child would start another one, without end
     if (current?.refused !== undefined) throw current.refused;
     runtime.dispatcher.expose(namespace, specifier);
   }
 }
 
 /**
- * Holds up a module that starts actors just by being imported: its child would import it too, and so on without end.
+ * Refuses to start actors from a module that does so whenever it's imported: its child would import it too, and start
+ * another one, without end.
  *
- * @throws {SpawnError} while a child imports a module; or later, when `modules` has one of its own, outside of any call
+ * @throws {SpawnError} while a child imports a module; later, when `modules` includes one of the child's own and the
+ *   code isn't running in a call
  */
 export function refuseUnguarded(what: string, modules: readonly string[] = [], isCalled = true): void {
   const repeated = isCalled ? undefined : modules.find((module) => ownModules.has(pathOf(module)));
   if (importing === undefined && repeated === undefined) return;
   const when =
     importing === undefined
-      ? `of the module that runs here, ${repeated}, outside of any call`
+      ? `of the module that runs here (${repeated}) outside of a call`
       : `while ${importing.specifier} is being imported by an actor`;
   const error = new SpawnError(
-    `cannot ${what} ${when}: put what only the program does inside "if (import.meta.main) { ... }"`,
+    `cannot ${what} ${when}: put the code that only the main program should run inside "if (import.meta.main) { ... }"`,
   );
   if (importing !== undefined) importing.refused ??= error;
   throw error;
 }
 
-/** Files are named by path and by URL. */
+/** Specifiers name files by path or by URL; this makes them comparable. */
 function pathOf(specifier: string): string {
   return specifier.startsWith("file:") ? Bun.fileURLToPath(specifier) : specifier;
 }
 
-/** A main module that awaits its own import would wait for ever. */
+/** A main module that awaits its own import would wait forever. */
 const ownImportMs = 250;
 
 async function load(specifier: string, signal: AbortSignal | undefined): Promise<object> {
@@ -85,19 +87,19 @@ async function load(specifier: string, signal: AbortSignal | undefined): Promise
   } catch (error) {
     if (!(error instanceof TimeoutError)) throw error;
     throw new Error(
-      "it is this program's main module, which waits for itself: move the functions to a module of their own",
+      "it's this program's main module, which waits for itself: move the functions to a separate module",
     );
   } finally {
     fooled.stop();
   }
 }
 
-/** How often it is looked whether a module has been loaded though its import does not say so. */
+/** How often to check whether a module has been loaded although its import hasn't resolved. */
 const thenCheckMs = 20;
 
 /**
- * An import takes a module that exports a function `then` for a promise: it calls that, and waits. What the runtime has
- * loaded tells the difference.
+ * Detects a module that exports a function `then`. Its import treats the module as a promise, calls `then`, and
+ * waits; but the runtime's module cache shows that it has been loaded.
  */
 function watchForThen(specifier: string): { readonly promise: Promise<never>; stop(): void } {
   const { promise, reject } = Promise.withResolvers<never>();
@@ -120,14 +122,14 @@ function loadedExports(specifier: string): Record<string, unknown> | undefined {
 
 function thenError(specifier: string): SpawnError {
   return new SpawnError(
-    `module ${specifier} exports a function "then", so JavaScript takes it for a promise: rename the export`,
+    `module ${specifier} exports a function "then", so JavaScript treats it as a promise: rename the export`,
   );
 }
 
-/** How many of a module's errors are told. */
+/** How many of a module's errors to report. */
 const maxToldErrors = 5;
 
-/** What went wrong, with the place where that isn't in the error's frames. */
+/** Describes what went wrong, including the position if the error's frames don't show it. */
 function describeLoadError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const found = buildMessages(error);
@@ -141,7 +143,7 @@ function describeLoadError(error: unknown): string {
     .join("\n");
 }
 
-/** An error of the program's text as the SyntaxError that it is: it crosses with its place for a frame. */
+/** Turns a build error into a `SyntaxError` that can be sent to the parent, with the position as its frame. */
 function readableLoadError(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const [first] = buildMessages(error);
@@ -158,16 +160,16 @@ function readableLoadError(error: unknown): unknown {
 
 type Positioned = BuildMessage & { readonly position: Position };
 
-/** What Bun says of a text that it can't read: one error, or one for each fault. */
+/** The build messages in the error for source code that Bun can't parse: one for each fault. */
 function buildMessages(error: Error): Positioned[] {
   const all: unknown[] = error instanceof AggregateError ? error.errors : [error];
   return all.filter((one): one is Positioned => one instanceof BuildMessage && one.position !== null);
 }
 
-/** A module of an option as something that any process can import. */
+/** Converts a module option to a specifier that any process can import. */
 export function moduleSpecifier(module: string | URL): string {
   if (module instanceof URL) return module.href;
-  // a path would be taken relative to furrow's own files
+  // otherwise the path would be resolved relative to furrow's own files
   if (/^\.{1,2}\//.test(module)) return Bun.pathToFileURL(module).href;
   return module;
 }

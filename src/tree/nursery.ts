@@ -1,4 +1,4 @@
-/** A nursery owns the processes that are started in it: none outlives its block. After trio's and tractor's. */
+/** A nursery owns the processes started in it: none outlives its block. Modelled on those of trio and tractor. */
 import { currentRuntime, hasRuntime, isBooting } from "../actor/current.ts";
 import { Part } from "../actor/part.ts";
 import type { Runtime } from "../actor/runtime.ts";
@@ -6,14 +6,14 @@ import { checkTimeout, sleep } from "../deadline.ts";
 import { asError, ContextCancelledError, SpawnError, TransportClosedError } from "../errors.ts";
 import { callerFrames, setStack } from "../frames.ts";
 import { logger } from "../log.ts";
-import { Registries } from "../discovery/registries.ts";
+import { Registrars } from "../discovery/registrars.ts";
 import { RemotePortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
 import { ambientTask, outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
 import { readTransports } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
-import { Kind, type Message } from "../wire/messages.ts";
+import { Kind } from "../wire/messages.ts";
 import { refuseUnguarded } from "./modules.ts";
 import { RestartBudget, readRestart } from "./restart.ts";
 import { bootRoot } from "./root.ts";
@@ -25,40 +25,46 @@ import { enter, enterNow, type Place } from "./starting.ts";
 
 const log = logger("tree");
 
-/** How long a child may take to be registered when `timeout` does not say. */
+/** How long a child may take to register, unless `timeout` says otherwise. */
 const startTimeoutMs = 10_000;
-/** A start without a bound has this one in its child: timers take 31 bits. */
+/** What a start without a timeout passes to its child as `startMs`: timers take 31 bits. */
 const longestStartMs = 0x3fff_ffff;
 
-/** Owns child actors. Leaving its `await using` block cancels what still runs, and returns when all are reaped. */
+/**
+ * Owns child actors. Leaving its `await using` block cancels those that still run, and returns when all have been
+ * reaped.
+ */
 export interface Nursery extends AsyncDisposable {
   /** Aborted when a child fails or the nursery is cancelled. */
   readonly signal: AbortSignal;
   /**
-   * Starts an actor in a process of its own; resolves with a portal once it is registered.
+   * Starts an actor in a new process; resolves with a portal once it has registered.
    *
-   * @throws {SpawnError} when it cannot be started: `cause` is its own error, the message ends with its stderr
+   * @throws {SpawnError} when it can't be started: `cause` is its own error, the message ends with its stderr
    * @throws {ActorNameError | AddressError} when an argument is malformed
    */
   startActor<M = unknown>(name: string, options: StartOptions): Promise<Portal<M>>;
   /**
-   * Waits until every child has ended by itself.
+   * Waits until every child has ended on its own.
    *
-   * @throws the failure, or an `AggregateError` of all of them, when children failed
+   * @throws the failure if one child failed; an `AggregateError` of all failures if several did
    */
   join(): Promise<void>;
-  /** Stops every child: cancel message, SIGTERM, SIGKILL, each with its bound. Resolves when all are reaped. */
+  /**
+   * Stops every child: by cancel message, then SIGTERM, then SIGKILL, each with its time limit. Resolves when all have
+   * been reaped.
+   */
   cancel(): Promise<void>;
 }
 
 /**
- * Opens a nursery. Boots a root actor when this process has none, and ends it with the nursery.
+ * Opens a nursery. Boots a root actor if this process has none, and ends it with the nursery.
  *
- * @throws as `openRootActor`; `RuntimeExistsError` when options are given and there is an actor already
+ * @throws as `openRootActor`; `RuntimeExistsError` when options are given but there is already an actor
  */
 export async function openNursery(options?: RootOptions): Promise<Nursery> {
   refuseUnguarded("open a nursery");
-  // options are for a root: where there is one, or one is booting, they are refused with it
+  // options are for booting a root: if there's already an actor, or one is booting, bootRoot rejects them
   const boots = !hasRuntime() || isBooting() || Object.keys(options ?? {}).length > 0;
   const runtime = boots ? await bootRoot(options ?? {}) : currentRuntime();
   return new ProcessNursery(runtime, boots);
@@ -68,11 +74,11 @@ class ProcessNursery implements Nursery {
   readonly #runtime: Runtime;
   readonly #ownsRuntime: boolean;
   readonly #controller = new AbortController();
-  /** The processes that run; a child that waits for its restart has none. */
+  /** The running processes. A child that waits for its restart has none. */
   readonly #children = new Set<ChildProcess>();
   #supervised = 0;
   readonly #failures: Error[] = [];
-  /** How many of them somebody has been told of. */
+  /** How many of the failures have been reported. */
   #told = 0;
   #closed = false;
   #changed = Promise.withResolvers<void>();
@@ -82,7 +88,7 @@ class ProcessNursery implements Nursery {
     this.#runtime = runtime;
     this.#ownsRuntime = ownsRuntime;
     this.#undo = [runtime.atEnd("children", () => this.cancel())];
-    // a nursery that is opened in a called function ends with it when that is cancelled
+    // a nursery opened in a called function is cancelled with the call
     const task = ambientTask();
     if (task !== undefined) this.#undo.push(task.onAbort(() => void this.cancel()));
     nurseriesOf(runtime).add(this);
@@ -134,7 +140,7 @@ class ProcessNursery implements Nursery {
   async cancel(): Promise<void> {
     this.#controller.abort(new ContextCancelledError(this.#runtime.id, "the nursery was cancelled"));
     await Promise.all(Array.from(this.#children, (child) => child.stop()));
-    // stop() resolves with the process; what follows its end is done a moment later
+    // stop() resolves when the process ends; its supervision finishes a moment later
     while (this.#supervised > 0) await this.#changed.promise;
   }
 
@@ -144,13 +150,13 @@ class ProcessNursery implements Nursery {
     for (const undo of this.#undo.splice(0)) undo();
     nurseriesOf(this.#runtime).delete(this);
     if (this.#ownsRuntime) await this.#runtime.cancel();
-    // what join has told is not told again
+    // don't report again what join() has reported
     const verdict = this.#failures.length > this.#told ? this.#verdict() : undefined;
     this.#told = this.#failures.length;
     if (verdict !== undefined) throw verdict;
   }
 
-  /** The child of that uuid, for its messages. */
+  /** The child with this uuid, for routing its messages. */
   child(uuid: string): ChildProcess | undefined {
     for (const child of this.#children) if (child.id.uuid === uuid) return child;
     return undefined;
@@ -164,7 +170,7 @@ class ProcessNursery implements Nursery {
     }
   }
 
-  /** Waits until a process may be started; see `starting.ts`. */
+  /** Waits until a process may start; see `starting.ts`. */
   async #place(name: string, timeout: number, signal: AbortSignal | undefined): Promise<Place> {
     let place: Place;
     try {
@@ -176,7 +182,7 @@ class ProcessNursery implements Nursery {
       throw error;
     }
     try {
-      // aborted in the moment in which it got the place
+      // it may have been aborted just as it got the place
       signal?.throwIfAborted();
       this.#checkOpen(name);
     } catch (error) {
@@ -189,7 +195,7 @@ class ProcessNursery implements Nursery {
   #spawn(name: string, options: StartOptions, startMs: number): ChildProcess {
     const runtime = this.#runtime;
     const tree = treeSettings.of(runtime);
-    const registries = Registries.of(runtime);
+    const registrars = Registrars.of(runtime);
     const transports =
       options.enableTransports === undefined ? tree.transports : readTransports(options.enableTransports);
     const init = {
@@ -201,8 +207,8 @@ class ProcessNursery implements Nursery {
       startMs: Math.min(startMs, longestStartMs),
       modules: modulesOf(options),
       bindAddrs: readAddressOption("bindAddrs", options.bindAddrs ?? [], transports),
-      registryAddrs: registries.registryAddrs,
-      registrars: registries.known(),
+      registryAddrs: registrars.registryAddrs,
+      registrars: registrars.targets(),
     };
     const output = options.output ?? "inherit";
     const child = outsideTasks(() => new ChildProcess(runtime, init, { env: options.env ?? {}, output }));
@@ -210,7 +216,7 @@ class ProcessNursery implements Nursery {
     return child;
   }
 
-  /** Follows a child, and those that take its place, to the last end. A failure cancels its siblings. */
+  /** Follows a child and its replacements until the last one ends. A failure cancels its siblings. */
   async #supervise(
     first: ChildProcess,
     name: string,
@@ -221,7 +227,7 @@ class ProcessNursery implements Nursery {
     while (child !== undefined) {
       const failure = await child.ended;
       this.#children.delete(child);
-      // a first start that failed is told by startActor
+      // startActor itself reports a failed first start
       if (!first.hasStarted) break;
       child = await this.#replace(name, options, budget, failure);
     }
@@ -231,7 +237,7 @@ class ProcessNursery implements Nursery {
     resolve();
   }
 
-  /** The process that takes the place of one that has ended, by its restart policy; undefined when that was the end. */
+  /** Restarts a child that has ended, as its restart policy says; returns undefined if it isn't started again. */
   async #replace(
     name: string,
     options: StartOptions,
@@ -242,7 +248,7 @@ class ProcessNursery implements Nursery {
     for (;;) {
       const wait = budget.next(failure !== undefined, performance.now());
       if (wait === undefined) break;
-      // it would have come back, so its end is no failure of the nursery that is being cancelled
+      // the nursery is being cancelled; the child would have been restarted, so its end doesn't count as a failure
       if (this.signal.aborted) return undefined;
       log.info?.(`restarting "${name}" in ${wait} ms${failure ? `: ${failure.message}` : ""}`);
       try {
@@ -250,7 +256,7 @@ class ProcessNursery implements Nursery {
         return await this.#restart(name, options);
       } catch (error) {
         if (this.signal.aborted) return undefined;
-        // a start that failed counts as one more end
+        // a failed start uses up a restart too
         failure = asError(error);
       }
     }
@@ -281,7 +287,7 @@ class ProcessNursery implements Nursery {
     for (const sibling of this.#children) void sibling.stop();
   }
 
-  /** All failures as one error: one alone is itself. */
+  /** All failures as one error; a single failure is returned as itself. */
   #verdict(): Error | undefined {
     const [only, ...more] = this.#failures;
     if (only === undefined || more.length === 0) return only;
@@ -292,14 +298,14 @@ class ProcessNursery implements Nursery {
 
 const nurseries: Part<Set<ProcessNursery>> = new Part();
 
-/** The nurseries of an actor; the first one makes it hear its children. */
+/** The open nurseries of an actor. The first call makes the actor route messages of its children. */
 function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
   let open = nurseries.find(runtime);
   if (open === undefined) {
     open = new Set();
     nurseries.set(runtime, open);
     const childOf = (session: Session): ChildProcess | undefined => {
-      // a child connects before anybody else can know its uuid: a later connection only claims it
+      // a child connects before anyone else can know its uuid: a later connection with its uuid isn't the child
       if (runtime.peers.get(session.peer.id.uuid)?.handler !== session) return undefined;
       for (const nursery of open ?? []) {
         const child = nursery.child(session.peer.id.uuid);
@@ -310,14 +316,12 @@ function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
     runtime.watchReady((session) => {
       const child = childOf(session);
       if (child === undefined) return;
-      // it is registered where its parent is
+      // it has registered with its parent's registrars
       session.peer.isVouched = true;
       child.onReady();
     });
     runtime.serve(Kind.stopping, (session) => childOf(session)?.onStopping());
-    runtime.serve(Kind.failed, (session, message: Message) =>
-      childOf(session)?.onFailed(message[1] as unknown[]),
-    );
+    runtime.serve(Kind.failed, (session, message) => childOf(session)?.onFailed(message[1]));
   }
   return open;
 }

@@ -1,13 +1,15 @@
-/** A child's output: passed on as it comes, its last part kept for the error that may follow. */
+/** Passes on a child's output, and keeps the end of it for the error that may follow. */
 
-/** Where it goes; asked for only when there is output, since Bun opens a descriptor for each standard stream. */
+/**
+ * Returns the stream to write to. Called only when there is output, since Bun opens a descriptor per standard stream.
+ */
 type Sink = () => NodeJS.WriteStream;
 
-/** How much is kept, in characters. */
+/** How many characters to keep. */
 const tailChars = 8_192;
-/** A longer line, in characters, is split: it must not fill the memory, nor hold up what is passed on. */
+/** Longer lines (in characters) are split, so that they neither fill memory nor delay the output. */
 const maxLineChars = 65_536;
-/** At the end of each part of such a line but the last. */
+/** Marks the end of each part of a split line but the last. */
 const splitMark = " [line goes on]";
 
 export class OutputTail {
@@ -15,14 +17,14 @@ export class OutputTail {
   readonly #done: Promise<void>;
 
   /**
-   * Reads `source` to its end. Each line gets `prefix`, and one beyond 64 Ki characters is split, with a mark; without a
-   * `sink` the output is only kept.
+   * Reads `source` to its end, and passes it on to `sink`; without a `sink`, it only keeps the tail. If there is a
+   * `prefix`, each line gets it, and a line of more than 64 Ki characters is split, with a mark.
    */
   constructor(source: ReadableStream<Uint8Array>, sink: Sink | undefined, prefix: string) {
     this.#done = this.#pump(source, sink, prefix);
   }
 
-  /** The end of what was printed. */
+  /** The last 8 Ki characters of the output. */
   get text(): string {
     return this.#tail.text;
   }
@@ -50,7 +52,7 @@ export class OutputTail {
   }
 }
 
-/** The last characters of a text that comes in pieces. */
+/** The last characters of a text that arrives in pieces. */
 class Tail {
   #pieces: string[] = [];
   #chars = 0;
@@ -67,17 +69,17 @@ class Tail {
     const last = piece.slice(-tailChars);
     this.#pieces.push(last);
     this.#chars += last.length;
-    // not for each piece: cutting costs as much as what is kept
+    // don't trim for each piece: trimming costs as much as the text that is kept
     if (this.#chars < 4 * tailChars && this.#pieces.length < tailChars) return;
     this.#pieces = [this.text];
     this.#chars = this.#pieces[0]!.length;
   }
 }
 
-/** Whole lines out of pieces of text: the lines of several children must not run into each other. */
+/** Assembles whole lines from pieces of text, so that the lines of several children don't get mixed up. */
 class PrefixedLines {
   readonly #prefix: string;
-  /** The line that has no end yet, in pieces; never longer than a line may be. */
+  /** The unfinished line, in pieces; never longer than `maxLineChars`. */
   #line: string[] = [];
   #chars = 0;
 
@@ -85,7 +87,7 @@ class PrefixedLines {
     this.#prefix = prefix;
   }
 
-  /** Takes a piece of text, and gives what is ready to be written. */
+  /** Adds a piece of text, and yields the lines that are ready to be written. */
   *add(text: string): Generator<string, void, undefined> {
     let at = 0;
     while (at < text.length) {
@@ -103,7 +105,7 @@ class PrefixedLines {
     }
   }
 
-  /** The line that has no end, or "" when there is none. */
+  /** The last line, if it has no newline; otherwise "". */
   end(): string {
     return this.#chars === 0 ? "" : `${this.#prefix}${this.#take()}\n`;
   }
@@ -122,13 +124,13 @@ class PrefixedLines {
   }
 }
 
-/** `at`, or one less where that would cut a character in two. */
+/** `at`, or one less if a cut there would split a surrogate pair. */
 function cutBefore(text: string, at: number): number {
   const code = text.charCodeAt(at - 1);
   return code >= 0xd800 && code < 0xdc00 ? at - 1 : at;
 }
 
-/** Waits where the sink does, so that a child cannot fill this process's memory. */
+/** Waits for the sink to drain when it's full, so that a child can't fill this process's memory. */
 async function write(sink: NodeJS.WriteStream, data: string | Uint8Array): Promise<void> {
   if (sink.write(data)) return;
   const { promise, resolve } = Promise.withResolvers<void>();

@@ -1,19 +1,19 @@
-/** When a child that has ended is started again, and after how long. Pure: no clock, no processes. */
+/** Decides whether a child that has ended is restarted, and after what delay. Pure: no clock, no processes. */
 
 export type RestartWhen = "never" | "on-failure" | "always";
 
-/** A policy in full; times are milliseconds. */
+/** A complete policy; times are in milliseconds. */
 export interface RestartPolicy {
   readonly when: RestartWhen;
-  /** At most so many restarts within `withinMs`; the next end is final. Default 5. */
+  /** At most this many restarts within `withinMs`; the next end is final. Default 5. */
   readonly maxRestarts: number;
   /** Default 60,000. */
   readonly withinMs: number;
-  /** The wait before the first restart, and the longest: it doubles in between. Default [50, 5000]. */
+  /** The delay before the first restart, which doubles each time, and the longest delay. Default [50, 5000]. */
   readonly backoffMs: readonly [number, number];
 }
 
-/** What `startActor` takes. */
+/** The `restart` option of `startActor`. */
 export type RestartOption =
   | RestartWhen
   | {
@@ -25,7 +25,7 @@ export type RestartOption =
 
 const defaults = { maxRestarts: 5, withinMs: 60_000, backoffMs: [50, 5_000] } as const;
 
-/** setTimeout fires at once for anything longer. */
+/** With a longer delay, setTimeout fires immediately. */
 const longestWaitMs = 0x7fff_ffff;
 const maxDoublings = 31;
 
@@ -37,9 +37,9 @@ export function readRestart(option: RestartOption = "never"): RestartPolicy {
     throw new RangeError(`restart must be "never", "on-failure" or "always", got ${JSON.stringify(when)}`);
   }
   if (!Number.isInteger(maxRestarts) || maxRestarts < 0) {
-    throw new RangeError(`restart.maxRestarts must be an integer from 0, got ${String(maxRestarts)}`);
+    throw new RangeError(`restart.maxRestarts must be a non-negative integer, got ${String(maxRestarts)}`);
   }
-  if (!(withinMs > 0)) throw new RangeError(`restart.withinMs must be above 0, got ${String(withinMs)}`);
+  if (!(withinMs > 0)) throw new RangeError(`restart.withinMs must be positive, got ${String(withinMs)}`);
   if (!(backoffMs[0] >= 0 && backoffMs[1] >= backoffMs[0])) {
     throw new RangeError(`restart.backoffMs must be [first, longest], got ${JSON.stringify(backoffMs)}`);
   }
@@ -56,8 +56,8 @@ export class RestartBudget {
   }
 
   /**
-   * The wait in ms before the next restart of a child that ended at `nowMs`, or undefined when it is not started again:
-   * its policy says so, or the window's restarts are used up.
+   * The delay in ms before the next restart of a child that ended at `nowMs`. Undefined if it isn't restarted, either
+   * because of its policy or because the restarts of the window are used up.
    */
   next(failed: boolean, nowMs: number): number | undefined {
     const { when, maxRestarts, withinMs, backoffMs } = this.policy;
@@ -65,7 +65,7 @@ export class RestartBudget {
     this.#times = this.#times.filter((time) => nowMs - time < withinMs);
     if (this.#times.length >= maxRestarts) return undefined;
     const [first, longest] = backoffMs;
-    // bounded before it is multiplied: 0 times Infinity is no number
+    // limit the exponent first: 0 times Infinity is NaN
     const wait = Math.min(longest, longestWaitMs, first * 2 ** Math.min(this.#times.length, maxDoublings));
     this.#times.push(nowMs);
     return wait;

@@ -23,32 +23,32 @@ const log = logger("tree");
 export interface RootOptions {
   /** Default "root". */
   readonly name?: string;
-  /** Where registrars are looked for; default `$FURROW_REGISTRY_ADDRS`, else port 1616 on this host. */
+  /** Where to look for registrars; default `$FURROW_REGISTRY_ADDRS`, else port 1616 on this host. */
   readonly registryAddrs?: readonly AddressInput[];
-  /** True: the boot fails unless this actor becomes the registrar. */
+  /** If true, the boot fails unless this actor becomes the registrar. */
   readonly ensureRegistry?: boolean;
   /**
-   * The actor listens on each; so do its children. Default: unix, and tcp where `registryAddrs`, `bindAddrs` or
-   * `$FURROW_REGISTRY_ADDRS` has a tcp address.
+   * The transports that the actor and its children listen on. Default: unix, plus tcp if `registryAddrs`, `bindAddrs`
+   * or `$FURROW_REGISTRY_ADDRS` has a tcp address.
    */
   readonly enableTransports?: readonly Transport[];
-  /** Where to listen; a registrar listens at the registry addresses too. Default: one fresh address per transport. */
+  /** Where to listen; a registrar also listens at the registry addresses. Default: one fresh address per transport. */
   readonly bindAddrs?: readonly AddressInput[];
   /** Modules whose exported functions peers may call. */
   readonly enableModules?: readonly (string | URL)[];
   /** Inherited by children. */
   readonly limits?: Partial<Limits>;
-  /** What actors prove themselves with, and what peers may do. Inherited by children. */
+  /** How actors prove their identity, and what peers may do. Inherited by children. */
   readonly security?: Security;
   /** Default true: SIGINT, SIGTERM and SIGHUP cancel the tree, then exit with 128 + the signal's number. */
   readonly handleSignals?: boolean;
   /** Aborts the boot; later cancels the actor. */
   readonly signal?: AbortSignal;
-  /** Milliseconds for the boot; default 30,000. A registrar that is there and does not answer is waited for as long. */
+  /** Milliseconds for the boot, including the wait for a registrar that doesn't answer; default 30,000. */
   readonly timeout?: number;
 }
 
-/** What the options come to. */
+/** The resolved options. */
 export interface RootPlan {
   readonly name: string;
   readonly limits: Limits;
@@ -58,7 +58,9 @@ export interface RootPlan {
   readonly security: ActorSecurity;
 }
 
-/** @throws {AddressError | ActorNameError | LimitError | UnauthenticatedError} when one is malformed, or can't be used */
+/**
+ * @throws {AddressError | ActorNameError | LimitError | UnauthenticatedError} when one is malformed or can't be used
+ */
 export function readRootOptions(options: RootOptions): RootPlan {
   const { name = "root", bindAddrs: givenBind = [] } = options;
   checkActorName(name);
@@ -68,16 +70,16 @@ export function readRootOptions(options: RootOptions): RootPlan {
   const bindAddrs = readAddressOption("bindAddrs", givenBind, transports);
   const security = readSecurity(options.security);
   checkExposed([...registryAddrs, ...bindAddrs], security.credentials);
-  // a secret that can't be read is better known before anything listens
+  // fail before anything listens if the secret can't be read
   if (transports.includes("tcp") && security.credentials.tls === undefined) void security.credentials.secret;
   return { name, limits, transports, registryAddrs, bindAddrs, security };
 }
 
 /**
- * The options, with tcp and the secret in place of unix sockets where the system's don't work and weren't asked for. For
- * macOS alone: elsewhere they work.
+ * The options, changed to use tcp with the secret if unix sockets don't work on this system and weren't requested.
+ * Needed only on macOS.
  *
- * @throws {AddressError} when they were asked for
+ * @throws {AddressError} when they don't work but `enableTransports` includes them
  */
 export async function withUsableTransports(options: RootOptions): Promise<RootOptions> {
   const transports = options.enableTransports ?? impliedTransports(options);
@@ -95,8 +97,8 @@ export async function withUsableTransports(options: RootOptions): Promise<RootOp
 const defaultRegistryPort = 1616;
 
 /**
- * The transports that a root enables by default: unix, where the kernel says who is at the other end, and those of the
- * addresses that it is given.
+ * The transports that a root enables by default: unix, where the kernel identifies the peer, and those of the addresses
+ * that it was given.
  *
  * @throws {AddressError} when an address is malformed
  */
@@ -112,9 +114,9 @@ function registryAddrsOfEnvironment(): readonly AddressInput[] {
 }
 
 /**
- * Addresses of an option, in URL spelling, each once.
+ * The addresses of an option as URLs, without duplicates.
  *
- * @throws {AddressError} when one is malformed, or of a transport that is not enabled
+ * @throws {AddressError} when one is malformed, or belongs to a transport that isn't enabled
  */
 export function readAddressOption(
   option: string,
@@ -137,7 +139,7 @@ function readRegistryAddrs(
 ): readonly Address[] {
   if (option !== undefined) {
     if (option.length === 0)
-      throw new AddressError("registryAddrs must not be empty; leave it out for the defaults");
+      throw new AddressError("registryAddrs must not be empty: leave it out to use the defaults");
     return readAddressOption("registryAddrs", option, transports);
   }
   const fromEnv = registryAddrsOfEnvironment();
@@ -149,7 +151,7 @@ function readRegistryAddrs(
   );
 }
 
-/** @throws {AddressError} when other machines could reach one of them, and there is no TLS */
+/** @throws {AddressError} when other machines could reach one of the addresses and there is no TLS */
 function checkExposed(addrs: readonly Address[], credentials: Pick<Credentials, "tls">): void {
   for (const addr of addrs) {
     const parsed = parseAddress(addr);

@@ -1,4 +1,4 @@
-/** The root of a tree: it probes the registry, joins or becomes it, listens, and says that it's ready. */
+/** The root of a tree: it probes the registry addresses, joins the registrar or becomes it, and listens. */
 import type { Actor } from "../actor/actor.ts";
 import { currentRuntime, reserveRuntime, setRuntime } from "../actor/current.ts";
 import { Runtime } from "../actor/runtime.ts";
@@ -7,8 +7,8 @@ import { Deadline } from "../deadline.ts";
 import { asError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { logger } from "../log.ts";
-import { socketDirs } from "../discovery/places.ts";
-import { Registries } from "../discovery/registries.ts";
+import { socketDirs } from "../discovery/registry-files.ts";
+import { Membership } from "../discovery/membership.ts";
 import { LocalPortal, RemotePortal } from "../rpc/portal.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
@@ -23,22 +23,24 @@ import { handleSignals } from "./signals.ts";
 
 const log = logger("tree");
 
-/** How long a boot may take when `timeout` does not say. */
+/** How long a boot may take, unless `timeout` says otherwise. */
 const bootTimeoutMs = 30_000;
 
 /**
  * Boots the actor of this process as the root of a tree.
  *
- * It joins the registrar that answers at the registry addresses, or becomes it when all of them are absent.
+ * If a registrar answers at the registry addresses, the actor joins it; if nothing listens at any of them, it becomes
+ * the registrar.
  *
- * @throws {RuntimeExistsError} when this process has an actor
- * @throws {AddressError | ActorNameError | LimitError} when an option is malformed, or an address cannot be bound
+ * @throws {RuntimeExistsError} when this process already has an actor
+ * @throws {AddressError | ActorNameError | LimitError} when an option is malformed, or an address can't be bound
  * @throws {RegistryOccupiedError} when no registrar answers and something else does; nothing is bound
  * @throws {RegistryExistsError} with `ensureRegistry`, when another registrar answers
- * @throws {RegistryUnavailableError} when the registrar does not take the registration, serves none of the registry
- *   addresses, or is there and does not answer until `timeout` or `signal` ends the wait (`cause`: which); nothing is bound
- * @throws {TimeoutError} with stage "wait" when the boot takes longer for another reason
- * @throws {SpawnError} when an enabled module cannot be loaded
+ * @throws {RegistryUnavailableError} when the registrar rejects the registration, serves none of the registry
+ *   addresses, or exists but doesn't answer before `timeout` or `signal` ends the wait (`cause` says which); nothing
+ *   is bound
+ * @throws {TimeoutError} with stage "wait" when the boot times out for another reason
+ * @throws {SpawnError} when an enabled module can't be loaded
  */
 export async function openRootActor(options: RootOptions = {}): Promise<Actor> {
   return await bootRoot(options);
@@ -51,16 +53,17 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   signal?.throwIfAborted();
   const timeout = options.timeout ?? bootTimeoutMs;
   const deadline = new Deadline({ timeout, signal }, "boot of", options.name ?? "root");
-  // elsewhere nothing may be awaited before this process is reserved for the actor
+  // other systems must not await anything before this process is reserved for the actor
   const usable = process.platform === "darwin" ? await withUsableTransports(options) : options;
   const { name, limits, transports, registryAddrs, bindAddrs, security } = readRootOptions(usable);
   reserveRuntime();
   const id: ActorId = { name, uuid: crypto.randomUUID(), pid: process.pid, host: hostId() };
   const runtime = new Runtime(id, limits, true, { security });
-  const registries = new Registries(runtime, registryAddrs);
+  const membership = new Membership(runtime, registryAddrs);
+  const { registrars } = membership;
   const onExit = (): void => {
     runtime.listeners.close();
-    registries.release();
+    membership.release();
   };
   process.on("exit", onExit);
   try {
@@ -69,12 +72,12 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
     await deadline.race("wait", enableModules(runtime, modules, signal));
     const { ensureRegistry = false } = options;
     let tcpHost: string | undefined;
-    await registries.settle({ ensureRegistry, bindAddrs, deadline }, async (hosts) => {
+    await membership.settle({ ensureRegistry, bindAddrs, deadline }, async (hosts) => {
       tcpHost = reachableHost(hosts);
       await bindFresh(runtime, transports, bindAddrs, tcpHost);
     });
-    if (registries.isRegistrar || tcpHost === undefined)
-      tcpHost = reachableHost(hostsOf(registries.registryAddrs));
+    if (registrars.isRegistrar || tcpHost === undefined)
+      tcpHost = reachableHost(hostsOf(registrars.registryAddrs));
     signal?.throwIfAborted();
     runtime.becomeReady();
     treeSettings.set(runtime, {
@@ -103,7 +106,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   return runtime;
 }
 
-/** What dead processes left that had no registrar to clean up. */
+/** Removes what dead processes left behind when no registrar was there to clean up. */
 function sweep(transports: readonly Transport[], registryAddrs: readonly Address[]): void {
   if (!transports.includes("unix")) return;
   for (const dir of socketDirs(registryAddrs)) {
@@ -116,7 +119,7 @@ function sweep(transports: readonly Transport[], registryAddrs: readonly Address
 }
 
 /**
- * A portal to the root actor of this tree; a local one in the root itself.
+ * Returns a portal to the root actor of this tree; in the root itself, a local one.
  *
  * @throws {NoRuntimeError} when this process has no actor
  * @throws {TransportClosedError} when the root is gone

@@ -1,4 +1,4 @@
-/** What the whole tree has in common, kept with each of its actors. */
+/** Settings shared by the whole tree, stored with each of its actors. */
 import { Part } from "../actor/part.ts";
 import type { Security } from "../actor/security.ts";
 import type { Limits } from "../limits.ts";
@@ -8,7 +8,7 @@ import type { Address, Transport } from "../transport/address.ts";
 export interface TreeSettings {
   readonly root: { readonly name: string; readonly uuid: string; readonly addrs: readonly Address[] };
   readonly transports: readonly Transport[];
-  /** The host of this machine on which fresh tcp addresses are bound. */
+  /** The host of this machine for binding fresh tcp addresses. */
   readonly tcpHost: string;
   readonly limits: Limits;
   readonly security: Security;

@@ -1,4 +1,4 @@
-/** What signals do in a root: they cancel the tree. Its children leave those of the terminal to it (`child-main.ts`). */
+/** Signals to a root cancel its tree. Its children ignore those of the terminal (`child-main.ts`). */
 import { writeSync } from "node:fs";
 
 import type { Runtime } from "../actor/runtime.ts";
@@ -6,7 +6,10 @@ import { ContextCancelledError } from "../errors.ts";
 
 const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 
-/** Cancels the tree on the first signal and exits; a second one exits at once. Returns how to stop listening. */
+/**
+ * Cancels the tree on the first signal, then exits; a second signal exits immediately. Returns a function that
+ * removes the handlers.
+ */
 export function handleSignals(runtime: Runtime): () => void {
   let received = false;
   const listeners = Object.entries(signalNumbers).map(([signal, number]) => {
@@ -15,7 +18,7 @@ export function handleSignals(runtime: Runtime): () => void {
       received = true;
       say(`furrow: ${signal}: cancelling actor "${runtime.name}" (pid ${process.pid})\n`);
       const reason = new ContextCancelledError(runtime.id, signal);
-      // the handlers stay until the exit, so that a second signal is heard
+      // the handlers stay until the exit, to handle a second signal
       void runtime.cancel(reason).finally(() => process.exit(128 + number));
     };
     process.on(signal, listener);
@@ -27,11 +30,11 @@ export function handleSignals(runtime: Runtime): () => void {
   };
 }
 
-/** Writes to stderr as far as that goes: after SIGHUP there may be no terminal any more. */
+/** Writes to stderr if possible: after SIGHUP the terminal may be gone. */
 function say(text: string): void {
   try {
     writeSync(2, text);
   } catch {
-    // there is no other place to say it
+    // there's nowhere else to write it
   }
 }

@@ -1,4 +1,4 @@
-/** The options of an actor that a nursery starts. */
+/** The options of `startActor`. */
 import type { AddressInput, Transport } from "../transport/address.ts";
 import type { OutputMode } from "./child-process.ts";
 import { moduleSpecifier } from "./modules.ts";
@@ -6,28 +6,28 @@ import type { RestartOption } from "./restart.ts";
 
 export interface StartOptions {
   /**
-   * The module whose exported functions the child offers: a URL (`import.meta.url` works), an absolute path, a package,
-   * or a path relative to the working directory.
+   * The module whose exported functions the child exposes: a URL (`import.meta.url` works), an absolute path, a
+   * package, or a path relative to the working directory.
    */
   readonly module?: string | URL;
-  /** Further ones. The same export in two of them is a `SpawnError`. */
+  /** Further modules. If two modules export the same function name, the start fails with a `SpawnError`. */
   readonly modules?: readonly (string | URL)[];
   /** Default: the tree's. */
   readonly enableTransports?: readonly Transport[];
   readonly bindAddrs?: readonly AddressInput[];
   /** Merged over this process's environment. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Whether it is started again when it ends; default "never". The name goes on, under a new uuid. */
+  /** Whether to restart it when it ends; default "never". It keeps its name, but gets a new uuid. */
   readonly restart?: RestartOption;
-  /** What happens to what it prints: passed on (default), passed on with its name before each line, or dropped. */
+  /** What to do with its output: pass it on (default), pass it on with its name before each line, or drop it. */
   readonly output?: OutputMode;
   /** Aborts the start. */
   readonly signal?: AbortSignal;
-  /** Milliseconds for the start, with its wait for others that are starting; default 10,000. */
+  /** Milliseconds for the start, including the wait while other actors are starting; default 10,000. */
   readonly timeout?: number;
 }
 
-/** The modules that the child imports, in a form that it can. */
+/** Specifiers of all modules in the options, in a form that the child can import. */
 export function modulesOf({ module, modules = [] }: StartOptions): string[] {
   return [...(module === undefined ? [] : [module]), ...modules].map(moduleSpecifier);
 }

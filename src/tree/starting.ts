@@ -1,37 +1,37 @@
-/** Starts, as the machine can take them: a place for each process between its spawn and its `ready`. */
+/** Paces the starts of processes to suit the machine: each occupies a place from its spawn until it's ready. */
 import { startTimer } from "../deadline.ts";
 import { SpawnError, TimeoutError } from "../errors.ts";
 import { Admission, type Leave } from "./admission.ts";
 
-/** A few more than the processors can work on: a start also waits for files, and for its parent. */
+/** A few more than the processors can handle at once, since a start also waits for files and for its parent. */
 const places = 2 * navigator.hardwareConcurrency + 4;
-/** A start that takes longer waits for something else than the machine, and makes room for the next. */
+/** A start that takes longer is waiting for something other than the processors, and gives up its place to the next. */
 const slowStartMs = 2_000;
 
 const admission = new Admission(places);
 
-/** A place, with what is left of the start's time. */
+/** A place, and how much of the start's time is left. */
 export interface Place {
   readonly leftMs: number;
   leave(): void;
 }
 
-/** A place for a start that may take `timeoutMs`, if there is one at once. */
+/** A place for a start that may take `timeoutMs`, if one is free now. */
 export function enterNow(timeoutMs: number): Place | undefined {
   const leave = admission.tryEnter();
   return leave && placed(leave, timeoutMs);
 }
 
 /**
- * Waits for a place; that is part of the start's time. An abort rejects with the signal's reason.
+ * Waits for a place; the wait counts towards the start's time. On abort it rejects with the signal's reason.
  *
- * @throws {SpawnError} when there was none in `timeoutMs`
+ * @throws {SpawnError} when no place becomes free within `timeoutMs`
  */
 export async function enter(name: string, timeoutMs: number, signal: AbortSignal): Promise<Place> {
   const endsAt = performance.now() + timeoutMs;
   const late = new AbortController();
   const timer = startTimer(timeoutMs, () => {
-    const text = `it was not begun within ${timeoutMs} ms, because ${places} others are starting`;
+    const text = `still queued after ${timeoutMs} ms: ${places} other actors are starting`;
     const cause = new TimeoutError("wait", text);
     late.abort(new SpawnError(`actor "${name}" did not start: ${text}`, { cause }));
   });

@@ -1,57 +1,35 @@
 /**
- * Messages to bytes: by `direct.ts` or else by msgpackr, see `packr.ts`; `decode.ts` is the way back.
+ * Frames of one turn, collected into a batch: `encode.ts` decides how each message becomes bytes, `decode.ts` is the way back.
  *
- * Encoding goes straight into the buffer of a `Batch`, each frame right behind the one before, with its length in
- * front; what a batch holds leaves in one write. A `LargeBinary` is not copied: the batch is cut there, and the
- * caller's memory goes out between the two parts.
+ * A batch encodes straight into its buffer, each frame right after the one before and with its length in front; all that a
+ * batch holds leaves in one write. A `LargeBinary` is not copied: the batch is cut there, and the caller's memory goes out
+ * between the two parts.
  */
 import { EncodeError, LimitError } from "../errors.ts";
-import { writeBinaryHeader, writeDirect, writeInteger } from "./direct.ts";
+import { writeBinaryHeader, writeInteger } from "./direct.ts";
+import { encodeMessage, takeCuts } from "./encode.ts";
 import { headerBytes, writeLength } from "./frame.ts";
 import { bufferTag, LargeBinary, largeBinaryBytes } from "./large-binary.ts";
+import type { PackedFrame } from "./packr.ts";
 import { isBuffer } from "./plain.ts";
+import { weighedFrom, weightFault } from "./weight-limit.ts";
 
 /** The size of a pooled buffer. A turn that sends more than this leaves in more than one write. */
 const bufferBytes = 65_536;
-/** A buffer with less room than this is not begun in; msgpackr would replace it. */
+/** No frame begins in a buffer with less room than this: msgpackr would replace the buffer. */
 const reserveBytes = 2_560;
 const pooledBuffers = 8;
-/** Frames of up to so many bytes are not weighed: whatever they hold, it takes some MB at the most. */
-const maxUnweighedBytes = 65_536;
 
-const pool: Uint8Array[] = [];
-/** A message is on its way into a buffer, in one of all batches; msgpackr has one state for all of them. */
+const pool: Buffer[] = [];
+/** Whether a message is being encoded, in any batch: msgpackr has one state for all of them. */
 let encoding = false;
-/** Loaded when it is needed: see there. */
-let packr: typeof import("./packr.ts") | undefined;
-/** Loaded for the first large frame. */
-let weighing: typeof import("./weigh.ts") | undefined;
 
-/** Frames of more bytes than this are weighed: see `weigh.ts`. */
-export function weighedFrom(maxFrameValues: number): number {
-  return Math.min(maxUnweighedBytes, maxFrameValues);
-}
-
-/** As `weightFault` of `weigh.ts`. */
-export function faultOfWeight(
-  size: number,
-  bytes: Uint8Array,
-  from: number,
-  to: number,
-  maxFrameValues: number,
-  missing?: readonly number[],
-): string | undefined {
-  weighing ??= require("./weigh.ts") as typeof import("./weigh.ts");
-  return weighing.weightFault(size, bytes, from, to, maxFrameValues, missing);
-}
-
-function newBuffer(): Uint8Array {
+function newBuffer(): Buffer {
   return Buffer.allocUnsafeSlow(bufferBytes);
 }
 
 /**
- * Receives the parts of a batch in order. `stable` memory is the caller's own and may be kept; the rest is lent until
- * the call returns.
+ * Takes the parts of a batch, in order. `stable` memory may be kept; other memory is lent until the call returns.
  */
 export type BatchSink = (bytes: Uint8Array, start: number, end: number, stable: boolean) => void;
 
@@ -62,40 +40,40 @@ interface Part {
   readonly stable: boolean;
 }
 
-/** Frames that wait for the end of the turn. Reusable after `drain`. */
+/** Collects frames until the end of the turn. It can be used again after `drain`. */
 export class Batch {
-  #buffer: Uint8Array | undefined;
+  #buffer: Buffer | undefined;
   /** Where the part that is being filled starts and ends in the buffer. */
   #start = 0;
   #end = 0;
-  /** Parts before that one: cut off by a large binary, or left in a buffer that was full. */
+  /** The parts before that one: each was cut off by a large binary, or filled its buffer. */
   #parts: Part[] = [];
   #partBytes = 0;
   readonly #maxFrameValues: number;
   readonly #weighedFrom: number;
 
-  /** `maxFrameValues`: of each frame; none when it is left out. */
+  /** `maxFrameValues` limits each frame; without it there is no limit. */
   constructor(maxFrameValues: number = Number.POSITIVE_INFINITY) {
     this.#maxFrameValues = maxFrameValues;
     this.#weighedFrom =
       maxFrameValues === Number.POSITIVE_INFINITY ? maxFrameValues : weighedFrom(maxFrameValues);
   }
 
-  /** Bytes that wait. */
+  /** How many bytes wait. */
   get pendingBytes(): number {
     return this.#partBytes + this.#end - this.#start;
   }
 
-  /** Whether the next frame would need a further buffer; a good moment to drain. */
+  /** Whether the next frame would need another buffer: a good moment to drain. */
   get full(): boolean {
     return this.#end > bufferBytes - reserveBytes || this.#partBytes > bufferBytes;
   }
 
   /**
-   * Adds one frame and returns its size in bytes, without the length. When it throws, nothing was added.
+   * Adds one frame and returns its size in bytes, without the length. When this throws, nothing was added.
    *
-   * @throws {LimitError} when the frame would exceed `maxFrameBytes`, or hold too many values
-   * @throws {EncodeError} when msgpackr cannot encode the message, or a getter in another one that is being added sends this
+   * @throws {LimitError} when the frame would exceed `maxFrameBytes`, or be too heavy to decode
+   * @throws {EncodeError} when the message cannot be encoded, or when a getter in a message that is being added calls this
    */
   add(message: readonly unknown[], maxFrameBytes: number): number {
     checkIdle();
@@ -110,43 +88,39 @@ export class Batch {
   #encode(message: readonly unknown[], maxFrameBytes: number): number {
     if (this.#end > bufferBytes - reserveBytes) this.#seal();
     const buffer = (this.#buffer ??= pool.pop() ?? newBuffer());
-    const directStart = this.#end + headerBytes;
-    const directEnd = writeDirect(buffer, directStart, message);
-    if (directEnd > 0) {
-      const size = directEnd - directStart;
-      if (size > maxFrameBytes) throw tooLarge(size, maxFrameBytes);
-      if (size > this.#weighedFrom) this.#checkWeight(size, buffer, directStart, directEnd);
-      writeLength(buffer, this.#end, size);
-      this.#end = directEnd;
-      return size;
-    }
-    // msgpackr starts at multiples of 8: start before our end, and reserve the gap and the length
-    const origin = this.#end & ~7;
-    const gap = this.#end - origin;
-    packr ??= require("./packr.ts") as typeof import("./packr.ts");
-    const out = packr.pack(message, buffer, origin, gap + headerBytes);
-    const cuts = packr.takeCuts();
-    const moved = out !== buffer;
-    const frameStart = moved ? gap : this.#end;
-    const end = out.end;
-    let size = end - frameStart - headerBytes;
+    const start = this.#end + headerBytes;
+    const encoded = encodeMessage(message, buffer, start);
+    if (typeof encoded !== "number") return this.#addPacked(encoded, maxFrameBytes);
+    const size = encoded - start;
+    if (size > maxFrameBytes) throw tooLarge(size, maxFrameBytes);
+    if (size > this.#weighedFrom) this.#checkWeight(size, buffer, start, encoded);
+    writeLength(buffer, this.#end, size);
+    this.#end = encoded;
+    return size;
+  }
+
+  /** Adds a frame that msgpackr has encoded, into the batch's buffer or, when it outgrew that, into one of its own. */
+  #addPacked(frame: PackedFrame, maxFrameBytes: number): number {
+    const cuts = takeCuts();
+    const { start, end } = frame;
+    let size = end - start - headerBytes;
     for (const cut of cuts) size += cut.bytes.length;
     if (size > maxFrameBytes) throw tooLarge(size, maxFrameBytes);
     if (size > this.#weighedFrom) {
-      const missing = cuts.map((cut) => (moved && cut.target === buffer ? cut.at - origin : cut.at));
-      this.#checkWeight(size, out, frameStart + headerBytes, end, missing);
+      const missing = cuts.map(({ at }) => at);
+      this.#checkWeight(size, frame, start + headerBytes, end, missing);
     }
-    writeLength(out, frameStart, size);
+    writeLength(frame, start, size);
+    const moved = frame !== this.#buffer;
     if (moved) {
-      // the message outgrew the buffer: what was before stays a part, and the message is one of its own
+      // the frames before it stay a part, and this one becomes another
       this.#seal();
-      this.#buffer = out;
-      this.#start = frameStart;
+      this.#buffer = frame;
+      this.#start = start;
     }
-    for (const cut of cuts) {
-      const at = moved && cut.target === buffer ? cut.at - origin : cut.at;
-      this.#part(out, this.#start, at, false);
-      this.#part(cut.bytes, 0, cut.bytes.length, true);
+    for (const { at, bytes } of cuts) {
+      this.#part(frame, this.#start, at, false);
+      this.#part(bytes, 0, bytes.length, true);
       this.#start = at;
     }
     this.#end = end;
@@ -155,10 +129,11 @@ export class Batch {
   }
 
   /**
-   * As `add` of `[kind, id, value]`, with a large value written from its own memory: nothing has to be looked at, or be
-   * wrapped (rows `stream.*`). A Buffer goes in rich form: `[kind, id, [bufferTag, value], true]`.
+   * As `add` of `[kind, id, value]`, or of `[kind, id, [bufferTag, value], true]` when the value is a Buffer. A large value
+   * goes out from its own memory. Nothing is looked at or wrapped, so this is faster (rows `stream.*`).
    *
    * @throws {LimitError} when the frame would exceed `maxFrameBytes`
+   * @throws {EncodeError} when a getter in a message that is being added calls this
    */
   addBinary(kind: number, id: number, value: Uint8Array, maxFrameBytes: number): number {
     checkIdle();
@@ -196,16 +171,16 @@ export class Batch {
     return size;
   }
 
-  /** @throws {LimitError} when the frame, with what is `missing` in it, is more than a receiver decodes */
+  /** @throws {LimitError} when the frame, with the binaries `missing` from it, is heavier than a receiver accepts */
   #checkWeight(size: number, bytes: Uint8Array, from: number, to: number, missing?: readonly number[]): void {
-    const fault = faultOfWeight(size, bytes, from, to, this.#maxFrameValues, missing);
+    const fault = weightFault(size, bytes, from, to, this.#maxFrameValues, missing);
     if (fault !== undefined) throw new LimitError(fault);
   }
 
   /**
    * Hands all parts to `sink`, in order, and gives the buffer back.
    *
-   * @throws {EncodeError} when the memory of a large binary is not there any more
+   * @throws {EncodeError} when the memory of a large binary is gone
    */
   drain(sink: BatchSink): void {
     const buffer = this.#buffer;
@@ -224,20 +199,20 @@ export class Batch {
     this.#release(buffer);
   }
 
-  /** Drops what waits. */
+  /** Drops all parts. */
   clear(): void {
     this.#parts = [];
     this.#partBytes = 0;
     if (this.#buffer !== undefined) this.#release(this.#buffer);
   }
 
-  #release(buffer: Uint8Array): void {
+  #release(buffer: Buffer): void {
     this.#buffer = undefined;
     this.#start = this.#end = 0;
     if (buffer.length === bufferBytes && pool.length < pooledBuffers) pool.push(buffer);
   }
 
-  /** Ends the part that is being filled, with its buffer, which then belongs to the part. */
+  /** Ends the part that is being filled, and leaves the buffer to it. */
   #seal(): void {
     if (this.#buffer !== undefined) this.#part(this.#buffer, this.#start, this.#end, true);
     this.#buffer = undefined;
@@ -259,7 +234,7 @@ function checkMemory(bytes: Uint8Array, end: number): void {
   );
 }
 
-/** @throws {EncodeError} inside a getter of a value that is being encoded: both would be written to the same place */
+/** @throws {EncodeError} inside a getter of a value that is being encoded: both would be written in the same place */
 function checkIdle(): void {
   if (encoding) throw new EncodeError("a getter of a value that is being sent cannot send a message itself");
 }

@@ -1,31 +1,35 @@
 /**
- * Bytes to values: the part of msgpack that this protocol uses, and nothing else. It never looks outside of its frame,
- * and whatever the bytes are, it costs no more time and memory than they deserve.
+ * Bytes to values: the part of msgpack that this protocol uses, and nothing else. It never reads outside its frame, and
+ * whatever the bytes are, the time and memory that it takes are in proportion to their number.
  *
- * Written here because msgpackr also revives regular expressions, cycles and the extensions of every other user in
- * the process, for any peer that asks. On small messages it is also twice as fast (`bench/`).
+ * msgpackr isn't used here because it also revives regular expressions, cycles and the extensions of every other user in
+ * the process, for any peer that asks. On small messages this decoder is also twice as fast (row `codec.decode`).
  */
 import { asError, FrameError } from "../errors.ts";
+import { readText } from "./text.ts";
 
-/** A sender lets a value through that is 1,000 deep, with an error at its end that holds another such value. */
-const maxNesting = 2_100;
-/** A view of a longer chunk is not kept for the next frame: it would keep the chunk alive. */
+/**
+ * Deeper frames are refused. A sender accepts values that are 1,000 deep, with an error at the bottom that holds another
+ * such value.
+ */
+export const maxNesting: number = 2_100;
+/** The view of a longer chunk is not kept for the next frame: it would keep the chunk alive. */
 const maxKeptView = 1_048_576;
 
 const nothing = new Uint8Array(0);
 
-// the frame that is being read; module variables, because a reader object costs more than a small message
+// The frame that is being read. Module variables, because a reader object costs more than a small message.
 let source: Uint8Array = nothing;
 let at = 0;
 let end = 0;
 let nesting = 0;
-/** Elements that arrays may still reserve memory for: nested headers could each claim all of the bytes that follow. */
+/** How many elements containers may still reserve memory for: otherwise nested headers could each claim all the bytes left. */
 let reserve = 0;
 let viewed: Uint8Array = nothing;
 let view: DataView = new DataView(nothing.buffer);
 
 /**
- * The one msgpack value in `bytes[from..to)`. Binary values in it are views of `bytes`.
+ * Decodes the one msgpack value in `bytes[from..to)`. Binary values in it are views of `bytes`.
  *
  * @throws {FrameError} when the bytes are not exactly one value of the types that may cross
  */
@@ -37,7 +41,7 @@ export function decode(bytes: Uint8Array, from: number, to: number): unknown {
   reserve = to - from;
   try {
     const value = read();
-    if (at !== end) fail(`${end - at} B behind the value`);
+    if (at !== end) fail(`${end - at} B after the value`);
     return value;
   } catch (error) {
     const reason = asError(error).message;
@@ -52,7 +56,7 @@ function fail(what: string): never {
   throw new FrameError(what);
 }
 
-/** Steps over `bytes` that must be there; returns where they start. */
+/** Steps over the next `bytes`, which the frame must hold; returns where they start. */
 function take(bytes: number): number {
   const start = at;
   if (bytes > end - start) fail("it is cut short");
@@ -123,7 +127,7 @@ function read(): unknown {
     case 0xdf:
       return readMap(uint32());
     default:
-      return fail(`0x${token.toString(16)} begins no value that may cross`);
+      return fail(`no value that may cross begins with 0x${token.toString(16)}`);
   }
 }
 
@@ -142,13 +146,18 @@ function uint32(): number {
   return (high | (source[start + 2]! << 8) | source[start + 3]!) >>> 0;
 }
 
-/** A view of the source, the same one for all frames of a chunk. */
+/** A view of the source. All frames of a chunk share one. */
 function dataView(): DataView {
   if (viewed !== source) {
     view = new DataView(source.buffer, source.byteOffset, source.byteLength);
     viewed = source;
   }
   return view;
+}
+
+function readString(length: number): string {
+  const start = take(length);
+  return readText(source, start, at);
 }
 
 function readBinary(length: number): Uint8Array {
@@ -190,35 +199,35 @@ function readMap(length: number): Record<string, unknown> {
   return record;
 }
 
-/** Other languages have maps with other keys than text. */
+/** Other languages have maps whose keys are not text. */
 function readKey(): string {
   const key = read();
   if (typeof key === "string") return key;
-  if (typeof key === "object" && key !== null) fail("a key that is no text, number or boolean");
+  if (typeof key === "object" && key !== null) fail("a key that is not a text, number or boolean");
   return String(key);
 }
 
-/** Whether the key is an index that would have the engine reserve memory for all before it, much more than `length` keys need. */
+/** Whether the key is an index so high that the engine would reserve far more memory than `length` keys need. */
 function isFar(key: string, length: number): boolean {
   return key.length > 1 && key.length < 4 && Number(key) > minFarIndex + 8 * length;
 }
 
 const minFarIndex = 16;
-/** The last index that there is: nothing is reserved up to there, nor from then on. */
+/** The highest index: the engine reserves nothing up to it, nor for any index after that. */
 const lastIndex = 4_294_967_294;
 
-/** Has a record keep what comes under an index by itself. A map with the one key 999 would take 8 KB otherwise. */
+/** Makes a record store each index by itself. Otherwise a map with the one key 999 would take 8 KB. */
 function makeSparse(record: Record<number, unknown>): void {
   record[lastIndex] = null;
   delete record[lastIndex];
 }
 
-/** Plain assignment of "__proto__" would set the prototype. */
+/** Sets a property, whatever its name: plain assignment to "__proto__" would set the prototype. */
 export function setOwn(record: object, key: string, value: unknown): void {
   Object.defineProperty(record, key, { value, enumerable: true, configurable: true, writable: true });
 }
 
-/** undefined and Date, which msgpack has no tokens for. */
+/** Reads undefined or a Date: msgpack has no tokens for them. */
 function readExtension(length: number): unknown {
   const start = take(length + 1) + 1;
   const type = source[start - 1]!;
@@ -236,42 +245,4 @@ function readExtension(length: number): unknown {
   if (length !== 12) fail(`a timestamp of ${length} B`);
   const milliseconds = Math.floor(bytes.getUint32(start) / 1_000_000);
   return new Date(Number(bytes.getBigInt64(start + 4)) * 1_000 + milliseconds);
-}
-
-/**
- * Names of functions, of actors and of fields come again and again: one string object for each of them. Not filled by
- * a callback: thousands of calls at the start would have it compiled, which takes memory for good (`idle`).
- */
-const internedSlots = 4_096;
-// oxlint-disable-next-line no-new-array -- a length it is
-const interned = new Array<string | undefined>(internedSlots).fill(undefined);
-const maxInternedBytes = 31;
-/** Up to here, making sure that a text is ASCII and reading it as such is faster than reading it as UTF-8. */
-const maxCheckedBytes = 48;
-const { latin1Slice, utf8Slice } = Buffer.prototype;
-
-function readString(length: number): string {
-  const start = take(length);
-  if (length > maxInternedBytes) return readLongString(start, length);
-  let hash = length;
-  for (let index = start; index < at; index++) {
-    const byte = source[index]!;
-    if (byte > 0x7f) return utf8Slice.call(source, start, at);
-    hash = (Math.imul(hash, 31) + byte) | 0;
-  }
-  const slot = hash & (internedSlots - 1);
-  const known = interned[slot];
-  if (known !== undefined && known.length === length) {
-    let same = 0;
-    while (same < length && known.charCodeAt(same) === source[start + same]) same++;
-    if (same === length) return known;
-  }
-  return (interned[slot] = latin1Slice.call(source, start, at));
-}
-
-function readLongString(start: number, length: number): string {
-  if (length > maxCheckedBytes) return utf8Slice.call(source, start, at);
-  let all = 0;
-  for (let index = start; index < at; index++) all |= source[index]!;
-  return all > 0x7f ? utf8Slice.call(source, start, at) : latin1Slice.call(source, start, at);
 }

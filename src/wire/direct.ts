@@ -1,22 +1,19 @@
 /**
- * The short way to bytes: messages that hold nothing but numbers, short ASCII texts, booleans, null, undefined, binaries, and
- * lists and records of those are written right where they leave from. Most messages are such; `packr.ts` has msgpackr for all
- * others.
- *
- * msgpackr sets itself up for every message, which costs as much as writing one of these (rows `rpc.*` and
- * `lookup.registrar.*` of the bench).
+ * The short way to bytes: writes small messages of common types straight into the buffer that they leave from. Those hold
+ * numbers, short ASCII texts, booleans, null, undefined, binaries, and lists and records of these. `encode.ts` says why.
  */
 
-/** Texts up to this are written here, in characters; longer ones would need a third form of header. */
+/** The longest text that is written here, in characters; longer ones would need a third form of header. */
 const maxTextLength = 255;
 /** Up to this length a loop is faster than a call. */
 const loopLength = 12;
-/** The most elements that a list's or a record's header of one byte can tell. */
+/** The most elements that the one-byte header of a list or record can count. */
 const maxElements = 15;
-/** Deeper values are left to msgpackr: a cycle is endlessly deep. */
+/** Deeper values are left to msgpackr. A cycle is infinitely deep. */
 const maxNesting = 4;
-/** The most that one value takes beside a text's characters or a binary's bytes, and that one character takes. */
+/** The most bytes that one value takes, besides a text's characters or a binary's bytes. */
 const maxTokenBytes = 9;
+/** The most bytes that one character takes. */
 const maxCharacterBytes = 4;
 
 // oxlint-disable-next-line typescript/unbound-method -- called with its `this`
@@ -24,12 +21,12 @@ const { utf8Write } = Buffer.prototype as unknown as {
   utf8Write(this: Uint8Array, text: string, offset: number, length: number): number;
 };
 
-/** Writes `message` at `at` and returns where it ends; -1 when it holds something else, or there is no room. */
+/** Writes `message` at `at` and returns where it ends, or -1 when it holds anything else or there is no room. */
 export function writeDirect(bytes: Uint8Array, at: number, message: readonly unknown[]): number {
   return writeList(bytes, at, message, 0);
 }
 
-/** There is room for a token at `at`. */
+/** As `writeDirect`; there must be room for a token at `at`. */
 function writeList(bytes: Uint8Array, at: number, list: readonly unknown[], nesting: number): number {
   const { length } = list;
   if (length > maxElements || nesting > maxNesting) return -1;
@@ -63,7 +60,7 @@ function writeValue(bytes: Uint8Array, at: number, value: unknown, nesting: numb
     : -1;
 }
 
-/** Its own properties; those of a prototype that somebody has added to are none of it. */
+/** Writes a record's own properties, not those that a program has added to `Object.prototype`. */
 function writeRecord(
   bytes: Uint8Array,
   at: number,
@@ -87,7 +84,7 @@ function writeRecord(
 const float = new DataView(new ArrayBuffer(8));
 const floatBytes = new Uint8Array(float.buffer);
 
-/** Writes an integer of up to 32 bits or a float64; -1 for the negative integers that have a form of their own. */
+/** Writes an integer of up to 32 bits or a float64; returns -1 for negative integers with a form of their own. */
 function writeNumber(bytes: Uint8Array, at: number, value: number): number {
   const end = writeInteger(bytes, at, value);
   if (end >= 0 || (value >= -0x8000_0000 && value < 0 && Number.isInteger(value))) return end;
@@ -97,7 +94,7 @@ function writeNumber(bytes: Uint8Array, at: number, value: number): number {
   return at + 9;
 }
 
-/** Writes an integer of up to 32 bits, in its shortest form; -1 when it is another number. */
+/** Writes an integer of up to 32 bits in its shortest form; returns -1 for any other number. */
 export function writeInteger(bytes: Uint8Array, at: number, value: number): number {
   const unsigned = value >>> 0;
   if (unsigned !== value) {
@@ -128,7 +125,7 @@ export function writeInteger(bytes: Uint8Array, at: number, value: number): numb
   return at + 5;
 }
 
-/** Writes a binary when there is room for it. */
+/** Writes a binary if there is room for it. */
 function writeBinary(bytes: Uint8Array, at: number, value: Uint8Array): number {
   const { length } = value;
   if (at + maxTokenBytes + length > bytes.length) return -1;
@@ -137,7 +134,7 @@ function writeBinary(bytes: Uint8Array, at: number, value: Uint8Array): number {
   return start + length;
 }
 
-/** Writes what goes before `length` bytes of binary; returns where those start. */
+/** Writes the header of a binary of `length` bytes; returns where those start. */
 export function writeBinaryHeader(bytes: Uint8Array, at: number, length: number): number {
   if (length < 0x100) {
     bytes[at] = 0xc4;
@@ -170,7 +167,7 @@ function writeText(bytes: Uint8Array, at: number, text: string): number {
     start++;
   }
   if (length > loopLength) {
-    // as many bytes as characters: it is ASCII, and the header is right. With any other it is at least one more
+    // as many bytes as characters: the text is ASCII, and the header is right. Any other text takes more bytes
     const written = utf8Write.call(bytes, text, start, length + maxCharacterBytes);
     return written === length ? start + length : -1;
   }

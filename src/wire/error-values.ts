@@ -1,17 +1,19 @@
 /**
- * Errors as values: `[class, message, stack, cause, members, fields, name?, buffers?]`, and back. The name is there when it
- * isn't the class's, the buffers when fields of these names are Buffers.
+ * Errors as values: `[class, message, stack, cause, members, fields, name?, buffers?]`, and back. `name` is given when it
+ * isn't the class's, and `buffers` lists the fields that are Buffers, if any are.
  *
- * Encoding never fails: what cannot cross is described in words. Decoding constructs built-in classes, furrow's own
- * and those that the program registered; every other name becomes a plain `Error` that carries it.
+ * Encoding never fails: anything that cannot cross is described in words. Decoding makes instances of built-in classes, of
+ * furrow's own and of those that the program registered; an error of any other class becomes a plain `Error` of that name.
  */
 import * as errors from "../errors.ts";
 import { withoutFrames } from "../frames.ts";
+import { readActorId } from "../identity.ts";
 import { setOwn } from "./decode.ts";
 import { isBuffer, isPlain } from "./plain.ts";
 
-/** How many causes and members deep an error is carried, and how many there may be in all: members may form cycles. */
+/** How deep causes and members may be nested in an error, */
 const maxErrorDepth = 16;
+/** and how many of them cross in all: members may form cycles. */
 const maxErrors = 256;
 const maxMessageChars = 65_536;
 const maxStackChars = 16_384;
@@ -37,10 +39,10 @@ for (const known of Object.values(errors)) {
 }
 
 /**
- * Lets errors of `cls` be rebuilt as instances of it when they arrive from another actor, found by its `name`. The
- * constructor is not called: message, stack, cause and the own fields that can cross are put on an instance.
+ * Registers an error class: errors of this class's name that arrive from another actor become instances of it. The
+ * constructor is not called; message, stack, cause and those own fields that can cross are put on a new instance.
  *
- * @throws {TypeError} when `cls` is no subclass of Error, or its name is taken by another class
+ * @throws {TypeError} when `cls` is not a subclass of Error, or another class has its name
  */
 export function registerError(cls: ErrorClass): void {
   if (typeof cls !== "function" || !(cls.prototype instanceof Error)) {
@@ -55,7 +57,7 @@ export function registerError(cls: ErrorClass): void {
   classes.set(cls.name, cls);
 }
 
-/** The wire form of any thrown value. Total: it never throws. */
+/** Returns the wire form of any thrown value. Never throws. */
 export function encodeError(thrown: unknown): unknown[] {
   return encodeAt(thrown, 0, { left: maxErrors });
 }
@@ -66,7 +68,7 @@ function encodeAt(thrown: unknown, depth: number, budget: { left: number }): unk
   }
   const nested = (inner: unknown): unknown[] | undefined =>
     depth < maxErrorDepth && budget.left-- > 0 ? encodeAt(inner, depth + 1, budget) : undefined;
-  // any of these may be a getter of a broken or hostile class; the others still tell what happened
+  // any of these may be a getter of a broken or hostile class; then the others still tell what happened
   const form = [
     unlessThrows(() => classOf(thrown), "Error"),
     unlessThrows(() => String(thrown.message).slice(0, maxMessageChars), "a message that cannot be read"),
@@ -91,7 +93,7 @@ function encodeAt(thrown: unknown, depth: number, budget: { left: number }): unk
   return form;
 }
 
-/** Total: what cannot even be asked, a proxy that throws, is none. */
+/** Whether a thrown value is an error. Never throws: a proxy that throws when it is asked counts as no error. */
 export function isError(thrown: unknown): thrown is Error {
   return unlessThrows(() => thrown instanceof Error, false);
 }
@@ -104,12 +106,12 @@ function unlessThrows<T>(read: () => T, otherwise: T): T {
   }
 }
 
-/** The value in an array, so that it cannot be taken for an error, where it can cross just as it is. */
+/** Wraps a value that can cross just as it is in an array, so that it cannot be mistaken for an error; null for others. */
 function plainOf(value: unknown): [unknown] | null {
   return value !== undefined && isPlain(value) ? [value] : null;
 }
 
-/** The error that `encodeError` described; a plain `Error` when the form is malformed. */
+/** Makes the error that `encodeError` described; a plain `Error` when the form is malformed. */
 export function decodeError(form: unknown): Error {
   if (!Array.isArray(form)) return new Error(`malformed error from a peer: ${describe(form)}`);
   const [cls, text, stack, cause, members, fields, given, buffers] = form as unknown[];
@@ -117,7 +119,7 @@ export function decodeError(form: unknown): Error {
   const name = typeof given === "string" ? given : className;
   const message = typeof text === "string" ? text : "";
   const known = classes.get(className) ?? Error;
-  // a real error, which Object.create would not make: runtimes and tools tell by more than the prototype
+  // not by Object.create: runtimes and tools recognise an error by more than its prototype
   const made = withoutFrames(() => (known === AggregateError ? new AggregateError([]) : new Error()));
   Object.setPrototypeOf(made, known.prototype as object);
   hidden(made, "message", message);
@@ -137,7 +139,25 @@ export function decodeError(form: unknown): Error {
       else setOwn(made, field, own);
     }
   }
+  if (!isWhole(made)) {
+    Object.setPrototypeOf(made, Error.prototype);
+    hidden(made, "name", name);
+  }
   return made;
+}
+
+/** Whether it has the identities that its class promises: a peer may leave them out. */
+function isWhole(error: Error): boolean {
+  if (error instanceof errors.ContextCancelledError) return isActorId(error.canceller);
+  if (error instanceof errors.ActorDiedError) return isActorId(error.actor);
+  if (!(error instanceof errors.RemoteActorError)) return true;
+  const { actor, relayPath, remoteName, remoteStack } = error as Partial<errors.RemoteActorError>;
+  const isPath = Array.isArray(relayPath) && relayPath.every(isActorId);
+  return isActorId(actor) && isPath && typeof remoteName === "string" && typeof remoteStack === "string";
+}
+
+function isActorId(value: unknown): boolean {
+  return readActorId(value) !== undefined;
 }
 
 const reserved: ReadonlySet<string> = new Set([
@@ -148,9 +168,11 @@ const reserved: ReadonlySet<string> = new Set([
   "name",
   "__proto__",
   "constructor",
+  "toString",
+  "valueOf",
 ]);
 
-/** What `membersOf` took, put back. */
+/** Puts back what `membersOf` took. */
 function putMembers(error: Error, members: Error[]): void {
   if (!(error instanceof SuppressedError)) {
     hidden(error, "errors", members);
@@ -168,17 +190,17 @@ function isErrorForm(form: unknown[]): boolean {
   return form.length >= 6 && typeof form[0] === "string";
 }
 
-/** The name that the class is found by at the other end. */
+/** The name by which the other end finds the class. */
 function classOf(error: Error): string {
   const made = className(error);
   if (made !== "Error" && classes.get(made) === error.constructor) return made;
-  // an Error by another name: of a class that another actor may know, most likely one that isn't registered here
+  // an Error under another name: most likely of a class that isn't registered here, but may be known to another actor
   const { name } = error;
   if (typeof name !== "string" || name === "" || name === "Error") return made === "" ? "Error" : made;
   return made === "Error" && classes.has(name) ? made : name;
 }
 
-/** The name of an error that goes by another than its class's: by assignment, or because the class sets another. */
+/** The name of an error when it isn't its class's: it was assigned, or the class sets another one. */
 function givenName(error: Error): string | null {
   const { name } = error;
   if (typeof name !== "string" || name === "" || name === classOf(error)) return null;
@@ -213,7 +235,7 @@ function fieldOf(error: Error, key: string): unknown {
   return (error as unknown as Record<string, unknown>)[key];
 }
 
-/** The bytes of a field that is a Buffer. */
+/** The bytes of a field if it is a Buffer. */
 function bufferOf(error: Error, key: string): Uint8Array | undefined {
   const value = unlessThrows(() => fieldOf(error, key), undefined);
   if (!(value instanceof Uint8Array) || !isBuffer(value)) return undefined;

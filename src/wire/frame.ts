@@ -1,26 +1,26 @@
 /**
  * Frames out of received chunks: a 32-bit little-endian length, then that many bytes. Pure, no I/O.
  *
- * There are three ways for bytes to reach a frame, cheapest first: the frame lies in the chunk and is handed out in
- * place; it spans chunks and is gathered in one allocation of its exact size; its header itself is split.
+ * A frame can arrive in three ways, cheapest first: it lies within one chunk and is handed out in place; it spans chunks
+ * and is gathered in one allocation of its exact size; or even its header is split.
  */
 import { FrameError } from "../errors.ts";
 
-/** Bytes of the length before each frame. */
+/** Bytes of the length in front of each frame. */
 export const headerBytes = 4;
 
 /**
- * Takes one frame, `source[start..end)`. The bytes are lent: whoever keeps them keeps the whole chunk alive.
- * Returning false ends the delivery: the rest of the chunk is dropped.
+ * Takes one frame, `source[start..end)`. The bytes are lent: keeping them keeps the whole chunk alive. Returning false
+ * ends the delivery, and the rest of the chunk is dropped.
  */
 export type FrameSink = (source: Uint8Array, start: number, end: number) => boolean;
 
 /** How the input of a connection ended: between two frames, or inside one. */
 export type InputEnd = "clean" | "broken";
 
-/** Cuts the chunks of one connection into frames. Not enough bytes is a state; a bad length is an error. */
+/** Cuts the chunks of one connection into frames. Too few bytes are a state; a bad length is an error. */
 export class FrameDecoder {
-  /** The largest frame to accept, in bytes. May grow after the handshake. */
+  /** The largest frame to accept, in bytes. Grows after the handshake. */
   maxFrameBytes: number;
   readonly #header = new Uint8Array(headerBytes);
   #headerFilled = 0;
@@ -34,7 +34,7 @@ export class FrameDecoder {
   /**
    * Feeds one chunk and hands each frame that is complete to `sink`, in order.
    *
-   * @throws {FrameError} when a length is 0 or above `maxFrameBytes`; the connection cannot be used after it
+   * @throws {FrameError} when a length is 0 or above `maxFrameBytes`; the decoder cannot be used after that
    */
   push(chunk: Uint8Array, sink: FrameSink): void {
     let at = 0;
@@ -64,12 +64,12 @@ export class FrameDecoder {
     while (at < length) this.#header[this.#headerFilled++] = chunk[at++]!;
   }
 
-  /** Bytes that have arrived of a frame that is not complete. */
+  /** How many bytes of an incomplete frame have arrived. */
   get gatheredBytes(): number {
     return this.#body === undefined ? this.#headerFilled : headerBytes + this.#bodyFilled;
   }
 
-  /** What it means when the input ends now. */
+  /** Tells how the input ended, if it ends now. */
   end(): InputEnd {
     return this.gatheredBytes === 0 ? "clean" : "broken";
   }
@@ -90,13 +90,13 @@ export class FrameDecoder {
   }
 
   #startBody(size: number): void {
-    // a Buffer would make every binary value inside a Buffer too; the slow allocator gives memory of its own
+    // not a Buffer, or every binary value inside would be one too; the slow allocator gives memory of its own
     const memory = Buffer.allocUnsafeSlow(size);
     this.#body = new Uint8Array(memory.buffer, memory.byteOffset, size);
     this.#bodyFilled = 0;
   }
 
-  /** Copies what the chunk has of the body; returns where the next frame starts, or -1 when there is nothing to do. */
+  /** Copies the chunk's part of the body; returns where the next frame starts, or -1 when there is nothing left to do. */
   #fillBody(chunk: Uint8Array, at: number, sink: FrameSink): number {
     const body = this.#body!;
     const take = Math.min(body.length - this.#bodyFilled, chunk.length - at);

@@ -1,9 +1,9 @@
-/** Large binaries: not copied into a frame, but written from the caller's memory. */
+/** Large binaries are not copied into a frame, but written from the caller's memory. */
 
-/** From this size on, in bytes, a binary value is a large one. */
+/** A binary of this many bytes or more is a large one. */
 export const largeBinaryBytes = 16_384;
 
-/** Goes before the bytes of a Buffer in rich form, see `values.ts`. */
+/** Tags the bytes of a Buffer in rich form: see `values.ts`. */
 export const bufferTag = 6;
 
 /** Stands for a large binary inside a message that is being encoded. */

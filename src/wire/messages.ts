@@ -1,10 +1,10 @@
 /**
- * The protocol's messages: arrays that begin with their kind. `docs/protocol.md` is the specification; this file is
- * the same in code. Every message is checked against `shapes` on receipt, before any of it is used.
+ * The protocol's messages: arrays that begin with their kind. `docs/protocol.md` is the specification, and this file says
+ * the same in code. Every received message is checked before any of it is used.
  */
 import { FrameError } from "../errors.ts";
 
-/** The version that hello carries. Peers of different versions refuse each other. */
+/** The version in every hello. Peers of different versions refuse each other. */
 export const protocolVersion = 1;
 
 export const Kind = {
@@ -52,58 +52,157 @@ export const Kind = {
 
 export type Kind = (typeof Kind)[keyof typeof Kind];
 
-/** A message as it arrives: its kind, then fields that `shapes` has checked. */
-export type Message = readonly [kind: number, ...fields: unknown[]];
+type KindName = keyof typeof Kind;
+
+/** An array whose elements its reader checks. */
+type List = readonly unknown[];
+
+/** Whether the message's value is in rich form: see `values.ts`. */
+type Rich = boolean | null | undefined;
+
+/** What follows the kind in a message. `id` is the request's; "messages" and "bytes" are credit that the sender grants. */
+interface Fields {
+  hello: [
+    version: number,
+    uuid: string,
+    name: string,
+    host: string,
+    pid: number,
+    purpose: string,
+    addrs: List,
+    isRegistrar: boolean,
+    target?: string | null,
+    nonce?: unknown,
+    proof?: unknown,
+  ];
+  /** `proof`: over plain tcp, to a dialler that has knocked with one. */
+  refuse: [code: string, text: string, uuid?: unknown, proof?: unknown];
+  /** Over plain tcp: the dialler's proof, and what its hello left out. */
+  prove: [proof: unknown, name: string, host: string, pid: number, addrs: List, isRegistrar: boolean];
+  bye: [reason: string];
+  ping: [n: number];
+  pong: [n: number];
+  idle: [];
+  idleAgreed: [];
+  resume: [];
+  call: [id: number, fn: string, args: List, rich?: Rich];
+  result: [id: number, value?: unknown, rich?: Rich];
+  error: [id: number, failure: List];
+  cancel: [id: number, reason?: string | null];
+  stream: [id: number, fn: string, args: List, rich: Rich, messages: number, bytes: number];
+  open: [id: number, fn: string, args: List, rich: Rich, messages: number, bytes: number];
+  /** To the callee of a dialog. */
+  put: [id: number, value?: unknown, rich?: Rich];
+  /** No more puts follow. */
+  putEnd: [id: number];
+  allowItems: [id: number, messages: number, bytes: number];
+  started: [id: number, value?: unknown, rich?: Rich];
+  /** To the caller. */
+  item: [id: number, value?: unknown, rich?: Rich];
+  /** No more items follow; the result is still to come. */
+  itemEnd: [id: number];
+  allowPuts: [id: number, messages: number, bytes: number];
+  register: [id: number, addrs: List];
+  unregister: [id: number];
+  lookup: [id: number, name: string, interest: boolean];
+  forget: [name: string];
+  added: [name: string, registration: List];
+  removed: [name: string, uuid: string, revision: number];
+  report: [uuid: string];
+  /** The registrar has no room for that interest. */
+  unwatched: [name: string];
+  /** The sender is no longer the registrar. */
+  retired: [];
+  stop: [id: number];
+  /** The sender has booted and is registered. */
+  ready: [];
+  /** A child could not start, or ends because of this uncaught error. */
+  failed: [failure: List];
+  /** The sender was asked to stop, and is still ending its own children or cleaning up. */
+  stopping: [];
+}
+
+type Messages = {
+  [Name in KindName as (typeof Kind)[Name]]: readonly [kind: (typeof Kind)[Name], ...fields: Fields[Name]];
+};
+
+/** A well-formed message of one kind. */
+export type MessageOf<K extends Kind> = Messages[K];
+
+/** The hello of a peer with another protocol version: nothing is known of its other fields. */
+type ForeignHello = readonly [kind: typeof Kind.hello, version: number, ...fields: unknown[]];
+
+/** A message; its kind, the first element, tells which fields follow. */
+export type Message = MessageOf<Kind> | ForeignHello;
+
+/** The letter that stands for a field's type in `shapes`. */
+type Letter<Field> = unknown extends Field
+  ? "V"
+  : [Field] extends [number]
+    ? "n"
+    : [Field] extends [string]
+      ? "s"
+      : [Field] extends [List]
+        ? "a"
+        : [Field] extends [boolean]
+          ? "b"
+          : [Field] extends [string | null | undefined]
+            ? "S"
+            : "B";
+type Letters<All extends List> = All extends readonly [infer First, ...infer Rest]
+  ? `${Letter<First>}${Letters<Rest>}`
+  : "";
 
 /**
- * The fields of each kind, a letter each: `n` a non-negative integer, `s` a string, `a` an array, `b` a boolean, `v`
- * any value. Upper case: the field may be absent or null. Further fields are ignored, so that a later version can add
- * some.
+ * The types of `Fields` for the check at run time, a letter for each field: `n` a non-negative integer, `s` a string, `a` an
+ * array, `b` a boolean, `S` and `B` the same or absent or null, `V` anything. The compiler holds the two together.
  */
-const shapes: readonly (string | undefined)[] = (() => {
-  const table: (string | undefined)[] = [];
-  table[Kind.hello] = "nsssnsabSVV"; // version, uuid, name, host, pid, purpose, addrs, registrar, target, nonce, proof
-  table[Kind.refuse] = "ss"; // code, text
-  table[Kind.prove] = "Vssnab"; // proof, name, host, pid, addrs, registrar: the dialler's, over plain tcp
-  table[Kind.bye] = "s"; // reason
-  table[Kind.ping] = "n";
-  table[Kind.pong] = "n";
-  table[Kind.idle] = "";
-  table[Kind.idleAgreed] = "";
-  table[Kind.resume] = "";
-  table[Kind.call] = "nsaB"; // id, function, args, rich
-  table[Kind.result] = "nVB"; // id, value, rich
-  table[Kind.error] = "na"; // id, error
-  table[Kind.cancel] = "nS"; // id, reason
-  table[Kind.stream] = "nsaBnn"; // id, function, args, rich, messages and bytes that the callee may send
-  table[Kind.open] = "nsaBnn"; // the same
-  table[Kind.put] = "nVB"; // id, value, rich: to the callee of a dialog
-  table[Kind.putEnd] = "n"; // id: no more of them
-  table[Kind.allowItems] = "nnn"; // id, messages, bytes: the callee may send so much more
-  table[Kind.started] = "nVB"; // id, value, rich
-  table[Kind.item] = "nVB"; // id, value, rich: to the caller
-  table[Kind.itemEnd] = "n"; // id: no more of them; the result is still to come
-  table[Kind.allowPuts] = "nnn"; // id, messages, bytes: the caller may send so much more
-  table[Kind.register] = "na"; // id, addrs
-  table[Kind.unregister] = "n"; // id
-  table[Kind.lookup] = "nsb"; // id, name, interest
-  table[Kind.forget] = "s"; // name
-  table[Kind.added] = "sa"; // name, registration
-  table[Kind.removed] = "ssn"; // name, uuid, revision
-  table[Kind.report] = "s"; // uuid
-  table[Kind.unwatched] = "s"; // name: the registrar has no room for that interest
-  table[Kind.retired] = ""; // the sender is not the registrar any more
-  table[Kind.stop] = "n"; // id
-  table[Kind.ready] = ""; // booted, and registered
-  table[Kind.stopping] = ""; // asked to stop, and still ending: its own children, or clean-up
-  table[Kind.failed] = "a"; // a child could not start, or ends on this uncaught error
-  return table;
-})();
+const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } = {
+  hello: "nsssnsabSVV",
+  refuse: "ssVV",
+  prove: "Vssnab",
+  bye: "s",
+  ping: "n",
+  pong: "n",
+  idle: "",
+  idleAgreed: "",
+  resume: "",
+  call: "nsaB",
+  result: "nVB",
+  error: "na",
+  cancel: "nS",
+  stream: "nsaBnn",
+  open: "nsaBnn",
+  put: "nVB",
+  putEnd: "n",
+  allowItems: "nnn",
+  started: "nVB",
+  item: "nVB",
+  itemEnd: "n",
+  allowPuts: "nnn",
+  register: "na",
+  unregister: "n",
+  lookup: "nsb",
+  forget: "s",
+  added: "sa",
+  removed: "ssn",
+  report: "s",
+  unwatched: "s",
+  retired: "",
+  stop: "n",
+  ready: "",
+  failed: "a",
+  stopping: "",
+};
+
+const shapeOfKind: (string | undefined)[] = [];
+for (const name in Kind) shapeOfKind[Kind[name as KindName]] = shapes[name as KindName];
 
 /**
- * The decoded value of a frame as a message.
+ * Checks that the decoded value of a frame is a message. Fields after the last known one are ignored, so that a later
+ * version can add some. Of a hello of another version only the version is checked: the handshake reports it to the peer.
  *
- * @throws {FrameError} when it is no message of this protocol
+ * @throws {FrameError} when the value is not a message of this protocol
  */
 export function checkMessage(value: unknown): Message {
   if (!Array.isArray(value)) {
@@ -111,11 +210,10 @@ export function checkMessage(value: unknown): Message {
   }
   const kind: unknown = value[0];
   if (typeof kind !== "number") throw new FrameError(`a message kind must be a number, got ${typeof kind}`);
-  const shape = shapes[kind];
+  const shape = shapeOfKind[kind];
   if (shape === undefined) throw new FrameError(`unknown message kind ${kind}`);
-  // another version may have other fields behind it; the handshake says so to the peer
   if (kind === Kind.hello && typeof value[1] === "number" && value[1] !== protocolVersion) {
-    return value as unknown as Message;
+    return value as unknown as ForeignHello;
   }
   for (let at = 0; at < shape.length; at++) {
     if (!fits(shape.charCodeAt(at), value[at + 1])) {

@@ -1,24 +1,24 @@
-/** The test for values that msgpack carries just as they are: the common case, and the only one on a hot path. */
+/** Which values msgpack carries just as they are. That is the common case, and the only one on a hot path. */
 import { largeBinaryBytes } from "./large-binary.ts";
 
-/** Values nested deeper than this cannot cross; a cycle is endlessly deep. */
+/** Values nested deeper than this cannot cross. A cycle is infinitely deep. */
 export const maxDepth = 1_000;
 const minInt64 = -(2n ** 63n);
 const maxUint64 = 2n ** 64n - 1n;
 
-/** Whether msgpack has an integer type for it. */
+/** Whether one of msgpack's integer types can hold the value. */
 export function fitsInt64(value: bigint): boolean {
   return value >= minInt64 && value <= maxUint64;
 }
 
 const bufferPrototype: unknown = Buffer.prototype;
 
-/** Whether a byte array is a Buffer, which arrives as one: other methods (`toString`, `equals`) depend on it. */
+/** Whether a byte array is a Buffer. It must arrive as one, because its methods (`toString`, `equals`) differ. */
 export function isBuffer(bytes: Uint8Array): boolean {
   return Object.getPrototypeOf(bytes) === bufferPrototype;
 }
 
-/** Whether the value can be encoded just as it is: no copy, and no rich form. Cheap for small values. */
+/** Whether the value can be encoded just as it is, without a copy or the rich form. Cheap for small values. */
 export function isPlain(value: unknown, depth = 0): boolean {
   switch (typeof value) {
     case "string":

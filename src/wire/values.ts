@@ -1,15 +1,16 @@
 /**
- * What may cross a wire, and how the values that msgpack has no type for do.
+ * What may cross a wire, and how values cross that msgpack has no type for.
  *
- * Most values cross as they are. One that holds a Map, a Set, an Error, a Buffer, a negative zero or a `__proto__` key
- * crosses in *rich form*, and the message says so: there every array begins with a tag (`Tag`), so that tagged arrays
- * can stand for those values. `docs/protocol.md` describes both forms.
+ * Most values cross as they are. A value that holds a Map, a Set, an Error, a Buffer, a negative zero or a `__proto__` key
+ * crosses in *rich form*, and its message says so. In that form every array begins with a tag (`Tag`), so that tagged
+ * arrays can stand for those values. `docs/protocol.md` describes both forms; `encode.ts` decides which values come here.
  */
 import { EncodeError, FrameError } from "../errors.ts";
 import { bufferTag, LargeBinary, largeBinaryBytes } from "./large-binary.ts";
 import { setOwn } from "./decode.ts";
 import { decodeError, encodeError } from "./error-values.ts";
-import { fitsInt64, isBuffer, isPlain, maxDepth } from "./plain.ts";
+import type { Kind, MessageOf } from "./messages.ts";
+import { fitsInt64, isBuffer, maxDepth } from "./plain.ts";
 
 /** The first element of every array in rich form. */
 const Tag = {
@@ -22,27 +23,28 @@ const Tag = {
   buffer: bufferTag,
 } as const;
 
-/** A value that is ready for the codec. `rich` belongs into the message beside it. */
-export interface WireValue {
-  readonly value: unknown;
+/** A value in the form in which a message carries it. `rich` goes into the message beside it. */
+export interface WireValue<Value = unknown> {
+  readonly value: Value;
   readonly rich: boolean;
 }
 
 /**
- * The value as the codec takes it; an error calls it `role` ("result of") and `name`. Large binaries are not copied: their memory must not change until they are sent.
+ * Copies a value that is not plain into plain form, or into rich form if it needs that; a list stays a list. Errors call it
+ * `what`. Large binaries are not copied: their memory must not change until they have left.
  *
- * @throws {EncodeError} with the path to the value that cannot cross
+ * @throws {EncodeError} with the path to the part of it that cannot cross
  */
-export function toWire(value: unknown, role: string, name?: string): WireValue {
-  if (isPlain(value)) return { value, rich: false };
-  const what = name === undefined ? role : `${role} ${name}`;
+export function copyForWire(value: readonly unknown[], what: string): WireValue<readonly unknown[]>;
+export function copyForWire(value: unknown, what: string): WireValue;
+export function copyForWire(value: unknown, what: string): WireValue {
   const plain = new Copier(what, false);
   const copied = plain.copy(value);
   if (!plain.needsRich) return { value: copied, rich: false };
   return { value: new Copier(what, true).copy(value), rich: true };
 }
 
-/** Copies a value for the wire, tracking where it is in it. */
+/** Copies a value for the wire, and keeps track of the path to the part that it is copying. */
 class Copier {
   needsRich = false;
   readonly #rich: boolean;
@@ -149,8 +151,24 @@ function className(prototype: unknown): string {
   return typeof made === "string" && made !== "" ? made : "a class";
 }
 
+/** Reads the value in a message. @throws as `fromWire` */
+export function readValue(
+  message: MessageOf<typeof Kind.result | typeof Kind.put | typeof Kind.started | typeof Kind.item>,
+): unknown {
+  return fromWire(message[2], message[3] === true);
+}
+
+/** Reads the arguments in a message. @throws {FrameError} when they are not an array; as `fromWire` otherwise */
+export function readArguments(
+  message: MessageOf<typeof Kind.call | typeof Kind.stream | typeof Kind.open>,
+): unknown[] {
+  const args = fromWire(message[3], message[4] === true);
+  if (!Array.isArray(args)) throw new FrameError("the arguments of a call must be an array");
+  return args as unknown[];
+}
+
 /**
- * The value that a message carries.
+ * Brings a value back from the form in which a message carries it; may change it in place.
  *
  * @throws {FrameError} when the rich form is malformed
  */
@@ -191,7 +209,7 @@ function reviveTagged(form: unknown[]): unknown {
   }
 }
 
-/** A view of the same memory. */
+/** Makes a Buffer that views the same memory. */
 function reviveBuffer(bytes: unknown): Buffer {
   if (!(bytes instanceof Uint8Array)) throw new FrameError(`a Buffer of ${typeof bytes} in rich form`);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -1,22 +1,16 @@
 /**
- * What a frame would take in memory when it is decoded, estimated without decoding it: one pass over its tokens.
- *
- * A byte of a frame can stand for an empty map, which takes 72 bytes; a short text that was never seen takes 70, and a record with
- * keys that were never seen 400. So frames that are large enough to matter are weighed, by who receives them before they are
- * decoded, and by who sends them before they leave: a sender hears of it, and no connection ends because of it.
+ * Estimates what a frame would take in memory once it is decoded, without decoding it: one pass over its tokens. Why that
+ * is needed, and what is too much, is in `weight-limit.ts`, which loads this file for the first large frame.
  */
+import { maxNesting } from "./decode.ts";
+import { maxSharedBytes, textSlots } from "./text.ts";
 
-/** A frame may take so many times its bytes in memory, */
-const bytesPerByte = 10;
-/** and beyond that so many bytes for each value of `maxFrameValues`. */
-const sparePerValue = 8;
-
-// what Bun takes for each, in bytes: `test/wire/weigh.test.ts` holds them
+// What Bun takes for each, in bytes; `test/wire/weigh.test.ts` compares them with what it really takes.
 const slot = 8;
 const arrayCost = 40;
 const emptyArrayCost = 64;
 const mapCost = 64;
-/** So many fields are in that; more of them go elsewhere. */
+/** This many fields are part of the record itself; any more go elsewhere. */
 const inlineFields = 6;
 const outsideCost = 24;
 const textCost = 56;
@@ -24,26 +18,22 @@ const wideTextCost = 104;
 const binaryCost = 88;
 const dateCost = 64;
 const bigintCost = 32;
-/** A key that begins with a digit gives its record a second kind of storage. */
+/** A key that begins with a digit adds a second kind of storage to its record. */
 const indexCost = 256;
-/** A record whose keys were not seen in this order: the engine keeps a description of it. */
+/** For keys that were not seen in this order before: the engine keeps a description of them. */
 const shapeCost = 320;
-/** A record with more keys than that has a table of its own instead. */
+/** A record with more keys than this has a table of its own instead. */
 const maxShapeKeys = 64;
 const tableCost = 72;
 
-/** As in `decode.ts`: texts up to this length are shared, when they come again before another takes their place. */
-const maxSharedBytes = 31;
-const textSlots = 4_096;
+/** The texts of this frame that are still shared, by slot: as in `text.ts`, a later one takes an earlier one's place. */
 const texts = new Int32Array(textSlots);
-/** Enough for every shape of an ordinary frame: one that is forgotten is counted again. */
+/** Enough for every shape of an ordinary frame; one that was overwritten counts again. */
 const shapeSlots = 65_536;
 const shapes = new Int32Array(shapeSlots);
-/** Whether the last frame has left something in them: one that is a large binary does not. */
+/** Whether the last frame left something in them. A frame with one large binary leaves nothing, and most large frames are that. */
 let hasTexts = false;
 let hasShapes = false;
-/** As in `decode.ts`, which refuses what is nested deeper. */
-const maxNesting = 2_100;
 
 const noGaps: readonly number[] = [];
 
@@ -58,9 +48,9 @@ let most = 0;
 let memory = 0;
 let gaps = noGaps;
 let gap = 0;
-/** Stands for the text that was read last, where it is one that is shared; else 0. */
+/** A hash of the last text if it is a shared one, else 0. */
 let textHash = 0;
-/** The first byte of that text; -1 when it was no text. */
+/** The first byte of the last text; -1 when the last value was not a text. */
 let textStart = -1;
 
 /** How many values a frame holds, and about how many bytes they take once they are decoded. */
@@ -70,8 +60,8 @@ export interface Weight {
 }
 
 /**
- * Weighs the value in `bytes[from..to)`; stops when it holds more than `maxValues`. What is malformed is weighed up to there.
- * At the positions of `missing` a binary was left out.
+ * Weighs the value in `bytes[from..to)`, where a binary was left out at each position of `missing`. Stops when it has
+ * counted more than `maxValues`, and where the bytes are malformed.
  */
 export function weigh(
   bytes: Uint8Array,
@@ -93,25 +83,6 @@ export function weigh(
   weighValue();
   source = nothing;
   return { values, bytes: memory };
-}
-
-/** Why a frame of `size` bytes must not be sent, or decoded; undefined when it may. The other parameters as for `weigh`. */
-export function weightFault(
-  size: number,
-  bytes: Uint8Array,
-  from: number,
-  to: number,
-  maxFrameValues: number,
-  missing?: readonly number[],
-): string | undefined {
-  const weight = weigh(bytes, from, to, maxFrameValues, missing);
-  if (weight.values > maxFrameValues)
-    return `frame of ${size} B holds ${weight.values} values or more: maxFrameValues is ${maxFrameValues}`;
-  if (weight.bytes <= bytesPerByte * size + sparePerValue * maxFrameValues) return undefined;
-  return (
-    `frame of ${size} B takes about ${weight.bytes} B once it is decoded, more than ${bytesPerByte} times its size ` +
-    `and ${sparePerValue} B for each of maxFrameValues ${maxFrameValues}`
-  );
 }
 
 function uint8(): number {
@@ -205,7 +176,7 @@ function weighExtension(length: number): void {
   at += length + 1;
 }
 
-/** Whether the frame goes on with so many values. */
+/** Counts values; returns whether to look inside. */
 function enter(count: number): boolean {
   values += count;
   return values <= most && nesting < maxNesting;
@@ -242,7 +213,7 @@ function weighMap(length: number): void {
   nesting--;
 }
 
-/** `shape` stands for the keys so far, `textHash` for the next one. */
+/** Adds the next key, which `textHash` stands for, to the keys so far, which `shape` stands for. */
 function weighShape(shape: number): number {
   const next = (Math.imul(shape, 31) + textHash + 1) | 0;
   const place = (next ^ (next >>> 16)) & (shapeSlots - 1);
@@ -269,13 +240,13 @@ function weighText(length: number): void {
       return;
     }
     hash = (Math.imul(hash, 31) + byte) | 0;
-    // short texts of the same hash are frequent, and not the same
+    // a second hash: different short texts often have the first one in common
     name = Math.imul(name ^ byte, 0x01000193);
   }
   textHash = name;
   const place = hash & (textSlots - 1);
   hasTexts = true;
-  // the engine has all texts of one character
+  // the engine has every text of one character already
   if (texts[place] !== name && length > 1) memory += textCost + length;
   texts[place] = name;
 }

@@ -9,7 +9,7 @@ import type { Link, LinkReader } from "../../src/transport/transport.ts";
 import { unixTransport } from "../../src/transport/unix.ts";
 import { largeBinaryBytes } from "../../src/wire/large-binary.ts";
 import { Kind, type Message } from "../../src/wire/messages.ts";
-import { toWire } from "../../src/wire/values.ts";
+import { toWire } from "../../src/wire/encode.ts";
 import { until } from "../support/world.ts";
 import { bytesOf, frameOf, joined } from "../wire/crossing.ts";
 
@@ -156,8 +156,10 @@ describe("Channel.send", () => {
 
   test("answers all requests of one chunk in one write, those too that wait for a promise", async () => {
     await using both = await channels();
-    both.far.channel.handler.onMessage = ([, id]) => {
-      if ((id as number) % 2 === 0) both.far.channel.send([Kind.result, id]);
+    both.far.channel.handler.onMessage = (message) => {
+      if (message[0] !== Kind.call) return;
+      const id = message[1];
+      if (id % 2 === 0) both.far.channel.send([Kind.result, id]);
       else void Promise.resolve().then(() => both.far.channel.send([Kind.result, id]));
     };
     const { writes } = both.far.channel.link;

@@ -7,11 +7,11 @@ import { UnreachableError } from "../../src/channel/peer.ts";
 import { Deadline } from "../../src/deadline.ts";
 import { HandshakeError, LimitError, TimeoutError } from "../../src/errors.ts";
 import type { Address } from "../../src/transport/address.ts";
-import { Kind, type Message } from "../../src/wire/messages.ts";
+import { Kind } from "../../src/wire/messages.ts";
 import { Program, until } from "../support/world.ts";
 import { bytesOf, frameOf, joined } from "../wire/crossing.ts";
 import { actor, failure, soon, targetOf } from "./actors.ts";
-import { helloWith, RawListener, RawPeer } from "../support/raw-peer.ts";
+import { helloWith, RawListener, type RawMessage, RawPeer } from "../support/raw-peer.ts";
 
 let target: Runtime;
 let listeners = 0;
@@ -322,7 +322,7 @@ describe("a dialler", () => {
   });
 
   test("serves a call that follows the hello in the same chunk", async () => {
-    const answered = Promise.withResolvers<Message>();
+    const answered = Promise.withResolvers<RawMessage>();
     await using listener = new RawListener(async (peer) => {
       await peer.take(Kind.hello);
       peer.send(helloWith(), [Kind.call, 5, "echo", ["hi"]]);

@@ -13,9 +13,10 @@ import { RawPeer } from "../support/raw-peer.ts";
 import { until } from "../support/world.ts";
 import { actor, soon, targetOf } from "./actors.ts";
 
-/** A frame that holds so many empty maps, and nothing else, as the arguments of a call. */
+/** A frame that holds so many empty maps, and nothing else, as the arguments of a call or as a message to a dialog. */
 function emptyMaps(count: number, kind: number = Kind.call): Uint8Array {
-  const head = [0x94, kind, 1, 0xa4, ...Buffer.from("echo")];
+  const name = kind === Kind.put ? [] : [0xa4, ...Buffer.from("echo")];
+  const head = [name.length > 0 ? 0x94 : 0x93, kind, 1, ...name];
   const frame = Buffer.alloc(4 + head.length + 5 + count, 0x80);
   frame.writeUInt32LE(frame.length - 4, 0);
   frame.set(head, 4);
@@ -182,6 +183,16 @@ describe("beyond maxBufferedBytes", () => {
     }
     expect((await served[1]!.closed).error?.message).toContain("maxBufferedBytes is 2500000; peer 1#");
     expect(served[0]!.isOpen).toBe(true);
+  });
+
+  test("of messages that no dialog reads their memory counts, and not their frames", async () => {
+    await using crowd = await Crowd.open(1, { maxBufferedBytes: 4_000_000 });
+    const [served, peer] = [crowd.served[0]!, crowd.raw[0]!];
+    peer.sendAll([Kind.open, 1, "deaf", [], false, 64, 1_000_000]);
+    for (let count = 0; count < 10; count++) {
+      peer.sendRaw(emptyMaps(60_000, Kind.put));
+    }
+    expect((await served.closed).error?.message).toContain("maxBufferedBytes is 4000000; peer 0#");
   });
 
   test("counts what waits at a connection that is being closed", async () => {

@@ -333,7 +333,7 @@ describe("getRegistry", () => {
     const addr = await plain.run(({ furrow }) => furrow.currentActor().addrs[1]!);
     const error = await failure(getRegistry(addr));
     expect(error).toBeInstanceOf(RegistryUnavailableError);
-    expect(error.message).toContain("no registrar");
+    expect(error.message).toContain("not a registrar");
     expect(actor.stats().peers).toBeGreaterThan(0);
   });
 });

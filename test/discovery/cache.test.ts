@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 
 import { currentActor, openNursery, openRootActor, queryActor } from "../../src/index.ts";
 import { NameCache } from "../../src/discovery/cache.ts";
-import { Instance } from "../../src/discovery/instance.ts";
+import { FoundRegistration } from "../../src/discovery/registration.ts";
 import { hostId } from "../../src/transport/host.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
@@ -184,20 +184,21 @@ describe("a registrar's pushes", () => {
 });
 
 describe("NameCache", () => {
-  const instance = (uuid: string): Instance => new Instance({ name: "n", uuid, pid: 1, host: "h" }, []);
-  const install = (cache: NameCache, name: string, list: Instance[]): void =>
+  const found = (uuid: string): FoundRegistration =>
+    new FoundRegistration({ name: "n", uuid, pid: 1, host: "h" }, []);
+  const install = (cache: NameCache, name: string, list: FoundRegistration[]): void =>
     cache.answer(cache.begin(name), list);
   const uuids = (cache: NameCache, name = "n"): string[] | undefined =>
     cache.get(name)?.map(({ id }) => id.uuid);
 
   test("applies changes in order and keeps the order of registration", () => {
     const cache = new NameCache(10, () => {});
-    expect(cache.added("n", instance("early"))).toBeFalse();
+    expect(cache.added("n", found("early"))).toBeFalse();
     expect(uuids(cache)).toBeUndefined();
-    install(cache, "n", [instance("a"), instance("b")]);
-    cache.added("n", instance("c"));
+    install(cache, "n", [found("a"), found("b")]);
+    cache.added("n", found("c"));
     cache.removed("n", "b");
-    cache.added("n", instance("a"));
+    cache.added("n", found("a"));
     expect(uuids(cache)).toEqual(["a", "c"]);
     cache.removed("n", "a");
     cache.removed("n", "c");
@@ -208,9 +209,9 @@ describe("NameCache", () => {
 
   test("never changes a list that a lookup holds", () => {
     const cache = new NameCache(10, () => {});
-    install(cache, "n", [instance("a")]);
+    install(cache, "n", [found("a")]);
     const held = cache.get("n");
-    cache.added("n", instance("b"));
+    cache.added("n", found("b"));
     cache.removed("n", "a");
     expect(held?.map(({ id }) => id.uuid)).toEqual(["a"]);
   });
@@ -264,8 +265,8 @@ describe("NameCache", () => {
     cache.watch("n", () => woken.push("first"));
     const stop = cache.watch("n", () => woken.push("stopped"));
     stop();
-    cache.added("n", instance("a"));
-    cache.added("n", instance("b"));
+    cache.added("n", found("a"));
+    cache.added("n", found("b"));
     cache.watch("n", () => woken.push("end"));
     cache.clear();
     cache.watch("n", () => woken.push("unknown name"));

@@ -200,7 +200,7 @@ describe("the registrar after one that died", () => {
     await using world = new World();
     const hub = await world.program();
     // longer than this test may take
-    await hub.run(({ setTiming }) => void setTiming({ holdBackMs: 60_000, blindHoldBackMs: 60_000 }));
+    await hub.run(({ setTiming }) => void setTiming({ gracePeriodMs: 60_000, blindGracePeriodMs: 60_000 }));
     await boot(hub, { name: "hub", enableTransports: both });
     expect(await find(hub, "nobody")).toBeNull();
   });
@@ -210,7 +210,7 @@ describe("the registrar after one that died", () => {
     const options = { enableTransports: both };
     const hub = await world.actor("hub", options);
     const [next, late] = [await world.actor("next", options), await world.actor("late", options)];
-    await next.run(({ setTiming }) => void setTiming({ holdBackMs: 500 }));
+    await next.run(({ setTiming }) => void setTiming({ gracePeriodMs: 500 }));
     await late.freeze();
     await hub.kill();
     await until(() => isRegistrar(next));
@@ -229,7 +229,7 @@ describe("the registrar after one that died", () => {
     const options = { enableTransports: both };
     const hub = await world.actor("hub", options);
     const [next, stopped] = [await world.actor("next", options), await world.actor("stopped", options)];
-    await next.run(({ setTiming }) => void setTiming({ holdBackMs: 200 }));
+    await next.run(({ setTiming }) => void setTiming({ gracePeriodMs: 200 }));
     await stopped.freeze();
     await hub.kill();
     await until(() => isRegistrar(next));

@@ -19,8 +19,8 @@ import {
   waitForActor,
 } from "../../src/index.ts";
 import { Task } from "../../src/rpc/task.ts";
-import { Kind, type Message } from "../../src/wire/messages.ts";
-import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
+import { Kind } from "../../src/wire/messages.ts";
+import { type RawMessage, RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { freePort, until, World } from "../support/world.ts";
 import { failure } from "../support/outcome.ts";
 
@@ -318,11 +318,14 @@ describe("a wait for a name that is not kept current", () => {
   const names = ["one", "two", "three"];
 
   /** Waits for all of them at one registrar, until it was asked for each again; `behind` goes behind its first answers. */
-  async function askedAgain(limits: { maxCachedNames?: number }, behind: readonly Message[]): Promise<void> {
+  async function askedAgain(
+    limits: { maxCachedNames?: number },
+    behind: readonly RawMessage[],
+  ): Promise<void> {
     await using registrar = new RawRegistrar();
     await using _actor = await openRootActor({ registryAddrs: [registrar.addr], limits });
     const asked: unknown[] = [];
-    const answers: Message[] = [];
+    const answers: RawMessage[] = [];
     registrar.onLookup = (peer, [, id, name]) => {
       asked.push(name);
       answers.push([Kind.result, id, []]);

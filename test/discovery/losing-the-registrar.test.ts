@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 
 import { currentRuntime } from "../../src/actor/current.ts";
-import { Registries } from "../../src/discovery/registries.ts";
+import { Registrars } from "../../src/discovery/registrars.ts";
 import {
   findActor,
   getRegistry,
@@ -169,11 +169,11 @@ describe("losing the registrar", () => {
     // the election asks the hub and waits: between two rounds it would end as soon as this actor serves
     await until(() => hub.connections > connections);
     // what a take-over does first and, when another was faster at binding, last
-    const registries = Registries.of(currentRuntime());
-    registries.serve();
+    const registrars = Registrars.of(currentRuntime());
+    registrars.serve();
     const finding = findActor("absent");
     await Bun.sleep(0); // the lookup is a turn further, and waits for the table to fill
-    registries.unserve();
+    registrars.unserve();
     hub.isSilent = false;
     expect(await finding).toBeNull();
     expect(actor.stats().lookups.requests).toBe(1);
@@ -182,8 +182,8 @@ describe("losing the registrar", () => {
   test("an actor that has stood for registrar and lost answers nothing from its table: an error, not an absence", async () => {
     await using hub = new RawRegistrar();
     await using actor = await openRootActor({ registryAddrs: [hub.addr] });
-    const registries = Registries.of(currentRuntime());
-    registries.serve();
+    const registrars = Registrars.of(currentRuntime());
+    registrars.serve();
     const { run } = (await getRegistry()).with({ timeout: 2_000 });
     await using peer = await RawPeer.connect(actor.addrs[0]!, { name: "peer" });
     await peer.take(Kind.hello);
@@ -196,7 +196,7 @@ describe("losing the registrar", () => {
     peer.send([Kind.lookup, 1, "absent", false], [Kind.register, 2, []]);
     // the lookup, which came before it, is held back
     await peer.take(Kind.result);
-    registries.unserve();
+    registrars.unserve();
     const outcomes = (await answers).map((one) =>
       one.status === "rejected" ? (one.reason as RemoteActorError).remoteName : "an answer",
     );

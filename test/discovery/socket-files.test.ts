@@ -1,6 +1,6 @@
 /** Which socket files go, when, and by whom: only those whose lock proves that their owner is dead. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, lstatSync, readdirSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 
 import type { Address } from "../../src/index.ts";
@@ -45,6 +45,23 @@ function staleSocket(path: string): void {
   renameSync(`${path}.moved`, path);
   listener.stop(); // removes what is at the path that it was given, and leaves this one
 }
+
+test("an actor's socket that was removed is bound again, so that the actor is found again", async () => {
+  await using world = new World();
+  await world.actor("hub", unixOnly, { FURROW_REGISTRY_ADDRS: world.unix });
+  const target = await world.actor("target", unixOnly, { FURROW_REGISTRY_ADDRS: world.unix });
+  const seeker = await world.actor("seeker", unixOnly, { FURROW_REGISTRY_ADDRS: world.unix });
+  const [addr] = await target.run(({ furrow }) => furrow.currentActor().addrs);
+  rmSync(pathOf(addr));
+  const find = (): Promise<string | undefined> =>
+    seeker.run(async ({ furrow }) => {
+      await using portal = await furrow.findActor("target");
+      return portal?.id.name;
+    });
+  await until(async () => (await find()) === "target");
+  await target.run(({ furrow }) => furrow.currentActor().cancel());
+  expect(existsSync(pathOf(addr))).toBeFalse();
+});
 
 describe("a boot's sweep", () => {
   test("removes what killed processes left, and nothing that is not a socket or has no lock", async () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { heapStats } from "bun:jsc";
 import fc from "fast-check";
 
-import { type Entry, RegistryTable } from "../../src/discovery/table.ts";
+import { RegistryTable, type StoredRegistration } from "../../src/discovery/table.ts";
 import type { ActorId } from "../../src/index.ts";
 
 const id = (name: string, uuid: string): ActorId => ({ name, uuid, pid: 1, host: "h" });
@@ -64,7 +64,7 @@ describe("RegistryTable", () => {
     fc.assert(
       fc.property(fc.array(change, { maxLength: 60 }), (changes) => {
         const table = new RegistryTable();
-        const model: Entry[] = [];
+        const model: StoredRegistration[] = [];
         let uuid = 0;
         for (const { name, add, pick } of changes) {
           const named = model.filter((entry) => entry.name === name);

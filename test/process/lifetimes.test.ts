@@ -119,6 +119,30 @@ describe("the root's end", () => {
     });
   }
 
+  test("by SIGTERM for every process of the group, as systemd sends it, is no failure of the children", async () => {
+    for (let round = 0; round < 5; round++) {
+      await using world = new World();
+      const root = await world.actor("root");
+      const pids = await root.run(async ({ furrow, args: [module] }) => {
+        const nursery = await furrow.openNursery();
+        const names = ["a", "b", "c"];
+        const children = await Promise.all(
+          names.map((name) => nursery.startActor(name, { module: module as string })),
+        );
+        void nursery.join().then(
+          () => console.log("joined"),
+          (error: unknown) => console.log(String(error)),
+        );
+        return children.map(({ id }) => id.pid);
+      }, service.href);
+      for (const pid of [...pids, root.pid]) process.kill(pid, "SIGTERM");
+      expect(await root.process.exited).toBe(143);
+      expect(await root.stdout).toBe("joined\n");
+      expect(pids.some(isProcessAlive)).toBeFalse();
+      expect(readdirSync(world.dir)).toEqual([]);
+    }
+  });
+
   test("by a second SIGINT comes at once, and still takes the tree with it", async () => {
     await using world = new World();
     const root = await world.actor("root", { limits: { stopGraceMs: 60_000 } });

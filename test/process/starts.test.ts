@@ -60,7 +60,7 @@ describe("starts at once", () => {
     const error = await late;
     expect(error).toBeInstanceOf(SpawnError);
     expect(error.message).toBe(
-      `actor "late" did not start: it was not begun within 50 ms, because ${places} others are starting`,
+      `actor "late" did not start: still queued after 50 ms: ${places} other actors are starting`,
     );
     expect(error.cause).toMatchObject({ name: "TimeoutError", stage: "wait" });
     writeFileSync(file, "");

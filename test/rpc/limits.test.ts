@@ -231,11 +231,32 @@ describe("a peer that never reads", () => {
     }
     const end = await served.closed;
     expect(end.error).toBeInstanceOf(LimitError);
-    expect(end.error?.message).toContain("65536 calls wait for an answer");
+    expect(end.error?.message).toContain("65536 calls wait for a reply");
     expect(end.error?.message).toContain("maxPendingSendBytes is 400000");
     // what was let in last, and the room for errors
     expect(id).toBeWithin(65_536, 67_000);
     expect(most).toBeWithin(400_000, 400_000 + 300_000 + 131_072);
+  });
+
+  test("gets its refusal without a look at all of the answer that doesn't fit", async () => {
+    await using peer = await RawPeer.connect(far.addrs[0]!, { name: "deaf" });
+    await peer.take(Kind.hello);
+    const served = far.peers.byName("deaf")![0]!;
+    peer.pause();
+    while (served.channel.link.pendingBytes <= 400_000) {
+      peer.send([Kind.call, 1, "large", []]);
+      await Bun.sleep(0);
+    }
+    let looked = 0;
+    const entry = {
+      get addrs() {
+        looked++;
+        return "x".repeat(1_000);
+      },
+    };
+    served.handler.reply(2, [...Array.from({ length: 70 }, () => "x".repeat(1_000)), entry]);
+    expect(looked).toBe(0);
+    expect(served.isOpen).toBeTrue();
   });
 
   test("loses its connection to what is pushed to it, at a bounded point", async () => {

@@ -45,14 +45,16 @@ export function rows(document: string, first: RegExp): string[][] {
     .filter(([cell = ""]) => first.test(cell));
 }
 
-/** The titles of a file's tests, as patterns: a hole of a template, or `%s`, stands for any text. */
+/** The titles of a file's tests, as patterns: a hole of a template, or `%s` and its like, stand for any text. */
 function titles(file: string): RegExp[] {
   // `test("…"`, `test.skipIf(…)("…"`, `test.each(…)("…"`
   const found = read(file).matchAll(
     /(?:\btest(?:\.skipIf\([^)]*\))?|\]\)|\bas const\)|\btest\.each\(\w+\))\(\s*(["`])((?:(?!\1)[^\\]|\\.)*)\1/g,
   );
   return Array.from(found, ([, , title = ""]) => {
-    const parts = title.split(/\$\{[^}]*\}|%s/).map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    const parts = title
+      .split(/\$\{[^}]*\}|%[a-z]/)
+      .map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
     return new RegExp(`^${parts.join(".+")}$`);
   });
 }

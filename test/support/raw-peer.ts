@@ -14,7 +14,10 @@ import type { TlsIdentity } from "../../src/transport/tls.ts";
 import { Batch } from "../../src/wire/codec.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { FrameDecoder } from "../../src/wire/frame.ts";
-import { Kind, type Message, protocolVersion } from "../../src/wire/messages.ts";
+import { Kind, protocolVersion } from "../../src/wire/messages.ts";
+
+/** A message as it crosses the wire, well-formed or not. */
+export type RawMessage = readonly [kind: number, ...fields: unknown[]];
 
 /** What a scripted peer says of itself. */
 export interface RawIdentity {
@@ -29,16 +32,16 @@ export interface RawIdentity {
   readonly purpose?: string;
 }
 
-export function rawHello(identity: RawIdentity): Message {
+export function rawHello(identity: RawIdentity): RawMessage {
   const { name = "raw", uuid = crypto.randomUUID(), host = hostId(), version = protocolVersion } = identity;
   const { addrs = [], isRegistrar = false, target = null, pid = process.pid, purpose = "peer" } = identity;
   return [Kind.hello, version, uuid, name, host, pid, purpose, addrs, isRegistrar, target, null, null];
 }
 
 /** A well-formed hello, with the fields at some places changed. */
-export function helloWith(changes: Readonly<Record<number, unknown>> = {}): Message {
+export function helloWith(changes: Readonly<Record<number, unknown>> = {}): RawMessage {
   const addrs = ["tcp://192.0.2.1:1"];
-  const message = [
+  const message: [kind: number, ...fields: unknown[]] = [
     Kind.hello,
     protocolVersion,
     crypto.randomUUID(),
@@ -52,13 +55,13 @@ export function helloWith(changes: Readonly<Record<number, unknown>> = {}): Mess
     null,
     null,
   ];
-  for (const [at, field] of Object.entries(changes)) message[Number(at)] = field as never;
-  return message as unknown as Message;
+  for (const [at, field] of Object.entries(changes)) message[Number(at)] = field;
+  return message;
 }
 
 export class RawPeer implements AsyncDisposable {
   /** All that arrived, in order. */
-  readonly received: Message[] = [];
+  readonly received: RawMessage[] = [];
   /** What was sent, a write each. */
   readonly sent: Uint8Array[] = [];
   /** Resolves when the other side has ended the connection, or this one has. */
@@ -122,7 +125,7 @@ export class RawPeer implements AsyncDisposable {
   }
 
   /** Says what a hello says over plain tcp: with a knock, and then the proof. */
-  async #prove(hello: Message, beforeProof?: Promise<unknown>): Promise<void> {
+  async #prove(hello: RawMessage, beforeProof?: Promise<unknown>): Promise<void> {
     const [, version, uuid, name, host, pid, purpose, addrs, isRegistrar, target] = hello;
     const { localAddress, localPort, remoteAddress, remotePort } = this.#socket!;
     const ends = [`${localAddress} ${localPort}`, `${remoteAddress} ${remotePort}`].sort().join(" ");
@@ -165,7 +168,7 @@ export class RawPeer implements AsyncDisposable {
   }
 
   /** Sends the messages in one write. */
-  send(...messages: Message[]): void {
+  send(...messages: RawMessage[]): void {
     const batch = new Batch();
     for (const message of messages) batch.add(message, 1 << 28);
     const parts: Uint8Array[] = [];
@@ -180,7 +183,7 @@ export class RawPeer implements AsyncDisposable {
   }
 
   /** As `send`, for more than the kernel takes at once. */
-  sendAll(...messages: Message[]): void {
+  sendAll(...messages: RawMessage[]): void {
     const batch = new Batch();
     for (const message of messages) batch.add(message, 1 << 28);
     // a real copy: the slice of a Buffer is a view
@@ -216,7 +219,7 @@ export class RawPeer implements AsyncDisposable {
   }
 
   /** The next message that was not taken yet: of that kind, those before it passed over, or any. */
-  async take(kind?: number): Promise<Message> {
+  async take(kind?: number): Promise<RawMessage> {
     for (;;) {
       const arrived = this.#arrived.promise;
       while (this.#taken < this.received.length) {
@@ -235,7 +238,7 @@ export class RawPeer implements AsyncDisposable {
 
   onData(chunk: Uint8Array): void {
     this.#decoder.push(chunk, (source, start, end) => {
-      this.received.push(decode(source, start, end) as Message);
+      this.received.push(decode(source, start, end) as RawMessage);
       return true;
     });
     const { resolve } = this.#arrived;
@@ -314,9 +317,9 @@ export class RawListener implements AsyncDisposable {
 export class RawRegistrar implements AsyncDisposable {
   readonly uuid: string = crypto.randomUUID();
   /** Called instead of the acknowledgement. */
-  onRegister: ((peer: RawPeer, message: Message) => void) | undefined;
+  onRegister: ((peer: RawPeer, message: RawMessage) => void) | undefined;
   /** Called instead of the answer. */
-  onLookup: ((peer: RawPeer, message: Message) => void) | undefined;
+  onLookup: ((peer: RawPeer, message: RawMessage) => void) | undefined;
   #silence: PromiseWithResolvers<void> | undefined;
   readonly #listener: RawListener = new RawListener((peer) => this.#serve(peer));
 
@@ -353,7 +356,7 @@ export class RawRegistrar implements AsyncDisposable {
     for (;;) this.#answer(peer, await peer.take());
   }
 
-  #answer(peer: RawPeer, message: Message): void {
+  #answer(peer: RawPeer, message: RawMessage): void {
     const [kind, id] = message;
     if (kind === Kind.register && this.onRegister !== undefined) this.onRegister(peer, message);
     else if (kind === Kind.lookup && this.onLookup !== undefined) this.onLookup(peer, message);

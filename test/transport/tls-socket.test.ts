@@ -332,6 +332,10 @@ describe("listen over TLS", () => {
     ["another authority", rogues[1]!],
     ["an expired certificate", expired],
     ["a certificate without a subject", nameless],
+    [
+      "a certificate of our authority for another DNS name",
+      authority.issue("shop/db", { dns: "example.com" }),
+    ],
   ])("refuses a dialler with %s, who hears of it in place of an answer", async (_, identity) => {
     await using server = await echo(tcpDriver(db));
     const near = new Ear(await connectTo(portOf(server.listener), identity));

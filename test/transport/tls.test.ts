@@ -176,6 +176,7 @@ describe("subjectOf", () => {
       "URI:furrow:a b",
       "URI:other:a",
       "URI:furrow:a, URI:furrow:b",
+      "URI:furrow:a, URI:FURROW:b",
       String.raw`DNS:"x\u002c URI:furrow:a"`,
       String.raw`URI:"furrow:a\u0000b"`,
       String.raw`URI:furrow:a, URI:"furrow:b\u002c"`,

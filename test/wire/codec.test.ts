@@ -149,7 +149,7 @@ describe("Batch", () => {
     );
   });
 
-  test("carries objects of more than 65535 keys, also behind a large binary", () => {
+  test("carries objects of more than 65535 keys, also after a large binary", () => {
     const wide = Object.fromEntries(Array.from({ length: 70_000 }, (_, index) => [`key${index}`, index]));
     const binary = new Uint8Array(30_000).fill(5);
     const batch = new Batch();
@@ -157,6 +157,19 @@ describe("Batch", () => {
     batch.add([new LargeBinary(binary), wide, new LargeBinary(binary)], unlimited);
     batch.add(["behind"], unlimited);
     expect(messagesIn(drained(batch))).toEqual([["before"], [binary, wide, binary], ["behind"]]);
+  });
+
+  test("never mistakes another error for one about many keys, whatever its text", () => {
+    let reads = 0;
+    const getter = {
+      get value() {
+        if (reads++ === 0) throw new Error("variableMapSize");
+        return 1;
+      },
+    };
+    const batch = new Batch();
+    expect(() => batch.add([new Date(0), getter], unlimited)).toThrow(EncodeError);
+    expect(batch.pendingBytes).toBe(0);
   });
 
   test("refuses a frame beyond maxFrameBytes and adds nothing of it", () => {
@@ -180,7 +193,7 @@ describe("Batch", () => {
     expect(messagesIn(drained(batch))).toEqual([["first"], ["last"]]);
   });
 
-  test("says when it is full before the next message needs a further buffer", () => {
+  test("is full before the next message needs another buffer", () => {
     const batch = new Batch();
     while (!batch.full) batch.add(["x".repeat(1_000)], unlimited);
     expect(batch.pendingBytes).toBeGreaterThan(bufferBytes - 4_000);

@@ -2,7 +2,8 @@
 import { Batch } from "../../src/wire/codec.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { headerBytes } from "../../src/wire/frame.ts";
-import { fromWire, toWire } from "../../src/wire/values.ts";
+import { toWire } from "../../src/wire/encode.ts";
+import { fromWire } from "../../src/wire/values.ts";
 
 const unlimited = 0xffff_ffff;
 
@@ -50,7 +51,7 @@ export function bytesOf(hex: string): Uint8Array {
   return Uint8Array.fromHex(hex.replaceAll(" ", ""));
 }
 
-/** A text that is the same for values that are the same to their last part: types, signs of zero, order, prototypes. */
+/** A text that is the same only for values that are the same in every part: types, signs of zero, order, prototypes. */
 export function portrait(value: unknown): string {
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "string") return JSON.stringify(value);

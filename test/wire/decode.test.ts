@@ -65,7 +65,7 @@ describe("decode", () => {
     expect(portrait(decoded(hex))).toBe(portrait(expected));
   });
 
-  test("makes text of keys that are none", () => {
+  test("turns keys that are not text into text", () => {
     expect(decoded("840101c302c003cf000000000000000504")).toEqual({ 1: 1, true: 2, null: 3, 5: 4 });
   });
 
@@ -82,7 +82,7 @@ describe("decode", () => {
   });
 
   test.each([
-    ["c1", "0xc1 begins no value that may cross"],
+    ["c1", "no value that may cross begins with 0xc1"],
     ["d47800 92a161a167", "extension 120 may not cross"],
     ["d47240 91a16101", "extension 114 may not cross"],
     ["d669000000 0191d670 00000001", "extension 105 may not cross"],
@@ -90,10 +90,10 @@ describe("decode", () => {
     ["d47300 9101", "extension 115 may not cross"],
     ["c703 74000102", "extension 116 may not cross"],
     ["c703 ff000102", "a timestamp of 3 B"],
-    ["d50000 00", "0xd5 begins no value that may cross"],
-    ["81 9001", "a key that is no text, number or boolean"],
-    ["81 c40001", "a key that is no text, number or boolean"],
-    ["0102", "1 B behind the value"],
+    ["d50000 00", "no value that may cross begins with 0xd5"],
+    ["81 9001", "a key that is not a text, number or boolean"],
+    ["81 c40001", "a key that is not a text, number or boolean"],
+    ["0102", "1 B after the value"],
     ["92 01", "it is cut short"],
     ["c4ff00", "it is cut short"],
     ["a5 6162", "it is cut short"],
@@ -107,7 +107,7 @@ describe("decode", () => {
     );
   });
 
-  test("does not read on in the frame behind", () => {
+  test("does not read on into the next frame", () => {
     const chunk = bytesOf("93 01 02 03 c4ff 0102");
     expect(() => decode(chunk, 0, 3)).toThrow("it is cut short");
     expect(() => decode(chunk, 4, 6)).toThrow("it is cut short");
@@ -149,7 +149,7 @@ describe("decode", () => {
     }
   });
 
-  test("refuses endless nesting, and takes what a sender lets through", () => {
+  test("refuses endless nesting, and accepts any depth that a sender may send", () => {
     const nested = (depth: number, token: number): Uint8Array =>
       new Uint8Array(depth + 1).fill(token, 0, depth);
     expect(attempt(nested(2_000, 0x91))).toStartWith("[[[");
@@ -206,7 +206,7 @@ describe("decode", () => {
     expect(decodeOf(frameOf(message.reverse()))).toEqual(names.toReversed());
   });
 
-  test("gives the same string for a name that comes again", () => {
+  test("returns the same string for a repeated name", () => {
     const names = ["", "a", "getQuote", "x".repeat(31), "x".repeat(32), "ünïcode", "key1", "1yek"];
     for (let again = 0; again < 3; again++) {
       for (const name of names) expect((decodeOf(frameOf([name])) as [string])[0]).toBe(name);

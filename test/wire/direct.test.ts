@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { decode } from "../../src/wire/decode.ts";
 import { writeDirect } from "../../src/wire/direct.ts";
 
-/** What it wrote at `at` into a buffer of that size, or -1. */
+/** What `writeDirect` wrote at `at` into a buffer of that size, or -1. */
 function written(message: readonly unknown[], size = 4_096, at = 5): Uint8Array | -1 {
   const bytes = new Uint8Array(size).fill(0xc1);
   const end = writeDirect(bytes, at, message);
@@ -26,7 +26,7 @@ function float64(value: number): Uint8Array {
   return bytes;
 }
 
-/** Whatever is written here and not left to msgpackr. */
+/** Any value that is written in place. */
 const value = fc.letrec((tie) => ({
   value: fc.oneof(
     { maxDepth: 3 },
@@ -96,7 +96,7 @@ describe("writeDirect", () => {
     }
   });
 
-  test("leaves to msgpackr what is not as plain as that", () => {
+  test("leaves every other value to msgpackr", () => {
     const cycle: unknown[] = [];
     cycle.push(cycle);
     const others: unknown[] = [
@@ -124,7 +124,7 @@ describe("writeDirect", () => {
     }
   });
 
-  test("writes a record's own properties, whatever somebody has added to all objects", () => {
+  test("writes a record's own properties, not those added to Object.prototype", () => {
     Object.defineProperty(Object.prototype, "polluted", { value: 1, enumerable: true, configurable: true });
     try {
       expect(written([{ a: 1 }])).toEqual(new Uint8Array([0x91, 0x81, 0xa1, 0x61, 1]));

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 
 import * as errors from "../../src/errors.ts";
+import { encodeFailure } from "../../src/rpc/remote-error.ts";
 import { decodeError, encodeError, registerError } from "../../src/wire/error-values.ts";
 import { crossed, frameOf, messageOf } from "./crossing.ts";
 
@@ -76,7 +77,7 @@ describe("an error that crosses", () => {
     expect(String(copy)).toBe("QuoteError: late");
   });
 
-  test("keeps a Buffer among its fields one: the output of a program that failed, say", async () => {
+  test("keeps a Buffer among its fields a Buffer: the output of a program that failed, say", async () => {
     const error = await Bun.$`echo out; exit 3`.quiet().catch((thrown: unknown) => thrown);
     const copy = arrived(error as Bun.$.ShellError);
     expect([copy.exitCode, copy.stdout.toString(), copy.stderr.toString()]).toEqual([3, "out\n", ""]);
@@ -147,7 +148,7 @@ describe("encodeError", () => {
     [null, "null", null],
     [undefined, "undefined", undefined],
     [{ a: 1 }, Bun.inspect({ a: 1 }), { a: 1 }],
-  ])("describes %p, which is no error, and keeps it as the cause", (thrown, message, cause) => {
+  ])("describes %p, which is not an error, and keeps it as the cause", (thrown, message, cause) => {
     const copy = decodeError(encodeError(thrown));
     expect([copy.message, copy.cause]).toEqual([message, cause]);
   });
@@ -270,7 +271,7 @@ describe("registerError", () => {
     expect(String(copy)).toBe("E_RATE: m");
   });
 
-  test("refuses what is not an error class, and names that are taken", () => {
+  test("refuses values that are not error classes, and names that are taken", () => {
     expect(() => registerError(class NoError {} as never)).toThrow(
       "registerError takes a class that extends Error",
     );
@@ -279,5 +280,25 @@ describe("registerError", () => {
     expect(() => registerError(class extends Error {})).toThrow("the name is empty");
     const own = { LimitError: class LimitError extends Error {} }.LimitError;
     expect(() => registerError(own)).toThrow("the name is taken");
+  });
+});
+
+describe("an error by a peer that leaves out, or makes up, what its class promises", () => {
+  const fields = [null, {}, { canceller: null, actor: null, relayPath: 5 }, { relayPath: [null] }];
+  const forms = ["ContextCancelledError", "RemoteActorError", "ActorDiedError"].flatMap((name) =>
+    fields.map((own): [name: string, own: object | null] => [name, own]),
+  );
+
+  test.each(forms)("is a plain error of that name, and can be passed on (%s with %j)", (name, own) => {
+    const error = decodeError([name, "made up", "", null, null, own]);
+    expect([error.constructor, error.name, error.message]).toEqual([Error, name, "made up"]);
+    const self = { name: "self", uuid: "u", pid: 1, host: "" };
+    expect(encodeFailure(error, self)[0]).toEqual([self]);
+  });
+
+  test("doesn't replace what prints it", () => {
+    const error = decodeError(["Error", "made up", "", null, null, { toString: 1, valueOf: 2, code: 3 }]);
+    expect(`${error}`).toBe("Error: made up");
+    expect((error as unknown as { code: unknown }).code).toBe(3);
   });
 });

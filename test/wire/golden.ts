@@ -1,4 +1,7 @@
-/** The protocol's messages as bytes, for whoever writes a peer in another language: message, frame in hex. */
+/**
+ * The protocol's messages as bytes, for anyone who writes a peer in another language: the message, and its frame in hex.
+ * Each row must be well-formed, encode to these bytes and decode from them; every kind has at least one.
+ */
 import { Kind } from "../../src/wire/messages.ts";
 
 export interface GoldenRow {
@@ -7,37 +10,116 @@ export interface GoldenRow {
   readonly hex: string;
 }
 
-export const golden: readonly GoldenRow[] = [
+const addr = "tcp://[::1]:1616";
+const addrHex = "b07463703a2f2f5b3a3a315d3a31363136";
+const host = "0123456789abcdef";
+const hostHex = "b030313233343536373839616263646566";
+const nonce = new Uint8Array(16).fill(0xaa);
+const proof = new Uint8Array(32).fill(0xbb);
+const proofHex = `c420${"bb".repeat(32)}`;
+const failure = [[], ["Error", "no", "", null, null, null]];
+const failureHex = "92 90 96 a54572726f72 a26e6f a0 c0 c0 c0";
+
+/** At least one message of each kind. */
+const messages: readonly GoldenRow[] = [
+  // the connection
   {
     what: "hello",
-    message: [
-      Kind.hello,
-      1,
-      "u-1",
-      "quotes",
-      "0123456789abcdef",
-      4711,
-      "peer",
-      ["tcp://[::1]:1616"],
-      false,
-      null,
-      null,
-      null,
-    ],
-    hex:
-      "3d000000 9c 00 01 a3752d31 a671756f746573 b030313233343536373839616263646566 cd1267 a470656572 " +
-      "91b07463703a2f2f5b3a3a315d3a31363136 c2 c0 c0 c0",
+    message: [Kind.hello, 1, "u-1", "quotes", host, 4711, "peer", [addr], false, null, null, null],
+    hex: `3d000000 9c 00 01 a3752d31 a671756f746573 ${hostHex} cd1267 a470656572 91${addrHex} c2 c0 c0 c0`,
+  },
+  {
+    what: "a knock: the hello of a dialler over plain tcp",
+    message: [Kind.hello, 1, "u-1", "", "", 0, "peer", [], false, null, nonce, proof],
+    hex: `46000000 9c 00 01 a3752d31 a0 a0 00 a470656572 90 c2 c0 c410${"aa".repeat(16)} ${proofHex}`,
   },
   { what: "refuse", message: [Kind.refuse, "self", "no"], hex: "0a000000 93 01 a473656c66 a26e6f" },
+  {
+    what: "refuse with the acceptor's uuid",
+    message: [Kind.refuse, "target", "elsewhere", "u-2"],
+    hex: "17000000 94 01 a6746172676574 a9656c73657768657265 a3752d32",
+  },
+  {
+    what: "refuse with its proof, over plain tcp",
+    message: [Kind.refuse, "target", "elsewhere", "u-2", proof],
+    hex: `39000000 95 01 a6746172676574 a9656c73657768657265 a3752d32 ${proofHex}`,
+  },
+  {
+    what: "prove",
+    message: [Kind.prove, proof, "quotes", host, 4711, [addr], false],
+    hex: `52000000 97 18 ${proofHex} a671756f746573 ${hostHex} cd1267 91${addrHex} c2`,
+  },
   { what: "bye", message: [Kind.bye, "closed"], hex: "09000000 92 02 a6636c6f736564" },
   { what: "ping", message: [Kind.ping, 7], hex: "03000000 92 03 07" },
+  { what: "pong", message: [Kind.pong, 7], hex: "03000000 92 04 07" },
   { what: "idle", message: [Kind.idle], hex: "02000000 91 05" },
+  { what: "idleAgreed", message: [Kind.idleAgreed], hex: "02000000 91 06" },
+  { what: "resume", message: [Kind.resume], hex: "02000000 91 07" },
+  // calls
   {
     what: "call",
     message: [Kind.call, 300, "add", [1, -2]],
     hex: "0c000000 94 08 cd012c a3616464 92 01 fe",
   },
+  {
+    what: "a call in rich form",
+    message: [Kind.call, 1, "f", [0, [2, 7]], true],
+    hex: "0b000000 95 08 01 a166 92 00 92 02 07 c3",
+  },
   { what: "result", message: [Kind.result, 1, "ok"], hex: "06000000 93 09 01 a26f6b" },
+  { what: "result without a value", message: [Kind.result, 1], hex: "03000000 92 09 01" },
+  { what: "error", message: [Kind.error, 3, failure], hex: `13000000 93 0a 03 ${failureHex}` },
+  { what: "cancel", message: [Kind.cancel, 3, "enough"], hex: "0a000000 93 0b 03 a6656e6f756768" },
+  { what: "cancel without a reason", message: [Kind.cancel, 3], hex: "03000000 92 0b 03" },
+  // streams and dialogs
+  {
+    what: "stream",
+    message: [Kind.stream, 4, "ticks", ["btc"], false, 64, 1_048_576],
+    hex: "15000000 97 0c 04 a57469636b73 91a3627463 c2 40 ce00100000",
+  },
+  {
+    what: "open",
+    message: [Kind.open, 5, "chat", [], false, 64, 1_048_576],
+    hex: "10000000 97 0d 05 a463686174 90 c2 40 ce00100000",
+  },
+  { what: "put", message: [Kind.put, 5, "hi"], hex: "06000000 93 0e 05 a26869" },
+  { what: "putEnd", message: [Kind.putEnd, 5], hex: "03000000 92 0f 05" },
+  { what: "allowItems", message: [Kind.allowItems, 4, 32, 4_096], hex: "07000000 94 10 04 20 cd1000" },
+  { what: "started", message: [Kind.started, 5, "ready", false], hex: "0a000000 94 11 05 a57265616479 c2" },
+  { what: "item", message: [Kind.item, 4, 0.5], hex: "0c000000 93 12 04 cb3fe0000000000000" },
+  { what: "itemEnd", message: [Kind.itemEnd, 4], hex: "03000000 92 13 04" },
+  {
+    what: "allowPuts",
+    message: [Kind.allowPuts, 5, 64, 1_048_576],
+    hex: "09000000 94 14 05 40 ce00100000",
+  },
+  // discovery
+  { what: "register", message: [Kind.register, 6, [addr]], hex: `15000000 93 20 06 91${addrHex}` },
+  { what: "unregister", message: [Kind.unregister, 7], hex: "03000000 92 21 07" },
+  { what: "lookup", message: [Kind.lookup, 8, "quotes", true], hex: "0b000000 94 22 08 a671756f746573 c3" },
+  { what: "forget", message: [Kind.forget, "quotes"], hex: "09000000 92 23 a671756f746573" },
+  {
+    what: "added",
+    message: [Kind.added, "quotes", ["u-1", 4711, host, [addr], 300]],
+    hex: `37000000 93 24 a671756f746573 95 a3752d31 cd1267 ${hostHex} 91${addrHex} cd012c`,
+  },
+  {
+    what: "removed",
+    message: [Kind.removed, "quotes", "u-1", 301],
+    hex: "10000000 94 25 a671756f746573 a3752d31 cd012d",
+  },
+  { what: "report", message: [Kind.report, "u-1"], hex: "06000000 92 26 a3752d31" },
+  { what: "unwatched", message: [Kind.unwatched, "quotes"], hex: "09000000 92 27 a671756f746573" },
+  { what: "retired", message: [Kind.retired], hex: "02000000 91 28" },
+  // the tree
+  { what: "stop", message: [Kind.stop, 9], hex: "03000000 92 30 09" },
+  { what: "ready", message: [Kind.ready], hex: "02000000 91 31" },
+  { what: "failed", message: [Kind.failed, failure], hex: `12000000 92 32 ${failureHex}` },
+  { what: "stopping", message: [Kind.stopping], hex: "02000000 91 33" },
+];
+
+/** Values of each type, as the result of a call or its arguments. */
+const values: readonly GoldenRow[] = [
   { what: "an undefined result", message: [Kind.result, 1, undefined], hex: "06000000 93 09 01 d40000" },
   { what: "an object", message: [Kind.result, 1, { a: 1 }], hex: "07000000 93 09 01 81 a161 01" },
   {
@@ -80,3 +162,5 @@ export const golden: readonly GoldenRow[] = [
     hex: `35010000 94 08 01 a166 91 da012c ${"78".repeat(300)}`,
   },
 ];
+
+export const golden: readonly GoldenRow[] = [...messages, ...values];

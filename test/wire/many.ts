@@ -1,4 +1,4 @@
-/** Frames of very many very small values. */
+/** Frames of a great many tiny values. */
 
 /** Three characters that no other number below 700,000 has. */
 function name(at: number, length = 3): number[] {
@@ -8,7 +8,7 @@ function name(at: number, length = 3): number[] {
   return characters;
 }
 
-/** One value each, by its number. */
+/** The bytes of one value, by its number. */
 const values: Readonly<Record<string, (at: number) => number[]>> = {
   "empty maps": () => [0x80],
   "empty arrays": () => [0x90],

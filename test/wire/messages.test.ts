@@ -3,38 +3,21 @@ import fc from "fast-check";
 
 import { FrameError } from "../../src/errors.ts";
 import { checkMessage, Kind, type Message } from "../../src/wire/messages.ts";
+import { golden } from "./golden.ts";
 
 const hello = [Kind.hello, 1, "u", "n", "h", 1, "peer", [], false, null, null, null];
 
-/** Well-formed messages. */
-const wellFormed: Readonly<Record<string, readonly unknown[]>> = {
-  hello,
-  refuse: [Kind.refuse, "self", "text", "uuid"],
-  bye: [Kind.bye, "closed"],
-  ping: [Kind.ping, 1],
-  pong: [Kind.pong, 1],
-  idle: [Kind.idle],
-  idleAgreed: [Kind.idleAgreed],
-  resume: [Kind.resume],
-  call: [Kind.call, 1, "fn", []],
-  result: [Kind.result, 1, { any: "value" }, true],
-  error: [Kind.error, 1, []],
-  cancel: [Kind.cancel, 1, null],
-  register: [Kind.register, 1, []],
-  unregister: [Kind.unregister, 1],
-  lookup: [Kind.lookup, 1, "name", true],
-  forget: [Kind.forget, "name"],
-  added: [Kind.added, "name", []],
-  removed: [Kind.removed, "name", "uuid", 1],
-  report: [Kind.report, "uuid"],
-  stop: [Kind.stop, 1],
-  ready: [Kind.ready],
-  failed: [Kind.failed, []],
-};
+describe("the golden table", () => {
+  test("has a message of every kind", () => {
+    const covered = new Set(golden.map(({ message }) => message[0]));
+    const missing = Object.entries(Kind).filter(([, kind]) => !covered.has(kind));
+    expect(missing.map(([name]) => name)).toEqual([]);
+  });
+});
 
 describe("checkMessage", () => {
-  test.each(Object.entries(wellFormed))(
-    "takes a well-formed %s, with and without further fields",
+  test.each(golden.map(({ what, message }) => [what, message]))(
+    "takes the golden message %s, with and without further fields",
     (_, message) => {
       expect(checkMessage(message)).toBe(message as Message);
       expect(() => checkMessage([...message, ...Array<null>(12).fill(null)])).not.toThrow();

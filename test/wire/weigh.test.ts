@@ -6,7 +6,8 @@ import { LimitError } from "../../src/errors.ts";
 import { Batch } from "../../src/wire/codec.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { LargeBinary } from "../../src/wire/large-binary.ts";
-import { weigh, weightFault } from "../../src/wire/weigh.ts";
+import { weigh } from "../../src/wire/weigh.ts";
+import { weightFault } from "../../src/wire/weight-limit.ts";
 import { bytesOf, frameOf } from "./crossing.ts";
 import { golden } from "./golden.ts";
 import { kinds, manyOf } from "./many.ts";
@@ -36,19 +37,19 @@ describe("weigh", () => {
   test.each(kinds)("estimates what an array of %s takes in memory", async (kind) => {
     const count = 200_000;
     const { estimate, taken } = await decodesIn(kind, count);
-    // 8 MB for what the process needs by the way
+    // 8 MB for other needs of the process
     expect(taken).toBeLessThan(estimate * 1.3 + 8_000_000);
     expect(estimate).toBeLessThan(taken * 4 + 8_000_000);
   });
 
-  test("counts elements, keys, values, and what holds them", () => {
+  test("counts elements, keys, values, and the arrays and maps around them", () => {
     const counts = ["c0", "90", "9301a0c0", "82a16101a16202", "9181a16190", "dc000201 dd00000001 c0"].map(
       (hex) => weigh(bytesOf(hex), 0, bytesOf(hex).length, 100).values,
     );
     expect(counts).toEqual([1, 1, 4, 5, 4, 4]);
   });
 
-  test("stops at the most values, and does not believe a length", () => {
+  test("stops at the most values, and does not trust a length", () => {
     const head = bytesOf("ddffffffff");
     expect(weigh(head, 0, head.length, 1_000).values).toBeGreaterThan(1_000);
     const nested = new Uint8Array(5 * 2_000);
@@ -56,7 +57,7 @@ describe("weigh", () => {
     expect(weigh(nested, 0, nested.length, 1_000).values).toBeWithin(1_001, 2_001);
   });
 
-  test("returns for any bytes, and never counts more than the bytes can hold and one length", () => {
+  test("returns for any bytes, and never counts more values than the bytes can hold and one length", () => {
     const bodies = golden.map(({ hex }) => bytesOf(hex).slice(4));
     for (const body of bodies)
       expect(weigh(body, 0, body.length, 10_000).values).toBeWithin(1, body.length + 1);
@@ -124,7 +125,7 @@ describe("Batch.add", () => {
     expect(() => add([large, empties])).toThrow("once it is decoded");
     expect(() => add(Array.from({ length: 1_000_001 }, () => 1))).toThrow("maxFrameValues is 1000000");
     expect(batch.pendingBytes).toBe(0);
-    // as the receiver finds it: the binary's own bytes are no values
+    // as the receiver finds it: the binary's own bytes are not values
     expect(add([large, { a: [large, 1] }, large])).toBeGreaterThan(300_000);
     const parts: Uint8Array[] = [];
     batch.drain((bytes, start, end) => parts.push(bytes.slice(start, end)));

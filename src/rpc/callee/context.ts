@@ -1,4 +1,4 @@
-/** Dialogs, the callee's end: the first parameter of an exported function that is opened instead of run. */
+/** The callee's end of a dialog: the first parameter of an exported function that is opened instead of run. */
 import { ContextCancelledError, TransportClosedError } from "../../errors.ts";
 import type { ActorId } from "../../identity.ts";
 import type { Inbox, Outbox } from "../flow.ts";
@@ -6,7 +6,7 @@ import type { Task } from "../task.ts";
 import type { Context, ContextTypes } from "../types.ts";
 import { check, type Schema, type Schemas } from "./validated.ts";
 
-/** What a context needs of its session. */
+/** What a context needs from its session. */
 export interface ContextHost {
   readonly self: ActorId;
   readonly name: string;
@@ -21,7 +21,7 @@ export class ServedContext implements Context<Required<ContextTypes>> {
   readonly #inbox: Inbox;
   readonly #outbox: Outbox;
   #schemas: Schemas | undefined;
-  /** Settles when the checks of all messages so far are done. */
+  /** Settles when all messages so far have been checked. */
   #checked: Promise<unknown> = Promise.resolve();
   #started = false;
   #ended = false;
@@ -39,7 +39,7 @@ export class ServedContext implements Context<Required<ContextTypes>> {
     });
   }
 
-  /** Has what crosses from now on checked. */
+  /** Sets the schemas that check all values sent and received from now on. */
   useSchemas(schemas: Schemas | undefined): void {
     this.#schemas = schemas;
   }
@@ -63,7 +63,7 @@ export class ServedContext implements Context<Required<ContextTypes>> {
       await this.#outbox.send(value);
       return;
     }
-    // a check may take its time, and messages leave in the order of the calls
+    // a check may be slow, but messages must leave in the order of the calls
     const before = this.#checked;
     const checked = check(schema, value, `message of ${this.#host.name}`);
     this.#checked = Promise.allSettled([before, checked]);
@@ -71,7 +71,7 @@ export class ServedContext implements Context<Required<ContextTypes>> {
     await this.#outbox.send(await checked);
   }
 
-  /** Not checked by a schema: that may have to wait. */
+  /** Doesn't apply a schema, since that may have to wait. */
   trySend(value: unknown): boolean {
     this.#checkSending("trySend");
     return this.#outbox.trySend(value);
@@ -93,7 +93,7 @@ export class ServedContext implements Context<Required<ContextTypes>> {
     return { next: next as () => Promise<IteratorResult<unknown, undefined>> };
   }
 
-  /** A message that does not fit ends the dialog: it is its sender's, the caller's, error. */
+  /** A message that doesn't match the schema ends the dialog with an error, which the caller, who sent it, receives. */
   async #nextChecked(schema: Schema): Promise<IteratorResult<unknown, unknown>> {
     const step = await this.#inbox.next();
     if (step.done) return step;

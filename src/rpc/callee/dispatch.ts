@@ -1,4 +1,4 @@
-/** The functions that peers may call: the own exports of the enabled modules, and nothing else. */
+/** The functions that peers may call: those that the enabled modules export, and furrow's own. */
 import { NotExposedError, SpawnError } from "../../errors.ts";
 import { type ActorId, describeActor } from "../../identity.ts";
 import { checkCall, type Permissions } from "../policy.ts";
@@ -6,18 +6,18 @@ import { type Schemas, schemasOf } from "./validated.ts";
 
 type Callable = (...args: unknown[]) => unknown;
 
-/** Names that begin with one of these and a dot are the runtime's: an export must not hide what answers to them. */
+/** Names that start with one of these and a dot are reserved for the runtime: exports must not hide its functions. */
 const runtimeGroups: readonly string[] = ["registrar"];
 
-/** How many functions an error names where none is near. */
+/** How many functions an error lists if none has a similar name. */
 const maxListed = 5;
-/** Longer names are not compared with: the caller chooses them, and the time that this takes. */
+/** No suggestions for longer names: the caller chooses the length, and with it how long the comparison takes. */
 const maxCompared = 64;
 
-/** Which verb a function answers to: a generator function streams, every other one is run (or opened). */
 export interface Exposed {
   readonly fn: Callable;
   readonly schemas: Schemas | undefined;
+  /** Which verb it answers to: a generator function is streamed, any other function is run or opened. */
   readonly streams: boolean;
 }
 
@@ -29,7 +29,7 @@ const generatorPrototypes: ReadonlySet<unknown> = new Set([
 export class Dispatcher {
   readonly #self: ActorId;
   readonly #exposed = new Map<string, Exposed>();
-  /** Functions of the runtime itself. A user's function hides one that has the same short name, and none with a prefix. */
+  /** The runtime's own functions. A user's function can hide one under its short name, but not under its group's. */
   readonly #own = new Map<string, Exposed>();
 
   constructor(self: ActorId) {
@@ -37,9 +37,9 @@ export class Dispatcher {
   }
 
   /**
-   * Lets peers call the functions that `namespace` exports under their own names: no `default`, no class.
+   * Lets peers call the functions that `namespace` exports, except `default` and classes.
    *
-   * @throws {SpawnError} when a name is exposed already, or is the runtime's
+   * @throws {SpawnError} when a name is already exposed, or reserved for the runtime
    */
   expose(namespace: object, specifier: string): void {
     for (const name of Object.keys(namespace)) {
@@ -47,11 +47,11 @@ export class Dispatcher {
       if (name === "default" || typeof fn !== "function" || isClass(fn)) continue;
       if (runtimeGroups.some((group) => name.startsWith(`${group}.`))) {
         throw new SpawnError(
-          `${specifier} exports a function "${name}", a name of furrow's own: rename the export`,
+          `${specifier} exports a function "${name}", a name reserved for furrow: rename the export`,
         );
       }
       if (this.#exposed.has(name)) {
-        throw new SpawnError(`function "${name}" is exported by ${specifier} and by another enabled module`);
+        throw new SpawnError(`both ${specifier} and another enabled module export a function "${name}"`);
       }
       this.#exposed.set(name, {
         fn: fn as Callable,
@@ -61,7 +61,7 @@ export class Dispatcher {
     }
   }
 
-  /** Lets peers call functions of the runtime, as `name` and as `<group>.<name>`, which no export can hide. */
+  /** Lets peers call functions of the runtime, as `<name>` and as `<group>.<name>`; exports can't hide the latter. */
   serve(group: string, functions: Readonly<Record<string, Callable>>): void {
     for (const [name, fn] of Object.entries(functions)) {
       const exposed = { fn, schemas: undefined, streams: false };
@@ -79,10 +79,10 @@ export class Dispatcher {
   }
 
   /**
-   * The function of that name, for that verb. The runtime's own are for every peer.
+   * Finds the function with this name, for this verb. The runtime's own functions are open to every peer.
    *
-   * @throws {PermissionDeniedError} when the peer may not call it, whether it is there or not
-   * @throws {NotExposedError} when there is none, or it is for another verb
+   * @throws {PermissionDeniedError} when the peer may not call it, whether it exists or not
+   * @throws {NotExposedError} when it doesn't exist, or needs a different verb
    */
   find(name: string, verb: "run" | "stream" | "open", permissions: Permissions): Exposed {
     const mine = this.#exposed.get(name);
@@ -100,13 +100,13 @@ export class Dispatcher {
       throw new NotExposedError(
         exposed.streams
           ? `"${name}" of ${who} is a generator: use portal.stream.${name}(...)`
-          : `"${name}" of ${who} is no generator: use portal.run.${name}(...), or open where it takes a context`,
+          : `"${name}" of ${who} is not a generator: use portal.run.${name}(...), or open if it takes a context`,
       );
     }
     return exposed;
   }
 
-  /** What the caller may have meant. */
+  /** Suggests what the caller may have meant. */
   #hint(name: string): string {
     const near = nearest(name, [...this.#exposed.keys(), ...this.#own.keys()]);
     if (near !== undefined) return `did you mean "${near}"?`;
@@ -117,7 +117,7 @@ export class Dispatcher {
   }
 }
 
-/** The name that takes the fewest changes, if those are few for its length. */
+/** The known name with the smallest edit distance, if that is small for its length. */
 function nearest(name: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let fewest = Math.min(3, Math.ceil(name.length / 3)) + 1;
@@ -130,7 +130,7 @@ function nearest(name: string, known: readonly string[]): string | undefined {
   return best;
 }
 
-/** Levenshtein's distance, row by row. */
+/** The Levenshtein distance, computed row by row. */
 function changesBetween(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, at) => at);
   for (let left = 1; left <= from.length; left++) {

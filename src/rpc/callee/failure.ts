@@ -1,18 +1,16 @@
-/** The answer to a request that failed. There is always room for one. */
+/** The reply to a request that failed. There is always room for one. */
 import type { Channel } from "../../channel/channel.ts";
 import { asError, LimitError } from "../../errors.ts";
 import type { ActorId } from "../../identity.ts";
 import { Kind } from "../../wire/messages.ts";
 import { encodeFailure } from "../remote-error.ts";
 
-/** Loaded when an answer does not fit for the first time. */
+/** Loaded the first time that a reply doesn't fit. */
 let refusals: typeof import("./refusals.ts") | undefined;
-/** How much of an error's name is told of one that cannot be sent. */
+/** How much of an error's name to report if the error itself can't be sent. */
 const maxNameChars = 64;
 
-/**
- * Answers a request with a failure; where there is no room for all of it, a `LimitError` says so in few words.
- */
+/** Replies to a request with a failure, or with a short `LimitError` if there's no room for the failure. */
 export function sendFailure(channel: Channel, id: number, error: unknown, self: ActorId): void {
   if (!channel.isOpen) return;
   try {
@@ -20,7 +18,7 @@ export function sendFailure(channel: Channel, id: number, error: unknown, self: 
   } catch (tooLarge) {
     if (!channel.isOpen) return;
     const { message } = asError(tooLarge);
-    // of a result that did not fit, that is all there is to say
+    // if it was the result that didn't fit, the limit says it all
     const text = error instanceof LimitError ? message : `${nameOf(error)}, which cannot be sent: ${message}`;
     refusals ??= require("./refusals.ts") as typeof import("./refusals.ts");
     refusals.refuse(channel, id, text, self);
@@ -31,6 +29,6 @@ function nameOf(error: unknown): string {
   try {
     return String(asError(error).name).slice(0, maxNameChars);
   } catch {
-    return "an error"; // a getter of a hostile one
+    return "an error"; // a hostile error whose getter throws
   }
 }

@@ -1,10 +1,10 @@
-/** Streams, the callee's end. */
+/** The callee's end of a stream. */
 import type { Outbox } from "../flow.ts";
 import type { Task } from "../task.ts";
 
 /**
- * The generator's end: sends what it yields as credit allows, and returns what it returns. When the task is aborted the
- * generator is ended with `return`, so its `finally` runs; it is waited for, then the reason is thrown.
+ * Sends what a generator yields, as credit allows, and returns what it returns. If the task is aborted, ends the
+ * generator with `return` so that its `finally` runs, waits for it, and throws the reason of the abort.
  */
 export async function pump(
   task: Task,
@@ -14,7 +14,7 @@ export async function pump(
 ): Promise<unknown> {
   let ending: Promise<unknown> | undefined;
   const end = (): Promise<unknown> => {
-    // behind the `next` that is under way, if one is
+    // queues after the `next` in progress, if there is one
     ending ??= Promise.resolve(generator.return(undefined));
     ending.catch(() => {}); // awaited below
     return ending;
@@ -33,7 +33,7 @@ export async function pump(
     }
   } catch (error) {
     if (!task.aborted) {
-      // a value that cannot be sent, say: the generator ends before the caller hears of it
+      // for example a value that can't be sent: the generator ends before the caller gets the error
       await end();
       throw error;
     }

@@ -1,7 +1,7 @@
 /**
- * Answers that say no more than that a limit was reached: for results and errors that a peer has left no room for. They wait
- * as ids until there is room for them too, so that each call gets its answer, and a peer that reads nothing costs a bounded
- * amount of memory.
+ * Short replies that report a reached limit, for results and errors that don't fit into the send queue of a peer. If
+ * even those don't fit, only the ids of the calls are kept until they do. So every call gets a reply, and a peer that
+ * reads nothing costs a bounded amount of memory.
  */
 import { asError, LimitError } from "../../errors.ts";
 import type { ActorId } from "../../identity.ts";
@@ -9,7 +9,7 @@ import type { Channel } from "../../channel/channel.ts";
 import { Kind } from "../../wire/messages.ts";
 import { encodeFailure } from "../remote-error.ts";
 
-/** Calls that may wait for such an answer, for each connection. */
+/** How many calls of one connection may wait for such a reply. */
 const maxOwed = 65_536;
 
 interface Owed {
@@ -20,7 +20,7 @@ interface Owed {
 
 const owed = new WeakMap<Channel, Owed>();
 
-/** Answers the request `id` with a `LimitError` of that text: now, or as soon as the peer has read enough. */
+/** Replies to the request `id` with a `LimitError`: now, or as soon as the peer has read enough. */
 export function refuse(channel: Channel, id: number, text: string, self: ActorId): void {
   const waiting = owed.get(channel);
   if (waiting === undefined) {
@@ -28,7 +28,7 @@ export function refuse(channel: Channel, id: number, text: string, self: ActorId
     owed.set(channel, { ids: [id], text, self });
     void payWhenDrained(channel);
   } else if (waiting.ids.push(id) > maxOwed) {
-    channel.abort(new LimitError(`${maxOwed} calls wait for an answer that says: ${waiting.text}`));
+    channel.abort(new LimitError(`more than ${maxOwed} calls wait for a reply: ${waiting.text}`));
   }
 }
 
@@ -45,11 +45,11 @@ async function payWhenDrained(channel: Channel): Promise<void> {
   owed.delete(channel);
 }
 
-/** Whether it was sent, or need not be: the channel has ended. */
+/** Returns false if there's no room for it; true if it was sent, or needn't be because the channel has ended. */
 function sendRefusal(channel: Channel, id: number, text: string, self: ActorId): boolean {
   if (!channel.isOpen) return true;
   const error = new LimitError(text);
-  // where it was made says nothing to the caller, and there may be thousands of them
+  // its stack is no use to the caller, and there may be thousands of these errors
   error.stack = "";
   try {
     channel.sendControl([Kind.error, id, encodeFailure(error, self)], true);

@@ -1,4 +1,4 @@
-/** What runs here for one peer: its calls, streams and dialogs, each a task that the peer can cancel. */
+/** Runs the calls, streams and dialogs of one peer, each as a task that the peer can cancel. */
 import {
   asError,
   ContextCancelledError,
@@ -10,12 +10,12 @@ import { type ActorId, describeActor } from "../../identity.ts";
 import { logger } from "../../log.ts";
 import type { Channel } from "../../channel/channel.ts";
 import type { Limits } from "../../limits.ts";
-import { Kind, type Message } from "../../wire/messages.ts";
-import { toWire } from "../../wire/values.ts";
+import { sendValue, toWire } from "../../wire/encode.ts";
+import { Kind, type MessageOf } from "../../wire/messages.ts";
+import { readArguments, readValue } from "../../wire/values.ts";
 import { ServedContext } from "./context.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { Inbox, Outbox } from "../flow.ts";
-import { readArguments, readValue, sendValue } from "../payload.ts";
 import { sendFailure } from "./failure.ts";
 import { pump } from "./pump.ts";
 import type { Permissions, Policy } from "../policy.ts";
@@ -24,24 +24,24 @@ import { check, checkArguments, checkedCall, valueCheck } from "./validated.ts";
 
 const log = logger("rpc");
 
-/** One thing that runs. A call has neither outbox nor inbox, a stream has no inbox. */
+/** A running request. A call has neither outbox nor inbox; a stream has no inbox. */
 interface Served {
   readonly task: Task;
   readonly outbox: Outbox | undefined;
   readonly inbox: Inbox | undefined;
 }
 
-/** What serving needs of its actor. */
+/** What serving needs from its actor. */
 export interface ServingHost {
   readonly id: ActorId;
   readonly dispatcher: Dispatcher;
   readonly limits: Limits;
   readonly policy: Policy;
-  /** Aborted when the actor begins to end: what comes then is not begun. */
+  /** Aborted when the actor begins to end; requests that arrive later are refused. */
   readonly signal: AbortSignal;
 }
 
-/** The peer that is served. */
+/** The peer whose requests run here. */
 export interface ServedPeer extends TaskOrigin {
   readonly channel: Channel;
 }
@@ -52,9 +52,11 @@ export class Serving {
   readonly #peer: ServedPeer;
   readonly #host: ServingHost;
   readonly #served = new Map<number, Served>();
-  /** The call whose function runs at this moment, not yet in the list: most have returned before that was worth it. */
+  /**
+   * The call whose function is on the stack. It joins `#served` only if it returns a promise, which most calls don't.
+   */
   #running: Task | undefined;
-  /** Resolves at the next end of something that is served. */
+  /** Resolves when the next request ends. */
   #servedEnd: PromiseWithResolvers<void> | undefined;
 
   constructor(peer: ServedPeer, host: ServingHost) {
@@ -67,19 +69,19 @@ export class Serving {
     return this.#running === undefined ? this.#served.size : this.#served.size + 1;
   }
 
-  /** Bytes of messages that dialogs have not read. */
+  /** Bytes of messages that have arrived but that dialogs haven't read. */
   get unreadBytes(): number {
     let bytes = 0;
     for (const { inbox } of this.#served.values()) bytes += inbox?.unreadBytes ?? 0;
     return bytes;
   }
 
-  /** Aborts all of it, without ending the connection. */
+  /** Aborts all running requests; the connection stays open. */
   abort(reason: Error): void {
     for (const task of this.#tasks()) task.abort(reason);
   }
 
-  /** Resolves when nothing runs any more, but for `except`: a task cannot wait for its own end. */
+  /** Resolves when nothing runs any more, except possibly `except`: a task can't wait for its own end. */
   async ended(except: Task | undefined): Promise<void> {
     while (this.#tasks().some((task) => task !== except)) {
       this.#servedEnd ??= Promise.withResolvers<void>();
@@ -87,33 +89,33 @@ export class Serving {
     }
   }
 
-  onCancel(message: Message): void {
-    const reason = typeof message[2] === "string" ? message[2] : undefined;
-    this.#of(message)?.task.abort(new ContextCancelledError(this.#peer.id, reason));
+  onCancel(message: MessageOf<typeof Kind.cancel>): void {
+    const reason = message[2] ?? undefined;
+    this.#of(message[1])?.task.abort(new ContextCancelledError(this.#peer.id, reason));
   }
 
-  onPut(message: Message, bytes: number): void {
-    this.#of(message)?.inbox?.push(readValue(message[2], message[3]), bytes);
+  onPut(message: MessageOf<typeof Kind.put>, bytes: number): void {
+    this.#of(message[1])?.inbox?.push(readValue(message), bytes);
   }
 
-  onPutEnd(message: Message): void {
-    this.#of(message)?.inbox?.finish(undefined);
+  onPutEnd(message: MessageOf<typeof Kind.putEnd>): void {
+    this.#of(message[1])?.inbox?.finish(undefined);
   }
 
-  onAllowItems(message: Message): void {
-    this.#of(message)?.outbox?.allow(message[2] as number, message[3] as number);
+  onAllowItems(message: MessageOf<typeof Kind.allowItems>): void {
+    this.#of(message[1])?.outbox?.allow(message[2], message[3]);
   }
 
   /**
-   * A call: its function runs at once, and an answer that is there at once leaves at once. There is no closure in here:
-   * one would cost every call an environment (row `rpc.unix.64`).
+   * Runs the function of a call synchronously, and replies in the same turn if it doesn't return a promise. Contains no
+   * closure: that would cost an environment for every call (row `rpc.unix.64`).
    */
-  onCall(message: Message): void {
-    const id = message[1] as number;
-    const name = message[2] as string;
+  onCall(message: MessageOf<typeof Kind.call>): void {
+    const id = message[1];
+    const name = message[2];
     const task = this.#admit(id);
     if (task === undefined) return;
-    const args = readArguments(message[3], message[4]);
+    const args = readArguments(message);
     let result: unknown;
     let promise: Promise<unknown> | undefined;
     this.#running = task;
@@ -142,15 +144,15 @@ export class Serving {
     );
   }
 
-  onStream(message: Message): void {
-    const id = message[1] as number;
-    const name = message[2] as string;
+  onStream(message: MessageOf<typeof Kind.stream>): void {
+    const id = message[1];
+    const name = message[2];
     const outbox = this.#itemOutbox(id, name);
-    outbox.allow(message[5] as number, message[6] as number);
+    outbox.allow(message[5], message[6]);
     const task = this.#admit(id);
     if (task === undefined) return;
     this.#served.set(id, { task, outbox, inbox: undefined });
-    const args = readArguments(message[3], message[4]);
+    const args = readArguments(message);
     void this.#conclude(id, name, task, async () => {
       const { fn, schemas } = this.#host.dispatcher.find(name, "stream", this.permissions);
       return await task.run(async () => {
@@ -166,13 +168,13 @@ export class Serving {
     });
   }
 
-  onOpen(message: Message): void {
-    const id = message[1] as number;
-    const name = message[2] as string;
+  onOpen(message: MessageOf<typeof Kind.open>): void {
+    const id = message[1];
+    const name = message[2];
     const { creditMessages: messages, creditBytes: bytes } = this.#host.limits;
     const { channel } = this.#peer;
     const outbox = this.#itemOutbox(id, name);
-    outbox.allow(message[5] as number, message[6] as number);
+    outbox.allow(message[5], message[6]);
     const inbox = new Inbox(
       { messages, bytes },
       (more, moreBytes) => {
@@ -184,7 +186,7 @@ export class Serving {
     if (task === undefined) return;
     this.#served.set(id, { task, outbox, inbox });
     channel.post([Kind.allowPuts, id, messages, bytes]);
-    const args = readArguments(message[3], message[4]);
+    const args = readArguments(message);
     const context = new ServedContext(
       {
         self: this.#host.id,
@@ -205,7 +207,7 @@ export class Serving {
       context.useSchemas(schemas);
       return await task.run(async () => {
         const checked = await checkArguments(schemas, name, args);
-        // cancelled before it began: the function would never hear of it
+        // cancelled before the function began, which therefore couldn't react to it
         if (task.aborted) throw task.reason;
         const result = await check(schemas?.result, await fn(context, ...checked), `result of ${name}`);
         if (task.aborted) throw task.reason;
@@ -219,7 +221,7 @@ export class Serving {
     return new Outbox(channel, (item) => sendValue(channel, Kind.item, id, item, "message of", name));
   }
 
-  /** Begins to serve a request; undefined when the peer has too many in flight. */
+  /** Makes the task for a request; undefined if it was refused: the actor is ending, or too many are in flight. */
   #admit(id: number): Task | undefined {
     if (this.#served.has(id)) throw new FrameError(`request id ${id} is in use`);
     const { limits, signal } = this.#host;
@@ -229,7 +231,7 @@ export class Serving {
       return undefined;
     }
     if (this.#served.size >= maxCallsInFlight) {
-      const text = `${this.#served.size} calls in flight: maxCallsInFlight is ${maxCallsInFlight}`;
+      const text = `too many calls in flight: ${this.#served.size}, maxCallsInFlight is ${maxCallsInFlight}`;
       this.#replyError(id, new LimitError(text));
       return undefined;
     }
@@ -259,7 +261,7 @@ export class Serving {
     }
   }
 
-  /** An error that only says that the task was aborted is told as the reason of the abort. */
+  /** Replies with the error; if it merely passes on the abort of the task, with the reason of the abort. */
   #fail(id: number, task: Task, error: unknown): void {
     this.#end(id);
     this.#replyError(id, task.aborted && isAbortOf(task, error) ? task.reason : error);
@@ -270,7 +272,7 @@ export class Serving {
     if (served !== undefined) this.#served.delete(id);
     this.#servedEnd?.resolve();
     this.#servedEnd = undefined;
-    // a context that is kept beyond its function cannot be used
+    // a context kept after its function has returned can't be used
     if (served?.outbox !== undefined)
       served.outbox.close(new TransportClosedError("the function has returned"));
   }
@@ -280,8 +282,8 @@ export class Serving {
     return this.#running === undefined ? tasks : [...tasks, this.#running];
   }
 
-  #of(message: Message): Served | undefined {
-    return this.#served.get(message[1] as number);
+  #of(id: number): Served | undefined {
+    return this.#served.get(id);
   }
 
   #replyError(id: number, error: unknown): void {
@@ -293,13 +295,13 @@ function isAbortOf(task: Task, error: unknown): boolean {
   try {
     return error === task.reason || (error instanceof Error && error.name === "AbortError");
   } catch {
-    return false; // the name of a hostile one
+    return false; // a hostile error whose `name` getter throws
   }
 }
 
 /**
- * What a function returned that has to be waited for. Only of a plain promise is it known that `then` calls back once, later,
- * and does not throw: any other thenable is asked as `await` would ask it, and as part of the task.
+ * The promise to wait for, if a function returned one. Only a plain promise is sure to call back once,
+ * asynchronously, and not to throw in `then`; any other thenable is awaited as part of the task.
  */
 function promiseOf(task: Task, result: unknown): Promise<unknown> | undefined {
   if ((typeof result !== "object" && typeof result !== "function") || result === null) return undefined;

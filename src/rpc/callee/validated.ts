@@ -1,7 +1,7 @@
-/** Optional checks at run time, by any validator that speaks Standard Schema (zod, valibot, arktype, ...). */
+/** Optional runtime checks, by any validator that implements Standard Schema (zod, valibot, arktype, ...). */
 import { EncodeError } from "../../errors.ts";
 
-/** The part of Standard Schema (https://standardschema.dev, version 1) that is used here. */
+/** The part of Standard Schema (https://standardschema.dev, version 1) that furrow uses. */
 export interface Schema {
   readonly "~standard": {
     readonly version: 1;
@@ -20,12 +20,12 @@ type Verdict =
     };
 type PathStep = PropertyKey | { readonly key: PropertyKey };
 
-/** A schema for each thing that crosses; what is left out is not checked. `args` is for the list of arguments. */
+/** A schema for each kind of value; values without one aren't checked. `args` is for the array of arguments. */
 export interface Schemas {
   readonly args?: Schema;
   readonly result?: Schema;
   readonly started?: Schema;
-  /** The callee's messages, a generator's values too. */
+  /** The callee's messages, and the values that a generator yields. */
   readonly send?: Schema;
   /** The caller's messages. */
   readonly receive?: Schema;
@@ -34,13 +34,13 @@ export interface Schemas {
 const known = new WeakMap<object, Schemas>();
 
 /**
- * Has what crosses to and from an exported function checked, and replaced by what the schema makes of it.
+ * Checks the values sent to and from an exported function against schemas, and replaces each with the schema's output.
  *
- * A value that does not fit is an `EncodeError` that names the function, the path and the value's type, for the side
- * that sent it: the caller's call or dialog fails with it, the callee's `send` or `return` does.
+ * If a value doesn't match, the side that sent it gets an `EncodeError` that names the function, the path and the
+ * value's type: on the caller's side the call or dialog fails with it, on the callee's side `send` or `return`.
  *
  * @returns `fn` itself, to be exported
- * @throws {TypeError} at once, when a key is unknown or a value is not a Standard Schema: nothing would be checked
+ * @throws {TypeError} immediately, when a key is unknown or a value isn't a Standard Schema: nothing would be checked
  */
 export function validated<F extends (...args: never[]) => unknown>(schemas: Schemas, fn: F): F {
   if (typeof fn !== "function") throw new TypeError(`validated: expected a function, got ${typeName(fn)}`);
@@ -67,7 +67,7 @@ function checkSchemas(schemas: unknown): void {
   }
 }
 
-/** Some validators make schemas that are functions. */
+/** Accepts functions too: in some validators schemas are functions. */
 function isSchema(value: unknown): value is Schema {
   if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
   const standard: unknown = (value as Partial<Schema>)["~standard"];
@@ -76,15 +76,15 @@ function isSchema(value: unknown): value is Schema {
   return version === 1 && typeof validate === "function";
 }
 
-/** The schemas of a function, if it has some. */
+/** The schemas of a function, if it has any. */
 export function schemasOf(fn: object): Schemas | undefined {
   return known.get(fn);
 }
 
 /**
- * The value as the schema makes it; the value itself without a schema.
+ * The schema's output for a value; the value itself without a schema.
  *
- * @throws {EncodeError} when it does not fit
+ * @throws {EncodeError} when the value doesn't match
  */
 export async function check(schema: Schema | undefined, value: unknown, what: string): Promise<unknown> {
   if (schema === undefined) return value;
@@ -98,7 +98,7 @@ export async function check(schema: Schema | undefined, value: unknown, what: st
   throw new EncodeError(issues.join("; "));
 }
 
-/** The arguments of a call as the schema makes them. @throws {EncodeError} when they do not fit */
+/** The schema's output for the arguments of a call. @throws {EncodeError} when they don't match */
 export async function checkArguments(
   schemas: Schemas | undefined,
   name: string,
@@ -109,7 +109,7 @@ export async function checkArguments(
   return Array.isArray(checked) ? (checked as unknown[]) : args;
 }
 
-/** A call with its arguments and its result checked; not made when it is cancelled while its arguments are looked at. */
+/** Calls `fn` with checked arguments and checks its result. A cancel during the first check prevents the call. */
 export async function checkedCall(
   fn: (...args: unknown[]) => unknown,
   schemas: Schemas,
@@ -122,7 +122,7 @@ export async function checkedCall(
   return await check(schemas.result, await fn(...checked), `result of ${name}`);
 }
 
-/** The check of one kind of value, or undefined where there is none to make. */
+/** A function that checks values of one kind, or undefined without a schema. */
 export function valueCheck(
   schema: Schema | undefined,
   what: string,

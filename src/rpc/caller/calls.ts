@@ -1,36 +1,42 @@
 /**
- * What this side has asked of one peer and waits for: calls, streams, dialogs, and requests of other layers. Each has an id,
- * and its answer is taken in the moment it arrives, before any message after it.
+ * The requests that this side has made to one peer: calls, streams, dialogs, and requests of other layers. Each has an
+ * id. A reply is handled synchronously when it arrives, before any message after it.
  */
 import type { Channel } from "../../channel/channel.ts";
 import { type Bounds, startTimer } from "../../deadline.ts";
 import { TimeoutError } from "../../errors.ts";
 import { type ActorId, describeActor } from "../../identity.ts";
 import type { Limits } from "../../limits.ts";
-import { Kind, type Message } from "../../wire/messages.ts";
-import { isPlain } from "../../wire/plain.ts";
-import { toWire } from "../../wire/values.ts";
-import { readValue, sendValue } from "../payload.ts";
+import { sendCall, sendValue, toWire } from "../../wire/encode.ts";
+import { Kind, type MessageOf } from "../../wire/messages.ts";
+import { readValue } from "../../wire/values.ts";
 import { decodeFailure, toldTo } from "../remote-error.ts";
 import { ambientTask, type Task } from "../task.ts";
 import { Exchange, type ExchangePort } from "./exchange.ts";
 
-/** A cancel always fits: the reason is for people, and may be cut. */
+/** A cancel message must always fit: its reason is for humans, so it can be truncated. */
 const maxReasonChars = 4_096;
 
-/** Receives the answer to a request, in the moment it arrives. */
+/** Receives the reply to a request, synchronously when it arrives. */
 export interface Answer {
   resolve(value: unknown): void;
   reject(error: unknown): void;
 }
 
-/** What calls need of their actor. */
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** A request of another layer, which the peer answers with a result or an error. Its id is set when it is sent. */
+export type Request = Writable<
+  MessageOf<typeof Kind.register | typeof Kind.unregister | typeof Kind.lookup | typeof Kind.stop>
+>;
+
+/** What calls need from their actor. */
 export interface CallsHost {
   readonly id: ActorId;
   readonly limits: Limits;
 }
 
-/** The peer that is asked. */
+/** The peer that receives the requests. */
 export interface AskedPeer {
   readonly id: ActorId;
   readonly channel: Channel;
@@ -52,7 +58,7 @@ export class Calls implements ExchangePort {
     return this.#pending.size;
   }
 
-  /** Bytes of messages that streams and dialogs have not read. */
+  /** Bytes of messages that have arrived but that streams and dialogs haven't read. */
   get unreadBytes(): number {
     let bytes = 0;
     for (const { inbox } of this.#exchanges.values()) bytes += inbox.unreadBytes;
@@ -66,17 +72,11 @@ export class Calls implements ExchangePort {
       const task = ambientTask();
       if (task?.aborted) throw task.reason;
       const id = ++this.#lastId;
-      const { channel } = this.#peer;
-      if (isPlain(args)) {
-        channel.send([Kind.call, id, name, args]);
-      } else {
-        const { value, rich } = toWire(args, "arguments of", name);
-        channel.send([Kind.call, id, name, value, rich]);
-      }
+      sendCall(this.#peer.channel, id, name, args);
       if (bounds === undefined && task === undefined) return this.#answer(id);
       return this.#boundedAnswer(id, name, bounds ?? {}, task);
     } catch (error) {
-      // an abort rejects with the signal's own reason, whatever it is
+      // after an abort this is the signal's own reason, whatever its type
       return Promise.reject(error);
     }
   }
@@ -114,9 +114,9 @@ export class Calls implements ExchangePort {
   }
 
   /** As `Session.ask`. */
-  ask(message: Message, answer: Answer): void {
+  ask(message: Request, answer: Answer): void {
     const id = ++this.#lastId;
-    (message as unknown as unknown[])[1] = id;
+    message[1] = id;
     this.channel.send(message);
     this.#pending.set(id, answer);
   }
@@ -150,49 +150,49 @@ export class Calls implements ExchangePort {
     this.#exchanges.delete(id);
   }
 
-  onResult(message: Message): void {
-    this.#take(message)?.resolve(readValue(message[2], message[3]));
+  onResult(message: MessageOf<typeof Kind.result>): void {
+    this.#take(message[1])?.resolve(readValue(message));
   }
 
-  onError(message: Message): void {
-    this.#take(message)?.reject(decodeFailure(message[2] as unknown[], this.peerId));
+  onError(message: MessageOf<typeof Kind.error>): void {
+    this.#take(message[1])?.reject(decodeFailure(message[2], this.peerId));
   }
 
-  onStarted(message: Message): void {
-    this.#exchangeOf(message)?.onStarted(readValue(message[2], message[3]));
+  onStarted(message: MessageOf<typeof Kind.started>): void {
+    this.#exchanges.get(message[1])?.onStarted(readValue(message));
   }
 
-  onItem(message: Message, bytes: number): void {
-    this.#exchangeOf(message)?.onItem(readValue(message[2], message[3]), bytes);
+  onItem(message: MessageOf<typeof Kind.item>, bytes: number): void {
+    this.#exchanges.get(message[1])?.onItem(readValue(message), bytes);
   }
 
-  onItemEnd(message: Message): void {
-    this.#exchangeOf(message)?.onItemEnd();
+  onItemEnd(message: MessageOf<typeof Kind.itemEnd>): void {
+    this.#exchanges.get(message[1])?.onItemEnd();
   }
 
-  onAllowPuts(message: Message): void {
-    this.#exchangeOf(message)?.outbox.allow(message[2] as number, message[3] as number);
+  onAllowPuts(message: MessageOf<typeof Kind.allowPuts>): void {
+    this.#exchanges.get(message[1])?.outbox.allow(message[2], message[3]);
   }
 
-  /** Rejects all of it: no answer will come. */
+  /** Rejects all pending requests: no replies will come. */
   fail(error: Error): void {
     const pending = Array.from(this.#pending.values());
     this.#pending.clear();
     for (const one of pending) one.reject(error);
   }
 
-  /** In a function of its own, and not by withResolvers: both would make objects for every call. */
+  /** A separate function without `withResolvers`: inlining it, or using that, would allocate more for every call. */
   #answer(id: number): Promise<unknown> {
     return new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject }));
   }
 
-  /** An async function, so that an error knows who waits for it (`frames.ts`). */
+  /** An async function, so that an error can get the frames of the code that awaits it (`frames.ts`). */
   async #boundedAnswer(id: number, name: string, bounds: Bounds, task: Task | undefined): Promise<unknown> {
     const { signal, timeout } = bounds;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#pending.set(id, { resolve, reject });
     const giveUp = (reason: unknown, word: string): void => {
-      // none: the answer is there
+      // already answered
       if (!this.#pending.delete(id)) return;
       this.cancelRequest(id, word);
       reject(reason);
@@ -215,15 +215,10 @@ export class Calls implements ExchangePort {
     }
   }
 
-  /** The one that waits for this answer; none when the call was given up. */
-  #take(message: Message): Answer | undefined {
-    const id = message[1] as number;
+  /** Removes and returns the pending request with this id; undefined if the call was given up. */
+  #take(id: number): Answer | undefined {
     const pending = this.#pending.get(id);
     if (pending !== undefined) this.#pending.delete(id);
     return pending;
-  }
-
-  #exchangeOf(message: Message): Exchange | undefined {
-    return this.#exchanges.get(message[1] as number);
   }
 }

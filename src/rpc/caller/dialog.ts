@@ -1,4 +1,4 @@
-/** Dialogs, the caller's end. */
+/** The caller's end of a dialog. */
 import type { Bounds } from "../../deadline.ts";
 import { asError, ContextCancelledError, TransportClosedError } from "../../errors.ts";
 import { logger } from "../../log.ts";
@@ -9,9 +9,9 @@ import type { Dialog } from "../types.ts";
 const log = logger("rpc");
 
 /**
- * Waits for the callee's `started`.
+ * Waits until the callee calls `started`.
  *
- * @throws what the callee throws or cancels with before it; then nothing of it runs any more
+ * @throws what the callee throws or cancels with before that; by then its function has ended
  */
 export async function openDialog(exchange: Exchange, bounds: Bounds | undefined): Promise<OpenDialog> {
   try {
@@ -32,9 +32,9 @@ export class OpenDialog implements Dialog<unknown, unknown, unknown, unknown> {
   readonly #exchange: Exchange;
   readonly #bounds: Bounds | undefined;
   readonly #result: Promise<unknown>;
-  /** Whether somebody asked for the result, and so hears of an error by it. */
+  /** Whether the user has read `result`, which reports an error. */
   #resultRead = false;
-  /** The error that the iteration has told. */
+  /** The error that the iteration has reported. */
   #told: { readonly error: unknown } | undefined;
   #ended = false;
 
@@ -43,7 +43,7 @@ export class OpenDialog implements Dialog<unknown, unknown, unknown, unknown> {
     this.started = started;
     this.#bounds = bounds;
     this.#result = this.#awaitResult();
-    this.#result.catch(() => {}); // told by `result`, or at the end of the block
+    this.#result.catch(() => {}); // reported by `result`, or at the end of the block
   }
 
   get result(): Promise<unknown> {
@@ -86,7 +86,7 @@ export class OpenDialog implements Dialog<unknown, unknown, unknown, unknown> {
     const outcome = await exchange.stop(exchange.ownCancel("the dialog's block was left"));
     if (!("error" in outcome)) return;
     const { error } = outcome;
-    // a cancel that this side asked for is absorbed; so is what the result has told, or will
+    // don't report this side's own cancel, or what `result` or the iteration has reported or will report
     if (exchange.wasCancelled && error instanceof ContextCancelledError) return;
     if (this.#resultRead && over) return;
     if (this.#told?.error === error) return;
@@ -97,7 +97,7 @@ export class OpenDialog implements Dialog<unknown, unknown, unknown, unknown> {
     const { inbox } = this.#exchange;
     try {
       const step = await this.#exchange.bounded(inbox.next(), this.#bounds, "the next message");
-      // the result is told by `result`
+      // the callee's result is available from `result`
       return step.done ? { done: true, value: undefined } : step;
     } catch (error) {
       this.#told = { error };

@@ -1,6 +1,6 @@
 /**
- * The caller's end of a stream or dialog: what has arrived, what may be sent, and how it ended. The verbs that users see
- * (`stream.ts`, `dialog.ts`) stand on it.
+ * The caller's end of a stream or dialog: what has arrived, what may be sent, and how it ended. The user-facing ends
+ * (`stream-reader.ts`, `dialog.ts`) are built on it.
  */
 import { type Bounds, startTimer } from "../../deadline.ts";
 import { ContextCancelledError, TimeoutError, TransportClosedError } from "../../errors.ts";
@@ -8,10 +8,10 @@ import { type ActorId, describeActor } from "../../identity.ts";
 import { type Credit, type FlowChannel, Inbox, type Keeping, Outbox } from "../flow.ts";
 import { ambientTask } from "../task.ts";
 
-/** How an exchange ended: the callee's result, or why there is none. */
+/** How an exchange ended: with the callee's result, or an error. */
 export type Outcome = { readonly value: unknown } | { readonly error: unknown };
 
-/** What an exchange needs of its connection. */
+/** What an exchange needs from its connection. */
 export interface ExchangePort {
   /** The callee. */
   readonly peerId: ActorId;
@@ -19,10 +19,10 @@ export interface ExchangePort {
   /** Sends a message; returns the bytes of its frame. */
   put(id: number, name: string, message: unknown): number;
   putEnd(id: number): void;
-  /** Lets the callee send more. */
+  /** Grants the callee more credit. */
   allowItems(id: number, messages: number, bytes: number): void;
   cancelRequest(id: number, reason: string): void;
-  /** Waits no longer for the answer, which will be ignored. */
+  /** Stops waiting for the reply; if it still comes, it is ignored. */
   abandon(id: number): void;
 }
 
@@ -30,9 +30,9 @@ export class Exchange {
   readonly name: string;
   readonly inbox: Inbox;
   readonly outbox: Outbox;
-  /** Settles at the first of: the started value, the end. */
+  /** Settles with the started value, or with the end if that comes first. */
   readonly started: Promise<unknown>;
-  /** Resolves, never rejects, when the callee's end is known: nothing of it runs any more. */
+  /** Resolves, and never rejects, once the callee is known to have ended. */
   readonly ended: Promise<Outcome>;
   readonly #port: ExchangePort;
   readonly #id: number;
@@ -44,7 +44,6 @@ export class Exchange {
   #cancelled: { readonly reason: unknown } | undefined;
   #undo: (() => void)[] = [];
 
-  /** `bounds.signal` and the ambient task cancel it; `bounds.timeout` is for those who wait. */
   constructor(
     port: ExchangePort,
     name: string,
@@ -67,10 +66,10 @@ export class Exchange {
     this.outbox = new Outbox(channel, (value) => port.put(id, name, value));
     this.started = this.#started.promise;
     this.ended = this.#ended.promise;
-    this.started.catch(() => {}); // a stream has no started value to wait for
+    this.started.catch(() => {}); // a stream doesn't wait for it
   }
 
-  /** The outcome, once there is one. */
+  /** The outcome, once it's known. */
   get outcome(): Outcome | undefined {
     return this.#outcome;
   }
@@ -80,13 +79,13 @@ export class Exchange {
     return this.#cancelled !== undefined;
   }
 
-  /** The error as this side has to hear it: the acknowledgement of its own cancel is the reason of that. */
+  /** Maps the callee's acknowledgement of this side's cancel back to the reason of that cancel. */
   asTold(error: unknown): unknown {
     const acknowledged = error instanceof ContextCancelledError && error.canceller.uuid === this.#self.uuid;
     return acknowledged && this.#cancelled !== undefined ? this.#cancelled.reason : error;
   }
 
-  /** Ties it to a signal and to the task that the running code belongs to: their abort cancels it. */
+  /** Cancels the exchange when `signal` is aborted, or the task that the running code belongs to. */
   follow(signal: AbortSignal | undefined): void {
     const task = ambientTask();
     if (task !== undefined) this.#undo.push(task.onAbort((reason) => this.cancel(reason)));
@@ -97,7 +96,6 @@ export class Exchange {
     if (signal.aborted) onAbort();
   }
 
-  /** The session's side. */
   onStarted(value: unknown): void {
     this.#started.resolve(value);
   }
@@ -119,8 +117,8 @@ export class Exchange {
   }
 
   /**
-   * Asks the callee to stop. Readers and writers here end at once, with `reason`; `ended` tells when the callee has
-   * acknowledged.
+   * Asks the callee to stop. Readers and writers on this side end immediately, with `reason`; `ended` resolves when the
+   * callee has acknowledged.
    */
   cancel(reason: unknown): void {
     if (this.#outcome !== undefined || this.#cancelled !== undefined) return;
@@ -132,20 +130,20 @@ export class Exchange {
     this.#started.reject(reason);
   }
 
-  /** Tells the callee that no more messages come. */
+  /** Tells the callee that no more messages will come. */
   sendEnd(): void {
     if (this.#outcome === undefined && this.#cancelled === undefined) this.#port.putEnd(this.#id);
   }
 
-  /** The error of a cancel by this side. */
+  /** The error for a cancel by this side. */
   ownCancel(reason?: string): ContextCancelledError {
     return new ContextCancelledError(this.#self, reason);
   }
 
   /**
-   * Cancels it if it is not over, and waits for the callee to have ended.
+   * Cancels the exchange unless it's over, and waits until the callee has ended.
    *
-   * @throws {TimeoutError} with stage "stop" when the callee ignores the cancel for longer than the stop bounds
+   * @throws {TimeoutError} with stage "stop" when the callee ignores the cancel for `stopGraceMs` plus `stopTermMs`
    */
   async stop(reason: unknown): Promise<Outcome> {
     this.cancel(reason);
@@ -164,7 +162,7 @@ export class Exchange {
     throw error;
   }
 
-  /** `work`, unless it takes longer than the bounds' timeout: then the exchange is cancelled. */
+  /** Waits for `work`; cancels the exchange if that takes longer than `bounds.timeout`. */
   async bounded<T>(work: Promise<T>, bounds: Bounds | undefined, what: string): Promise<T> {
     const timeout = bounds?.timeout;
     if (timeout === undefined) return await work;
@@ -192,13 +190,13 @@ export class Exchange {
     } else {
       this.#started.resolve(undefined);
       this.inbox.finish(outcome.value);
-      this.outbox.close(new TransportClosedError(`${this.name} has returned: it takes no more messages`));
+      this.outbox.close(new TransportClosedError(`${this.name} has returned and accepts no more messages`));
     }
     this.#ended.resolve(outcome);
   }
 }
 
-/** The words that the callee hears for a reason. */
+/** The text of a reason, as sent to the callee. */
 function reasonText(reason: unknown): string {
   if (reason instanceof ContextCancelledError) return reason.reason ?? "";
   if (reason instanceof Error) return reason.message;

@@ -1,4 +1,4 @@
-/** Streams, the caller's end: an exported generator, read from afar with `for await`. */
+/** The caller's end of a stream: reads a generator of another actor with `for await`. */
 import type { Bounds } from "../../deadline.ts";
 import { asError, ContextCancelledError, TransportClosedError } from "../../errors.ts";
 import { logger } from "../../log.ts";
@@ -8,8 +8,8 @@ import { toldTo } from "../remote-error.ts";
 const log = logger("rpc");
 
 /**
- * The reader's end. Nothing is sent before the first `next`. Leaving the loop early, in any way, ends the generator on
- * the far side, its `finally` included, before the loop is left.
+ * Reads a stream. Sends nothing before the first `next`. If the loop is left early, in any way, the generator in the
+ * other actor ends, including its `finally`, before execution continues after the loop.
  */
 export class StreamReader implements AsyncGenerator<unknown, unknown, undefined> {
   readonly #open: () => Exchange;
@@ -22,7 +22,7 @@ export class StreamReader implements AsyncGenerator<unknown, unknown, undefined>
     this.#bounds = bounds;
   }
 
-  /** A value that is there costs one promise: no turn of the microtasks, and no deadline (`stream.small`). */
+  /** A value that has already arrived costs one promise: no microtask turn and no deadline (row `stream.small`). */
   next(): Promise<IteratorResult<unknown, unknown>> {
     const item = this.#done ? undefined : this.#exchange?.inbox.take();
     return item === undefined ? this.#wait() : Promise.resolve({ done: false, value: item.value });
@@ -37,7 +37,7 @@ export class StreamReader implements AsyncGenerator<unknown, unknown, undefined>
       return step;
     } catch (error) {
       this.#done = true;
-      // aborted or timed out here: the generator has ended there before this is told
+      // aborted or timed out on this side: wait until the generator has ended before reporting it
       if (this.#exchange?.wasCancelled) await this.#stopQuietly(this.#exchange, error);
       throw toldTo(error);
     }
@@ -69,12 +69,12 @@ export class StreamReader implements AsyncGenerator<unknown, unknown, undefined>
     const reason = exchange.ownCancel("the reader left");
     const outcome = await exchange.stop(reason);
     if (!("error" in outcome)) return;
-    // the cancel was our own, and with a dead peer the generator is over too; an error of its clean-up is told
+    // the cancel was our own, and a dead peer's generator is over too; report only errors from its clean-up
     const { error } = outcome;
     if (!(error instanceof ContextCancelledError || error instanceof TransportClosedError)) throw error;
   }
 
-  /** Waits for the far end after an abort here; the reason of the abort is what the reader hears of. */
+  /** Waits for the callee to end after an abort on this side. Its errors are only logged: the reader gets `reason`. */
   async #stopQuietly(exchange: Exchange, reason: unknown): Promise<void> {
     try {
       await exchange.stop(reason);

@@ -1,6 +1,6 @@
 /**
- * Who serves a registry address? What its lock says comes first: a dead owner needs no dial, and a live one that does
- * not answer is a busy registrar of ours, whatever its silence looks like.
+ * Finds out who serves a registry address. Its lock comes first: a dead owner needs no dial, and a live one that
+ * doesn't answer is a busy furrow registrar, whatever its silence looks like.
  */
 import { existsSync } from "node:fs";
 
@@ -16,6 +16,7 @@ import {
   TimeoutError,
 } from "../errors.ts";
 import { RefusedError } from "../channel/handshake.ts";
+import type { DialTarget } from "../channel/peer.ts";
 import { describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
@@ -24,60 +25,55 @@ import { type Address, parseAddress } from "../transport/address.ts";
 import { isAbsent } from "../transport/dial.ts";
 import { isLocked } from "../transport/flock.ts";
 import { type LockHolder, readHolder } from "../transport/socket-lock.ts";
-import { registryLock } from "./places.ts";
+import { registryLock } from "./registry-files.ts";
 
 const log = logger("discovery");
 
 const probeTries = 3;
 
-/** How long a silent registry is waited for in all: by a probe, by a lookup that has no timeout, for a takeover. */
+/** How long a probe, a lookup without a timeout, and a wait for the next registrar put up with silence, in all. */
 export function registryPatienceMs(limits: Limits): number {
   return probeTries * limits.probeTimeoutMs;
 }
-/** Waits between tries when a connection ends without an answer: a registrar may be ending there just now. */
-const endedBackoffMs = [10, 20, 40, 80, 160, 320] as const;
 
-/** A registrar, and addresses that lead to it. */
-export interface KnownRegistrar {
-  readonly name: string;
-  readonly uuid: string;
-  readonly addrs: readonly Address[];
-}
+/** Waits between tries when a connection ends without an answer: a registrar may just be ending there. */
+const endedBackoffMs = [10, 20, 40, 80, 160, 320] as const;
 
 export type Outcome =
   | {
       readonly kind: "registrar";
       readonly addr: Address;
-      /** With all addresses that it listens at. */
-      readonly registrar: KnownRegistrar;
-      /** The address of this machine on the way there; "" over a unix socket. */
+      /** With all addresses at which it listens. */
+      readonly registrar: DialTarget;
+      /** This machine's address on the connection to it; "" over a unix socket. */
       readonly localHost: string;
-      /** Lets go of the connection, if one was kept. */
+      /** Releases the connection, if one was kept. */
       readonly release: () => void;
     }
   /** No process listens there. */
   | { readonly kind: "absent"; readonly addr: Address; readonly error: Error }
-  /** A live registrar of ours holds the address, and does not answer, or is only just beginning to. */
+  /** A live furrow registrar holds the address, but doesn't answer, or not yet. */
   | {
       readonly kind: "busy";
       readonly addr: Address;
       readonly holder: LockHolder | undefined;
       readonly error: Error;
     }
-  /** A registrar of ours holds the address's lock, and serves other addresses only. */
+  /** A furrow registrar holds the address's lock, but serves only other addresses. */
   | { readonly kind: "elsewhere"; readonly addr: Address; readonly holder: LockHolder; readonly error: Error }
-  /** It does not take who we are. */
+  /** One of the two sides doesn't accept the other's proof of identity. */
   | { readonly kind: "unauthenticated"; readonly addr: Address; readonly error: Error }
   /** Something else is there. */
   | { readonly kind: "occupied"; readonly addr: Address; readonly error: Error };
 
 /**
- * Asks one registry address who is there. An actor that listens already connects as the peer that it is, so that a
- * registrar can be joined over the same connection. A silent address of which nothing is known is asked three times, in
- * `3 * probeTimeoutMs` in all. `isLost`: whether a registrar has just been lost, and so is most likely dead.
- * `wasSilent`: it did not answer when it was last asked; the connection of that time may still wait, so a new one asks.
+ * Probes one registry address. An actor that already listens connects as a peer, so that it can join a registrar over
+ * the same connection. A silent address without a lock is tried three times, within `3 * probeTimeoutMs` in all.
+ *
+ * `isLost`: whether that registrar has just been lost, and so is most likely dead. `wasSilent`: the last probe got no
+ * answer; its connection may still be waiting for one, so this probe opens another.
  */
-export async function askRegistry(
+export async function probeRegistry(
   runtime: Runtime,
   addr: Address,
   isLost: (uuid: string) => boolean,
@@ -93,7 +89,7 @@ export async function askRegistry(
     const deadline = new Deadline({ timeout, signal }, `probe of ${addr}`);
     try {
       const mayConnect = runtime.addrs.length > 0 && !wasSilent && silent === 0;
-      return await reach(runtime, addr, lock, mayConnect, deadline);
+      return await dial(runtime, addr, lock, mayConnect, deadline);
     } catch (thrown) {
       signal?.throwIfAborted();
       const error = asError(thrown);
@@ -101,12 +97,12 @@ export async function askRegistry(
       if (isUnauthenticated(error)) return { kind: "unauthenticated", addr, error };
       const isHeld = lock !== undefined && isLocked(lock);
       if (isAbsent(error)) return isHeld ? behindLock(addr, lock, error) : { kind: "absent", addr, error };
-      // an answer that is not a hello is an answer
+      // any reply, even one that isn't a hello, means something is listening
       if (isForeign(error)) return { kind: "occupied", addr, error };
       if (isHeld) return busy(addr, lock, error);
       if (error instanceof TimeoutError) {
         if (++silent < probeTries && performance.now() < latest) continue;
-        const silence = error.stage === "dial" ? "does not answer" : "accepts connections but says nothing";
+        const silence = error.stage === "dial" ? "doesn't answer" : "accepts connections but says nothing";
         const text = `${addr} ${silence} (${probeTries} tries)`;
         return { kind: "occupied", addr, error: new Error(text, { cause: error }) };
       }
@@ -117,7 +113,7 @@ export async function askRegistry(
   }
 }
 
-/** The lock of an address, or undefined where there is none, or no directory for it. */
+/** The lock file of an address, or undefined where it has none, or no directory for it. */
 export function lockOf(addr: Address): string | undefined {
   try {
     return registryLock(addr);
@@ -128,20 +124,21 @@ export function lockOf(addr: Address): string | undefined {
 }
 
 /**
- * What the files say by themselves. A lost registrar's name on the lock means that the next has not come yet; that is read
- * without touching the lock, since a hundred actors that look would keep it from the one that wants to take it. Otherwise
- * a tcp address is dialled in any case: not every program has the same directory.
+ * What the files alone say, or undefined when the address must be dialled. If the lock file still names a lost registrar,
+ * there is no successor yet; that check doesn't touch the lock, since a hundred actors testing it would keep it from the
+ * one that wants to take it. A tcp address is otherwise always dialled: not every program uses the same directory.
  */
 function withoutAsking(addr: Address, lock: string, isLost: (uuid: string) => boolean): Outcome | undefined {
   const parsed = parseAddress(addr);
   const holder = readHolder(lock);
-  if (holder !== undefined && isLost(holder.uuid)) return absent(addr, "the next registrar has not come yet");
+  if (holder !== undefined && isLost(holder.uuid))
+    return absent(addr, "the lost registrar has no successor yet");
   if (parsed.transport !== "unix") return undefined;
   if (isLocked(lock)) {
     const isElsewhere = holder !== undefined && !holder.addrs.includes(addr);
     return isElsewhere ? behindLock(addr, lock, new Error(`${addr} is not served`)) : undefined;
   }
-  // a socket without a lock is not furrow's: what is there answers for itself
+  // a socket without a lock isn't furrow's: dial it to see what is there
   if (existsSync(parsed.path) && !existsSync(lock)) return undefined;
   return absent(addr, "no live process serves it");
 }
@@ -150,7 +147,7 @@ function absent(addr: Address, why: string): Outcome {
   return { kind: "absent", addr, error: new Error(`${addr}: ${why}`) };
 }
 
-async function reach(
+async function dial(
   runtime: Runtime,
   addr: Address,
   lock: string | undefined,
@@ -165,7 +162,7 @@ async function reach(
       const { localHost } = channel.link;
       return { kind: "registrar", addr, registrar, localHost, release: () => peer.release() };
     }
-    // the connection may be older than its being the registrar
+    // the connection may be older than the peer's election
     peer.release();
   }
   const { hello, localHost } = await outsideTasks(() => runtime.peers.probe(addr, deadline));
@@ -178,10 +175,10 @@ async function reach(
   return lock !== undefined && isLocked(lock) ? busy(addr, lock, error) : { kind: "occupied", addr, error };
 }
 
-/** No process listens at an address whose lock is held. */
+/** The outcome where the lock is held, and yet no process listens. */
 function behindLock(addr: Address, lock: string, error: Error): Outcome {
   const holder = readHolder(lock);
-  // its holder is just about to bind it, or to restore it
+  // its holder is about to bind the address, or to bind it again
   if (holder === undefined || holder.addrs.includes(addr)) return busy(addr, lock, error);
   return { kind: "elsewhere", addr, holder, error };
 }
@@ -189,7 +186,7 @@ function behindLock(addr: Address, lock: string, error: Error): Outcome {
 function busy(addr: Address, lock: string, cause: Error): Outcome {
   const holder = readHolder(lock);
   const who = holder === undefined ? `a process that holds ${lock}` : describeHolder(holder);
-  const error = new Error(`${addr} is held by ${who}, which does not answer: ${cause.message}`, { cause });
+  const error = new Error(`${addr} is held by ${who}, which doesn't answer: ${cause.message}`, { cause });
   return { kind: "busy", addr, holder, error };
 }
 
@@ -197,7 +194,7 @@ export function describeHolder({ name, uuid, pid }: LockHolder): string {
   return `${name}#${uuid.slice(0, 8)} (pid ${pid})`;
 }
 
-/** By its code: what checks the proofs is beside this, not above it. */
+/** By code, so that what checks proofs need not be imported. */
 function isUnauthenticated(error: Error): boolean {
   return (
     systemCode(error) === "ERR_UNAUTHENTICATED" ||
@@ -205,20 +202,20 @@ function isUnauthenticated(error: Error): boolean {
   );
 }
 
-/** Refusals that another try will not change, and what is not furrow at all. */
+/** Refusals that another try won't change, and servers that aren't furrow at all. */
 function isForeign(error: Error): boolean {
   if (error.cause instanceof FrameError) return true;
   return error instanceof RefusedError && error.refusal !== "limit";
 }
 
-/** @throws {RegistryOccupiedError} when something else is at an address; `cause` says what */
+/** @throws {RegistryOccupiedError} when something other than a registrar is at an address; `cause` says what */
 export function refuseOccupied(outcomes: readonly Outcome[]): void {
   const occupied = outcomes.filter((outcome) => outcome.kind === "occupied");
   if (occupied.length === 0) return;
   const errors = occupied.map(({ error }) => error);
   const where = occupied.map(({ addr }) => addr).join(", ");
   throw new RegistryOccupiedError(
-    `registry address ${where} is occupied by something that does not answer as a registrar: ` +
+    `registry address ${where} is occupied by something that doesn't answer as a registrar: ` +
       `${messagesOf(errors)}; free it, or choose another with registryAddrs`,
     { cause: causeOf(errors) },
   );

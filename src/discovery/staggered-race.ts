@@ -1,16 +1,16 @@
-/** Trying several instances of a name, so that one that is silent doesn't cost its whole time limit. */
+/** Tries several registrations of a name side by side, so that a silent one doesn't cost its whole time limit. */
 
-/** How long an instance may be silent before the next one is tried beside it. A healthy one answers in a few ms. */
+/** How long an attempt may take before the next one starts beside it. A healthy actor answers in a few ms. */
 const silentMs = 200;
 
 /**
- * The first attempt that gives a value, in the order of the list as far as it is not slowed down: the next attempt begins
- * when one has failed, or has been silent for a while. Undefined when all give undefined.
+ * Resolves to the first value that an attempt gives, or undefined when all give undefined. Attempts start in the order of
+ * the list; the next one starts when another has failed, or has been silent for a while.
  *
- * An attempt that rejects counts as failed when `isPassable` says so; the first such error is thrown when nothing else
- * was found. What comes too late is given to `discard`. After RFC 8305 ("happy eyeballs").
+ * An attempt that rejects counts as failed when `isPassable` says so; the first such error is thrown when no attempt
+ * gives a value. Values that come too late go to `discard`. After RFC 8305 ("happy eyeballs").
  */
-export function firstReachable<T, C>(
+export function staggeredRace<T, C>(
   candidates: readonly C[],
   attempt: (candidate: C) => Promise<T | undefined>,
   isPassable: (error: unknown) => boolean,
@@ -54,8 +54,8 @@ export function firstReachable<T, C>(
         void run(candidate);
         if (begun < candidates.length && !isOver) timer = setTimeout(begin, silentMs);
       } else if (running === 0) {
-        const told = failure;
-        end(() => (told === undefined ? resolve(undefined) : reject(told.error)));
+        const first = failure;
+        end(() => (first === undefined ? resolve(undefined) : reject(first.error)));
       }
     };
     begin();

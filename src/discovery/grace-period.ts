@@ -1,13 +1,13 @@
 /**
- * How long a new registrar holds back "nobody has this name". Those who were registered before are on their way back: until
- * each of them is here, or is gone, or a bound has passed, a name that is missing may belong to one of them.
+ * A new registrar's grace period: it holds back the answer "no such actor" while actors of the previous registrar may
+ * still be on their way back. It ends when each of them has registered or died, or when a bound has passed.
  */
 import { timing } from "../deadline.ts";
-import type { OtherMembers } from "./members.ts";
+import type { OtherMembers } from "./roster.ts";
 
 const pollMs = 50;
 
-export class HoldBack {
+export class GracePeriod {
   /** Resolves when it is over. */
   readonly over: Promise<void>;
   isOver = false;
@@ -16,7 +16,7 @@ export class HoldBack {
   #mayHaveMore = false;
   #poll: Timer | undefined;
 
-  /** Begins at once; its bound counts from `expect`. */
+  /** Begins at once; its bound counts from `expect` on. */
   constructor() {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.over = promise;
@@ -24,22 +24,22 @@ export class HoldBack {
   }
 
   /**
-   * Says who is missing, now that all addresses are bound. `mayHaveMore`: there may be others of whom this host knows
-   * nothing. `alive`: whose shares are still held, asked again and again; undefined when the system doesn't say.
+   * Says which processes are missing, now that all addresses are bound. `mayHaveMore`: there may be others that this host
+   * doesn't know. `alive` is polled for the pids on the roster; undefined when the system doesn't list them.
    */
   expect(others: OtherMembers, mayHaveMore: boolean, alive: () => ReadonlySet<number> | undefined): void {
     if (this.isOver) return;
     if (others.kind === "none" && !mayHaveMore) return this.end();
     const isBlind = others.kind !== "pids";
-    const latestMs = isBlind ? timing.blindHoldBackMs : timing.holdBackMs;
-    const earliestMs = isBlind || mayHaveMore ? timing.blindHoldBackMs : 0;
+    const latestMs = isBlind ? timing.blindGracePeriodMs : timing.gracePeriodMs;
+    const earliestMs = isBlind || mayHaveMore ? timing.blindGracePeriodMs : 0;
     this.#mayHaveMore = isBlind || mayHaveMore;
     if (!isBlind) for (const pid of others.pids) this.#missing.add(pid);
     let passedMs = 0;
     let last = performance.now();
     this.#poll = setInterval(() => {
       const now = performance.now();
-      // while this process is stopped, or computes, nobody can come back: such time is not counted
+      // time in which this process is stopped or computes doesn't count: no actor can come back meanwhile
       passedMs += Math.min(now - last, 2 * pollMs);
       last = now;
       if (passedMs >= latestMs) return this.end();
@@ -50,7 +50,7 @@ export class HoldBack {
     }, pollMs);
   }
 
-  /** One is registered again. */
+  /** Notes that the process with this pid has registered again. */
   onRegistered(pid: number): void {
     if (this.#missing.delete(pid) && this.#missing.size === 0 && !this.#mayHaveMore) this.end();
   }

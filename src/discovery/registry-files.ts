@@ -1,4 +1,4 @@
-/** Where the files of a registry lie: its actors' sockets, its lock, and the list of its members. */
+/** Where the files of a registry are: its actors' sockets, its lock, and its roster. */
 import { dirname, join } from "node:path";
 
 import { type Address, parseAddress } from "../transport/address.ts";
@@ -6,7 +6,7 @@ import { isLoopback, isWildcard } from "../transport/host.ts";
 import { isOwnDirectory, registrySocketPath, runtimeDir } from "../transport/runtime-dir.ts";
 import { lockFile } from "../transport/socket-lock.ts";
 
-/** The directory of fresh sockets: that of the registry's socket if it is this user's own, else the runtime directory. */
+/** The directory for new sockets: that of the registry's socket if this user owns it, else the runtime directory. */
 export function socketDir(registryAddrs: readonly Address[]): string {
   for (const addr of registryAddrs) {
     const parsed = parseAddress(addr);
@@ -15,7 +15,7 @@ export function socketDir(registryAddrs: readonly Address[]): string {
   return runtimeDir();
 }
 
-/** All directories in which actors of these registries have sockets. */
+/** All directories where actors of these registries have sockets. */
 export function socketDirs(registryAddrs: readonly Address[]): Set<string> {
   const dirs = new Set([runtimeDir()]);
   for (const addr of registryAddrs) {
@@ -26,8 +26,8 @@ export function socketDirs(registryAddrs: readonly Address[]): Set<string> {
 }
 
 /**
- * The lock that the registrar at `addr` holds: its socket's; for a port of this host that of the default socket beside
- * it, so that programs of different transports find each other. Undefined where there is none.
+ * The lock file that the registrar at `addr` holds: its socket's own, or for a port of this host that of the default
+ * socket for the port, so that programs with different transports find each other. Undefined where there is none.
  *
  * @throws {AddressError} when the runtime directory can't be used
  */
@@ -40,11 +40,11 @@ export function registryLock(addr: Address): string | undefined {
 }
 
 /**
- * The file in whose lock all members of the registry at `addr` on this host have a share.
+ * The roster of the registry at `addr`: the file whose lock all its members on this host share.
  *
  * @throws {AddressError} when the runtime directory can't be used
  */
-export function membersFile(addr: Address): string {
+export function rosterFile(addr: Address): string {
   const parsed = parseAddress(addr);
   const isUnix = parsed.transport === "unix";
   const dir = isUnix ? besideOrRuntime(parsed.path) : runtimeDir();
@@ -53,7 +53,7 @@ export function membersFile(addr: Address): string {
   return join(dir, `registry-${hash}.members`);
 }
 
-/** Whether only this host can have members there. */
+/** Whether only actors of this host can register there. */
 export function isOfThisHost(addr: Address): boolean {
   const parsed = parseAddress(addr);
   return parsed.transport === "unix" || isLoopback(parsed.host);

@@ -1,0 +1,47 @@
+/**
+ * What this actor knows of a name without asking: its own table while it is the registrar, else the caches that its
+ * registrars keep current. A registrar's own misses are not known here, since they may still be unreliable: ask.ts.
+ */
+import type { Registrars } from "./registrars.ts";
+import { type Found, foundOf, type FoundRegistration, registrationOf } from "./registration.ts";
+import type { StoredRegistration } from "./table.ts";
+
+/** The known registrations of a name: an empty list is a known miss, undefined means that a registrar must be asked. */
+export function known(registrars: Registrars, name: string): Found | undefined {
+  const { service } = registrars;
+  if (service === undefined) return cached(registrars, name);
+  const list = service.table.all(name);
+  return list.length === 0 ? undefined : list.map((stored) => foundHere(registrars, stored));
+}
+
+/** The last of `known`, null for a known miss. In a registrar it reads one record, however many have the name. */
+export function lastKnown(registrars: Registrars, name: string): FoundRegistration | null | undefined {
+  const { service } = registrars;
+  if (service !== undefined) {
+    const stored = service.table.last(name);
+    return stored && foundHere(registrars, stored);
+  }
+  const list = cached(registrars, name);
+  return list && (list[list.length - 1] ?? null);
+}
+
+/** Whether the own table, or any registrar's cache, has the name. Not counted as a hit: the lookup that follows is. */
+export function isKnown({ service, links }: Registrars, name: string): boolean {
+  return service === undefined
+    ? links.some(({ cache }) => cache.has(name))
+    : service.table.last(name) !== undefined;
+}
+
+/** With several registrars one that knows an actor is enough, but a miss must be known of all. One hit in either case. */
+function cached(registrars: Registrars, name: string): Found | undefined {
+  const only = registrars.onlyLink;
+  if (only !== undefined) return only.known(name);
+  const { links } = registrars;
+  const knowing = links.find(({ cache }) => (cache.get(name)?.length ?? 0) > 0);
+  if (knowing !== undefined) return knowing.known(name);
+  return links.every(({ cache }) => cache.has(name)) ? links[0]?.known(name) : undefined;
+}
+
+function foundHere({ runtime }: Registrars, stored: StoredRegistration): FoundRegistration {
+  return foundOf(registrationOf(stored, runtime.id.host));
+}

@@ -1,0 +1,262 @@
+/**
+ * This actor's membership in its registry: it joins every registrar at the registry addresses or becomes the registrar,
+ * registers again with each that comes up, and leaves in order. The election decides which of these happens.
+ */
+import type { Runtime } from "../actor/runtime.ts";
+import type { DialTarget } from "../channel/peer.ts";
+import { Deadline } from "../deadline.ts";
+import { asError, RegistryUnavailableError, TimeoutError } from "../errors.ts";
+import { describeActor } from "../identity.ts";
+import { logger } from "../log.ts";
+import type { Session } from "../rpc/session.ts";
+import { outsideTasks } from "../rpc/task.ts";
+import { type Address, rankAddresses } from "../transport/address.ts";
+import { removeTreeSockets } from "../transport/socket-lock.ts";
+import { Kind } from "../wire/messages.ts";
+import { type Boot, type Candidate, Election, RegistrationRefused } from "./election.ts";
+import { registryPatienceMs } from "./probe.ts";
+import type { RegistrarLink } from "./registrar-link.ts";
+import { Registrars } from "./registrars.ts";
+import { isOfThisHost, socketDirs } from "./registry-files.ts";
+import { Roster } from "./roster.ts";
+import type { Tenure } from "./tenure.ts";
+
+const log = logger("discovery");
+
+/** How often an actor checks that its sockets still exist; a registrar checks more often (`Tenure`). */
+const upkeepMs = 1_000;
+
+export class Membership implements Candidate {
+  readonly registrars: Registrars;
+  readonly #runtime: Runtime;
+  readonly #election: Election;
+  readonly #roster = new Roster();
+  #isEnlisted = false;
+  #registered = false;
+  #tenure: Tenure | undefined;
+  #upkeep: Timer | undefined;
+  readonly #stop = new AbortController();
+
+  constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
+    this.#runtime = runtime;
+    this.registrars = new Registrars(runtime, registryAddrs);
+    this.#election = new Election(this.registrars, this);
+    runtime.serve(Kind.retired, (session) => this.#onRetired(session));
+    runtime.watchSessions((session) => this.#onSessionEnd(session));
+    runtime.atEnd("registration", () => this.#leave());
+    runtime.atEnd("rest", () => this.#leaveHost());
+  }
+
+  /**
+   * Joins the registrar or becomes it, however many programs try at the same time. `listen` binds the actor's own
+   * addresses before it joins; it gets the addresses of this machine on the way to the registrars.
+   *
+   * @throws as `Election.settle`
+   */
+  async settle(boot: Boot, listen: (hosts: readonly string[]) => Promise<void>): Promise<void> {
+    this.#election.listen = listen;
+    this.#registered = true;
+    await this.#election.settle(boot);
+  }
+
+  /** Connects to the registrars that the parent knows; if none can be reached, looks for others at the registry addresses. */
+  async connectKnown(known: readonly DialTarget[]): Promise<void> {
+    await Promise.all(
+      known.map(async (registrar) => {
+        try {
+          await this.join(registrar);
+        } catch (error) {
+          for (const addr of registrar.addrs) this.registrars.noteFault(addr, asError(error));
+        }
+      }),
+    );
+    if (!this.registrars.hasLinks) this.#election.start();
+  }
+
+  /**
+   * Registers with every registrar that is connected, and from now on with each that comes up.
+   *
+   * @throws {RegistryUnavailableError} when there is none
+   */
+  async register(): Promise<void> {
+    this.#registered = true;
+    const { registrars } = this;
+    const timeout = registryPatienceMs(this.#runtime.limits);
+    const deadline = new Deadline({ timeout, signal: this.#stop.signal }, "registration");
+    for (;;) {
+      const { changed } = registrars;
+      const results = await Promise.allSettled(registrars.links.map((link) => this.#registerAt(link)));
+      if (registrars.vacant().length > 0) this.#election.start();
+      if (registrars.isRegistrar || results.some(({ status }) => status === "fulfilled")) return;
+      try {
+        // the registrar ended during the registration: the election finds the next one, which then gets it
+        await deadline.race("lookup", changed);
+      } catch {
+        throw registrars.unavailable();
+      }
+    }
+  }
+
+  /** Connects to a registrar, and registers with it once this actor registers at all. */
+  async join(registrar: DialTarget): Promise<void> {
+    const { registrars } = this;
+    if (registrar.uuid === this.#runtime.uuid || this.#stop.signal.aborted) return;
+    const existing = registrars.linkOf(registrar.uuid);
+    if (existing?.isOpen) {
+      registrars.claim(existing, registrar.addrs);
+      return;
+    }
+    const target = { ...registrar, addrs: rankAddresses(registrar.addrs) };
+    const peer = await outsideTasks(() =>
+      this.#runtime.peers.connect(target, this.#patience(registrar.name)),
+    );
+    const link = registrars.link(peer.handler, registrar.addrs);
+    if (this.#registered) await this.#registerAt(link);
+    registrars.notify();
+  }
+
+  async #registerAt(link: RegistrarLink): Promise<void> {
+    const { registrars } = this;
+    const { peer } = link.session;
+    // enlisted before it is registered: from then on a new registrar must not take it for absent
+    this.#enlist();
+    try {
+      await this.#patience(peer.id.name).race("lookup", link.register(this.#runtime));
+    } catch (error) {
+      if (registrars.linkOf(peer.id.uuid) !== link) throw error;
+      const isRefusal = peer.isOpen && !(error instanceof TimeoutError);
+      registrars.drop(link, asError(error));
+      if (isRefusal) throw new RegistrationRefused(registrars.unavailable());
+      throw error;
+    }
+    log.info?.(`registered with ${describeActor(peer.id)} at ${peer.addr}`);
+    this.#upkeep ??= this.#lookAfterSockets();
+  }
+
+  /** Binds a socket again when it was removed: otherwise every lookup would take this registered actor for gone. */
+  #lookAfterSockets(): Timer {
+    const { listeners } = this.#runtime;
+    let isLooking = false;
+    const look = async (): Promise<void> => {
+      if (isLooking || this.registrars.isRegistrar) return;
+      isLooking = true;
+      try {
+        for (const addr of listeners.asked)
+          if ((await listeners.restore(addr)) === "restored")
+            log.warn?.(`${addr} was removed: bound it again`);
+      } catch (error) {
+        log.warn?.(`cannot look after the sockets: ${asError(error).message}`);
+      } finally {
+        isLooking = false;
+      }
+    };
+    const timer = setInterval(() => void look(), upkeepMs);
+    timer.unref();
+    return timer;
+  }
+
+  #patience(registrar: string): Deadline {
+    const { dialTimeoutMs, handshakeTimeoutMs } = this.#runtime.limits;
+    const timeout = Math.max(dialTimeoutMs + handshakeTimeoutMs, this.#runtime.peers.leastStepMs);
+    return new Deadline({ timeout, signal: this.#stop.signal }, `registration with ${registrar}`);
+  }
+
+  /** Puts this actor on the host's roster, or keeps it there; false when the rosters can't tell who else is on them. */
+  #enlist(): boolean {
+    this.#isEnlisted = true;
+    return this.#roster.join(this.registrars.registryAddrs);
+  }
+
+  /** Takes office: puts itself into the table, and shows the addresses as they were bound. */
+  onElected(tenure: Tenure): void {
+    const { registrars } = this;
+    this.#tenure = tenure;
+    registrars.registryAddrs = registrars.registryAddrs.map(
+      (addr) => this.#runtime.listeners.bound(addr) ?? addr,
+    );
+    // one that was a member lost a registrar, and so may others; a roster whose file was removed doesn't have them all
+    const wasMember = this.#isEnlisted;
+    const isWhole = this.#enlist();
+    const mayHaveMore = wasMember && (!isWhole || !registrars.registryAddrs.every(isOfThisHost));
+    registrars.service?.registerSelf();
+    registrars.service?.opened(this.#roster, this.#roster.others(), mayHaveMore);
+    if (wasMember) log.info?.("took over as the registrar");
+    tenure.watch((addr) => this.#yield(addr));
+    registrars.notify();
+  }
+
+  /** Steps down: this registrar's socket was removed, and another registrar has bound the address. */
+  #yield(addr: Address): void {
+    if (this.#stop.signal.aborted || !this.registrars.isRegistrar) return;
+    log.warn?.(`another registrar now serves ${addr}: yielding to it`);
+    this.#tenure?.end();
+    this.#tenure = undefined;
+    this.registrars.unserve();
+    this.#election.start();
+  }
+
+  #onSessionEnd(session: Session): void {
+    const { id, channel } = session.peer;
+    const link = this.registrars.linkOver(session);
+    if (link === undefined) return;
+    this.#lose(link, `registrar ${describeActor(id)} is gone`, channel.end?.error);
+  }
+
+  /** It stays connected as a peer. */
+  #onRetired(session: Session): void {
+    const { peer } = session;
+    peer.isRegistrar = false;
+    const link = this.registrars.linkOver(session);
+    if (link === undefined) return;
+    this.#lose(link, `${describeActor(peer.id)} is no longer the registrar`, undefined);
+  }
+
+  #lose(link: RegistrarLink, text: string, cause: Error | undefined): void {
+    this.registrars.drop(link, new RegistryUnavailableError(text, { cause }));
+    if (this.#stop.signal.aborted) return;
+    // again, in case a roster was removed: the next registrar reads from it which actors will be back
+    if (this.#isEnlisted) this.#enlist();
+    log.info?.(text);
+    this.#election.start(link.session.peer.id.uuid);
+  }
+
+  /** Unregisters everywhere, within a bound: lookups from now on don't find this actor. */
+  async #leave(): Promise<void> {
+    const { registrars } = this;
+    this.#stop.abort();
+    this.#election.stop();
+    clearInterval(this.#upkeep);
+    registrars.service?.unregisterSelf();
+    const bound = new Deadline({ timeout: this.#runtime.limits.stopGraceMs }, "unregistration");
+    await Promise.allSettled(
+      registrars.links.map(async (link) => {
+        if (this.#registered) await bound.race("stop", link.unregister());
+      }),
+    );
+    registrars.notify();
+  }
+
+  /** Waits, within a bound, for processes that are still dying; removes the files they left, and its own. */
+  async #leaveHost(): Promise<void> {
+    const runtime = this.#runtime;
+    const { service, registryAddrs } = this.registrars;
+    try {
+      await service?.swept();
+      if (runtime.isRoot)
+        await Promise.all(
+          Array.from(socketDirs(registryAddrs), (dir) =>
+            removeTreeSockets(dir, runtime.rootUuid, runtime.uuid),
+          ),
+        );
+    } finally {
+      this.release();
+    }
+  }
+
+  /** Releases locks that no listener holds: at the actor's end, and when the process exits. */
+  release(): void {
+    clearInterval(this.#upkeep);
+    this.#tenure?.release();
+    this.#roster.leave();
+  }
+}

@@ -1,0 +1,124 @@
+/** `queryActor`: where an actor can be dialled, without connecting to it. */
+import { currentRuntime } from "../actor/current.ts";
+import { TimeoutError } from "../errors.ts";
+import type { ActorId } from "../identity.ts";
+import { Session } from "../rpc/session.ts";
+import { ambientTask } from "../rpc/task.ts";
+import { type Address, rankAddresses } from "../transport/address.ts";
+import { checkActorName } from "../wire/actor-name.ts";
+import { askAny, patience } from "./ask.ts";
+import { connectedPeer } from "./connected.ts";
+import { lastKnown } from "./known.ts";
+import { Lookup, type WaitOptions } from "./lookup.ts";
+import { Registrars } from "./registrars.ts";
+import type { FoundRegistration } from "./registration.ts";
+import { anyRegistry, registryAt, type RegistryPortal, registryPortal } from "./registry.ts";
+
+/** What `queryActor` found. Dispose it to release the registrar's portal. */
+export interface QueryResult extends AsyncDisposable {
+  /** The best address of the last registered instance, or null when none can be dialled from here. */
+  readonly addr: Address | null;
+  readonly id: ActorId | null;
+  /** The portal that was asked; null when no registrar was. */
+  readonly registry: RegistryPortal | null;
+}
+
+/**
+ * Looks up where the last registered actor of a name can be dialled, without connecting to it.
+ *
+ * @throws {RegistryUnavailableError | TimeoutError} as `findActor`
+ */
+export function queryActor(name: string, options: WaitOptions = {}): Promise<QueryResult> {
+  try {
+    return queryShortly(name, options) ?? query(Lookup.at(name, options));
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+/**
+ * The short ways to an answer: what is known, or one request to the only registrar if nothing bounds the wait and no peer
+ * of that name is connected. Without async functions, each of which costs as much as a known answer does (rows
+ * `lookup.cached` and `lookup.registrar.unix`). Undefined when it takes more than that.
+ */
+function queryShortly(name: string, options: WaitOptions): Promise<QueryResult> | undefined {
+  const { signal, timeout, registryAddr } = options;
+  if (registryAddr !== undefined) return undefined;
+  signal?.throwIfAborted();
+  const runtime = currentRuntime();
+  const registrars = Registrars.of(runtime);
+  const last = lastKnown(registrars, name);
+  if (last !== undefined)
+    return Promise.resolve(resultOf(last, registrars.isRegistrar ? registrars.localPortal : null));
+  const link = registrars.onlyLink;
+  if (link === undefined || runtime.peers.byName(name) !== undefined) return undefined;
+  if (signal !== undefined || timeout !== undefined) return undefined;
+  const task = ambientTask();
+  if (task?.aborted) throw task.reason;
+  checkActorName(name);
+  const answer = Promise.resolve(link.lookup(name)).then(
+    (found) => resultOf(found[found.length - 1], link.session),
+    (error: unknown) => {
+      if (link.isOpen || error instanceof TimeoutError) throw error;
+      // the registrar ended during the request: another will take over
+      return query(new Lookup(name, options));
+    },
+  );
+  return task === undefined ? answer : task.follow(answer);
+}
+
+async function query(lookup: Lookup): Promise<QueryResult> {
+  const { registrars, registryAddrs } = lookup;
+  const addr = registryAddrs?.[0];
+  if (addr === undefined) {
+    const peer = connectedPeer(lookup);
+    if (peer !== undefined) return new AddressResult(rankAddresses(peer.addrs)[0] ?? null, peer.id, null);
+    const found = await askAny(lookup);
+    const asked = registrars.isRegistrar ? registrars.localPortal : registrars.onlyLink?.session;
+    return resultOf(found.at(-1), asked ?? (await anyRegistry(registrars, patience(lookup))));
+  }
+  const registry = await registryAt(registrars, addr, lookup.deadline);
+  try {
+    return resultOf((await askAny(lookup)).at(-1), registry);
+  } catch (error) {
+    await registry[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function resultOf(
+  last: FoundRegistration | null | undefined,
+  asked: Session | RegistryPortal | null,
+): QueryResult {
+  return new AddressResult(last?.best ?? null, last?.id ?? null, asked);
+}
+
+/** An address, and the registrar that was asked for it. Its portal is only made when it is read. */
+class AddressResult implements QueryResult {
+  readonly addr: Address | null;
+  readonly id: ActorId | null;
+  readonly #asked: Session | RegistryPortal | null;
+  #registry: RegistryPortal | null | undefined;
+  #disposed = false;
+
+  constructor(addr: Address | null, id: ActorId | null, asked: Session | RegistryPortal | null) {
+    this.addr = addr;
+    this.id = id;
+    this.#asked = asked;
+  }
+
+  get registry(): RegistryPortal | null {
+    if (this.#registry === undefined) {
+      this.#registry = this.#asked instanceof Session ? registryPortal(this.#asked) : this.#asked;
+      // read after disposal: it must not hold the connection
+      if (this.#disposed) void this.#registry?.[Symbol.asyncDispose]();
+    }
+    return this.#registry;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true;
+    const portal = this.#asked instanceof Session ? this.#registry : this.#asked;
+    if (portal) await portal[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,63 @@
+/** Connects to the registrations that a lookup found. */
+import { UnreachableError } from "../channel/peer.ts";
+import { asError, TimeoutError, TransportClosedError, UnauthenticatedError } from "../errors.ts";
+import { logger } from "../log.ts";
+import { LocalPortal, RemotePortal } from "../rpc/portal.ts";
+import { outsideTasks } from "../rpc/task.ts";
+import type { Portal } from "../rpc/types.ts";
+import { parseAddress } from "../transport/address.ts";
+import type { Lookup } from "./lookup.ts";
+import type { Found, FoundRegistration } from "./registration.ts";
+import { staggeredRace } from "./staggered-race.ts";
+
+const log = logger("discovery");
+
+/**
+ * Connects to the first of them, in their order, that can be reached. Undefined when none answers.
+ *
+ * @throws what kept an actor that is there from answering, when no other one answered
+ */
+export async function reachFirst<M>(lookup: Lookup, found: Found): Promise<Portal<M> | undefined> {
+  return await staggeredRace<Portal<M>, FoundRegistration>(
+    found,
+    (one) => reach<M>(lookup, one),
+    (error) => isPresence(error) && !lookup.deadline.signal?.aborted,
+    (portal) => void portal[Symbol.asyncDispose](),
+  );
+}
+
+/** Whether an error means that the actor is there but can't be used: it is silent, or one side doesn't trust the other. */
+function isPresence(error: unknown): boolean {
+  return error instanceof TimeoutError || error instanceof UnauthenticatedError;
+}
+
+/** Connects to one registered actor. Undefined when no actor of that uuid answers at its addresses. */
+export async function reach<M>(
+  lookup: Lookup,
+  registration: FoundRegistration,
+): Promise<Portal<M> | undefined> {
+  const { runtime, transports } = lookup;
+  const { id } = registration;
+  if (id.uuid === runtime.uuid) return new LocalPortal<M>(runtime);
+  const addrs = registration.dialOrder().filter((addr) => lookup.allows(parseAddress(addr).transport));
+  try {
+    const target = {
+      name: id.name,
+      uuid: id.uuid,
+      addrs,
+      ...(id.host === runtime.id.host && { pid: id.pid }),
+      ...(transports && { transports }),
+    };
+    const peer = await outsideTasks(() => runtime.peers.connect(target, lookup.deadline));
+    // this actor's own registrars vouch for it; other registries may not share what they know
+    if (lookup.registryAddrs === undefined) peer.isVouched = true;
+    return new RemotePortal<M>(peer.handler);
+  } catch (error) {
+    if (!(error instanceof TransportClosedError)) throw error;
+    log.info?.(asError(error).message);
+    lookup.failures.push(error);
+    if (error instanceof UnreachableError && addrs.length > 0)
+      for (const link of lookup.registrars.links) link.report(id.uuid);
+    return undefined;
+  }
+}

@@ -1,0 +1,86 @@
+/** The functions that a registrar offers to its peers and to itself. */
+import { currentTask } from "../rpc/task.ts";
+import { checkActorName } from "../wire/actor-name.ts";
+import { type Registration, registrationOf } from "./registration.ts";
+import type { RegistryTable, StoredRegistration } from "./table.ts";
+
+/** What a registrar offers on `portal.run`. */
+export interface RegistrarApi {
+  /** The last registered actor of that name. */
+  findActor(name: string): Registration | null;
+  /** All actors of that name, in the order of registration. */
+  findActors(name: string): Registration[];
+  /** The first registered actor of that name, as soon as there is one. */
+  waitForActor(name: string): Registration;
+  listActors(): Registration[];
+}
+
+/** What these functions need of the registrar that serves them. */
+export interface ServedTable {
+  readonly table: RegistryTable;
+  /** Undefined when the table's answer for the name is reliable; else resolves when it is. Without a name: for all names. */
+  awaited(name?: string): Promise<void> | undefined;
+  /** Calls `onChange` once, at the next change of the name; returns the function that calls it off. */
+  watch(name: string, onChange: () => void): () => void;
+  /** @throws {RegistryUnavailableError} when this actor has stopped being the registrar */
+  checkServing(): void;
+}
+
+/** The functions as the dispatcher serves them: arguments come from peers, unchecked. */
+export function registrarApi(registrar: ServedTable): Record<keyof RegistrarApi, (name: unknown) => unknown> {
+  const { table } = registrar;
+  return {
+    findActor: (name) => whenReliable(registrar, checkName(name), (known) => show(table.last(known))),
+    findActors: (name) =>
+      whenReliable(registrar, checkName(name), (known) => table.all(known).map((stored) => show(stored))),
+    listActors: async () => {
+      await registrar.awaited();
+      registrar.checkServing();
+      return Array.from(table.entries(), (stored) => show(stored));
+    },
+    waitForActor: (name) => waitFor(registrar, checkName(name)),
+  };
+}
+
+/** Answers at once, unless the name is missing and its actor may still be on its way back. */
+function whenReliable<T>(registrar: ServedTable, name: string, answer: (name: string) => T): T | Promise<T> {
+  const awaited = registrar.awaited(name);
+  if (awaited === undefined) return answer(name);
+  return awaited.then(() => {
+    // if another process took the addresses meanwhile, the table was never filled
+    registrar.checkServing();
+    return answer(name);
+  });
+}
+
+async function waitFor(registrar: ServedTable, name: string): Promise<Registration> {
+  const { signal } = currentTask();
+  for (;;) {
+    const stored = registrar.table.first(name);
+    if (stored !== undefined) return show(stored);
+    registrar.checkServing();
+    signal.throwIfAborted();
+    const changed = Promise.withResolvers<void>();
+    const unwatch = registrar.watch(name, changed.resolve);
+    const onAbort = (): void => changed.reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      await changed.promise;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      unwatch();
+    }
+  }
+}
+
+/** A stored registration as the caller's host sees it. */
+function show(stored: StoredRegistration): Registration;
+function show(stored: StoredRegistration | undefined): Registration | null;
+function show(stored: StoredRegistration | undefined): Registration | null {
+  return stored === undefined ? null : registrationOf(stored, currentTask().caller.host);
+}
+
+function checkName(name: unknown): string {
+  checkActorName(name);
+  return name;
+}

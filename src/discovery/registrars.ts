@@ -1,0 +1,188 @@
+/**
+ * The registrars that this actor can ask: those it is linked to, or its own table while it is the registrar. Membership
+ * adds and drops links; lookups only read.
+ */
+import type { LookupStats, RegistrarStats } from "../actor/actor.ts";
+import { Part } from "../actor/part.ts";
+import { type DiscoveryFacts, discoveryFacts, type Runtime } from "../actor/runtime.ts";
+import type { DialTarget } from "../channel/peer.ts";
+import { causeOf, messagesOf, RegistryUnavailableError } from "../errors.ts";
+import { LocalPortal } from "../rpc/portal.ts";
+import type { Session } from "../rpc/session.ts";
+import type { Address } from "../transport/address.ts";
+import { Kind } from "../wire/messages.ts";
+import type { RegistrarApi } from "./registrar-api.ts";
+import { type LookupCounters, RegistrarLink } from "./registrar-link.ts";
+import type { RegistrarService } from "./registrar.ts";
+
+const registrarsPart: Part<Registrars> = new Part();
+
+export class Registrars implements DiscoveryFacts {
+  readonly runtime: Runtime;
+  readonly counters: LookupCounters = { requests: 0, hits: 0, pushes: 0 };
+  registryAddrs: readonly Address[];
+  #service: RegistrarService | undefined;
+  #local: LocalPortal<RegistrarApi> | undefined;
+  readonly #links = new Map<string, RegistrarLink>();
+  /** Why each address had no registrar when it was last asked. */
+  readonly #faults = new Map<Address, Error>();
+  #changed = Promise.withResolvers<void>();
+
+  constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
+    this.runtime = runtime;
+    this.registryAddrs = registryAddrs;
+    registrarsPart.set(runtime, this);
+    discoveryFacts.set(runtime, this);
+    runtime.serve(Kind.added, (session, message) => this.linkOver(session)?.onAdded(message));
+    runtime.serve(Kind.removed, (session, message) => this.linkOver(session)?.onRemoved(message));
+    runtime.serve(Kind.unwatched, (session, message) => this.linkOver(session)?.cache.drop(message[1]));
+  }
+
+  /**
+   * The registrars of an actor.
+   *
+   * @throws {NoRuntimeError} when the actor has not booted yet
+   */
+  static of(runtime: Runtime): Registrars {
+    return registrarsPart.of(runtime);
+  }
+
+  get isRegistrar(): boolean {
+    return this.#service !== undefined;
+  }
+
+  /** This actor's own table, while it is the registrar. */
+  get service(): RegistrarService | undefined {
+    return this.#service;
+  }
+
+  /** The links, in the order of connecting. */
+  get links(): readonly RegistrarLink[] {
+    return Array.from(this.#links.values());
+  }
+
+  get hasLinks(): boolean {
+    return this.#links.size > 0;
+  }
+
+  /** The only link, when there is just one; spares the common case a list. */
+  get onlyLink(): RegistrarLink | undefined {
+    if (this.#links.size !== 1) return undefined;
+    for (const link of this.#links.values()) return link;
+    return undefined;
+  }
+
+  /** A portal of the registrar to itself; always the same object. */
+  get localPortal(): LocalPortal<RegistrarApi> {
+    this.#local ??= new LocalPortal<RegistrarApi>(this.runtime, "registrar.");
+    return this.#local;
+  }
+
+  /** The link to the registrar of that uuid, if there is one. */
+  linkOf(uuid: string): RegistrarLink | undefined {
+    return this.#links.get(uuid);
+  }
+
+  /** The link to the registrar that serves `addr`, if there is one. */
+  linkTo(addr: Address): RegistrarLink | undefined {
+    return this.links.find(({ addrs, session }) => addrs.has(addr) || session.peer.addrs.includes(addr));
+  }
+
+  /** The link that uses this very connection. Another connection may claim the registrar's uuid. */
+  linkOver(session: Session): RegistrarLink | undefined {
+    const link = this.#links.get(session.peer.id.uuid);
+    return link?.session === session ? link : undefined;
+  }
+
+  /** The registry addresses at which no registrar is known; none while this actor is the registrar. */
+  vacant(): readonly Address[] {
+    if (this.isRegistrar) return [];
+    const served = new Set(this.links.flatMap((link) => Array.from(link.addrs)));
+    return this.registryAddrs.filter((addr) => !served.has(addr));
+  }
+
+  /** What a child needs to connect without probing: this actor, while it is the registrar, and all linked registrars. */
+  targets(): DialTarget[] {
+    const { id, addrs } = this.runtime;
+    const others = this.links.map(({ session: { peer }, addrs: served }) => ({
+      name: peer.id.name,
+      uuid: peer.id.uuid,
+      addrs: served.size > 0 ? Array.from(served) : Array.from(peer.addrs),
+    }));
+    return this.isRegistrar ? [{ name: id.name, uuid: id.uuid, addrs }, ...others] : others;
+  }
+
+  /** Resolves at the next change of the links, or of whether this actor is the registrar. */
+  get changed(): Promise<void> {
+    return this.#changed.promise;
+  }
+
+  /** Wakes all that wait for `changed`. */
+  notify(): void {
+    const { resolve } = this.#changed;
+    this.#changed = Promise.withResolvers<void>();
+    resolve();
+  }
+
+  /** Makes a link of a session whose peer was acquired for it. Call `notify` once it can be used. */
+  link(session: Session, addrs: readonly Address[]): RegistrarLink {
+    const link = new RegistrarLink(session, this.runtime, this.counters);
+    this.claim(link, addrs);
+    this.#links.set(session.peer.id.uuid, link);
+    return link;
+  }
+
+  /** Notes that these registry addresses lead to the link's registrar. */
+  claim(link: RegistrarLink, addrs: readonly Address[]): void {
+    for (const addr of addrs) {
+      link.addrs.add(addr);
+      this.#faults.delete(addr);
+    }
+  }
+
+  /** Ends a link; `error` says why its addresses have no registrar. */
+  drop(link: RegistrarLink, error: Error): void {
+    const { peer } = link.session;
+    this.#links.delete(peer.id.uuid);
+    for (const addr of link.addrs) this.#faults.set(addr, error);
+    link.onEnd();
+    if (peer.isOpen) peer.release();
+    this.notify();
+  }
+
+  /** Begins to serve a table: from here on this actor's hello says so. Its addresses are about to be bound. */
+  serve(): void {
+    // most actors never become the registrar, and start sooner without its files (row `spawn`)
+    const registrar = require("./registrar.ts") as typeof import("./registrar.ts");
+    this.#service = new registrar.RegistrarService(this.runtime);
+  }
+
+  /** Ends that: another process has the addresses. */
+  unserve(): void {
+    this.#service?.stop();
+    this.#service = undefined;
+    this.notify();
+  }
+
+  noteFault(addr: Address, error: Error): void {
+    this.#faults.set(addr, error);
+  }
+
+  /** The error for "there is no registrar to ask"; its cause is what each address last failed with. */
+  unavailable(): RegistryUnavailableError {
+    const failures = Array.from(this.#faults.values());
+    const where = this.registryAddrs.join(", ");
+    const why = messagesOf(failures);
+    return new RegistryUnavailableError(`no registrar answers at ${where}${why ? `: ${why}` : ""}`, {
+      cause: causeOf(failures),
+    });
+  }
+
+  lookupStats(): LookupStats {
+    return { ...this.counters };
+  }
+
+  registrarStats(): RegistrarStats | undefined {
+    return this.#service?.stats();
+  }
+}

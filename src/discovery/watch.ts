@@ -1,0 +1,112 @@
+/** Watches a name: what is registered now, and a promise for the next change, wherever that comes from. */
+import { TimeoutError } from "../errors.ts";
+import type { Address } from "../transport/address.ts";
+import { known } from "./known.ts";
+import type { Lookup } from "./lookup.ts";
+import type { RegistrarLink } from "./registrar-link.ts";
+import { type Found, foundOf } from "./registration.ts";
+import { registryAt } from "./registry.ts";
+
+/** How long to leave alone what gives no notice of changes: actors that refuse, a registrar without room for the interest. */
+const retryMs = 500;
+
+/** One watch, over after the first change. Dispose it to stop watching. */
+export class Watch implements Disposable {
+  readonly #lookup: Lookup;
+  readonly #change = Promise.withResolvers<void>();
+  readonly #undo: (() => void)[] = [];
+
+  /** Watches for the end of the actor at once; for changes of the name from `start` on. */
+  constructor(lookup: Lookup) {
+    this.#lookup = lookup;
+    const { signal } = lookup.runtime;
+    signal.addEventListener("abort", this.#onChange, { once: true });
+    this.#undo.push(() => signal.removeEventListener("abort", this.#onChange));
+  }
+
+  /** Resolves at the first change. It may come early: look again. */
+  get changed(): Promise<void> {
+    return this.#change.promise;
+  }
+
+  readonly #onChange = (): void => this.#change.resolve();
+
+  /** Counts as a change after a while, for want of a notice. */
+  wakeSoon(): void {
+    const timer = setTimeout(this.#onChange, retryMs);
+    this.#undo.push(() => clearTimeout(timer));
+  }
+
+  [Symbol.dispose](): void {
+    for (const undo of this.#undo) undo();
+  }
+
+  /** Begins to watch the name; resolves to the registrations that it has now. */
+  async start(): Promise<Found> {
+    const { name, registrars, registryAddrs, deadline } = this.#lookup;
+    const addr = registryAddrs?.[0];
+    if (addr !== undefined) return await this.#startAt(addr);
+    const { service, links, changed } = registrars;
+    if (service !== undefined) {
+      this.#undo.push(service.watch(name, this.#onChange));
+      return known(registrars, name) ?? [];
+    }
+    void changed.then(this.#onChange);
+    if (links.length === 0) return [];
+    const asked = links.map(async (link) => {
+      await link.lookup(name);
+      return link;
+    });
+    // one answer is enough to go on with; a later one counts as a change
+    const first = await deadline.race(
+      "wait",
+      Promise.race([Promise.any(asked), changed]).catch(() => undefined),
+    );
+    for (const one of asked)
+      one.then(
+        (link) => link === first || this.#onChange(),
+        // a silent registrar is asked again; the loss of one resolves `changed`
+        (error: unknown) => error instanceof TimeoutError && this.#onChange(),
+      );
+    // the first may have answered without its cache keeping the name
+    const answered = links.filter((link) => link === first || link.cache.has(name));
+    return answered.flatMap((link) => this.#watchCache(link));
+  }
+
+  /** As `start`, with the registrar at `addr`. If this actor isn't linked to it, that registrar does the waiting. */
+  async #startAt(addr: Address): Promise<Found> {
+    const { name, registrars, bounds, deadline } = this.#lookup;
+    const registry = await registryAt(registrars, addr, deadline);
+    try {
+      const link = registrars.linkOf(registry.id.uuid);
+      if (link !== undefined) {
+        await deadline.race("wait", Promise.resolve(link.lookup(name)));
+        return this.#watchCache(link);
+      }
+      const waiting = new AbortController();
+      this.#undo.push(() => waiting.abort());
+      const signal =
+        bounds.signal === undefined ? waiting.signal : AbortSignal.any([waiting.signal, bounds.signal]);
+      const waited = registry.with({ signal }).run;
+      const found = await deadline.race("wait", waited.waitForActor(name));
+      // that one may be out of reach: try all that are there now
+      const others = await deadline.race("wait", waited.findActors(name));
+      return (others.length > 0 ? others : [found]).map(foundOf);
+    } finally {
+      await registry[Symbol.asyncDispose]();
+    }
+  }
+
+  /** Reads the cache and watches it in one step: no change can come in between. */
+  #watchCache(link: RegistrarLink): Found {
+    const { name } = this.#lookup;
+    const found = link.cache.get(name);
+    if (found === undefined) {
+      // a registrar without room for the interest pushes no changes
+      this.wakeSoon();
+      return [];
+    }
+    this.#undo.push(link.cache.watch(name, this.#onChange));
+    return found;
+  }
+}

@@ -1,0 +1,127 @@
+import { describe, expect, test } from "bun:test";
+
+import { Interests } from "../../src/discovery/interests.ts";
+
+class Scene {
+  /** What was delivered, in order: "peer: change". */
+  readonly pushed: string[] = [];
+  /** How many changes were made for pushing. */
+  made = 0;
+  readonly interests: Interests<string, string>;
+
+  constructor(maxNames = 10) {
+    this.interests = new Interests(maxNames, (peer, change) => this.pushed.push(`${peer}: ${change}`));
+  }
+
+  push(name: string, change: string): void {
+    this.interests.push(name, () => {
+      this.made++;
+      return change;
+    });
+  }
+}
+
+describe("Interests", () => {
+  test("pushes a name's changes to each peer that is interested, once, and to no other", () => {
+    const scene = new Scene();
+    for (const peer of ["a", "b", "c", "a"]) scene.interests.take(peer, "x");
+    scene.interests.take("d", "y");
+    scene.push("x", "first");
+    scene.push("y", "second");
+    expect(scene.pushed).toEqual(["a: first", "b: first", "c: first", "d: second"]);
+  });
+
+  test("makes a change once for all peers, and not at all for a name without interest", () => {
+    const scene = new Scene();
+    scene.push("x", "unseen");
+    expect(scene.made).toBe(0);
+    scene.interests.take("a", "x");
+    scene.interests.take("b", "x");
+    scene.push("x", "seen");
+    expect(scene.made).toBe(1);
+  });
+
+  test("ends one interest of a peer with drop, and all of them with leave", () => {
+    const scene = new Scene();
+    for (const name of ["x", "y", "z"]) for (const peer of ["a", "b"]) scene.interests.take(peer, name);
+    scene.interests.drop("a", "x");
+    scene.push("x", "without a");
+    scene.interests.leave("b");
+    for (const name of ["x", "y", "z"]) scene.push(name, name);
+    expect(scene.pushed).toEqual(["b: without a", "a: y", "a: z"]);
+    expect(Array.from(scene.interests.peers)).toEqual(["a"]);
+  });
+
+  test("ignores a drop or a leave of what it never had", () => {
+    const scene = new Scene();
+    scene.interests.take("a", "x");
+    scene.interests.drop("a", "y");
+    scene.interests.drop("b", "x");
+    scene.interests.leave("b");
+    scene.push("x", "still");
+    expect(scene.pushed).toEqual(["a: still"]);
+  });
+
+  test("refuses a peer's interest beyond the limit, unless it has that one already, and counts no other peer's", () => {
+    const { interests } = new Scene(2);
+    expect(["x", "y", "z", "x"].map((name) => interests.take("a", name))).toEqual([true, true, false, true]);
+    expect(interests.take("b", "z")).toBeTrue();
+    interests.drop("a", "x");
+    expect(interests.take("a", "z")).toBeTrue();
+  });
+
+  test("lists a peer until it leaves, without interests too", () => {
+    const { interests } = new Scene(1);
+    interests.take("a", "x");
+    interests.drop("a", "x");
+    expect(Array.from(interests.peers)).toEqual(["a"]);
+    interests.leave("a");
+    expect(Array.from(interests.peers)).toEqual([]);
+  });
+
+  test("wakes a watcher once, after the change was pushed", () => {
+    const scene = new Scene();
+    scene.interests.take("a", "x");
+    scene.interests.watch("x", () => scene.pushed.push("woken"));
+    scene.interests.watch("y", () => scene.pushed.push("never"));
+    scene.push("x", "first");
+    scene.push("x", "second");
+    expect(scene.pushed).toEqual(["a: first", "woken", "a: second"]);
+  });
+
+  test("wakes neither a watcher that was called off nor one that is added during the wake", () => {
+    const scene = new Scene();
+    const log: string[] = [];
+    const { interests } = scene;
+    interests.watch("x", () => {
+      log.push("first");
+      interests.watch("x", () => log.push("added"));
+    });
+    const unwatch = interests.watch("x", () => log.push("called off"));
+    unwatch();
+    scene.push("x", "");
+    expect(log).toEqual(["first"]);
+    scene.push("x", "");
+    expect(log).toEqual(["first", "added"]);
+  });
+
+  test("keeps a later watcher when one that was woken before is called off", () => {
+    const scene = new Scene();
+    const log: string[] = [];
+    const unwatch = scene.interests.watch("x", () => log.push("first"));
+    scene.push("x", "");
+    scene.interests.watch("x", () => log.push("later"));
+    unwatch();
+    scene.push("x", "");
+    expect(log).toEqual(["first", "later"]);
+  });
+
+  test("wakes all watchers at the end", () => {
+    const { interests } = new Scene();
+    const log: string[] = [];
+    for (const name of ["x", "y"]) interests.watch(name, () => log.push(name));
+    interests.wakeAll();
+    interests.wakeAll();
+    expect(log).toEqual(["x", "y"]);
+  });
+});
