@@ -3,6 +3,25 @@ import { type Stage, TimeoutError } from "./errors.ts";
 /** With a longer delay, setTimeout fires immediately. */
 const longestTimerMs = 0x7fff_ffff;
 
+/** Waits that users don't set. One object, and not constants, so that a test can shorten them. */
+export const timing = {
+  /** How long an unused connection stays open. */
+  defaultIdleMs: 2_000,
+  /** How long a peer that offered to close may take to say bye or resume, once this side has agreed. */
+  leavingTimeoutMs: 2_000,
+  /** On links that can fall silent: how often to ask for a sign of life, and how many may stay unanswered. */
+  pingIntervalMs: 2_000,
+  pingsUnanswered: 3,
+  /** How long a new registrar waits for missing processes that it knows: a stopped one must not keep the others waiting. */
+  gracePeriodMs: 2_000,
+  /** The same when it doesn't know which are missing. Longer than any pause between two of their probes for a registrar. */
+  blindGracePeriodMs: 500,
+  /** How long an orderly close of a socket waits, without progress, for the peer to read or to end. */
+  closeTimeoutMs: 1_000,
+  /** How long a test tree waits for faults to be seen and ends to be complete before it calls that a leak. */
+  settleMs: 5_000,
+};
+
 /** @throws {RangeError} when `timeout` is given but isn't a non-negative number of milliseconds */
 export function checkTimeout(timeout: number | undefined): void {
   if (timeout === undefined || timeout >= 0) return;

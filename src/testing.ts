@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Actor } from "./actor/actor.ts";
 import { currentRuntime } from "./actor/current.ts";
 import type { Runtime } from "./actor/runtime.ts";
-import { sleep } from "./deadline.ts";
+import { sleep, timing } from "./deadline.ts";
 import { Registrars } from "./discovery/registrars.ts";
 import { ActorNotFoundError } from "./errors.ts";
 import type { ActorId } from "./identity.ts";
@@ -18,8 +18,6 @@ import { isProcessAlive } from "./transport/runtime-dir.ts";
 import { type Nursery, openNursery } from "./tree/nursery.ts";
 import type { RootOptions } from "./tree/root-options.ts";
 
-/** How long to wait for a fault to be noticed, or for an end to complete, before it counts as a leak. */
-const settleMs = 5_000;
 /** More connections than any listener's backlog holds. */
 const backlogConnections = 1_024;
 
@@ -216,7 +214,7 @@ class Tree implements TestTree {
   }
 
   async #until(condition: () => boolean | Promise<boolean>): Promise<void> {
-    for (const end = performance.now() + settleMs; !(await condition()) && performance.now() < end;)
+    for (const end = performance.now() + timing.settleMs; !(await condition()) && performance.now() < end;)
       await sleep(5);
   }
 }

@@ -14,6 +14,7 @@ import { decode } from "../src/wire/decode.ts";
 import { FrameDecoder } from "../src/wire/frame.ts";
 import { checkMessage, Kind } from "../src/wire/messages.ts";
 import { type Block, blocks, hasTest, read, root, rows } from "./support/documents.ts";
+import { RawPeer } from "./support/raw-peer.ts";
 import { until, World } from "./support/world.ts";
 
 interface Frame {
@@ -33,55 +34,11 @@ function framesOf(document: string): Frame[] {
   });
 }
 
-/** A peer that sends the document's bytes to an actor. */
-interface RawPeer extends AsyncDisposable {
-  readonly received: unknown[];
-  readonly localPort: number;
-  readonly remotePort: number;
-  readonly ended: boolean;
-  send(frame: Frame): void;
-  /** A hello, with this process's pid. */
-  hello(frame: Frame): void;
-}
-
-async function rawPeer(actor: furrow.Actor): Promise<RawPeer> {
-  const parsed = furrow.parseAddress(actor.registryAddrs[0]!);
-  const received: unknown[] = [];
-  let ended = false;
-  const decoder = new FrameDecoder(defaultLimits.maxFrameBytes);
-  const where =
-    parsed.transport === "unix" ? { unix: parsed.path } : { hostname: parsed.host, port: parsed.port };
-  const socket = await Bun.connect({
-    ...where,
-    socket: {
-      data: (_, chunk) => {
-        decoder.push(chunk, (source, start, end) => {
-          received.push(decode(source, start, end));
-          return true;
-        });
-      },
-      end: () => {
-        ended = true;
-      },
-    },
-  } as Bun.UnixSocketOptions<undefined>);
-  return {
-    received,
-    localPort: socket.localPort,
-    remotePort: socket.remotePort,
-    get ended() {
-      return ended;
-    },
-    send: (frame) => void socket.write(frame.bytes),
-    hello: (frame) => {
-      // the kernel knows the pid, and the document can't
-      const message = frame.message.with(5, process.pid);
-      socket.write(encode(message));
-    },
-    [Symbol.asyncDispose]: async () => {
-      socket.terminate();
-    },
-  };
+/** Opens a session with the document's hello. The kernel knows this process's pid, and the document can't. */
+async function greeted(actor: furrow.Actor, hello: Frame): Promise<RawPeer> {
+  const peer = await RawPeer.connect(actor.registryAddrs[0]!);
+  peer.sendBytes(encode(hello.message.with(5, process.pid)));
+  return peer;
 }
 
 describe("docs/protocol.md", () => {
@@ -108,11 +65,9 @@ describe("docs/protocol.md", () => {
       enableModules: [new URL("../examples/service-daemon-discovery.ts", import.meta.url)],
     });
     const [hello, call, result, bye] = frames;
-    await using peer = await rawPeer(actor);
-    peer.hello(hello!);
-    peer.send(call!);
-    await until(() => peer.received.length === 2);
-    expect((peer.received[0] as unknown[]).slice(0, 7)).toEqual([
+    await using peer = await greeted(actor, hello!);
+    peer.sendBytes(call!.bytes);
+    expect((await peer.take()).slice(0, 7)).toEqual([
       Kind.hello,
       1,
       actor.uuid,
@@ -121,9 +76,10 @@ describe("docs/protocol.md", () => {
       process.pid,
       "peer",
     ]);
-    expect(peer.received[1]).toEqual(result!.message);
-    peer.send(bye!);
-    await until(() => peer.ended && actor.stats().peers === 0);
+    expect<unknown>(await peer.take()).toEqual(result!.message);
+    peer.sendBytes(bye!.bytes);
+    await peer.ended;
+    await until(() => actor.stats().peers === 0);
   });
 
   test("has a stream that a running actor sends as written, within the credit that it is given", async () => {
@@ -137,21 +93,22 @@ describe("docs/protocol.md", () => {
     const [stream, first, second, allow, third, result, other, only, cancel] = framesOf(
       document.split("\n## A stream in bytes\n")[1]!,
     );
-    await using peer = await rawPeer(actor);
-    peer.hello(frames[0]!);
-    peer.send(stream!);
-    await until(() => peer.received.length === 3);
+    await using peer = await greeted(actor, frames[0]!);
+    await peer.take(Kind.hello);
+    peer.sendBytes(stream!.bytes);
+    for (const frame of [first, second]) expect<unknown>(await peer.take()).toEqual(frame!.message);
     await root.run.ping();
-    expect(peer.received.splice(0).slice(1)).toEqual([first!.message, second!.message]);
-    peer.send(allow!);
-    await until(() => peer.received.length === 2);
-    expect(peer.received.splice(0)).toEqual([third!.message, result!.message]);
-    peer.send(other!);
-    await until(() => peer.received.length === 1);
-    expect(peer.received.splice(0)).toEqual([only!.message]);
-    peer.send(cancel!);
-    await until(() => peer.received.length === 1);
-    const [kind, id, [path, error]] = peer.received[0] as [number, number, [object[], unknown[]]];
+    expect(peer.received).toHaveLength(3); // no more than the credit allows
+    peer.sendBytes(allow!.bytes);
+    for (const frame of [third, result]) expect<unknown>(await peer.take()).toEqual(frame!.message);
+    peer.sendBytes(other!.bytes);
+    expect<unknown>(await peer.take()).toEqual(only!.message);
+    peer.sendBytes(cancel!.bytes);
+    const [kind, id, [path, error]] = (await peer.take()) as unknown as [
+      number,
+      number,
+      [object[], unknown[]],
+    ];
     expect([kind, id, path.length, error[0]]).toEqual([Kind.error, 3, 1, "ContextCancelledError"]);
     expect(await root.run.events()).toEqual(["count returned", "count finally", "count finally"]);
   });
@@ -176,15 +133,11 @@ describe("docs/protocol.md", () => {
       return hmac.digest();
     };
     expect(theirs[11]).toEqual(new Uint8Array(proofOf(keyOf([54321, 1616]), knocked)));
-    await using peer = await rawPeer(actor);
-    const key = keyOf([peer.localPort, peer.remotePort]);
+    await using peer = await RawPeer.connect(actor.registryAddrs[0]!);
+    const key = keyOf(peer.ports);
     // the same knock, on this connection
-    peer.send({
-      ...knock!,
-      bytes: new Uint8Array([...knock!.bytes.slice(0, -32), ...proofOf(key, knocked)]),
-    });
-    await until(() => peer.received.length === 1);
-    const [, , uuid, name, host, pid, purpose, addrs, , , nonce, proof] = peer.received[0] as [
+    peer.sendBytes(new Uint8Array([...knock!.bytes.slice(0, -32), ...proofOf(key, knocked)]));
+    const [, , uuid, name, host, pid, purpose, addrs, , , nonce, proof] = (await peer.take()) as unknown as [
       number,
       number,
       string,

@@ -8,7 +8,6 @@ import { until, World } from "./support/world.ts";
 const folder = join(import.meta.dir, "..", "examples");
 const examples = readdirSync(folder).filter((name) => name.endsWith(".ts"));
 const demo = "service-daemon-discovery.ts";
-const maxRunMs = 2_000;
 const hasProc = process.platform === "linux";
 
 type Run = Bun.Subprocess<"ignore", "pipe", "pipe">;
@@ -65,12 +64,10 @@ describe("examples", () => {
   for (const example of examples) {
     test(`${example} prints what its head says, ends by itself, and leaves nothing`, async () => {
       await using world = new World();
-      const begin = performance.now();
       const { exitCode, stdout, stderr } = await outcome(start(world, example));
       expect(stderr).toBe("");
       expect(stdout).toBe(promised(example));
       expect(exitCode).toBe(0);
-      expect(performance.now() - begin).toBeLessThan(maxRunMs);
       expect(readdirSync(world.dir)).toEqual([]);
       if (hasProc) expect(processesOf(world)).toEqual([]);
     });

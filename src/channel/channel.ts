@@ -4,6 +4,7 @@
  * Everything sent in one turn of the event loop leaves in one write; `turn.ts` decides when. A channel ends in one of
  * four ways and calls its handler's `onEnd` once; a bye distinguishes a peer that left from one that died.
  */
+import { timing } from "../deadline.ts";
 import { asError, FrameError, LimitError, TransportClosedError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
@@ -24,9 +25,6 @@ const maxHelloBytes = 65_536;
 export const maxStrangerBytes = 4_096;
 /** Control messages and errors may always be this large, however small `maxFrameBytes` is. */
 const maxControlBytes = 65_536;
-/** On links that can fall silent: how often to ping, and how many pings may stay unanswered. */
-const pingIntervalMs = 2_000;
-const pingsUnanswered = 3;
 /** Grace after a deadline, to read what arrived while this process was busy. */
 export const lastChanceMs: number = 50;
 
@@ -123,7 +121,7 @@ export class Channel implements LinkReader, Sender, Holder {
     this.#isEstablished = true;
     this.#decoder.maxFrameBytes = Math.max(this.#limits.maxFrameBytes, maxControlBytes);
     if (this.link.mayFallSilent) {
-      this.#pingTimer = setInterval(() => this.#ping(), pingIntervalMs);
+      this.#pingTimer = setInterval(() => this.#ping(), timing.pingIntervalMs);
       this.#pingTimer.unref();
     }
   }
@@ -349,6 +347,7 @@ export class Channel implements LinkReader, Sender, Holder {
   }
 
   #ping(): void {
+    const { pingIntervalMs, pingsUnanswered } = timing;
     if (++this.#unanswered > pingsUnanswered) {
       this.abort(
         new TransportClosedError(`${this.link.remote} was silent for ${pingIntervalMs * pingsUnanswered} ms`),

@@ -5,6 +5,7 @@
  * offers to close, `idleAgreed` promises not to use the connection, and the offerer then sends bye, or `resume` if the
  * connection is needed after all. So an idle close never loses a call.
  */
+import { timing } from "../deadline.ts";
 import { causeOf, messagesOf, TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
@@ -15,11 +16,6 @@ import type { PeerProof } from "./credentials.ts";
 import { type Hello, refusalError } from "./handshake.ts";
 
 const log = logger("channel");
-
-/** How long an unused connection stays open. */
-const defaultIdleMs = 2_000;
-/** How long a peer that offered to close may take to send bye or resume once this side has agreed. */
-const leavingTimeoutMs = 2_000;
 
 /** The layer above, as one peer's connection calls it. */
 export interface PeerHandler {
@@ -98,7 +94,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     { transport, proof, dialled, isConfirmed = false }: PeerOrigin,
     attach: (peer: Peer<H>) => H,
     forget: (peer: Peer<H>) => void,
-    idleMs: number = defaultIdleMs,
+    idleMs: number = timing.defaultIdleMs,
   ) {
     this.#forget = forget;
     this.#idleMs = idleMs;
@@ -249,6 +245,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   #leave(): void {
     if (this.#leaving !== undefined) return;
     this.#leaving = Promise.withResolvers<void>();
+    const { leavingTimeoutMs } = timing;
     this.#leavingTimer = setTimeout(() => {
       const text = `${describeActor(this.id)} offered to close, but sent neither bye nor resume within ${leavingTimeoutMs} ms`;
       this.channel.abort(new TransportClosedError(text));

@@ -2,12 +2,9 @@
  * A new registrar's grace period: it holds back the answer "no such actor" while actors of the previous registrar may
  * still be on their way back. It ends when each of them has registered or died, or when a bound has passed.
  */
+import { timing } from "../deadline.ts";
 import type { OtherMembers } from "./roster.ts";
 
-/** The bound when the missing processes are known: a stopped one must not keep the others waiting. */
-const boundMs = 2_000;
-/** The bound when they aren't known. Longer than any pause between two of their probes for a registrar. */
-const blindBoundMs = 500;
 const pollMs = 50;
 
 export class GracePeriod {
@@ -34,8 +31,8 @@ export class GracePeriod {
     if (this.isOver) return;
     if (others.kind === "none" && !mayHaveMore) return this.end();
     const isBlind = others.kind !== "pids";
-    const latestMs = isBlind ? blindBoundMs : boundMs;
-    const earliestMs = isBlind || mayHaveMore ? blindBoundMs : 0;
+    const latestMs = isBlind ? timing.blindGracePeriodMs : timing.gracePeriodMs;
+    const earliestMs = isBlind || mayHaveMore ? timing.blindGracePeriodMs : 0;
     this.#mayHaveMore = isBlind || mayHaveMore;
     if (!isBlind) for (const pid of others.pids) this.#missing.add(pid);
     let passedMs = 0;

@@ -7,15 +7,13 @@
  */
 import type { Socket, SocketHandler } from "bun";
 
+import { timing } from "../deadline.ts";
 import { asError, EncodeError, TransportClosedError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { peerCredentials } from "./libc.ts";
 import type { Link, LinkEnd, LinkPeer, LinkReader } from "./transport.ts";
 
 const log = logger("transport");
-
-/** How long an orderly close waits for the peer to read or to end; any progress restarts the wait. */
-const closeTimeoutMs = 1_000;
 
 type BunSocket = Socket<SocketLink>;
 
@@ -121,6 +119,7 @@ export class SocketLink implements Link {
   /** Starts or restarts the timeout of an orderly close. */
   #boundClosing(): void {
     clearTimeout(this.#closeTimer);
+    const { closeTimeoutMs } = timing;
     this.#closeTimer = setTimeout(() => {
       log.debug?.(
         `${this.remote}: close timed out after ${closeTimeoutMs} ms with ${this.#queuedBytes} B unsent`,

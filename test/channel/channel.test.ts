@@ -279,7 +279,7 @@ describe("Channel.post", () => {
     await both.far.ended;
   });
 
-  test("closes the connection of a peer that floods it with pings and doesn't read", async () => {
+  test("closes the connection of a peer that floods it with pings and does not read", async () => {
     await using peer = await strange();
     peer.raw.pause();
     const pings = joined(Array.from({ length: 5_000 }, () => bytesOf("03000000920307")));
@@ -303,7 +303,7 @@ describe("Channel's end", () => {
     expect(both.near.ends).toHaveLength(1);
   });
 
-  test("is reported once, with no message after it", async () => {
+  test("is reported once, and no message comes after it", async () => {
     await using both = await channels();
     // everything the far side still sends arrives while the near side's link is closing
     both.far.channel.link.pause();

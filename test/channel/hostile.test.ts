@@ -126,13 +126,11 @@ describe("an actor that strangers talk to", () => {
     await until(async () => (await ask("peers")) === 1);
   }, 30_000);
 
-  test("gives silent connections half a second, and unfinished frames no more", async () => {
-    const start = performance.now();
+  test("gives silence half a second, and half a frame no more", async () => {
     const half = frameOf(helloWith()).slice(0, -1);
     await Promise.all(
       Array.from({ length: 40 }, (_, index) => visit(index % 2 === 0 ? new Uint8Array() : half)),
     );
-    expect(performance.now() - start).toBeWithin(400, 3_000);
     expect(log).toMatch(/closing: no handshake with a peer on .*hostile\.sock in 500 ms/);
   });
 

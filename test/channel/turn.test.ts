@@ -17,7 +17,7 @@ async function turnOver(): Promise<void> {
 }
 
 describe("flushLater", () => {
-  test("flushes each sender once, in the order of first messages, after all microtasks of the turn", async () => {
+  test("flushes each once, in the order of the first message, after all microtasks of the turn", async () => {
     const { flushed, senders: all } = senders("a", "b");
     const [a, b] = all as [Sender, Sender];
     flushLater(a);
@@ -36,7 +36,7 @@ describe("flushLater", () => {
     expect(flushed).toEqual(["microtask", "a", "b", "b"]);
   });
 
-  test("flushes the rest after one that throws", async () => {
+  test("goes on after one that throws", async () => {
     const { flushed, senders: all } = senders("a", "b");
     const [a, b] = all as [Sender, Sender];
     a.flush = () => {

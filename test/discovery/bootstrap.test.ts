@@ -100,12 +100,11 @@ describe("openRootActor", () => {
       fetch: () => new Response("still here"),
     });
     const occupied: Address = `tcp://127.0.0.1:${server.port}`;
-    const started = performance.now();
-    const error = await failure(openRootActor({ registryAddrs: [world.unix, occupied] }));
+    // longer than this test may take: what answers is not waited for
+    const limits = { probeTimeoutMs: 60_000 };
+    const error = await failure(openRootActor({ registryAddrs: [world.unix, occupied], limits }));
     expect(error).toBeInstanceOf(RegistryOccupiedError);
     expect(error.message).toContain(occupied);
-    // what the contract promises, with the machine's noise far away
-    expect(performance.now() - started).toBeLessThan(3_000);
     expect(await (await fetch(`http://127.0.0.1:${server.port}/`)).text()).toBe("still here");
     expect(existsSync(world.unix.slice("unix://".length))).toBeFalse();
     expect(() => currentActor()).toThrow(NoRuntimeError);
@@ -131,7 +130,7 @@ describe("openRootActor", () => {
     }
   });
 
-  test("fails with RegistryOccupiedError over an actor that is no registrar", async () => {
+  test("fails with RegistryOccupiedError over an actor that is not a registrar", async () => {
     await using world = new World();
     await world.actor("hub");
     const plain = await world.actor("plain");
@@ -164,7 +163,7 @@ describe("openRootActor", () => {
     expect(await guest.run(({ furrow }) => furrow.currentActor().isRegistrar)).toBeFalse();
   });
 
-  test("never replaces a file that is no socket", async () => {
+  test("never replaces a file that is not a socket", async () => {
     await using world = new World();
     const path = join(world.dir, "notes.txt");
     writeFileSync(path, "mine");
@@ -261,7 +260,7 @@ describe("openRootActor", () => {
     expect(actor.isRegistrar).toBeTrue();
   });
 
-  test("is one to a process", async () => {
+  test("opens one actor per process", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     expect(await failure(openRootActor(world.options))).toBeInstanceOf(RuntimeExistsError);

@@ -12,7 +12,7 @@ const service = new URL("../fixtures/service.ts", import.meta.url);
 type Service = typeof import("../fixtures/service.ts");
 
 describe("lookup cache", () => {
-  test("a million lookups of a present name by one peer cost the registrar one request", async () => {
+  test("answers a million lookups of a present name with one request to the registrar", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const target = await nursery.startActor("target", { module: service });
@@ -24,7 +24,7 @@ describe("lookup cache", () => {
     expect(lookups).toMatchObject({ requests: 1, hits: 999_999 });
   }, 60_000);
 
-  test("an actor that starts, ends or is killed meanwhile is seen within a message's travel", async () => {
+  test("sees an actor that starts, ends or is killed within a message's travel", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const asker = await nursery.startActor<Service>("asker", { module: service });
@@ -48,7 +48,7 @@ describe("lookup cache", () => {
     expect(currentActor().stats().registrar!.requests).toBe(requests);
   });
 
-  test("a miss is cached as a miss, and counts as a hit from then on", async () => {
+  test("keeps a miss as a miss, and counts it as a hit from then on", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const asker = await nursery.startActor<Service>("asker", { module: service });
@@ -57,7 +57,7 @@ describe("lookup cache", () => {
     expect(lookups).toEqual({ requests: 1, hits: 99, pushes: 0 });
   });
 
-  test("findActor and waitForActor of a present name are answered from memory too", async () => {
+  test("answers findActor and waitForActor of a present name from memory too", async () => {
     await using world = new World();
     await world.actor("hub");
     await world.actor("target");
@@ -73,17 +73,15 @@ describe("lookup cache", () => {
     expect(stats.requests).toBe(1);
   });
 
-  test("is bounded: an evicted name gives its interest back, and is asked for again", async () => {
+  test("gives an evicted name's interest back, and asks for that name again", async () => {
     await using world = new World();
     await using nursery = await openNursery({ ...world.options, limits: { maxCachedNames: 10 } });
     const asker = await nursery.startActor<Service>("asker", { module: service });
     for (let at = 0; at < 30; at++) await asker.run.query(`name${at}`, 1);
     const before = currentActor().stats().registrar!.pushes;
     // of 30 names the registrar pushes only those that are still cached
-    for (let at = 0; at < 30; at++)
-      await nursery
-        .startActor(`name${at % 2 === 0 ? 0 : 29}-other`, { module: service })
-        .then((portal) => portal.cancelActor());
+    for (const name of ["name0-other", "name29-other"])
+      await nursery.startActor(name, { module: service }).then((portal) => portal.cancelActor());
     expect(currentActor().stats().registrar!.pushes - before).toBe(0);
     await using early = await nursery.startActor("name0", { module: service });
     await using late = await nursery.startActor("name29", { module: service });
@@ -110,7 +108,7 @@ describe("a registrar's pushes", () => {
   const addr = "tcp://127.0.0.1:1";
   const form = (uuid: string): unknown[] => [uuid, 1, hostId(), [addr], 1];
 
-  test("a change behind the answer in the same chunk is not lost", async () => {
+  test("are not lost when one follows the answer in the same chunk", async () => {
     await using hub = new RawRegistrar();
     await using actor = await openRootActor({ registryAddrs: [hub.addr] });
     hub.onLookup = (peer, [, id, name]) =>
@@ -124,7 +122,7 @@ describe("a registrar's pushes", () => {
     expect(actor.stats().lookups).toEqual({ requests: 1, hits: 1, pushes: 2 });
   });
 
-  test("lookups of a name at once share one request, and an unknown name's change is no answer", async () => {
+  test("are no answer to a lookup of another name, and lookups of one name share a request", async () => {
     await using hub = new RawRegistrar();
     await using actor = await openRootActor({ registryAddrs: [hub.addr] });
     const asked: unknown[] = [];
@@ -139,7 +137,7 @@ describe("a registrar's pushes", () => {
     expect(actor.stats().lookups.requests).toBe(2);
   });
 
-  test("go to those who are interested and still there, each once", async () => {
+  test("reach each interested peer that is still there, once", async () => {
     await using world = new World();
     await using registrar = await openRootActor(world.options);
     const { pushes } = registrar.stats().registrar!;
@@ -171,7 +169,7 @@ describe("a registrar's pushes", () => {
     expect(registrar.stats().registrar!.pushes - pushes).toBe(3);
   });
 
-  test("leave before the change is acknowledged", async () => {
+  test("are sent before the change is acknowledged", async () => {
     await using world = new World();
     await using _registrar = await openRootActor(world.options);
     // one connection, so that the order is to be seen
@@ -218,7 +216,7 @@ describe("NameCache", () => {
     expect(held?.map(({ id }) => id.uuid)).toEqual(["a"]);
   });
 
-  test("evicts what was not used for longest, never a name that somebody waits for", () => {
+  test("evicts what was unused for longest, never a name with a waiter", () => {
     const evicted: string[] = [];
     const cache = new NameCache(3, (name) => evicted.push(name));
     for (const name of ["a", "b", "c"]) install(cache, name, []);

@@ -110,7 +110,7 @@ describe("a registrar that is there and does not answer", () => {
 });
 
 describe("losing the registrar while programs boot", () => {
-  test("every boot comes through, with one registrar, and whoever boots later joins it", async () => {
+  test("lets every boot through, with one registrar that later boots join", async () => {
     await using world = new World();
     const options = { enableTransports: both };
     let hub = await world.actor("hub", options);
@@ -198,14 +198,11 @@ describe("the registrar after one that died", () => {
 
   test("answers a miss at once when it is the first", async () => {
     await using world = new World();
-    const hub = await world.actor("hub", { enableTransports: both });
-    const [answer, ms] = await hub.run(async ({ furrow }) => {
-      const start = performance.now();
-      const { id } = await furrow.queryActor("nobody");
-      return [id, performance.now() - start];
-    });
-    expect(answer).toBeNull();
-    expect(ms).toBeLessThan(200);
+    const hub = await world.program();
+    // longer than this test may take
+    await hub.run(({ setTiming }) => void setTiming({ gracePeriodMs: 60_000, blindGracePeriodMs: 60_000 }));
+    await boot(hub, { name: "hub", enableTransports: both });
+    expect(await find(hub, "nobody")).toBeNull();
   });
 
   test("waits for those who come back while it computes, or is stopped, for longer than its bound", async () => {
@@ -213,12 +210,13 @@ describe("the registrar after one that died", () => {
     const options = { enableTransports: both };
     const hub = await world.actor("hub", options);
     const [next, late] = [await world.actor("next", options), await world.actor("late", options)];
+    await next.run(({ setTiming }) => void setTiming({ gracePeriodMs: 500 }));
     await late.freeze();
     await hub.kill();
     await until(() => isRegistrar(next));
     const finding = next.run(async ({ furrow }) => {
       const query = furrow.queryActor("late");
-      const end = performance.now() + 2_200;
+      const end = performance.now() + 700;
       while (performance.now() < end);
       return (await query).id?.name ?? null;
     });
@@ -231,6 +229,7 @@ describe("the registrar after one that died", () => {
     const options = { enableTransports: both };
     const hub = await world.actor("hub", options);
     const [next, stopped] = [await world.actor("next", options), await world.actor("stopped", options)];
+    await next.run(({ setTiming }) => void setTiming({ gracePeriodMs: 200 }));
     await stopped.freeze();
     await hub.kill();
     await until(() => isRegistrar(next));

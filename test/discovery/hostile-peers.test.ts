@@ -19,7 +19,7 @@ const service = new URL("../fixtures/service.ts", import.meta.url);
 type Service = typeof import("../fixtures/service.ts");
 
 describe("a registrar", () => {
-  test("refuses a host id that is none, and goes on", async () => {
+  test("refuses a malformed host id, and goes on", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     await using peer = await RawPeer.connect(world.unix);
@@ -108,7 +108,7 @@ describe("waitForActor", () => {
 });
 
 describe("openRootActor", () => {
-  test("hears an abort that comes while it registers", async () => {
+  test("rejects when it is aborted while it registers", async () => {
     await using hub = new RawRegistrar();
     const abort = new AbortController();
     hub.onRegister = (peer, message) => {

@@ -28,7 +28,7 @@ const service = new URL("../fixtures/service.ts", import.meta.url);
 type Service = typeof import("../fixtures/service.ts");
 
 describe("findActor", () => {
-  test("is null for a name that nobody has, or ActorNotFoundError with raiseOnNone", async () => {
+  test("is null for a name that no actor has, or ActorNotFoundError with raiseOnNone", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     expect(await findActor("nobody")).toBeNull();
@@ -81,7 +81,7 @@ describe("findActor", () => {
     expect(none).toEqual({ found: null, name: "ActorNotFoundError", failures: 2 });
   });
 
-  test("dials only the transports that it is told", async () => {
+  test("dials only the transports that it is given", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     await world.actor("target");
@@ -95,7 +95,7 @@ describe("findActor", () => {
     }
   });
 
-  test("dials only the transports that it is told where a connection exists, too", async () => {
+  test("dials only the transports that it is given, even if a connection exists already", async () => {
     await using world = new World();
     await world.actor("hub");
     await world.actor("target", { enableModules: [service.href] });
@@ -142,7 +142,7 @@ describe("findActor", () => {
     for (const one of frozen) one.signal("SIGCONT");
   });
 
-  test("has in its cause a registrar that was silent while another knew nobody", async () => {
+  test("names a registrar that was silent in its cause, when another knew no such actor", async () => {
     await using one = new World();
     await using two = new World();
     const silent = await one.actor("hub-one");
@@ -178,17 +178,15 @@ describe("findActor", () => {
     await using _actor = await openRootActor(world.options);
     await world.actor("target", { enableModules: [service.href] });
     const asker = await world.actor("asker");
-    const call = async (): Promise<number> =>
+    await asker.run(({ setTiming }) => void setTiming({ defaultIdleMs: 50 }));
+    const call = async (): Promise<number[]> =>
       await asker.run(async ({ furrow }) => {
         await using portal = await furrow.findActor<Service>("target", { raiseOnNone: true });
-        return await portal.run.add(1, 2);
+        return [await portal.run.add(1, 2), furrow.currentActor().stats().peers];
       });
-    expect(await call()).toBe(3);
-    const peers = async (): Promise<number> =>
-      await asker.run(({ furrow }) => furrow.currentActor().stats().peers);
-    expect(await peers()).toBe(2);
-    await until(async () => (await peers()) === 1, 8_000);
-    expect(await call()).toBe(3);
+    expect(await call()).toEqual([3, 2]);
+    await until(async () => (await asker.run(({ furrow }) => furrow.currentActor().stats().peers)) === 1);
+    expect(await call()).toEqual([3, 2]);
   });
 
   test("finds with several registrars what only one of them knows, and takes a silent one for no answer", async () => {
@@ -211,7 +209,7 @@ describe("findActor", () => {
     }
   });
 
-  test("two actors that look each other up at once end with one connection, and every call answered", async () => {
+  test("gives two actors that look each other up at once one connection, and every call is answered", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     for (let round = 0; round < 5; round++) {
@@ -514,7 +512,7 @@ describe("RegistrarApi", () => {
     });
   });
 
-  test("is not offered by an actor that is no registrar", async () => {
+  test("is not offered by an actor that is not the registrar", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const child = await nursery.startActor("child", { module: service });

@@ -55,7 +55,7 @@ function alive(kind: string): number {
 }
 
 describe("discovery", () => {
-  test("last registered; a name equals a name", async () => {
+  test("findActor gives the actor that registered last, and a name matches nothing but that name", async () => {
     await using world = new World();
     await using registrar = await openRootActor(world.options);
     const first = await world.actor("twin");
@@ -68,7 +68,7 @@ describe("discovery", () => {
     expect(await findActor("twi")).toBeNull();
   });
 
-  test("connected peers answer: measured by a test that counts the registrar's requests: zero", async () => {
+  test("a connected peer answers for its name without a request to the registrar", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     await nursery.startActor("a", { module: service });
@@ -82,7 +82,7 @@ describe("discovery", () => {
     expect(registrar.stats().registrar!.requests - before).toBe(1);
   });
 
-  test("every live instance once, by uuid", async () => {
+  test("a lookup of all instances gives each live one once, by uuid", async () => {
     await using world = new World();
     const programs = await Promise.all([
       world.actor("hub"),
@@ -107,7 +107,7 @@ describe("discovery", () => {
     expect(both.map(({ id }) => id.uuid).toSorted()).toEqual([...expected, stranger].toSorted());
   });
 
-  test("any registrar that knows it is enough", async () => {
+  test("a lookup succeeds when any of its registrars knows the name", async () => {
     await using one = new World();
     await using two = new World();
     await one.actor("hub-one");
@@ -121,7 +121,7 @@ describe("discovery", () => {
     expect(self.isRegistrar).toBeFalse();
   });
 
-  test("the others answer; all down is one clear error", async () => {
+  test("a lookup is answered although a registrar is down, and fails with one clear error when all are", async () => {
     await using world = new World();
     await world.actor("hub");
     const target = await world.actor("target");
@@ -137,7 +137,7 @@ describe("discovery", () => {
     expect(error.message).toContain(missing);
   });
 
-  test("choose the instance, then rank its own addresses", async () => {
+  test("a lookup chooses the instance first, then ranks its own addresses", async () => {
     await using world = new World();
     await world.actor("hub");
     await using _self = await openRootActor({ ...world.options, limits: { handshakeTimeoutMs: 2_000 } });
@@ -157,7 +157,7 @@ describe("discovery", () => {
     });
   });
 
-  test("one atomic registration with all addresses", async () => {
+  test("an actor registers all its addresses in one message", async () => {
     await using world = new World();
     await using registrar = await openRootActor(world.options);
     await using registry = await getRegistry();
@@ -173,7 +173,7 @@ describe("discovery", () => {
     expect(registrar.stats().registrar!.revision - revision).toBe(5);
   });
 
-  test("the waiter looks again; it is removed on abort and on disconnect", async () => {
+  test("a waiter looks again when its actor is gone, and is removed when it aborts or disconnects", async () => {
     await using world = new World();
     await using registrar = await openRootActor(world.options);
     const asker = await world.actor("asker");
@@ -217,7 +217,7 @@ describe("discovery", () => {
     expect(alive("Promise") - before.promises).toBeLessThan(500);
   });
 
-  test("the handshake carries the listen addresses", async () => {
+  test("the handshake carries the addresses at which an actor listens", async () => {
     await using world = new World();
     await world.actor("hub");
     await using self = await openRootActor({ ...world.options, name: "asker" });
@@ -234,10 +234,10 @@ describe("discovery", () => {
     expect(self.stats().lookups.requests).toBe(1);
   });
 
-  test("a deadline on each stage, and the error names the stage", async () => {
+  test("each stage of a lookup has a deadline, and the error names the stage", async () => {
     await using world = new World();
     const hub = await world.actor("hub");
-    const limits = { dialTimeoutMs: 500, handshakeTimeoutMs: 500, probeTimeoutMs: 200 };
+    const limits = { dialTimeoutMs: 300, handshakeTimeoutMs: 300, probeTimeoutMs: 100 };
     await using _self = await openRootActor({ ...world.options, limits });
     const callee = await world.actor("callee", { enableModules: [service.href] });
     const frozen = await world.actor("frozen");
@@ -262,7 +262,7 @@ describe("discovery", () => {
     for (const program of [hub, callee, frozen, full]) program.signal("SIGCONT");
   });
 
-  test("falls through the ranking", async () => {
+  test("a lookup tries the next address in the ranking when one is dead", async () => {
     await using world = new World();
     await using _registrar = await openRootActor(world.options);
     const target = await world.actor("target");
@@ -278,7 +278,7 @@ describe("discovery", () => {
     expect(addr).toStartWith("tcp://");
   });
 
-  test("an entry is a lease held by the registering connection: it goes when that connection does", async () => {
+  test("an entry ends with the connection that registered it", async () => {
     await using world = new World();
     await using registrar = await openRootActor(world.options);
     const target = await world.actor("leased");
@@ -289,7 +289,7 @@ describe("discovery", () => {
     expect(await findActor("leased")).toBeNull();
   });
 
-  test("the handshake must show the uuid that was looked up", async () => {
+  test("a lookup accepts only a handshake with the uuid that it looked up", async () => {
     await using world = new World();
     await using _registrar = await openRootActor(world.options);
     const asker = await world.actor("asker");
@@ -322,7 +322,7 @@ describe("discovery", () => {
     expect((await lost.take(Kind.refuse))[1]).toBe("target");
   });
 
-  test("only the connection that registered an entry may change it; others can report it as unreachable, which makes the registrar look, not delete", async () => {
+  test("only the connection that registered an entry can change it; when others report it as unreachable, the registrar checks before it deletes", async () => {
     await using world = new World();
     await using _registrar = await openRootActor(world.options);
     await using registry = await getRegistry();
@@ -387,7 +387,7 @@ describe("discovery", () => {
     },
   );
 
-  test("host id in the address; foreign unix addresses are dropped from the ranking", async () => {
+  test("a unix address carries its host's id, and a lookup never dials one of another host", async () => {
     const foreign = "00000000deadbeef";
     expect(
       rankAddresses([`unix://${foreign}/run/x.sock`, "tcp://127.0.0.1:1", "unix:///run/x.sock"]),
@@ -414,7 +414,7 @@ describe("discovery", () => {
     expect(registrar.addrs).toContain(world.unix);
   });
 
-  test("pooled; the address is honoured", async () => {
+  test("getRegistry shares connections, and asks the address that it is given", async () => {
     await using world = new World();
     await using other = new World();
     await using registrar = await openRootActor(world.options);
@@ -448,7 +448,7 @@ describe("discovery", () => {
     expect(hub.connections - connections).toBe(0);
   });
 
-  test("unix and tcp together where both are enabled", async () => {
+  test("an actor listens on unix and tcp together when both are enabled", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const child = await nursery.startActor<Service>("child", { module: service });
@@ -456,7 +456,7 @@ describe("discovery", () => {
     expect(addrs.map((addr) => addr.split(":")[0])).toEqual(["unix", "tcp"]);
   });
 
-  test("with the registrar down a spawn or a lookup is a clear error within the deadline, naming the address", async () => {
+  test("a spawn and a lookup fail within their deadline when the registrar is down, with an error that names its address", async () => {
     await using hub = new RawRegistrar();
     const limits = { probeTimeoutMs: 100, dialTimeoutMs: 1_000, handshakeTimeoutMs: 1_000 };
     await using nursery = await openNursery({ registryAddrs: [hub.addr], limits });
@@ -475,7 +475,7 @@ describe("discovery", () => {
     expect(nursery.signal.aborted).toBeFalse();
   });
 
-  test("of several programs that boot at once, one becomes the registrar, the others join it", async () => {
+  test("of several programs that boot at once, one becomes the registrar and the others join it", async () => {
     await using world = new World();
     const programs = await Promise.all(Array.from({ length: 6 }, () => world.program()));
     const registrars = await Promise.all(
@@ -495,7 +495,7 @@ describe("discovery", () => {
     expect(names).toEqual(["p0", "p1", "p2", "p3", "p4", "p5"]);
   });
 
-  test("actors keep their registration and bring it to whoever serves the registry address next", async () => {
+  test("actors bring their registration to the next registrar at the registry address", async () => {
     await using world = new World();
     const hub = await world.actor("hub");
     const a = await world.actor("a");
@@ -591,7 +591,7 @@ describe("discovery", () => {
     }
   });
 
-  test("a caller's remote tasks end with their caller, killed or cancelled", async () => {
+  test("a caller's remote tasks end with their caller, whether it is killed or cancels", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const target = await nursery.startActor<Service>("target", { module: service });
@@ -635,7 +635,7 @@ describe("discovery", () => {
     expect(alive("Function") - before.functions).toBeLessThan(100);
   });
 
-  test("0.0.0.0, ::1, public addresses and host names: all bind; what is advertised is dialable", async () => {
+  test("an actor can bind 0.0.0.0, ::1, public addresses and host names, and advertises only what others can dial", async () => {
     await using world = new World();
     const addresses: Address[] = ["tcp://0.0.0.0:0", "tcp://[::1]:0", "tcp://localhost:0"];
     if (outside !== undefined) addresses.push(`tcp://${outside}:0`);
@@ -654,7 +654,7 @@ describe("discovery", () => {
     }
   });
 
-  test("a limit on a frame: of what is sent, of what is received, and less before the handshake", async () => {
+  test("a frame has a limit when it is sent and when it is received, and a lower one before the handshake", async () => {
     await using world = new World();
     await using nursery = await openNursery({ ...world.options, limits: { maxFrameBytes: 100_000 } });
     const child = await nursery.startActor<Service>("child", { module: service });
@@ -677,7 +677,7 @@ describe("discovery", () => {
     expect(await child.run.add(1, 2)).toBe(3);
   });
 
-  test("a protocol version: another one is refused by either side, with both numbers", async () => {
+  test("either side refuses another protocol version, with both numbers", async () => {
     await using world = new World();
     {
       await using _actor = await openRootActor(world.options);
@@ -696,7 +696,7 @@ describe("discovery", () => {
     expect(error.message).toContain("999");
   });
 
-  test("backpressure: what waits for a peer that does not read is bounded, and what was taken arrives", async () => {
+  test("what waits for a peer that does not read is bounded, and everything that was accepted arrives", async () => {
     await using world = new World();
     const limits = { maxPendingSendBytes: 1_000_000 };
     await using _actor = await openRootActor({ ...world.options, limits });

@@ -68,7 +68,7 @@ describe("openActorCluster", () => {
     expect(() => currentActor()).toThrow(NoRuntimeError);
   });
 
-  test("refuses an invalid count before anything is started", async () => {
+  test("refuses a count that is not a positive integer, before anything is started", async () => {
     for (const count of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
       expect(await failure(openActorCluster({ module, count }))).toBeInstanceOf(RangeError);
     }
@@ -87,7 +87,7 @@ describe("openActorCluster", () => {
 });
 
 describe("ActorCluster.map", () => {
-  test("returns results in the order of the items, whichever worker made them, and accepts any iterable", async () => {
+  test("gives the results in the order of the items, and takes any iterable", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     await using cluster = await openActorCluster<Workers>({ module, count: 3 });
@@ -99,7 +99,7 @@ describe("ActorCluster.map", () => {
     expect(await cluster.map("add", [1, 2])).toEqual([2, 3]);
   });
 
-  test("gives work to free workers: one that is held up gets one item, the others all the rest", async () => {
+  test("gives work to the next free worker: one that is held up takes one item, the others all the rest", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     await using cluster = await openActorCluster<Workers>({ module, count: 3 });

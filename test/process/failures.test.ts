@@ -62,7 +62,7 @@ describe("a failure in one leaf of a tree of depth 3", () => {
     expect(readdirSync(world.dir).filter((name) => name.endsWith(".sock"))).toEqual(["registry@1.sock"]);
   }, 30_000);
 
-  test("by its death reaches the root as both the cut call and the ActorDiedError, and ends all processes", async () => {
+  test("by its death reaches the root as the cut call and the ActorDiedError, and ends all processes", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     const thrown = failure(

@@ -110,7 +110,7 @@ describe("a module that exports a name that can't be called", () => {
     expect(error.message).toContain("rename the export");
   });
 
-  test("`then` as a value isn't a function, and does no harm", async () => {
+  test("`then` as a value is not a function, and does no harm", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const module = await written(world, "value.ts", "export const then = 5; export const fn = () => 1;");

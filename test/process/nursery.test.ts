@@ -113,7 +113,7 @@ describe("startActor", () => {
     expect(await child.run.environment("BUN_FEATURE_FLAG_NO_ORPHANS")).toBeNull();
   });
 
-  test("binds a child exactly as its options say", async () => {
+  test("binds a child to exactly the addresses that it is given", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const child = await nursery.startActor<Service>("child", {
@@ -359,7 +359,7 @@ describe("Nursery", () => {
     expect(error.errors.map(({ name }: Error) => name)).toEqual(["ActorDiedError", "ActorDiedError"]);
   });
 
-  test("a failed call that the caller catches isn't a failed child", async () => {
+  test("does not count a failed call that the caller caught as a failed child", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const child = await nursery.startActor<Service>("child", { module: service });
@@ -389,7 +389,7 @@ describe("Nursery", () => {
     expect(pids.some(isProcessAlive)).toBeFalse();
   });
 
-  test("sends SIGKILL only after SIGTERM, and SIGTERM only after the cancel message, each after its grace period", async () => {
+  test("comes to SIGKILL only after SIGTERM, and to that after the cancel message: each gets its time", async () => {
     await using world = new World();
     const limits = { stopGraceMs: 50, stopTermMs: 10_000 };
     await using _actor = await openRootActor({ ...world.options, limits });

@@ -101,7 +101,7 @@ describe("restart: on-failure", () => {
     expect(actor.stats().registrar).toMatchObject({ actors: 3 });
   });
 
-  test("an exit with code 0 isn't a failure: the child isn't restarted, and join resolves", async () => {
+  test("an end with code 0 is not a failure: the child is not started again, and join resolves", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const { env, pids } = counter(world);
@@ -112,7 +112,7 @@ describe("restart: on-failure", () => {
     expect(nursery.signal.aborted).toBeFalse();
   });
 
-  test("cancelActor isn't a failure either", async () => {
+  test("cancelActor is not a failure either", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const { env, pids } = counter(world);
@@ -191,7 +191,7 @@ describe("restart: on-failure", () => {
 });
 
 describe("restart: always", () => {
-  test("a process that exits with code 0 or is cancelled is replaced", async () => {
+  test("a process that ends with code 0, or is cancelled, is replaced", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const { env, pids } = counter(world);
@@ -231,7 +231,7 @@ describe("restart: always", () => {
     expect(actor.stats().registrar).toMatchObject({ actors: 1 });
   });
 
-  test("startActor itself reports a first start that fails or is aborted, and doesn't repeat it", async () => {
+  test("a first start that fails or is aborted rejects startActor, and is not repeated", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const { env, pids } = counter(world);
@@ -245,7 +245,7 @@ describe("restart: always", () => {
     expect(nursery.signal.aborted).toBeFalse();
   });
 
-  test("an aborted first start isn't repeated, even if the process gets ready at that moment", async () => {
+  test("a first start that is aborted does not come back, even if the process gets ready at that moment", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const { env, pids } = counter(world);
@@ -287,7 +287,7 @@ describe("cancelling the nursery", () => {
     expect(await findActor("waits")).toBeNull();
   });
 
-  test("while a new process starts ends that process, and isn't a failure", async () => {
+  test("while a new process starts ends that process, and is not a failure", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     const gate = join(world.dir, "gate");
@@ -307,7 +307,7 @@ describe("cancelling the nursery", () => {
     expect(pids().some(isProcessAlive)).toBeFalse();
   });
 
-  test("by a sibling's failure ends a restart too, and reports only the sibling's failure", async () => {
+  test("by a sibling's failure ends a restart too, and only the sibling's failure is reported", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     const nursery = await openNursery();

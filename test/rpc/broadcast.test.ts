@@ -171,7 +171,7 @@ describe("broadcast", () => {
     expect((await drain(cast.subscribe())).error?.message).toBe("no source");
   });
 
-  test("refuses a capacity that is none", () => {
+  test("refuses a capacity that is not a positive integer", () => {
     for (const capacity of [0, -1, 1.5, Number.NaN]) {
       expect(() => broadcast(new Feed(), { capacity })).toThrow(RangeError);
     }

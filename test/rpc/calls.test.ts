@@ -368,7 +368,7 @@ describe("Portal.run", () => {
     await until(async () => (await portal.run.add(1, 1).catch(() => 0)) === 2);
   });
 
-  test("tells an error that is too large to send in few words, and the connection lives", async () => {
+  test("shortens an error that is too large to send, and keeps the connection", async () => {
     await using world = new World();
     await using nursery = await openNursery({ ...world.options, limits: { maxFrameBytes: 20_000 } });
     const portal = await nursery.startActor<Exports>("target", { module });

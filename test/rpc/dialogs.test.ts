@@ -29,7 +29,7 @@ async function far(world: World, limits: object = {}): Promise<{ portal: Portal<
 }
 
 describe("open", () => {
-  test("normal end: started value, messages both ways in order, end from the caller, result", async () => {
+  test("a normal dialog has its started value, messages both ways in order, the caller's end and the result", async () => {
     await using world = new World();
     await using tree = await far(world);
     await using dialog = await tree.portal.open.upper("hello");
@@ -65,7 +65,7 @@ describe("open", () => {
     }
   });
 
-  test("callee ends its messages and returns later", async () => {
+  test("a callee can end its messages and return later", async () => {
     await using world = new World();
     await using tree = await far(world);
     await using dialog = await tree.portal.open.endsEarly();
@@ -74,7 +74,7 @@ describe("open", () => {
     expect(await dialog.result).toBe("later");
   });
 
-  test("callee throws before started: open rejects with it; cancels: with its ContextCancelledError; returns: started is undefined", async () => {
+  test("open rejects with what the callee throws before started, or with its ContextCancelledError when it cancels; when it returns, started is undefined", async () => {
     await using world = new World();
     await using tree = await far(world);
     const thrown = await failure(tree.portal.open.neverStarts("throw"));
@@ -89,7 +89,7 @@ describe("open", () => {
     expect(await returned.result).toBe("returned");
   });
 
-  test("callee throws: its messages first, then the error, at the reader and in the result", async () => {
+  test("an error that the callee throws comes after its messages, at the reader and in the result", async () => {
     await using world = new World();
     await using tree = await far(world);
     const dialog = await tree.portal.open.failsAfter(5);
@@ -103,7 +103,7 @@ describe("open", () => {
     await dialog[Symbol.asyncDispose]();
   });
 
-  test("callee throws and nobody reads the result: the end of the block throws it", async () => {
+  test("an error that the callee throws is thrown at the end of the block when the result is not read", async () => {
     await using world = new World();
     await using tree = await far(world);
     const dialog = await tree.portal.open.failsAfter(0);
@@ -112,7 +112,7 @@ describe("open", () => {
     expect(error).toBeInstanceOf(RemoteActorError);
   });
 
-  test("callee throws and the reader hears of it: the end of the block does not tell it again", async () => {
+  test("an error that the callee throws is not thrown again at the end of the block when the reader got it", async () => {
     await using world = new World();
     await using tree = await far(world);
     const error = await failure(
@@ -125,7 +125,7 @@ describe("open", () => {
     expect(error.cause).toBeInstanceOf(RangeError);
   });
 
-  test("cancelled before it begins: the function is not called", async () => {
+  test("a dialog that is cancelled before it begins does not call its function", async () => {
     await using world = new World();
     await using tree = await far(world);
     const abort = new AbortController();
@@ -136,7 +136,7 @@ describe("open", () => {
     expect(await tree.portal.run.events()).toEqual([]);
   });
 
-  test("caller throws: the callee is cancelled and has ended before the block is left, and the caller's error is thrown", async () => {
+  test("a caller that throws leaves the block with its own error, once the callee is cancelled and has ended", async () => {
     await using world = new World();
     await using tree = await far(world);
     const error = await failure(
@@ -150,7 +150,7 @@ describe("open", () => {
     expect(await tree.portal.run.events()).toEqual(["upper ContextCancelledError", "upper finally"]);
   });
 
-  test("caller leaves the block without the result: the same, and nothing is thrown", async () => {
+  test("a caller that leaves the block without the result throws nothing, once the callee is cancelled and has ended", async () => {
     await using world = new World();
     await using tree = await far(world);
     {
@@ -160,7 +160,7 @@ describe("open", () => {
     expect(currentActor().stats().callsInFlight).toBe(0);
   });
 
-  test("caller breaks the loop: the dialog goes on", async () => {
+  test("the dialog goes on when the caller breaks the loop", async () => {
     await using world = new World();
     await using tree = await far(world);
     await using dialog = await tree.portal.open.upper("x");
@@ -175,7 +175,7 @@ describe("open", () => {
     expect(await dialog.result).toBe(2);
   });
 
-  test("caller cancels: result rejects with a ContextCancelledError that names oneself, and the block absorbs it", async () => {
+  test("a caller's own cancel rejects the result with a ContextCancelledError that names the caller, and the block absorbs it", async () => {
     await using world = new World();
     await using tree = await far(world);
     {
@@ -192,7 +192,7 @@ describe("open", () => {
     expect(await tree.portal.run.ping()).toBe("pong");
   });
 
-  test("caller cancels what has returned already: its result is delivered, and no error", async () => {
+  test("a caller's cancel after the callee has returned changes nothing: the result is delivered, without an error", async () => {
     await using world = new World();
     await using tree = await far(world);
     await using dialog = await tree.portal.open.neverStarts("return");
@@ -201,7 +201,7 @@ describe("open", () => {
     expect(await dialog.result).toBe("returned");
   });
 
-  test("callee cancels: its messages first, then a ContextCancelledError that names it; the block raises it where nobody has heard it", async () => {
+  test("a callee's cancel comes after its messages as a ContextCancelledError that names it; the block throws it unless the caller has already got it", async () => {
     await using world = new World();
     await using tree = await far(world);
     const dialog = await tree.portal.open.cancelsItself();
@@ -215,7 +215,7 @@ describe("open", () => {
     expect(await failure(unheard[Symbol.asyncDispose]())).toBeInstanceOf(ContextCancelledError);
   });
 
-  test("both cancel at once: both ends are over, and the block absorbs it", async () => {
+  test("a cancel from both sides at once ends both, and the block absorbs it", async () => {
     await using world = new World();
     await using tree = await far(world);
     for (let round = 0; round < 20; round++) {
@@ -237,7 +237,7 @@ describe("open", () => {
     expect((error.cause as Error).message).toBe("clean-up failed");
   });
 
-  test("callee is killed -9: what arrived, then TransportClosedError at the reader, the writer, the result and the block", async () => {
+  test("a callee that is killed leaves what arrived, then TransportClosedError at the reader, the writer, the result and the block", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     const program = await world.actor("far", { enableModules: [module.href] });
@@ -253,7 +253,7 @@ describe("open", () => {
     expect(untold).toBeInstanceOf(TransportClosedError);
   });
 
-  test("caller is killed -9: the callee's signal fires, what it waits for rejects, nobody else notices", async () => {
+  test("a caller that is killed fires the callee's signal and rejects what it waits for; no other caller notices", async () => {
     await using world = new World();
     await using tree = await far(world);
     const caller = await world.actor("caller");
@@ -270,7 +270,7 @@ describe("open", () => {
     expect((await own[Symbol.asyncIterator]().next()).value).toBe("A");
   });
 
-  test("connection is cut: TransportClosedError at the reader, the writer and the result here, at all that waits there", async () => {
+  test("a connection that is cut is a TransportClosedError at the caller's reader, writer and result, and at everything that waits in the callee", async () => {
     await using tree = await testTree();
     await using world = new World();
     const program = await world.actor("far", { enableModules: [module.href] }, tree.env);
@@ -293,7 +293,7 @@ describe("open", () => {
     expect(await again.run.events()).toEqual(["upper TransportClosedError", "upper finally"]);
   });
 
-  test("actor is frozen past the deadline: TimeoutError of stage call; leaving is bounded", async () => {
+  test("an actor that is frozen past the deadline causes a TimeoutError of stage call, and leaving takes a bounded time", async () => {
     await using world = new World();
     await using actor = await openRootActor({
       ...world.options,
@@ -314,7 +314,7 @@ describe("open", () => {
     program.signal("SIGCONT");
   });
 
-  test("a callee that ignores its cancel: leaving is bounded, and the error says so", async () => {
+  test("leaving a callee that ignores its cancel takes a bounded time, and the error says so", async () => {
     await using world = new World();
     await using tree = await far(world, { stopGraceMs: 50, stopTermMs: 50 });
     const dialog = await tree.portal.open.deafDialog();
@@ -324,7 +324,7 @@ describe("open", () => {
     // it is ended with its process, when the nursery ends
   });
 
-  test("a message that cannot be encoded: the sender's send rejects, the dialog goes on", async () => {
+  test("a message that cannot be encoded rejects the sender's send, and the dialog goes on", async () => {
     await using world = new World();
     await using tree = await far(world);
     await using dialog = await tree.portal.open.upper("x");
@@ -338,7 +338,7 @@ describe("open", () => {
     await callee[Symbol.asyncDispose]();
   });
 
-  test("a message after the end: the send rejects on both sides, at once", async () => {
+  test("a message after the end rejects at once, on both sides", async () => {
     await using world = new World();
     await using tree = await far(world);
     await using dialog = await tree.portal.open.upper("x");
@@ -357,7 +357,7 @@ describe("open", () => {
     expect(await tree.portal.run.usesKept()).toBe("TransportClosedError");
   });
 
-  test("misuse is an error at the caller: started twice, send before started", async () => {
+  test("a callee that calls started twice, or sends before it, is an error at the caller", async () => {
     await using world = new World();
     await using tree = await far(world);
     const before = await failure(tree.portal.open.misuses("send before started"));

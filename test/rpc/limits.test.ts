@@ -72,7 +72,7 @@ describe("results beyond maxPendingSendBytes", () => {
     expect(nursery.signal.aborted).toBe(false);
   }, 30_000);
 
-  test("leave room for what was thrown: it arrives as itself, behind them", async () => {
+  test("leave room for an error that was thrown: it arrives as itself, after them", async () => {
     const gate = Promise.withResolvers<void>();
     await using two = await Two.open(
       { maxPendingSendBytes: 500_000 },
@@ -185,7 +185,7 @@ describe("an error", () => {
     expect(await two.call("echo", 1)).toBe(1);
   });
 
-  test("that is too large itself is told in few words", async () => {
+  test("that is too large itself is shortened", async () => {
     await using two = await Two.open(
       { maxFrameBytes: 100_000 },
       {
@@ -208,7 +208,8 @@ describe("a peer that never reads", () => {
   let far: Runtime;
   beforeAll(async () => {
     const limits = { maxPendingSendBytes: 400_000, maxFrameBytes: 1_000_000 };
-    far = await actor("far", { limits, functions: { large: () => "x".repeat(300_000) } });
+    const text = "x".repeat(300_000);
+    far = await actor("far", { limits, functions: { large: () => text } });
   });
   afterAll(async () => await far.cancel());
 

@@ -78,7 +78,7 @@ describe("the stack of an error from another actor", () => {
     expect(error.stack).not.toContain("session.ts");
   });
 
-  test("has those of a stream's reader and of a dialog's, too", async () => {
+  test("has the frames of a stream's reader and of a dialog's caller, too", async () => {
     await using world = new World();
     await using tree = await far(world);
     async function read(): Promise<void> {
@@ -106,7 +106,7 @@ describe("the stack of an error from another actor", () => {
     expect(framesOf(cancelled).slice(0, 2)).toEqual(caller);
   });
 
-  test("has the caller once, however often the error is told", async () => {
+  test("has the caller once, however often the error is thrown", async () => {
     await using world = new World();
     await using tree = await far(world);
     await using dialog = await tree.flows.open.failsAfter(0);
@@ -121,7 +121,7 @@ describe("the stack of an error from another actor", () => {
 });
 
 describe("a RemoteActorError that is printed", () => {
-  test("reads like a stack: message, frames with their actors, what is behind it, and who prints it", async () => {
+  test("reads like a stack: message, frames with their actors, its cause, and the actor that prints it", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     await nursery.startActor("far", { module });
@@ -148,7 +148,7 @@ describe("a RemoteActorError that is printed", () => {
     );
   });
 
-  test("by a program that doesn't catch it has no insides either", async () => {
+  test("has no internals when a program doesn't catch it", async () => {
     await using world = new World();
     const file = join(world.dir, "uncaught.ts");
     const index = JSON.stringify(join(import.meta.dir, "../../src/index.ts"));

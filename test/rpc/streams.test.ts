@@ -38,7 +38,7 @@ async function eventsOf(program: Program): Promise<string[]> {
 }
 
 describe("stream", () => {
-  test("normal end: every value in order, then the return value", async () => {
+  test("a normal end delivers every value in order, then the return value", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const portal = await nursery.startActor<Flows>("far", { module });
@@ -60,7 +60,7 @@ describe("stream", () => {
     ]);
   });
 
-  test("callee throws: the error arrives after the values before it, and once", async () => {
+  test("an error that the callee throws arrives once, after the values before it", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const portal = await nursery.startActor<Flows>("far", { module });
@@ -101,7 +101,7 @@ describe("stream", () => {
       },
     ],
   ] satisfies [string, (stream: AsyncGenerator<unknown, unknown, undefined>) => Promise<void>][]) {
-    test(`caller ${how}: the generator has ended there, finally included, before the loop is left`, async () => {
+    test(`a caller that ${how} leaves the loop only when the generator has ended, finally included`, async () => {
       await using world = new World();
       await using nursery = await openNursery(world.options);
       const portal = await nursery.startActor<Flows>("far", { module });
@@ -123,7 +123,7 @@ describe("stream", () => {
     });
   }
 
-  test("caller aborts: the generator ends there, and the reader gets the signal's own reason", async () => {
+  test("a caller's abort ends the generator, and the reader gets the signal's own reason", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const portal = await nursery.startActor<Flows>("far", { module });
@@ -142,7 +142,7 @@ describe("stream", () => {
     expect(await portal.run.events()).toEqual([]);
   });
 
-  test("callee's actor is cancelled: the generator ends there, and the reader gets its ContextCancelledError", async () => {
+  test("cancelling the callee's actor ends the generator, and the reader gets its ContextCancelledError", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     const { program, portal } = await remote(world);
@@ -158,7 +158,7 @@ describe("stream", () => {
     await portal[Symbol.asyncDispose]();
   });
 
-  test("both cancel at once: the generator ends once, and leaving throws nothing", async () => {
+  test("a cancel from both sides at once ends the generator once, and leaving throws nothing", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     for (const first of ["reader", "actor"]) {
@@ -175,7 +175,7 @@ describe("stream", () => {
     }
   });
 
-  test("callee is killed -9: the values that arrived, then TransportClosedError", async () => {
+  test("a callee that is killed leaves its reader the values that arrived, then TransportClosedError", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
     const { program, portal } = await remote(world);
@@ -188,7 +188,7 @@ describe("stream", () => {
     await portal[Symbol.asyncDispose]();
   });
 
-  test("caller is killed -9: the generator ends there, nobody else notices", async () => {
+  test("a caller that is killed ends its generator, and no other caller notices", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const portal = await nursery.startActor<Flows>("far", { module });
@@ -208,7 +208,7 @@ describe("stream", () => {
     expect((await drain(other)).values).toHaveLength(999);
   });
 
-  test("connection is cut: the values that arrived, then TransportClosedError; the generator ends there", async () => {
+  test("a connection that is cut leaves the reader the values that arrived, then TransportClosedError, and ends the generator", async () => {
     await using tree = await testTree();
     await using world = new World();
     const { program, portal } = await remote(world, tree.env);
@@ -226,7 +226,7 @@ describe("stream", () => {
     expect(await again.run.events()).toEqual(["waiting TransportClosedError", "waiting finally"]);
   });
 
-  test("actor is frozen past the deadline: TimeoutError of stage call, and nothing is left here", async () => {
+  test("an actor that is frozen past the deadline causes a TimeoutError of stage call, and the caller keeps nothing", async () => {
     await using world = new World();
     await using actor = await openRootActor({
       ...world.options,
@@ -245,7 +245,7 @@ describe("stream", () => {
     await portal[Symbol.asyncDispose]();
   });
 
-  test("a generator that ignores its end: leaving is bounded, and says so", async () => {
+  test("leaving a generator that ignores its end takes a bounded time, and says so", async () => {
     await using world = new World();
     await using _actor = await openRootActor({
       ...world.options,
@@ -262,7 +262,7 @@ describe("stream", () => {
     await portal[Symbol.asyncDispose]();
   });
 
-  test("a value that cannot be encoded: the values before it, then the EncodeError; the generator has ended", async () => {
+  test("a value that cannot be encoded ends the generator: the reader gets the values before it, then the EncodeError", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const portal = await nursery.startActor<Flows>("far", { module });
@@ -288,7 +288,7 @@ describe("stream", () => {
     expect((error.cause as Error).message).toBe("clean-up failed");
   });
 
-  test("is for generators only, and they for it only", async () => {
+  test("calls generators only, and no other verb calls them", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const portal = await nursery.startActor<Flows>("far", { module });
@@ -356,7 +356,7 @@ describe("stream", () => {
     await stream.return();
   });
 
-  test("bytes count too: large values are under way within the byte credit", async () => {
+  test("large values under way stay within the byte credit", async () => {
     await using world = new World();
     await using nursery = await openNursery({ ...world.options, limits: { creditBytes: 100_000 } });
     const portal = await nursery.startActor<Flows>("far", { module });

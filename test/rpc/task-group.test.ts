@@ -127,7 +127,7 @@ describe("openTaskGroup", () => {
     expect(began).toBeFalse();
   });
 
-  test("a group in a task of another group is cancelled with it, and its error is told once", async () => {
+  test("a group in a task of another group is cancelled with it, and its error is reported once", async () => {
     const mine = new RangeError("mine");
     let inner: unknown;
     const thrown = await failure(
@@ -149,7 +149,7 @@ describe("openTaskGroup", () => {
     expect(inner).toBe(mine);
   });
 
-  test("an error whose promise is ignored is no unhandled rejection, one whose promise is awaited is told there too", async () => {
+  test("an error whose promise is ignored is not an unhandled rejection; one whose promise is awaited rejects there too", async () => {
     const group = openTaskGroup();
     void group.start(async () => await Promise.reject(new Error("ignored")));
     await Bun.sleep(0); // unhandled rejections are told at the end of a turn
@@ -283,7 +283,7 @@ describe("shield", () => {
     expect(fired).toBe(error);
   });
 
-  test("refuses a timeout that is none", async () => {
+  test("refuses a timeout that is not a number of milliseconds", async () => {
     for (const timeout of [-1, Number.NaN, undefined as unknown as number]) {
       let ran = false;
       const error = await failure(

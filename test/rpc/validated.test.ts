@@ -56,7 +56,7 @@ describe("validated", () => {
     expect(wrap).toThrow(message);
   });
 
-  test("refuses what is no function, and takes schemas that are functions, of classes, or left out", () => {
+  test("refuses what is not a function, and takes schemas that are functions, instances of classes, or left out", () => {
     expect(() => validated({}, 5 as never)).toThrow(
       new TypeError("validated: expected a function, got number"),
     );

@@ -19,7 +19,7 @@ const asNobody = [
 ];
 
 describe.skipIf(!canBeOthers)("a loopback link", () => {
-  test("belongs to the user the kernel names, even if another user has the same port at another address", async () => {
+  test("belongs to the user that the kernel names, even if another user has the same port at another address", async () => {
     let accepted = Promise.withResolvers<Link>();
     const listener = await tcpTransport.listen({ transport: "tcp", host: "127.0.0.1", port: 0 }, (link) =>
       accepted.resolve(link),

@@ -126,7 +126,7 @@ describe("over TLS", () => {
     expect(thief.message).toContain('the name "server"');
   });
 
-  test("a whole tree works: parents start, call and stop their children", async () => {
+  test("parents start, call and stop their children", async () => {
     await using world = new World();
     const security = { tls: writeTls(world.dir, "tree", new Authority().issue("tree")) };
     await using nursery = await openNursery({

@@ -61,7 +61,7 @@ describe("a stranger who listens at an address that is dialled", () => {
     expect(relay.heard.length).toBeGreaterThan(0);
   });
 
-  test("doesn't get in the way of a dial to another spelling of the address", async () => {
+  test("does not hinder a dial by another spelling of the address", async () => {
     for (const [at, to] of [
       ["127.0.0.1", "localhost"],
       ["[::1]", "[::1]"],

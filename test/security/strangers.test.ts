@@ -94,7 +94,7 @@ describe.skipIf(!canBeOthers)("another user of the machine", () => {
     expect(actor.stats().registrar?.actors).toBe(1);
   });
 
-  test("boots alongside without configuration: each user has a registry of their own", async () => {
+  test("boots a registry of its own without any configuration", async () => {
     await using world = new World();
     const env = { FURROW_RUNTIME_DIR: "", XDG_RUNTIME_DIR: "", FURROW_REGISTRY_ADDRS: "", TMPDIR: world.dir };
     await using mine = asDisposable(new Program({ ...process.env, ...env }));

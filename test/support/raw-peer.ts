@@ -162,6 +162,11 @@ export class RawPeer implements AsyncDisposable {
     this.#socket = socket;
   }
 
+  /** The ports of a tcp connection, the own one first. */
+  get ports(): readonly [number, number] {
+    return [this.#socket!.localPort, this.#socket!.remotePort];
+  }
+
   /** Sends the messages in one write. */
   send(...messages: RawMessage[]): void {
     const batch = new Batch();
@@ -317,15 +322,20 @@ export class RawRegistrar implements AsyncDisposable {
   onRegister: ((peer: RawPeer, message: RawMessage) => void) | undefined;
   /** Called instead of the answer. */
   onLookup: ((peer: RawPeer, message: RawMessage) => void) | undefined;
-  /** Accepts connections from now on, and says nothing. */
-  isSilent = false;
+  #silence: PromiseWithResolvers<void> | undefined;
   readonly #listener: RawListener = new RawListener((peer) => this.#serve(peer));
 
   get addr(): Address {
     return this.#listener.addr;
   }
 
-  /** The connections accepted, in order, including probes. */
+  /** While it is set, connections are accepted and get no answer, as from a stopped process. They get it afterwards. */
+  set isSilent(isSilent: boolean) {
+    this.#silence?.resolve();
+    this.#silence = isSilent ? Promise.withResolvers<void>() : undefined;
+  }
+
+  /** The connections that came, in order, probes among them. */
   get peers(): readonly RawPeer[] {
     return this.#listener.peers;
   }
@@ -341,7 +351,7 @@ export class RawRegistrar implements AsyncDisposable {
   }
 
   async #serve(peer: RawPeer): Promise<void> {
-    if (this.isSilent) return;
+    await this.#silence?.promise;
     await peer.take(Kind.hello);
     const { uuid, addr } = this;
     peer.send(rawHello({ name: "raw-registrar", uuid, addrs: [addr], isRegistrar: true }));

@@ -37,7 +37,7 @@ describe("memoryLinks", () => {
     expect([atOne, atTwo]).toEqual([["c"], ["a", "b"]]);
   });
 
-  test("end once on each side, after the data written before", async () => {
+  test("end once on both sides, after what was written before", async () => {
     const [one, two] = memoryLinks();
     const [atOne, atTwo] = [heard(one), heard(two)];
     say(one, "last");

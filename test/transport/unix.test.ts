@@ -245,7 +245,7 @@ describe("unixTransport.listen", () => {
 });
 
 describe("unixTransport.connect", () => {
-  test("reports a missing file, a stale one and one that isn't a socket as absent", async () => {
+  test("calls a missing file, a stale one and one that is not a socket absent", async () => {
     const missing = await failure(connect(join(dir, "none.sock")));
     expect([missing instanceof TransportClosedError, isAbsent(missing)]).toEqual([true, true]);
     const path = join(dir, "stale.sock");
@@ -260,9 +260,8 @@ describe("unixTransport.connect", () => {
     for (const name of ["well-known.sock", "registry@1.sock"]) {
       const path = join(dir, name);
       await (await listenElsewhere(path, "furrow")).kill();
-      const start = performance.now();
-      expect(isAbsent(await failure(connect(path)))).toBe(true);
-      expect(performance.now() - start).toBeLessThan(500);
+      // a busy one is dialled for as long as the deadline allows, which is longer than this test may take
+      expect(isAbsent(await failure(connect(path, 60_000)))).toBe(true);
     }
   });
 
