@@ -2,7 +2,7 @@
  * Bundles all of `src` into one file, with its bytecode next to it, and writes the package's entry points that load it:
  * `bun .ci/bundle.ts FOLDER`.
  *
- * A child process that loads the source spends two thirds of its start on that (bench rows `spawn` and `spawn.packed`).
+ * A child process that loads the source spends about half of its start on that (bench rows `spawn` and `spawn.packed`).
  * A Bun that the bytecode doesn't suit ignores it and reads the bundled file. There is a single file so that a program,
  * its tests and its children share one instance of each module. It's CommonJS because Bun loads bytecode only for that;
  * the entry points are ES modules with named exports.
