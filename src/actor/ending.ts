@@ -8,7 +8,8 @@
  *  5. Any other work that was registered for the end runs.
  *  6. The listeners and all connections are closed.
  *
- * If a step fails, the failure is logged, since there's no caller left to handle it, and the next step runs.
+ * What fails in steps 2 to 5 is logged, and the next step runs. A failure in step 6 is the caller's, after every `onEnded`
+ * listener was called.
  */
 import { Deadline } from "../deadline.ts";
 import { asError } from "../errors.ts";

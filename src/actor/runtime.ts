@@ -17,7 +17,7 @@ import type { Address } from "../transport/address.ts";
 import { memoryLinks } from "../transport/memory.ts";
 import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor.ts";
-import { type EndPhase, Ending } from "./ending.ts";
+import { Ending } from "./ending.ts";
 import { Listeners } from "./listeners.ts";
 import { Part } from "./part.ts";
 import { type ActorSecurity, readSecurity } from "./security.ts";
@@ -177,11 +177,6 @@ export class Runtime implements Actor {
         log.error?.(`when the session with ${describeActor(session.peer.id)} ended: ${asError(error).stack}`);
       }
     }
-  }
-
-  /** Registers `work` to run when the actor ends, in the given phase; returns a function that withdraws it. */
-  atEnd(phase: EndPhase, work: () => Promise<void>): () => void {
-    return this.ending.at(phase, work);
   }
 
   cancel(reason: Error = new ContextCancelledError(this.id, "the actor was cancelled")): Promise<void> {

@@ -43,8 +43,8 @@ export class Membership implements Candidate {
     this.#election = new Election(this.registrars, this);
     runtime.serve(Kind.retired, (session) => this.#onRetired(session));
     runtime.watchSessions((session) => this.#onSessionEnd(session));
-    runtime.atEnd("registration", () => this.#leave());
-    runtime.atEnd("rest", () => this.#leaveHost());
+    runtime.ending.at("registration", () => this.#leave());
+    runtime.ending.at("rest", () => this.#leaveHost());
   }
 
   /**

@@ -65,7 +65,7 @@ export class RegistrarService implements ServedTable {
     runtime.dispatcher.serve("registrar", registrarApi(this));
     this.#undo = [
       runtime.watchSessions((session) => this.#onSessionEnd(session)),
-      runtime.atEnd("rest", async () => this.#gracePeriod.end()),
+      runtime.ending.at("rest", async () => this.#gracePeriod.end()),
     ];
   }
 

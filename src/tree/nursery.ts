@@ -87,7 +87,7 @@ class ProcessNursery implements Nursery {
   constructor(runtime: Runtime, ownsRuntime: boolean) {
     this.#runtime = runtime;
     this.#ownsRuntime = ownsRuntime;
-    this.#undo = [runtime.atEnd("children", () => this.cancel())];
+    this.#undo = [runtime.ending.at("children", () => this.cancel())];
     // a nursery opened in a called function is cancelled with the call
     const task = ambientTask();
     if (task !== undefined) this.#undo.push(task.onAbort(() => void this.cancel()));

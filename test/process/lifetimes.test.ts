@@ -283,9 +283,9 @@ describe("an actor that is killed while it ends", () => {
     // it has unregistered, and is stopped before it removes its file
     await victim.run(({ furrow, keep }) => {
       const runtime = furrow.currentActor() as unknown as {
-        atEnd(phase: string, work: () => Promise<void>): void;
+        ending: { at(phase: string, work: () => Promise<void>): void };
       };
-      runtime.atEnd("rest", () => new Promise(() => {}));
+      runtime.ending.at("rest", () => new Promise(() => {}));
       keep["ending"] = furrow.currentActor().cancel();
     });
     await until(() => actor.stats().registrar?.actors === 1);

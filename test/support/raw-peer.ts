@@ -38,25 +38,11 @@ export function rawHello(identity: RawIdentity): RawMessage {
   return [Kind.hello, version, uuid, name, host, pid, purpose, addrs, isRegistrar, target, null, null];
 }
 
-/** A well-formed hello, with the fields at some places changed. */
+/** A well-formed hello from another host, with the fields at some places changed. */
 export function helloWith(changes: Readonly<Record<number, unknown>> = {}): RawMessage {
-  const addrs = ["tcp://192.0.2.1:1"];
-  const message: [kind: number, ...fields: unknown[]] = [
-    Kind.hello,
-    protocolVersion,
-    crypto.randomUUID(),
-    "raw",
-    "0123456789abcdef",
-    process.pid,
-    "peer",
-    addrs,
-    false,
-    null,
-    null,
-    null,
-  ];
-  for (const [at, field] of Object.entries(changes)) message[Number(at)] = field;
-  return message;
+  const message = rawHello({ host: "0123456789abcdef", addrs: ["tcp://192.0.2.1:1"] });
+  const fields = message.map((field, at) => (at in changes ? changes[at] : field));
+  return fields as unknown as RawMessage;
 }
 
 export class RawPeer implements AsyncDisposable {
