@@ -11,7 +11,7 @@ import { logger } from "../log.ts";
 import type { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import { type Address, rankAddresses } from "../transport/address.ts";
-import { removeTreeSockets } from "../transport/socket-lock.ts";
+import { removeTreeSockets, sweepSockets } from "../transport/socket-lock.ts";
 import { Kind } from "../wire/messages.ts";
 import { type Boot, type Candidate, Election, RegistrationRefused } from "./election.ts";
 import { registryPatienceMs } from "./probe.ts";
@@ -236,18 +236,20 @@ export class Membership implements Candidate {
     registrars.notify();
   }
 
-  /** Waits, within a bound, for processes that are still dying; removes the files they left, and its own. */
+  /**
+   * Waits, within a bound, for processes that are still dying, and removes the files they left and its own. A root removes
+   * those of any dead process, as it did at its boot.
+   */
   async #leaveHost(): Promise<void> {
     const runtime = this.#runtime;
     const { service, registryAddrs } = this.registrars;
     try {
       await service?.swept();
-      if (runtime.isRoot)
-        await Promise.all(
-          Array.from(socketDirs(registryAddrs), (dir) =>
-            removeTreeSockets(dir, runtime.rootUuid, runtime.uuid),
-          ),
-        );
+      if (!runtime.isRoot) return;
+      const dirs = Array.from(socketDirs(registryAddrs));
+      await Promise.all(dirs.map((dir) => removeTreeSockets(dir, runtime.rootUuid, runtime.uuid)));
+      // a registrar and its children, killed while the next root booted, were still dying when that one swept
+      for (const dir of dirs) sweepSockets(dir);
     } finally {
       this.release();
     }

@@ -1,9 +1,10 @@
 /** Which socket files go, when, and by whom: only those whose lock proves that their owner is dead. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, lstatSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 
-import type { Address } from "../../src/index.ts";
+import { type Address, openRootActor } from "../../src/index.ts";
+import { formatHolder, lockFile } from "../../src/transport/socket-lock.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { RawPeer } from "../support/raw-peer.ts";
 import { Program, until, World } from "../support/world.ts";
@@ -116,6 +117,17 @@ describe("a fresh socket file", () => {
 });
 
 describe("a registrar", () => {
+  test("removes at the end of a root what processes left that died after its boot", async () => {
+    await using world = new World();
+    const actor = await openRootActor({ registryAddrs: [world.unix] });
+    const path = join(dirname(pathOf(world.unix)), "late@999999.sock");
+    staleSocket(path);
+    const holder = { pid: 999_999, name: "late", uuid: "late", root: "late", addrs: [`unix://${path}`] };
+    writeFileSync(lockFile(path), formatHolder(holder));
+    await actor.cancel();
+    expect([existsSync(path), existsSync(lockFile(path))]).toEqual([false, false]);
+  });
+
   test("removes the socket file of a registered actor that was killed", async () => {
     await using world = new World();
     await world.actor("hub", unixOnly, { FURROW_REGISTRY_ADDRS: world.unix });
