@@ -4,8 +4,9 @@ import { portalGroup, RemotePortal } from "../rpc/portal.ts";
 import type { Portal, PortalGroup } from "../rpc/types.ts";
 import { askAll, askAny } from "./ask.ts";
 import { connectedPeer } from "./connected.ts";
-import { known } from "./known.ts";
+import { known, memoryOf } from "./known.ts";
 import { type FindOptions, Lookup } from "./lookup.ts";
+import type { Source } from "./lookup-record.ts";
 import { reach, reachFirst } from "./reach.ts";
 import type { Found } from "./registration.ts";
 
@@ -52,22 +53,29 @@ export async function findActor<M>(
   options: FindOptions = {},
 ): Promise<Portal<M> | PortalGroup<M> | null> {
   const lookup = new Lookup(name, options);
-  const found = options.onlyFirst === false ? await findAll<M>(lookup) : await findLast<M>(lookup);
-  const none = found === null || (Array.isArray(found) && found.length === 0);
-  if (none && options.raiseOnNone) throw notFound(lookup);
-  return found;
+  try {
+    const found = options.onlyFirst === false ? await findAll<M>(lookup) : await findLast<M>(lookup);
+    const none = found === null || (Array.isArray(found) && found.length === 0);
+    if (none && options.raiseOnNone) throw notFound(lookup);
+    return found;
+  } catch (error) {
+    throw lookup.reported(error);
+  }
 }
 
 /** The last registered actor that can be reached. */
-async function findLast<M>(lookup: Lookup): Promise<Portal<M> | null> {
+export async function findLast<M>(lookup: Lookup): Promise<Portal<M> | null> {
   const { registrars, registryAddrs } = lookup;
   const local = registryAddrs === undefined ? known(registrars, lookup.name) : undefined;
   if (local === undefined) {
     const peer = connectedPeer(lookup);
-    if (peer !== undefined) return new RemotePortal<M>(peer.acquire().handler);
+    if (peer !== undefined) {
+      lookup.recorded?.byPeer(peer);
+      return new RemotePortal<M>(peer.acquire().handler);
+    }
   }
   const found = local ?? (await askAny(lookup));
-  const portal = await reachLast<M>(lookup, found, new Set());
+  const portal = await reachLast<M>(lookup, found, new Set(), local && memoryOf(registrars));
   if (portal !== null || found.length === 0 || !hasSeveralRegistrars(lookup)) return portal;
   // the first registrar to answer knew only dead ones; another may know a live one
   const tried = new Set(found.map(({ id }) => id.uuid));
@@ -83,17 +91,20 @@ async function reachLast<M>(
   lookup: Lookup,
   found: Found,
   tried: ReadonlySet<string>,
+  source?: Source,
 ): Promise<Portal<M> | null> {
   const untried = found.toReversed().filter(({ id }) => !tried.has(id.uuid));
+  lookup.consider(untried, source);
   return (await reachFirst<M>(lookup, untried)) ?? null;
 }
 
 /** Every actor of the name that can be reached, each once. */
-async function findAll<M>(lookup: Lookup): Promise<PortalGroup<M>> {
+export async function findAll<M>(lookup: Lookup): Promise<PortalGroup<M>> {
   // no single cache has them all: each registrar is asked, or its cache
   const found = await askAll(lookup);
-  const byUuid = new Map(found.map((one) => [one.id.uuid, one]));
-  const results = await Promise.allSettled(Array.from(byUuid.values(), (one) => reach<M>(lookup, one)));
+  const each = Array.from(new Map(found.map((one) => [one.id.uuid, one])).values());
+  lookup.consider(each);
+  const results = await Promise.allSettled(each.map((one) => reach<M>(lookup, one)));
   const portals = results.flatMap((result) => (result.status === "fulfilled" ? (result.value ?? []) : []));
   const failed = results.find((result) => result.status === "rejected");
   if (failed !== undefined && (portals.length === 0 || lookup.deadline.signal?.aborted)) {
@@ -103,7 +114,8 @@ async function findAll<M>(lookup: Lookup): Promise<PortalGroup<M>> {
   return portalGroup(portals);
 }
 
-function notFound({ name, failures }: Lookup): ActorNotFoundError {
+function notFound({ name, record }: Lookup): ActorNotFoundError {
+  const { failures } = record;
   const why = failures.length > 0 ? `; ${messagesOf(failures)}` : "";
   return new ActorNotFoundError(`no live actor named "${name}"${why}`, { cause: causeOf(failures) });
 }

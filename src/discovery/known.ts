@@ -25,6 +25,11 @@ export function lastKnown(registrars: Registrars, name: string): FoundRegistrati
   return list && (list[list.length - 1] ?? null);
 }
 
+/** Where `known` looks. */
+export function memoryOf({ isRegistrar }: Registrars): "table" | "cache" {
+  return isRegistrar ? "table" : "cache";
+}
+
 /** Whether the own table, or any registrar's cache, has the name. Not counted as a hit: the lookup that follows is. */
 export function isKnown({ service, links }: Registrars, name: string): boolean {
   return service === undefined

@@ -7,6 +7,7 @@
  */
 import { currentRuntime } from "../actor/current.ts";
 import type { Runtime } from "../actor/runtime.ts";
+import type { DialObserver, DialTrace } from "../channel/dial-trace.ts";
 import { type Bounds, Deadline } from "../deadline.ts";
 import { AddressError } from "../errors.ts";
 import { ambientTask } from "../rpc/task.ts";
@@ -18,7 +19,9 @@ import {
   type Transport,
 } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
+import type { LookupRecord, Source } from "./lookup-record.ts";
 import { Registrars } from "./registrars.ts";
+import type { Found } from "./registration.ts";
 
 export interface FindOptions extends Bounds {
   readonly registryAddrs?: readonly AddressInput[];
@@ -40,8 +43,8 @@ function withTask(signal: AbortSignal | undefined): AbortSignal | undefined {
   return task === undefined || signal === undefined ? (signal ?? task) : AbortSignal.any([signal, task]);
 }
 
-/** A name, the caller's options, and one deadline for all steps. */
-export class Lookup {
+/** A name, the caller's options, one deadline for all steps, and a record of them. */
+export class Lookup implements DialObserver {
   readonly name: string;
   readonly runtime: Runtime;
   readonly registrars: Registrars;
@@ -51,8 +54,11 @@ export class Lookup {
   readonly registryAddrs: readonly Address[] | undefined;
   /** Dial only addresses of these. */
   readonly transports: readonly Transport[] | undefined;
-  /** The failed dials, and the registrars that didn't answer: the cause of an `ActorNotFoundError`. */
-  readonly failures: Error[] = [];
+  /** Only once there is something to record: most lookups are answered from memory, over a connection that exists. */
+  #record: LookupRecord | undefined;
+  /** What a record that is made later begins with. */
+  #found: Found | undefined;
+  #source: Source | undefined;
 
   constructor(name: string, options: FindOptions) {
     checkActorName(name);
@@ -80,5 +86,52 @@ export class Lookup {
   /** Whether the caller allows this transport. */
   allows(transport: Transport): boolean {
     return this.transports === undefined || this.transports.includes(transport);
+  }
+
+  /** What has been asked and dialled; begins with the first use. */
+  get record(): LookupRecord {
+    return this.#record ?? this.recordSince(performance.now());
+  }
+
+  /** The record, if there is one. */
+  get recorded(): LookupRecord | undefined {
+    return this.#record;
+  }
+
+  /** Begins the record of a lookup that began before. */
+  recordSince(since: number): LookupRecord {
+    // loaded by the first lookup that isn't answered from memory
+    const { LookupRecord } = require("./lookup-record.ts") as typeof import("./lookup-record.ts");
+    const record = (this.#record = new LookupRecord(this, since));
+    if (this.#found !== undefined) record.consider(this.#found, this.#source);
+    return record;
+  }
+
+  /** Notes the instances that are about to be tried, in that order. Without a source they are from the answers. */
+  consider(found: Found, source?: Source): void {
+    if (this.#record === undefined) {
+      this.#found = found;
+      this.#source = source;
+    } else {
+      this.#record.consider(found, source);
+    }
+  }
+
+  onDial(uuid: string, dial: DialTrace): void {
+    this.record.dialling(uuid, dial);
+  }
+
+  /** Whether it is the reason of the caller's abort or of the actor's end, which belongs to all that it ends. */
+  isAbort(error: unknown): boolean {
+    return [this.deadline.signal, this.runtime.signal].some(
+      (signal) => signal?.aborted && signal.reason === error,
+    );
+  }
+
+  /** The error that the lookup fails with, with its report. */
+  reported(error: unknown): unknown {
+    if (this.isAbort(error)) return error;
+    this.record.failed(error);
+    return this.record.attachTo(error);
   }
 }

@@ -78,6 +78,11 @@ export class Registrars implements DiscoveryFacts {
     return this.#local;
   }
 
+  /** Where the registrar is asked, while that is this actor. */
+  get ownAddr(): Address {
+    return this.registryAddrs[0] ?? this.localPortal.addr;
+  }
+
   /** The link to the registrar of that uuid, if there is one. */
   linkOf(uuid: string): RegistrarLink | undefined {
     return this.#links.get(uuid);
@@ -162,6 +167,11 @@ export class Registrars implements DiscoveryFacts {
     this.#service?.stop();
     this.#service = undefined;
     this.notify();
+  }
+
+  /** Why that address had no registrar when it was last asked. */
+  faultAt(addr: Address): Error | undefined {
+    return this.#faults.get(addr);
   }
 
   noteFault(addr: Address, error: Error): void {
