@@ -58,7 +58,10 @@ interface Asker {
   readonly registryAddrs: readonly Address[] | undefined;
 }
 
-/** All registrars that had a say, once each; and the addresses of this actor's registry where there is none. */
+/**
+ * All registrars that had a say, once each, and the addresses of this actor's registry where there is none; in the order
+ * of the addresses.
+ */
 export function reportRegistrars(
   questions: readonly Question[],
   asker: Asker,
@@ -78,7 +81,13 @@ export function reportRegistrars(
     for (const one of [...fromMemory(asker), ...absentOnes(asker.registrars, ms)])
       if (!byAddr.has(one.addr)) byAddr.set(one.addr, one);
   }
-  return Array.from(byAddr.values());
+  const order: readonly string[] = asker.registryAddrs ?? asker.registrars.registryAddrs;
+  return Array.from(byAddr.values()).toSorted((a, b) => placeOf(a.addr, order) - placeOf(b.addr, order));
+}
+
+function placeOf(addr: string, order: readonly string[]): number {
+  const at = order.indexOf(addr);
+  return at < 0 ? order.length : at;
 }
 
 /** The registrars whose word is known without asking: this actor itself, or those whose cached answer counts. */
