@@ -43,6 +43,9 @@ function withTask(signal: AbortSignal | undefined): AbortSignal | undefined {
   return task === undefined || signal === undefined ? (signal ?? task) : AbortSignal.any([signal, task]);
 }
 
+/** Loaded by the first lookup that isn't answered from memory. */
+let records: typeof import("./lookup-record.ts") | undefined;
+
 /** A name, the caller's options, one deadline for all steps, and a record of them. */
 export class Lookup implements DialObserver {
   readonly name: string;
@@ -100,9 +103,8 @@ export class Lookup implements DialObserver {
 
   /** Begins the record of a lookup that began before. */
   recordSince(since: number): LookupRecord {
-    // loaded by the first lookup that isn't answered from memory
-    const { LookupRecord } = require("./lookup-record.ts") as typeof import("./lookup-record.ts");
-    const record = (this.#record = new LookupRecord(this, since));
+    records ??= require("./lookup-record.ts") as typeof import("./lookup-record.ts");
+    const record = (this.#record = new records.LookupRecord(this, since));
     if (this.#found !== undefined) record.consider(this.#found, this.#source);
     return record;
   }
