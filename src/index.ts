@@ -3,7 +3,7 @@
  *
  * The layers, each importing only from those above it:
  *
- *   identity, frames, lookup-report, errors, deadline, log, limits   what everything uses
+ *   identity, frames, lookup-report, errors, deadline, log, limits: what everything uses
  *   wire/        frames, messages, and the values that cross
  *   transport/   unix sockets and tcp; addresses
  *   channel/     messages both ways; handshake; the connected peers

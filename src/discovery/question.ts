@@ -78,7 +78,7 @@ export function reportRegistrars(
   if (asker.registryAddrs === undefined) {
     // without any registrar the lookup has waited for one all the time
     const ms = questions.length > 0 || asker.registrars.hasLinks ? 0 : rounded(now - since);
-    for (const one of [...fromMemory(asker), ...absentOnes(asker.registrars, ms)])
+    for (const one of [...unasked(asker), ...absentOnes(asker.registrars, ms)])
       if (!byAddr.has(one.addr)) byAddr.set(one.addr, one);
   }
   const order: readonly string[] = asker.registryAddrs ?? asker.registrars.registryAddrs;
@@ -90,11 +90,15 @@ function placeOf(addr: string, order: readonly string[]): number {
   return at < 0 ? order.length : at;
 }
 
-/** The registrars whose word is known without asking: this actor itself, or those whose cached answer counts. */
-function fromMemory({ name, registrars }: Asker): ReportedRegistrar[] {
+/** The registrars that need no question: this actor itself, and those that it is connected to. */
+function unasked({ name, registrars }: Asker): ReportedRegistrar[] {
   if (registrars.isRegistrar) return [{ addr: registrars.ownAddr, outcome: "answered", ms: 0 }];
-  const knowing = registrars.links.filter(({ cache }) => cache.has(name));
-  return knowing.map((link) => ({ addr: addrOf(link), outcome: "cached", ms: 0 }));
+  return registrars.links.map((link) => {
+    const addr = addrOf(link);
+    if (link.cache.has(name)) return { addr, outcome: "cached", ms: 0 };
+    // another's cached answer was enough, or it was connected only after the others had been asked
+    return { addr, outcome: "skipped", reason: "not asked", ms: 0 };
+  });
 }
 
 function absentOnes(registrars: Registrars, ms: number): ReportedRegistrar[] {

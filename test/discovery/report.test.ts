@@ -247,11 +247,12 @@ describe("explainLookup", () => {
     await using down = new World();
     await one.actor("hub-one");
     const silent = await two.actor("hub-two");
-    await using _ = await openRootActor({
+    await using actor = await openRootActor({
       registryAddrs: [one.unix, two.unix, down.unix],
       name: "asker",
-      limits: { probeTimeoutMs: 100 },
+      limits: { probeTimeoutMs: 300 },
     });
+    await until(() => actor.stats().peers === 2);
     await silent.freeze();
     const report = await explainLookup("nobody");
     expect(shown(report)).toEqual({
@@ -289,6 +290,10 @@ describe("explainLookup", () => {
     expect(registrars.map(untimed)).toEqual([
       { addr: slow.addr, outcome: "skipped", reason: "another registrar answered first" },
       { addr: world.unix, outcome: "answered" },
+    ]);
+    expect((await explainLookup("target")).registrars.map(untimed)).toEqual([
+      { addr: slow.addr, outcome: "skipped", reason: "not asked" },
+      { addr: world.unix, outcome: "cached" },
     ]);
   });
 
