@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { inspect } from "node:util";
 
-import { Lookup } from "../../src/discovery/lookup.ts";
 import { findLast } from "../../src/discovery/find.ts";
+import { Lookup } from "../../src/discovery/lookup.ts";
+import { reportLines } from "../../src/discovery/report-text.ts";
 import {
   type Actor,
   ActorNameError,
@@ -341,6 +342,39 @@ describe("explainLookup", () => {
     calledOff.abort(reason);
     for (const error of await Promise.all(waiting)) expect(error).toBe(reason);
     expect(reason.report).toBeUndefined();
+  });
+});
+
+describe("reportLines", () => {
+  test("has a line for each registrar, actor and address", () => {
+    const id = { name: "market", uuid: "ba3e1cb0-80f3-4ec1-b004-c3150c7d453d", pid: 6510, host: "h" };
+    const report: LookupReport = {
+      name: "market",
+      registrars: [
+        { addr: "tcp://a:1", outcome: "answered", ms: 1.234 },
+        { addr: "tcp://b:1", outcome: "cached", ms: 0 },
+      ],
+      candidates: [
+        {
+          id,
+          source: "registrar",
+          dials: [
+            { addr: "unix:///x.sock", outcome: "silent", reason: "no connection", ms: 207.4 },
+            { addr: "tcp://a:2", outcome: "connected", ms: 0.04 },
+          ],
+        },
+      ],
+      ms: 210.9,
+    };
+    expect(reportLines(report)).toEqual([
+      '"market": 1 actor of that name, 211 ms',
+      "  registrar tcp://a:1 answered (1.2 ms)",
+      "  registrar tcp://b:1 cached",
+      "  market#ba3e1cb0 (pid 6510), from the registrar",
+      "    unix:///x.sock silent (207 ms): no connection",
+      "    tcp://a:2 connected (0.0 ms)",
+    ]);
+    expect(reportLines({ ...report, candidates: [] })[0]).toBe('"market": no actors of that name, 211 ms');
   });
 });
 
