@@ -6,14 +6,12 @@
 const budgetMs = 10;
 /** How often the clock is read, in messages. */
 const step = 8;
-/** The size to begin with: the work of calls that aren't answered at once only shows after the turn. */
-const first = 128;
 const most = 4_096;
 
 export class Share {
   /** As many messages of a turn are processed without a look at the clock. */
   readonly #unclocked: number;
-  #size = first;
+  #size: number;
   #granted: number;
   /** How many had been granted when the clock was first read in this turn, and when that was. */
   #clockedFrom = 0;
@@ -24,6 +22,8 @@ export class Share {
   constructor(unclocked: number) {
     this.#unclocked = unclocked;
     this.#granted = unclocked;
+    // not more at first: the work of calls that aren't answered at once only shows after the turn
+    this.#size = unclocked + step;
   }
 
   /** Begins a turn; returns after how many messages to call `more`. */
