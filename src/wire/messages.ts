@@ -118,8 +118,8 @@ interface Fields {
   /** Changes one's own registration; what is null stays. */
   update: [id: number, metadata?: unknown, state?: string | null];
   stop: [id: number];
-  /** The sender has booted and is registered. */
-  ready: [];
+  /** The sender has booted and is registered, or with false: it drains, and lookups must not find it any more. */
+  ready: [isReady?: boolean | null];
   /** A child could not start, or ends because of this uncaught error. */
   failed: [failure: List];
   /** The sender was asked to stop, and is still ending its own children or cleaning up. */
@@ -195,7 +195,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   retired: "",
   update: "nVS",
   stop: "n",
-  ready: "",
+  ready: "B",
   failed: "a",
   stopping: "",
 };
