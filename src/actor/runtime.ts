@@ -259,9 +259,10 @@ export class Runtime implements Actor {
 
   /** Tells all peers that this actor has registered and can be found by name. */
   becomeReady(): void {
-    if (this.#state === "draining") return;
     this.#isReady = true;
     for (const peer of this.peers) peer.channel.post([Kind.ready]);
+    // its parent has to hear that it has started
+    if (this.#state === "draining") this.#withdraw();
   }
 
   /** Tells all peers that this actor is no longer to be found by name, although it is connected. */

@@ -1,5 +1,6 @@
 /** Which instance of a name `findActor` takes: `pick`, `where` and `needs`. */
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 
 import { currentRuntime } from "../../src/actor/current.ts";
 import { Registrars } from "../../src/discovery/registrars.ts";
@@ -271,7 +272,12 @@ describe("where and needs", () => {
     await using world = new World();
     const hub = await world.actor("hub");
     const next = await world.actor("next");
-    await instances(world, "w", [{ zone: "us" }]);
+    // a child of the next registrar: it can't take over itself
+    await next.run(async ({ furrow, keep, args }) => {
+      const nursery = await furrow.openNursery();
+      keep["nursery"] = nursery;
+      await nursery.startActor("w", { module: args[0] as string, metadata: { zone: "us" } });
+    }, described);
     const late = await world.actor("w", { metadata: { zone: "eu" } });
     const uuid = await late.run(({ furrow }) => furrow.currentActor().uuid);
     await late.freeze();
@@ -310,6 +316,21 @@ describe("a draining actor", () => {
     await child.run.setState("ready");
     expect(await found("w", {})).toBe(child.id.uuid);
     expect(await states()).toContainEqual(["w", "ready"]);
+  });
+
+  test("starts, and isn't found, if it drains before it is registered", async () => {
+    await using world = new World();
+    await world.actor("hub");
+    await using nursery = await openNursery(world.options);
+    const module = join(world.dir, "drains.ts");
+    const from = JSON.stringify(described);
+    await Bun.write(module, `import { setState } from ${from};\nawait setState("draining");\n`);
+    const child = await nursery.startActor("w", { module });
+    expect(await found("w", {})).toBeUndefined();
+    const registry = await getRegistry();
+    expect(await registry.run.listActors()).toContainEqual(
+      expect.objectContaining({ id: child.id, state: "draining" }),
+    );
   });
 
   test("isn't found at the next registrar either", async () => {
