@@ -206,6 +206,27 @@ describe("where and needs", () => {
     expect(actor.stats().lookups.requests).toBe(3);
   });
 
+  test("keep a name in the cache while its details are asked for", async () => {
+    await using hub = new RawRegistrar();
+    await using actor = await openRootActor({ registryAddrs: [hub.addr], limits: { maxCachedNames: 1 } });
+    const held = Promise.withResolvers<() => void>();
+    hub.onLookup = (peer, [, id, name, , detailed]) => {
+      const answer = (): void => peer.send([Kind.result, id, []]);
+      if (detailed === true) held.resolve(answer);
+      else peer.send([Kind.result, id, name === "v" ? [["u", 1, hostId(), [], 1]] : []]);
+    };
+    const where = { zone: "eu" };
+    const finds = [findActor("v"), findActor("v", { where })];
+    const answer = await held.promise;
+    await finds[0];
+    // there is room for one name
+    await findActor("x");
+    answer();
+    await finds[1];
+    await findActor("v", { where });
+    expect(actor.stats().lookups.requests).toBe(3);
+  });
+
   test("work in the registrar itself, as its table changes", async () => {
     await using world = new World();
     await using nursery = await openNursery({ ...world.options, metadata: { zone: "eu" } });
