@@ -9,7 +9,7 @@ import {
   TimeoutError,
 } from "../errors.ts";
 import type { Address } from "../transport/address.ts";
-import { known } from "./known.ts";
+import { inOwnTable } from "./known.ts";
 import type { Lookup } from "./lookup.ts";
 import type { LookupRecord } from "./lookup-record.ts";
 import { registryPatienceMs } from "./probe.ts";
@@ -18,9 +18,9 @@ import { askOnce, RegistrarLink } from "./registrar-link.ts";
 import type { Found } from "./registration.ts";
 import { connectedLinks, registrarAt } from "./registry.ts";
 
-/** Asks until one registrar has an actor of the name. */
+/** Asks until one registrar has an actor of the name, and one that is wanted if the lookup selects. */
 export function askAny(lookup: Lookup): Promise<Found> {
-  return ask(lookup, (found) => found.length > 0);
+  return ask(lookup, (found) => lookup.filter(found).length > 0);
 }
 
 /** Asks until every registrar has answered. */
@@ -62,6 +62,30 @@ async function ask(lookup: Lookup, enough: (found: Found) => boolean): Promise<F
   }
 }
 
+/** A question under way. */
+interface Inquiry {
+  readonly question: Question;
+  readonly answer: Promise<Found>;
+}
+
+function askLink(lookup: Lookup, link: RegistrarLink): Inquiry {
+  const question = lookup.record.ask(link);
+  return { question, answer: answerOf(link, lookup, question) };
+}
+
+function askAddress(lookup: Lookup, addr: Address, deadline: Deadline): Inquiry {
+  const question = lookup.record.ask(addr);
+  return { question, answer: answerAt(addr, lookup, deadline, question) };
+}
+
+/** Asks a linked registrar, or the cache that it keeps current. */
+function answerOf(link: RegistrarLink, { name, wantsDetails }: Lookup, question: Question): Promise<Found> {
+  const found = wantsDetails ? link.lookupDetailed(name) : link.lookup(name);
+  if (found instanceof Promise) return found;
+  question.answered(found, "cache");
+  return Promise.resolve(found);
+}
+
 /** The lookup's deadline, but no later than the default patience with a silent registry. */
 export function patience({ name, runtime, deadline }: Lookup): Deadline {
   const timeout = Math.min(deadline.remainingMs, registryPatienceMs(runtime.limits));
@@ -72,35 +96,13 @@ export function patience({ name, runtime, deadline }: Lookup): Deadline {
  * The own table's answer, once a miss is reliable: a registrar that has just taken over may still be waiting for actors to
  * come back. Undefined when this actor isn't the registrar after all, because another was faster at binding the addresses.
  */
-async function askOwnTable({ name, registrars, deadline }: Lookup): Promise<Found | undefined> {
-  const found = known(registrars, name);
-  if (found !== undefined) return found;
-  const awaited = registrars.service?.awaited(name);
+async function askOwnTable(lookup: Lookup): Promise<Found | undefined> {
+  const { name, registrars, deadline } = lookup;
+  const found = inOwnTable(lookup);
+  if (found !== undefined && lookup.filter(found).length > 0) return found;
+  const awaited = registrars.service?.awaited(lookup.wantsDetails ? undefined : name);
   if (awaited !== undefined) await deadline.race("lookup", awaited);
-  return registrars.isRegistrar ? (known(registrars, name) ?? []) : undefined;
-}
-
-/** A question under way. */
-interface Inquiry {
-  readonly question: Question;
-  readonly answer: Promise<Found>;
-}
-
-function askLink({ name, record }: Lookup, link: RegistrarLink): Inquiry {
-  const question = record.ask(link);
-  return { question, answer: answerOf(link, name, question) };
-}
-
-function askAddress(lookup: Lookup, addr: Address, deadline: Deadline): Inquiry {
-  const question = lookup.record.ask(addr);
-  return { question, answer: answerAt(addr, lookup, deadline, question) };
-}
-
-function answerOf(link: RegistrarLink, name: string, question: Question): Promise<Found> {
-  const found = link.lookup(name);
-  if (found instanceof Promise) return found;
-  question.answered(found, "cache");
-  return Promise.resolve(found);
+  return inOwnTable(lookup);
 }
 
 async function answerAt(
@@ -109,7 +111,7 @@ async function answerAt(
   deadline: Deadline,
   question: Question,
 ): Promise<Found> {
-  const { name, registrars } = lookup;
+  const { name, registrars, wantsDetails } = lookup;
   const registrar = await registrarAt(registrars, addr, deadline);
   if (registrar === "self") {
     const found = await askOwnTable(lookup);
@@ -117,9 +119,9 @@ async function answerAt(
     question.answered(found, "table");
     return found;
   }
-  if (registrar instanceof RegistrarLink) return await answerOf(registrar, name, question);
+  if (registrar instanceof RegistrarLink) return await answerOf(registrar, lookup, question);
   try {
-    return await askOnce(registrar.handler, name, registrars.counters);
+    return await askOnce(registrar.handler, name, registrars.counters, wantsDetails);
   } finally {
     registrar.release();
   }

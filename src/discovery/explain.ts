@@ -1,7 +1,7 @@
 /** `explainLookup`: why a lookup finds what it finds. */
 import { FurrowError } from "../errors.ts";
 import type { LookupReport } from "../lookup-report.ts";
-import { findAll, findLast } from "./find.ts";
+import { findAll, findOne } from "./find.ts";
 import { type FindOptions, Lookup } from "./lookup.ts";
 
 /**
@@ -20,7 +20,7 @@ export async function explainLookup(name: string, options: FindOptions = {}): Pr
   const lookup = new Lookup(name, options);
   const { record } = lookup;
   try {
-    const found = options.onlyFirst === false ? await findAll(lookup) : await findLast(lookup);
+    const found = options.onlyFirst === false ? await findAll(lookup) : await findOne(lookup);
     const report = record.report();
     await found?.[Symbol.asyncDispose]();
     return report;

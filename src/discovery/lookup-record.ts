@@ -10,11 +10,11 @@ import { FurrowError, type Stage, TimeoutError } from "../errors.ts";
 import type { LookupReport, ReportedCandidate, ReportedDial } from "../lookup-report.ts";
 import type { Session } from "../rpc/session.ts";
 import { type Address, isAddress, parseAddress, type Transport } from "../transport/address.ts";
-import { memoryOf } from "./known.ts";
 import { Question, reportRegistrars, rounded } from "./question.ts";
 import type { RegistrarLink } from "./registrar-link.ts";
 import type { Registrars } from "./registrars.ts";
 import { type Found, FoundRegistration } from "./registration.ts";
+import type { Selection } from "./selection.ts";
 
 export type Source = ReportedCandidate["source"];
 
@@ -23,13 +23,16 @@ export interface RecordedLookup {
   readonly name: string;
   readonly registrars: Registrars;
   readonly registryAddrs: readonly Address[] | undefined;
+  readonly selection: Selection | undefined;
   /** Whether the caller allows this transport. */
   allows(transport: Transport): boolean;
 }
 
-/** Instances of the name, in the order of trying. Without a source they are from the answers to this lookup. */
+/** Instances of the name: those to try, in that order, among those that were found. */
 interface Considered {
+  readonly tried: Found;
   readonly found: Found;
+  /** Undefined: from the answers to this lookup. */
   readonly source: Source | undefined;
 }
 
@@ -81,13 +84,15 @@ export class LookupRecord {
     for (const question of this.#questions) question.failed(error);
   }
 
-  consider(found: Found, source: Source | undefined): void {
-    this.#considered.push({ found, source });
+  /** As `Lookup.consider`. */
+  consider(tried: Found, found: Found = tried, source?: Source): void {
+    this.#considered.push({ tried, found, source });
   }
 
   /** A connected peer answers for the name: no registrar is asked. */
   byPeer({ id, addrs, addr }: Peer<Session>): void {
-    this.consider([new FoundRegistration(id, addrs)], "peer");
+    const own = [new FoundRegistration(id, addrs)];
+    this.consider(own, own, "peer");
     this.connected(id.uuid, addr);
   }
 
@@ -120,21 +125,35 @@ export class LookupRecord {
   }
 
   #candidates(now: number): ReportedCandidate[] {
-    const sources = new Map<string, Source>();
-    for (const question of this.#questions)
-      for (const { id } of question.found) if (!sources.has(id.uuid)) sources.set(id.uuid, question.source);
-    const kept = memoryOf(this.#lookup.registrars);
+    const answers = new Map<string, Source>();
+    for (const { found, source } of this.#questions)
+      for (const { id } of found) if (!answers.has(id.uuid)) answers.set(id.uuid, source);
+    const { memory } = this.#lookup.registrars;
     const hasConnected = this.#connected.size > 0;
-    return this.#considered.flatMap(({ found, source }) =>
-      found.map((one) => ({
+    const candidates = new Map<string, ReportedCandidate>();
+    const add = (one: FoundRegistration, source: Source | undefined, unfit?: string): void => {
+      const { uuid } = one.id;
+      if (candidates.has(uuid)) return;
+      candidates.set(uuid, {
         id: plainId(one.id),
-        source: source ?? sources.get(one.id.uuid) ?? kept,
-        dials: this.#dialsOf(one, hasConnected, now),
-      })),
-    );
+        source: source ?? answers.get(uuid) ?? memory,
+        dials: this.#dialsOf(one, unfit, hasConnected, now),
+      });
+    };
+    for (const { tried, source } of this.#considered) for (const one of tried) add(one, source);
+    const { selection } = this.#lookup;
+    for (const { found, source } of selection === undefined ? [] : this.#considered)
+      for (const one of found) add(one, source, selection?.whyNot(one));
+    return Array.from(candidates.values());
   }
 
-  #dialsOf(registration: FoundRegistration, hasConnected: boolean, now: number): ReportedDial[] {
+  /** `unfit`: why the lookup's selection leaves it out. */
+  #dialsOf(
+    registration: FoundRegistration,
+    unfit: string | undefined,
+    hasConnected: boolean,
+    now: number,
+  ): ReportedDial[] {
     const { uuid } = registration.id;
     const traces = this.#dials.get(uuid) ?? [];
     const dials = traces.flatMap(({ attempts, stage }) =>
@@ -149,7 +168,8 @@ export class LookupRecord {
     const why = whyNot(dials, hasConnected);
     for (const addr of rest) {
       if (listed.has(addr)) continue;
-      const reason = this.#barrier(addr, order.includes(addr)) ?? why;
+      listed.add(addr);
+      const reason = unfit ?? this.#barrier(addr, order.includes(addr)) ?? why;
       dials.push({ addr, outcome: "skipped", reason, ms: 0 });
     }
     return dials;

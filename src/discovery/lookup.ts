@@ -20,10 +20,11 @@ import {
 } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import type { LookupRecord, Source } from "./lookup-record.ts";
-import { Registrars } from "./registrars.ts";
 import type { Found } from "./registration.ts";
+import { Registrars } from "./registrars.ts";
+import type { Selection, SelectOptions } from "./selection.ts";
 
-export interface FindOptions extends Bounds {
+export interface FindOptions extends Bounds, SelectOptions {
   readonly registryAddrs?: readonly AddressInput[];
   /** Dial only addresses of these transports. */
   readonly enableTransports?: readonly Transport[];
@@ -43,6 +44,18 @@ function withTask(signal: AbortSignal | undefined): AbortSignal | undefined {
   return task === undefined || signal === undefined ? (signal ?? task) : AbortSignal.any([signal, task]);
 }
 
+/** Most lookups take any instance: the file is loaded with the first that doesn't. */
+function selectionOf({ pick, where, needs }: SelectOptions): Selection | undefined {
+  const isUnselective = (pick === undefined || pick === "last") && where === undefined && needs === undefined;
+  if (isUnselective) return undefined;
+  const { Selection } = require("./selection.ts") as typeof import("./selection.ts");
+  return new Selection({
+    ...(pick !== undefined && { pick }),
+    ...(where !== undefined && { where }),
+    ...(needs !== undefined && { needs }),
+  });
+}
+
 /** Loaded by the first lookup that isn't answered from memory. */
 let records: typeof import("./lookup-record.ts") | undefined;
 
@@ -57,9 +70,12 @@ export class Lookup implements DialObserver {
   readonly registryAddrs: readonly Address[] | undefined;
   /** Dial only addresses of these. */
   readonly transports: readonly Transport[] | undefined;
+  /** Which instances are wanted, if the caller says. */
+  readonly selection: Selection | undefined;
   /** Only once there is something to record: most lookups are answered from memory, over a connection that exists. */
   #record: LookupRecord | undefined;
-  /** What a record that is made later begins with. */
+  /** What a record that is made later begins with: see `consider`. */
+  #tried: Found | undefined;
   #found: Found | undefined;
   #source: Source | undefined;
 
@@ -76,6 +92,7 @@ export class Lookup implements DialObserver {
         "registryAddrs must not be empty; leave it out to ask this actor's own registrars",
       );
     }
+    this.selection = selectionOf(options);
     this.transports = options.enableTransports && readTransports(options.enableTransports);
     this.bounds.signal?.throwIfAborted();
   }
@@ -84,6 +101,16 @@ export class Lookup implements DialObserver {
   static at(name: string, { signal, timeout, registryAddr }: WaitOptions): Lookup {
     const registryAddrs = registryAddr === undefined ? {} : { registryAddrs: [registryAddr] };
     return new Lookup(name, { signal, timeout, ...registryAddrs });
+  }
+
+  /** Whether the registrations are needed with their details. */
+  get wantsDetails(): boolean {
+    return this.selection?.needsDetails === true;
+  }
+
+  /** Those of them that the caller wants, in the same order. */
+  filter(found: Found): Found {
+    return this.selection === undefined ? found : this.selection.filter(found);
   }
 
   /** Whether the caller allows this transport. */
@@ -105,17 +132,21 @@ export class Lookup implements DialObserver {
   recordSince(since: number): LookupRecord {
     records ??= require("./lookup-record.ts") as typeof import("./lookup-record.ts");
     const record = (this.#record = new records.LookupRecord(this, since));
-    if (this.#found !== undefined) record.consider(this.#found, this.#source);
+    if (this.#tried !== undefined) record.consider(this.#tried, this.#found, this.#source);
     return record;
   }
 
-  /** Notes the instances that are about to be tried, in that order. Without a source they are from the answers. */
-  consider(found: Found, source?: Source): void {
+  /**
+   * Notes the instances that are about to be tried, in that order, and those among which they were selected. Without a
+   * source they are from the answers to this lookup.
+   */
+  consider(tried: Found, found: Found = tried, source?: Source): void {
     if (this.#record === undefined) {
+      this.#tried = tried;
       this.#found = found;
       this.#source = source;
     } else {
-      this.#record.consider(found, source);
+      this.#record.consider(tried, found, source);
     }
   }
 

@@ -4,13 +4,21 @@
  */
 import { TimeoutError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
+import type { DetailsChange } from "../actor/details.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import type { Answer, Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { Kind, type MessageOf } from "../wire/messages.ts";
 import { type CachedName, NameCache } from "./cache.ts";
 import { registryPatienceMs } from "./probe.ts";
-import { decodeRegistration, decodeRegistrations, encodeAddresses, type Found } from "./registration.ts";
+import {
+  decodeRegistration,
+  decodeRegistrations,
+  encodeAddresses,
+  encodeDetails,
+  type Found,
+  isDetailed,
+} from "./registration.ts";
 
 /** Counted over all registrars; see `LookupStats`. */
 export interface LookupCounters {
@@ -90,9 +98,12 @@ export class RegistrarLink {
   /** In the order of asking; those that are over stay until they are the majority. */
   #requests: LookupRequest[] = [];
   #underway = 0;
+  /** Those of them that ask for details, by name. */
+  readonly #detailed = new Map<string, LookupRequest>();
   readonly #patienceMs: number;
   #silenceTimer: Timer | undefined;
   #isOver = false;
+  #isRegistered = false;
 
   /** Takes over one `acquire` of the session's peer. */
   constructor(session: Session, runtime: Runtime, counters: LookupCounters) {
@@ -110,12 +121,22 @@ export class RegistrarLink {
     return !this.#isOver && this.session.peer.isOpen;
   }
 
-  /** Registers this actor with all its addresses in one message; resolves when the registrar has acknowledged it. */
-  register({ id, addrs }: Runtime): Promise<unknown> {
-    return this.session.request([Kind.register, 0, encodeAddresses(addrs, id.host)]);
+  /** Registers this actor with all its addresses and details in one message; resolves when the registrar has acknowledged it. */
+  register(runtime: Runtime): Promise<unknown> {
+    const { id, addrs } = runtime;
+    this.#isRegistered = true;
+    const details = encodeDetails(runtime.details());
+    return this.session.request([Kind.register, 0, encodeAddresses(addrs, id.host), details]);
+  }
+
+  /** Changes this actor's details; resolves when the registrar has acknowledged it, at once if this actor isn't registered there. */
+  async update({ metadata, state }: DetailsChange): Promise<void> {
+    if (!this.#isRegistered) return;
+    await this.session.request([Kind.update, 0, metadata ?? null, state ?? null]);
   }
 
   unregister(): Promise<unknown> {
+    this.#isRegistered = false;
     return this.session.request([Kind.unregister, 0]);
   }
 
@@ -136,6 +157,13 @@ export class RegistrarLink {
     return entry?.list === undefined ? (entry?.asking ?? this.#request(name)) : this.#hit(entry, entry.list);
   }
 
+  /** As `lookup`, for registrations with their details. From then on the registrar pushes those too. */
+  lookupDetailed(name: string): Found | Promise<Found> {
+    const entry = this.cache.find(name);
+    if (entry?.list !== undefined && isDetailed(entry.list)) return this.#hit(entry, entry.list);
+    return this.#detailed.get(name)?.promise ?? this.#request(name, true);
+  }
+
   /** The only place where hits are counted. */
   #hit(entry: CachedName, list: Found): Found {
     entry.used = true;
@@ -143,14 +171,18 @@ export class RegistrarLink {
     return list;
   }
 
-  #request(name: string): Promise<Found> {
+  #request(name: string, isDetailed = false): Promise<Found> {
     this.#counters.requests++;
     const entry = this.cache.find(name) ?? this.cache.begin(name);
     const request = new LookupRequest(name, entry, this.#onOver);
     this.#underway++;
     entry.asking = request.promise;
+    if (isDetailed) this.#detailed.set(name, request);
     try {
-      this.session.ask([Kind.lookup, 0, name, true], request);
+      this.session.ask(
+        isDetailed ? [Kind.lookup, 0, name, true, true] : [Kind.lookup, 0, name, true],
+        request,
+      );
       this.#noteRequest(request);
     } catch (error) {
       request.reject(error);
@@ -158,7 +190,8 @@ export class RegistrarLink {
     return request.promise;
   }
 
-  readonly #onOver: OnOver = ({ name, entry, isOver }, list) => {
+  readonly #onOver: OnOver = (request, list) => {
+    const { name, entry, isOver } = request;
     const { cache } = this;
     const isNews = list !== undefined && this.isOpen;
     if (isOver) {
@@ -167,6 +200,9 @@ export class RegistrarLink {
       return;
     }
     this.#underway--;
+    // a later request for the details may have taken its place
+    if (entry.asking === request.promise) entry.asking = undefined;
+    if (this.#detailed.size > 0 && this.#detailed.get(name) === request) this.#detailed.delete(name);
     // synchronously: the next message of the same chunk may be a pushed change
     if (!isNews) {
       cache.giveUp(name, entry);
@@ -174,7 +210,6 @@ export class RegistrarLink {
       return;
     }
     cache.answer(entry, list);
-    entry.asking = undefined;
   };
 
   /**
@@ -236,7 +271,15 @@ export class RegistrarLink {
 }
 
 /** Asks a registrar once: the answer is not cached, and its changes are not pushed. */
-export async function askOnce(session: Session, name: string, counters: LookupCounters): Promise<Found> {
+export async function askOnce(
+  session: Session,
+  name: string,
+  counters: LookupCounters,
+  wantsDetails: boolean,
+): Promise<Found> {
   counters.requests++;
-  return decodeRegistrations(name, await session.request([Kind.lookup, 0, name, false]));
+  const answer = await session.request(
+    wantsDetails ? [Kind.lookup, 0, name, false, true] : [Kind.lookup, 0, name, false],
+  );
+  return decodeRegistrations(name, answer);
 }

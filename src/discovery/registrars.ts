@@ -4,13 +4,23 @@
  */
 import type { LookupStats, RegistrarStats } from "../actor/actor.ts";
 import { Part } from "../actor/part.ts";
+import type { DetailsChange, Metadata } from "../actor/details.ts";
 import { type DiscoveryFacts, discoveryFacts, type Runtime } from "../actor/runtime.ts";
 import type { DialTarget } from "../channel/peer.ts";
-import { causeOf, messagesOf, RegistryUnavailableError } from "../errors.ts";
+import { Deadline } from "../deadline.ts";
+import {
+  asError,
+  causeOf,
+  LimitError,
+  messagesOf,
+  RegistryUnavailableError,
+  TimeoutError,
+} from "../errors.ts";
 import { LocalPortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { Kind } from "../wire/messages.ts";
+import { registryPatienceMs } from "./probe.ts";
 import type { RegistrarApi } from "./registrar-api.ts";
 import { type LookupCounters, RegistrarLink } from "./registrar-link.ts";
 import type { RegistrarService } from "./registrar.ts";
@@ -27,6 +37,8 @@ export class Registrars implements DiscoveryFacts {
   /** Why each address had no registrar when it was last asked. */
   readonly #faults = new Map<Address, Error>();
   #changed = Promise.withResolvers<void>();
+  /** The last metadata that no registrar has refused. */
+  #accepted: Metadata | undefined;
 
   constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
     this.runtime = runtime;
@@ -76,6 +88,11 @@ export class Registrars implements DiscoveryFacts {
   get localPortal(): LocalPortal<RegistrarApi> {
     this.#local ??= new LocalPortal<RegistrarApi>(this.runtime, "registrar.");
     return this.#local;
+  }
+
+  /** What answers lookups without a question. */
+  get memory(): "table" | "cache" {
+    return this.isRegistrar ? "table" : "cache";
   }
 
   /** Where the registrar is asked, while that is this actor. */
@@ -186,6 +203,43 @@ export class Registrars implements DiscoveryFacts {
     return new RegistryUnavailableError(`no registrar answers at ${where}${why ? `: ${why}` : ""}`, {
       cause: causeOf(failures),
     });
+  }
+
+  /**
+   * Changes this actor's details, here and with all its registrars; resolves when they have acknowledged it. One that is
+   * lost meanwhile gets them with the next registration.
+   *
+   * @throws {LimitError} when a registrar refuses the metadata; the last that all have accepted is back then
+   * @throws {TimeoutError} with stage "lookup" when a registrar is silent; it applies the change when it reads it
+   */
+  async update(change: DetailsChange): Promise<void> {
+    const { runtime } = this;
+    const { metadata } = change;
+    this.#accepted ??= runtime.metadata;
+    Object.assign(runtime, change);
+    this.#service?.updateSelf();
+    const errors = await this.#send(change);
+    const refusal = errors.find((error) => error instanceof LimitError);
+    if (metadata !== undefined && refusal === undefined) this.#accepted = metadata;
+    // a registration with it would be refused too; unless it has changed again
+    if (refusal !== undefined && runtime.metadata === metadata) {
+      runtime.metadata = this.#accepted;
+      this.#service?.updateSelf();
+      await this.#send({ metadata: this.#accepted });
+    }
+    // others are no longer registrars of this actor: the next ones get it with the registration
+    const error = refusal ?? errors.find((one) => one instanceof TimeoutError);
+    if (error !== undefined) throw error;
+  }
+
+  /** Sends a change to all registrars; resolves to what went wrong. */
+  async #send(change: DetailsChange): Promise<Error[]> {
+    const timeout = registryPatienceMs(this.runtime.limits);
+    const deadline = new Deadline({ timeout }, "update of the registration");
+    const results = await Promise.allSettled(
+      this.links.map((link) => deadline.race("lookup", link.update(change))),
+    );
+    return results.flatMap((result) => (result.status === "rejected" ? [asError(result.reason)] : []));
   }
 
   lookupStats(): LookupStats {

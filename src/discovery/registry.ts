@@ -46,7 +46,9 @@ function withReport(
 ): unknown {
   const { LookupRecord } = require("./lookup-record.ts") as typeof import("./lookup-record.ts");
   const registryAddrs = addr === undefined ? undefined : [addr];
-  const record = new LookupRecord({ name: "", registrars, registryAddrs, allows: () => true }, since);
+  const allows = (): boolean => true;
+  const lookup = { name: "", registrars, registryAddrs, selection: undefined, allows };
+  const record = new LookupRecord(lookup, since);
   if (addr !== undefined) record.ask(addr, since).failed(error);
   return record.attachTo(error);
 }

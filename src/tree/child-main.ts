@@ -26,7 +26,9 @@ const log = logger("tree");
 /**
  * The file that a child process runs: this one, or the packaged file. "" in a bundle, which holds the whole program.
  */
-export const childFile: string = /[\\/](?:child-main\.ts|furrow\.cjs)$/.test(import.meta.path)
+export const childFile: string = ["child-main.ts", "core.cjs"].some((name) =>
+  import.meta.path.endsWith(`/${name}`),
+)
   ? import.meta.path
   : "";
 
@@ -38,6 +40,9 @@ async function main(init: ChildInit): Promise<void> {
   const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false, {
     rootUuid: init.root.uuid,
     security: readSecurity(init.security),
+    version: init.version,
+    metadata: init.metadata,
+    parent: init.parent.uuid,
   });
   // on a busy machine the peers that it connects to are slow too: leave the timeout to the parent
   runtime.peers.leastStepMs = init.startMs;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { inspect } from "node:util";
 
-import { findLast } from "../../src/discovery/find.ts";
+import { findOne } from "../../src/discovery/find.ts";
 import { Lookup } from "../../src/discovery/lookup.ts";
 import { reportLines } from "../../src/discovery/report-text.ts";
 import {
@@ -298,6 +298,33 @@ describe("explainLookup", () => {
     ]);
   });
 
+  test("shows the instances that the selection leaves out, after those that it tries, and what they lack", async () => {
+    await using world = new World();
+    await world.actor("hub");
+    const eu = await world.actor("pair", { metadata: { region: "eu" } });
+    const us = await world.actor("pair", { metadata: { region: "us" } });
+    await using _ = await openAsker(world);
+    const lacks = expect.stringMatching(/^the metadata "region" of pair#\w+ is "us", not "eu"$/);
+    const picked = { outcome: "skipped", reason: lacks };
+    for (const source of ["registrar", "cache"] as const) {
+      const { candidates } = await explainLookup("pair", { where: { region: "eu" } });
+      expect(candidates.map((one) => [one.id.pid, one.source, one.dials[0]!.outcome])).toEqual([
+        [eu.pid, source, "connected"],
+        [us.pid, source, "skipped"],
+      ]);
+      for (const dial of candidates[1]!.dials) expect(dial).toMatchObject(picked);
+    }
+    const needs = ["no such function"];
+    const { report } = await reportOf(findActor("pair", { needs, raiseOnNone: true }));
+    expect(report.candidates.map(({ id, dials }) => [id.pid, dials.length])).toEqual([
+      [eu.pid, 2],
+      [us.pid, 2],
+    ]);
+    expect(report.candidates[0]!.dials[0]!.reason).toContain('exposes no function "no such function"');
+    const { candidates } = await explainLookup("pair", { pick: "first" });
+    expect(candidates.map(({ id }) => id.pid)).toEqual([eu.pid, us.pid]);
+  });
+
   test("connects to every instance with onlyFirst: false", async () => {
     await using world = new World();
     await world.actor("hub");
@@ -475,7 +502,7 @@ describe("a lookup that is answered from memory over a connection that exists", 
     await using _ = await openAsker(world);
     const look = async (): Promise<Lookup> => {
       const lookup = new Lookup("target", {});
-      await using portal = await findLast(lookup);
+      await using portal = await findOne(lookup);
       expect(portal?.id.name).toBe("target");
       return lookup;
     };
@@ -483,9 +510,9 @@ describe("a lookup that is answered from memory over a connection that exists", 
     expect((await look()).recorded).toBeUndefined();
     // nor does one that is answered by a connected registrar's table, or finds nothing there
     const miss = new Lookup("nobody", {});
-    await findLast(miss);
+    await findOne(miss);
     const again = new Lookup("nobody", {});
-    await findLast(again);
+    await findOne(again);
     expect([miss.recorded === undefined, again.recorded]).toEqual([false, undefined]);
   });
 });
