@@ -23,6 +23,7 @@ export { Arbiter, Registrar } from "./discovery/registrar-kind.ts";
 export type { Registration } from "./discovery/registration.ts";
 export { getRegistry } from "./discovery/registry.ts";
 export { waitForActor } from "./discovery/wait.ts";
+export { type ActorEvent, watchActors, type WatchOptions } from "./discovery/watch-actors.ts";
 export {
   ActorDiedError,
   ActorNameError,

@@ -21,7 +21,9 @@ import { registrarApi, type ServedTable } from "./registrar-api.ts";
 import { decodeAddresses, encodeAddresses, encodeRegistration } from "./registration.ts";
 import type { OtherMembers, Roster } from "./roster.ts";
 import { SocketSweeper } from "./socket-sweeper.ts";
+import type { ActorChange } from "./actor-event.ts";
 import { RegistryTable, type StoredRegistration } from "./table.ts";
+import type { WatchService } from "./watch-service.ts";
 
 const log = logger("discovery");
 
@@ -39,6 +41,8 @@ export class RegistrarService implements ServedTable {
   readonly #runtime: Runtime;
   readonly #clients = new Map<Session, Client>();
   readonly #interests: Interests<Session, Message>;
+  /** Made for the first watch. */
+  #watching: WatchService | undefined;
   /** How each registered actor proved its identity, unless the kernel says that it runs as this user. */
   readonly #proofs = new WeakMap<StoredRegistration, PeerProof>();
   #own: StoredRegistration | undefined;
@@ -62,6 +66,8 @@ export class RegistrarService implements ServedTable {
     runtime.serve(Kind.lookup, (session, message) => this.#onLookup(session, message));
     runtime.serve(Kind.forget, (session, message) => this.#interests.drop(session, message[1]));
     runtime.serve(Kind.report, (session, message) => this.#onReport(session, message[1]));
+    runtime.serve(Kind.watch, (session, message) => this.watching.onWatch(session, message));
+    runtime.serve(Kind.unwatch, (session, message) => this.#watching?.onUnwatch(session, message[1]));
     runtime.dispatcher.serve("registrar", registrarApi(this));
     this.#undo = [
       runtime.watchSessions((session) => this.#onSessionEnd(session)),
@@ -96,13 +102,15 @@ export class RegistrarService implements ServedTable {
     const gone = (session: Session, id: number): void => session.replyError(id, retiredError());
     const runtime = this.#runtime;
     // answers what clients sent before they were notified
-    for (const kind of [Kind.register, Kind.unregister, Kind.lookup])
+    for (const kind of [Kind.register, Kind.unregister, Kind.lookup, Kind.watch])
       runtime.serve(kind, (session, message) => gone(session, message[1]));
-    for (const kind of [Kind.forget, Kind.report]) runtime.serve(kind, () => {});
+    for (const kind of [Kind.forget, Kind.report, Kind.unwatch]) runtime.serve(kind, () => {});
     runtime.dispatcher.unserve("registrar");
     this.#gracePeriod.end();
     this.#interests.wakeAll();
-    const users = new Set([...this.#clients.keys(), ...this.#interests.peers]);
+    this.#watching?.stop();
+    const watching = this.#watching?.peers ?? [];
+    const users = new Set([...this.#clients.keys(), ...this.#interests.peers, ...watching]);
     for (const session of users) session.peer.channel.post([Kind.retired]);
   }
 
@@ -114,8 +122,9 @@ export class RegistrarService implements ServedTable {
   /** Registers the registrar itself, or its new addresses. */
   registerSelf(): void {
     const { id, addrs } = this.#runtime;
+    const type = this.#own === undefined ? "up" : "changed";
     this.#own = this.table.register(id, encodeAddresses(addrs, id.host), this.#own);
-    this.#announce(this.#own);
+    this.#announce(type, this.#own);
   }
 
   unregisterSelf(): void {
@@ -144,6 +153,15 @@ export class RegistrarService implements ServedTable {
   /** Calls `onChange` once, at the next change of the name; returns the function that calls it off. */
   watch(name: string, onChange: () => void): () => void {
     return this.#interests.watch(name, onChange);
+  }
+
+  /** The watches of any number of names. */
+  get watching(): WatchService {
+    if (this.#watching === undefined) {
+      const { WatchService: Service } = require("./watch-service.ts") as typeof import("./watch-service.ts");
+      this.#watching = new Service(this.#runtime, this, () => this.#pushes++);
+    }
+    return this.#watching;
   }
 
   /** @throws {RegistryUnavailableError} when this actor has stopped being the registrar */
@@ -176,6 +194,7 @@ export class RegistrarService implements ServedTable {
       session.replyError(message[1], error);
       return;
     }
+    const type = client.current === undefined ? "up" : "changed";
     client.current = this.table.register(id, addrs, client.current);
     session.peer.isVouched = true;
     const { proof } = session.peer;
@@ -183,7 +202,7 @@ export class RegistrarService implements ServedTable {
     // a peer of another owner may claim the pid of an actor that is still on its way back
     if (!this.#gracePeriod.isOver && isSameUser(proof)) this.#noteReturn(session);
     log.info?.(`registered ${describeActor(id)} at ${addrs.join(" ")}`);
-    this.#announce(client.current);
+    this.#announce(type, client.current);
     session.reply(message[1], client.current.revision);
   }
 
@@ -250,6 +269,7 @@ export class RegistrarService implements ServedTable {
 
   #onSessionEnd(session: Session): void {
     this.#interests.leave(session);
+    this.#watching?.leave(session);
     const client = this.#clients.get(session);
     if (client === undefined) return;
     this.#clients.delete(session);
@@ -263,11 +283,14 @@ export class RegistrarService implements ServedTable {
     if (revision === 0) return;
     const { name, uuid } = stored;
     log.info?.(`unregistered ${describeActor(stored.id)}`);
+    this.#watching?.push("down", stored, revision);
     this.#interests.push(name, () => [Kind.removed, name, uuid, revision]);
   }
 
-  #announce(stored: StoredRegistration): void {
+  #announce(type: ActorChange["type"], stored: StoredRegistration): void {
     const { name } = stored;
+    // first: a push below may lose its peer, and so make the next change
+    this.#watching?.push(type, stored, stored.revision);
     this.#interests.push(name, () => [Kind.added, name, encodeRegistration(stored)]);
   }
 }

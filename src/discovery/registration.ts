@@ -109,6 +109,21 @@ export function decodeRegistration(name: string, form: unknown): FoundRegistrati
   return new FoundRegistration({ name, uuid, pid, host }, localized(addrs));
 }
 
+/** As `encodeRegistration`, with all that is known of the actor; as of `revision`. */
+export function encodeDetailed(stored: StoredRegistration, revision: number = stored.revision): unknown[] {
+  return encodeRegistration(stored).with(4, revision);
+}
+
+/**
+ * Reads what `encodeDetailed` made, and takes over its arrays.
+ *
+ * @throws {FrameError} when it is malformed
+ */
+export function decodeDetailed(name: string, form: unknown): Registration {
+  const { id, addrs } = decodeRegistration(name, form);
+  return { id, addrs: [...addrs], revision: (form as unknown[])[4] as number };
+}
+
 /**
  * Reads a registrar's answer to a lookup, in place: the list is as large as what is kept of it.
  *

@@ -43,6 +43,10 @@ export const Kind = {
   report: 38,
   unwatched: 39,
   retired: 40,
+  watch: 42,
+  unwatch: 43,
+  change: 44,
+  resync: 45,
   // the tree
   stop: 48,
   ready: 49,
@@ -113,6 +117,14 @@ interface Fields {
   unwatched: [name: string];
   /** The sender is no longer the registrar. */
   retired: [];
+  /** The pattern is a name, or the beginning of names and a star. */
+  watch: [id: number, pattern: string];
+  /** Gives a watch back; `watchId` is the id of its request. */
+  unwatch: [watchId: number];
+  /** `type` is 0 for up, 1 for changed, 2 for down. */
+  change: [watchId: number, type: number, name: string, registration: List];
+  /** In place of changes that were left out; with a failure, a list, the watch is over. */
+  resync: [watchId: number, revision: number, actors: List, failure?: unknown];
   stop: [id: number];
   /** The sender has booted and is registered. */
   ready: [];
@@ -189,6 +201,10 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   report: "s",
   unwatched: "s",
   retired: "",
+  watch: "ns",
+  unwatch: "n",
+  change: "nnsa",
+  resync: "nnaV",
   stop: "n",
   ready: "",
   failed: "a",
