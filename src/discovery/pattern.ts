@@ -8,7 +8,8 @@ export interface Pattern {
   readonly isPrefix: boolean;
 }
 
-const rule = 'a pattern is a name ("market"), or the beginning of names and a star ("market*", or "*" for all)';
+const rule =
+  'a pattern is a name ("market"), or the beginning of names and a star ("market*", or "*" for all)';
 
 /** Returns what is wrong with a pattern, or undefined when it is valid. */
 export function patternFault(pattern: unknown): string | undefined {

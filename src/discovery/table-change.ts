@@ -15,9 +15,11 @@ export interface Watcher {
   onChange(change: TableChange): void;
 }
 
-/** The registrations whose names match a valid pattern, name by name, in the order of registration. */
+/** The registrations whose names match a valid pattern: name by name, in the order of registration; those that drain last. */
 export function* matching(table: RegistryTable, pattern: string): IterableIterator<StoredRegistration> {
   const { text, isPrefix } = readPattern(pattern);
-  if (!isPrefix) yield* table.all(text);
-  else for (const stored of table.entries()) if (stored.name.startsWith(text)) yield stored;
+  if (!isPrefix) {
+    yield* table.all(text);
+    yield* table.draining(text);
+  } else for (const stored of table.entries()) if (stored.name.startsWith(text)) yield stored;
 }

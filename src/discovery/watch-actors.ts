@@ -50,10 +50,7 @@ export interface WatchOptions {
  * when no registrar answers at `registryAddr` to begin with; and with a `LimitError` when the state doesn't fit into a
  * frame, or when this actor has too many watches.
  */
-export function watchActors(
-  pattern: string,
-  options: WatchOptions = {},
-): AsyncIterableIterator<ActorEvent> {
+export function watchActors(pattern: string, options: WatchOptions = {}): AsyncIterableIterator<ActorEvent> {
   checkPattern(pattern);
   const { registryAddr, signal } = options;
   const addr = registryAddr === undefined ? undefined : normalizeAddress(registryAddr);

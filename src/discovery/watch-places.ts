@@ -28,11 +28,11 @@ export interface PlacesListener {
 }
 
 /** Follows this actor's registrars, from now on. Returns a function that ends that. */
-export function followRegistrars(registrars: Registrars, { onPlaces }: PlacesListener): () => void {
+export function followRegistrars(registrars: Registrars, listener: PlacesListener): () => void {
   const look = (): void => {
     const { service, links } = registrars;
     // as for lookups: a registrar asks itself alone
-    onPlaces(service === undefined ? links.map(({ session }) => session) : [service]);
+    listener.onPlaces(service === undefined ? links.map(({ session }) => session) : [service]);
   };
   const stop = registrars.watchChanges(look);
   look();
@@ -98,7 +98,12 @@ class AddressFollower {
     if (registrar === "self") {
       const { service } = registrars;
       if (service === undefined) throw new RegistryUnavailableError("this actor is no longer the registrar");
-      return { place: service, session: undefined, isThere: () => registrars.service === service, release() {} };
+      return {
+        place: service,
+        session: undefined,
+        isThere: () => registrars.service === service,
+        release() {},
+      };
     }
     if (registrar instanceof RegistrarLink) {
       const { session } = registrar;
@@ -124,15 +129,15 @@ class AddressFollower {
     }
   }
 
-  async #untilLost({ isThere, session }: Reached): Promise<void> {
+  async #untilLost(reached: Reached): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const look = (): void => {
-      if (!isThere()) resolve();
+      if (!reached.isThere()) resolve();
     };
     const onAbort = (): void => reject(asError(this.#signal.reason));
     const unwatch = [
       this.#registrars.watchChanges(look),
-      this.#registrars.runtime.watchSessions((ended) => ended === session && resolve()),
+      this.#registrars.runtime.watchSessions((ended) => ended === reached.session && resolve()),
       () => this.#signal.removeEventListener("abort", onAbort),
     ];
     this.#signal.addEventListener("abort", onAbort, { once: true });

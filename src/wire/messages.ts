@@ -43,6 +43,7 @@ export const Kind = {
   report: 38,
   unwatched: 39,
   retired: 40,
+  update: 41,
   watch: 42,
   unwatch: 43,
   change: 44,
@@ -106,9 +107,10 @@ interface Fields {
   /** No more items follow; the result is still to come. */
   itemEnd: [id: number];
   allowPuts: [id: number, messages: number, bytes: number];
-  register: [id: number, addrs: List];
+  /** `details`: see `registration.ts`. */
+  register: [id: number, addrs: List, details?: unknown];
   unregister: [id: number];
-  lookup: [id: number, name: string, interest: boolean];
+  lookup: [id: number, name: string, interest: boolean, detailed?: boolean | null];
   forget: [name: string];
   added: [name: string, registration: List];
   removed: [name: string, uuid: string, revision: number];
@@ -117,6 +119,8 @@ interface Fields {
   unwatched: [name: string];
   /** The sender is no longer the registrar. */
   retired: [];
+  /** Changes one's own registration; what is null stays. */
+  update: [id: number, metadata?: unknown, state?: string | null];
   /** The pattern is a name, or the beginning of names and a star. */
   watch: [id: number, pattern: string];
   /** Gives a watch back; `watchId` is the id of its request. */
@@ -192,15 +196,16 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   item: "nVB",
   itemEnd: "n",
   allowPuts: "nnn",
-  register: "na",
+  register: "naV",
   unregister: "n",
-  lookup: "nsb",
+  lookup: "nsbB",
   forget: "s",
   added: "sa",
   removed: "ssn",
   report: "s",
   unwatched: "s",
   retired: "",
+  update: "nVS",
   watch: "ns",
   unwatch: "n",
   change: "nnsa",

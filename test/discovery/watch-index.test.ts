@@ -81,7 +81,9 @@ describe("WatchIndex", () => {
 
   test("finds what a look at each pattern would find, whatever was added and removed", () => {
     const text = fc.string({ unit: fc.constantFrom("a", "b", "*", "é", "\u{1f600}"), maxLength: 4 });
-    const pattern = text.map((one) => one.replaceAll("*", "")).chain((one) => fc.constantFrom(one, `${one}*`));
+    const pattern = text
+      .map((one) => one.replaceAll("*", ""))
+      .chain((one) => fc.constantFrom(one, `${one}*`));
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.boolean(), pattern), { maxLength: 20 }), text, (steps, name) => {
         const index = new WatchIndex<string>();

@@ -30,6 +30,7 @@ export type Request = Writable<
   MessageOf<
     | typeof Kind.register
     | typeof Kind.unregister
+    | typeof Kind.update
     | typeof Kind.lookup
     | typeof Kind.watch
     | typeof Kind.stop
