@@ -17,6 +17,7 @@ export type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor/act
 export type { ActorState, Metadata } from "./actor/details.ts";
 export { getPeerByName } from "./discovery/connected.ts";
 export { findActor } from "./discovery/find.ts";
+export { forEachActor } from "./discovery/for-each-actor.ts";
 export type { FindOptions, WaitOptions } from "./discovery/lookup.ts";
 export { type QueryResult, queryActor } from "./discovery/query.ts";
 export type { RegistrarApi } from "./discovery/registrar-api.ts";
