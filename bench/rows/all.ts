@@ -13,6 +13,7 @@ import { spawnRows } from "./spawn.ts";
 import { streamRows } from "./stream.ts";
 import { memoryRow, tableRows } from "./table.ts";
 import { tlsRows } from "./tls.ts";
+import { watchRows } from "./watch.ts";
 
 export const rows: readonly Row[] = [
   ...echoRows,
@@ -24,6 +25,7 @@ export const rows: readonly Row[] = [
   ...findRows,
   ...tlsRows,
   ...registerRows,
+  ...watchRows,
   ...tableRows,
   memoryRow,
   ...codecRows,
