@@ -130,8 +130,8 @@ interface Fields {
   /** In place of changes that were left out; with a failure, a list, the watch is over. */
   resync: [watchId: number, revision: number, actors: List, failure?: unknown];
   stop: [id: number];
-  /** The sender has booted and is registered. */
-  ready: [];
+  /** The sender has booted and is registered, or with false: it drains, and lookups must not find it any more. */
+  ready: [isReady?: boolean | null];
   /** A child could not start, or ends because of this uncaught error. */
   failed: [failure: List];
   /** The sender was asked to stop, and is still ending its own children or cleaning up. */
@@ -211,7 +211,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   change: "nnsa",
   resync: "nnaV",
   stop: "n",
-  ready: "",
+  ready: "B",
   failed: "a",
   stopping: "",
 };
