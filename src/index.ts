@@ -3,7 +3,7 @@
  *
  * The layers, each importing only from those above it:
  *
- *   identity, frames, errors, deadline, log, limits   what everything uses
+ *   identity, frames, lookup-report, errors, deadline, log, limits: what everything uses
  *   wire/        frames, messages, and the values that cross
  *   transport/   unix sockets and tcp; addresses
  *   channel/     messages both ways; handshake; the connected peers
@@ -16,6 +16,7 @@ export { currentActor } from "./actor/current.ts";
 export type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor/actor.ts";
 export type { ActorState, Metadata } from "./actor/details.ts";
 export { getPeerByName } from "./discovery/connected.ts";
+export { explainLookup } from "./discovery/explain.ts";
 export { findActor } from "./discovery/find.ts";
 export { forEachActor } from "./discovery/for-each-actor.ts";
 export type { FindOptions, WaitOptions } from "./discovery/lookup.ts";
@@ -54,6 +55,7 @@ export {
   UnauthenticatedError,
 } from "./errors.ts";
 export type { ActorId } from "./identity.ts";
+export type { LookupReport, ReportedCandidate, ReportedDial, ReportedRegistrar } from "./lookup-report.ts";
 export type { Security } from "./actor/security.ts";
 export type { PolicyRule } from "./rpc/policy.ts";
 export type { SecretOption } from "./transport/secret.ts";

@@ -91,6 +91,16 @@ export class Registrars implements DiscoveryFacts {
     return this.#local;
   }
 
+  /** What answers lookups without a question. */
+  get memory(): "table" | "cache" {
+    return this.isRegistrar ? "table" : "cache";
+  }
+
+  /** Where the registrar is asked, while that is this actor. */
+  get ownAddr(): Address {
+    return this.registryAddrs[0] ?? this.localPortal.addr;
+  }
+
   /** The link to the registrar of that uuid, if there is one. */
   linkOf(uuid: string): RegistrarLink | undefined {
     return this.#links.get(uuid);
@@ -182,6 +192,11 @@ export class Registrars implements DiscoveryFacts {
     this.#service?.stop();
     this.#service = undefined;
     this.notify();
+  }
+
+  /** Why that address had no registrar when it was last asked. */
+  faultAt(addr: Address): Error | undefined {
+    return this.#faults.get(addr);
   }
 
   noteFault(addr: Address, error: Error): void {

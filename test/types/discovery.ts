@@ -6,12 +6,14 @@ import {
   type AddressInput,
   Arbiter,
   currentActor,
+  explainLookup,
   findActor,
   forEachActor,
   type FurrowError,
   getPeerByName,
   getRegistry,
   type LocalPortal,
+  type LookupReport,
   openRootActor,
   type ParsedAddress,
   parseAddress,
@@ -85,6 +87,13 @@ export async function lookups(): Promise<void> {
   const registry = await getRegistry();
   const found = await registry.run.findActor("quotes");
   holds<Same<NonNullable<typeof found>["revision"], number>>();
+  const report = await explainLookup("quotes", { enableTransports: ["unix"], timeout: 100 });
+  holds<Same<typeof report, LookupReport>>();
+  holds<Same<FurrowError["report"], LookupReport | undefined>>();
+  const dialled: Address | undefined = report.candidates[0]?.dials[0]?.addr;
+  void dialled;
+  // @ts-expect-error -- it is a record
+  report.candidates.push();
   const peers = getPeerByName("quotes");
   holds<Same<typeof peers, Peer[] | null>>();
 
