@@ -89,9 +89,11 @@ export {
   type UnixAddress,
 } from "./transport/address.ts";
 export { type ActorCluster, openActorCluster } from "./tree/cluster.ts";
-export { type Nursery, openNursery } from "./tree/nursery.ts";
+export type { ChildEvent, ChildInfo, ChildState } from "./tree/child-events.ts";
+export { type Nursery, type NurseryOptions, openNursery } from "./tree/nursery.ts";
 export type { RestartOption } from "./tree/restart.ts";
 export { getRoot, openRootActor } from "./tree/root.ts";
 export type { RootOptions } from "./tree/root-options.ts";
 export type { StartOptions } from "./tree/start-options.ts";
+export type { Strategy } from "./tree/supervisor.ts";
 export { registerError } from "./wire/error-values.ts";

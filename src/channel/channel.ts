@@ -67,6 +67,8 @@ export class Channel implements LinkReader, Sender, Holder {
   /** The queue size, in bytes, at which that reserve is used up. */
   #ceiling: number;
   #end: ChannelEnd | undefined;
+  /** Says what became of the peer, for errors of those who still use the channel after its end. */
+  epitaph: (() => string | undefined) | undefined;
   #isEstablished = false;
   #pingTimer: Timer | undefined;
   #unanswered = 0;
@@ -318,7 +320,14 @@ export class Channel implements LinkReader, Sender, Holder {
   }
 
   #checkOpen(): void {
-    if (this.#end !== undefined) throw closedError(this.#end, this.label);
+    if (this.#end !== undefined) throw this.#closedError(this.#end);
+  }
+
+  #closedError(end: ChannelEnd): TransportClosedError {
+    const text = this.epitaph?.();
+    return text === undefined
+      ? closedError(end, this.label)
+      : new TransportClosedError(text, { cause: closedError(end, this.label) });
   }
 
   #queued(bytes: number): number {

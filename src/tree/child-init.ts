@@ -17,6 +17,10 @@ export interface ChildInit extends TreeSettings {
   /** How long the start may take, counted from the spawn. No timeout of a step within it is shorter. */
   readonly startMs: number;
   readonly modules: readonly string[];
+  /** The modules of its parent, and of those that the parent descends from; see `refuseUnguarded`. */
+  readonly lineage: readonly string[];
+  /** Whether the parent has data for it; see `start-data.ts`. */
+  readonly hasData: boolean;
   readonly bindAddrs: readonly Address[];
   readonly registryAddrs: readonly Address[];
   readonly registrars: readonly DialTarget[];

@@ -18,7 +18,7 @@ import { hostId } from "../transport/host.ts";
 import { Kind } from "../wire/messages.ts";
 import { bindFresh } from "./bind.ts";
 import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
-import { enableModules } from "./modules.ts";
+import { enableModules, setLineage } from "./modules.ts";
 import { treeSettings } from "./settings.ts";
 
 const log = logger("tree");
@@ -35,6 +35,7 @@ const failedCode = 1;
 
 async function main(init: ChildInit): Promise<void> {
   reserveRuntime();
+  setLineage(init.lineage);
   const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false, {
     rootUuid: init.root.uuid,
     security: readSecurity(init.security),
@@ -58,6 +59,7 @@ async function main(init: ChildInit): Promise<void> {
   setRuntime(runtime);
   try {
     const joined = membership.connectKnown(init.registrars);
+    if (init.hasData) runtime.data = await fetchData(parent);
     await enableModules(runtime, init.modules);
     await joined;
     await membership.register();
@@ -90,6 +92,12 @@ async function connectToParent(runtime: Runtime, init: ChildInit): Promise<Peer<
     return runtime.cancel();
   });
   return parent;
+}
+
+/** What most children don't need isn't loaded. */
+async function fetchData(parent: Peer<Session>): Promise<unknown> {
+  const data = await import("./start-data.ts");
+  return await data.fetchData(parent.handler);
 }
 
 function endOnUncaught(runtime: Runtime, parent: Peer<Session>): void {

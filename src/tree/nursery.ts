@@ -1,11 +1,11 @@
 /** A nursery owns the processes started in it: none outlives its block. Modelled on those of trio and tractor. */
+import type { Peer } from "../channel/peer.ts";
 import { currentRuntime, hasRuntime, isBooting } from "../actor/current.ts";
 import { Part } from "../actor/part.ts";
 import type { Runtime } from "../actor/runtime.ts";
-import { checkTimeout, sleep } from "../deadline.ts";
-import { asError, ContextCancelledError, SpawnError, TransportClosedError } from "../errors.ts";
+import { checkTimeout } from "../deadline.ts";
+import { ContextCancelledError, messagesOf, SpawnError, TransportClosedError } from "../errors.ts";
 import { callerFrames, setStack } from "../frames.ts";
-import { logger } from "../log.ts";
 import { Registrars } from "../discovery/registrars.ts";
 import { RemotePortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
@@ -14,16 +14,25 @@ import type { Portal } from "../rpc/types.ts";
 import { readTransports } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { Kind } from "../wire/messages.ts";
-import { refuseUnguarded } from "./modules.ts";
-import { RestartBudget, readRestart } from "./restart.ts";
+import { lineage, refuseUnguarded } from "./modules.ts";
 import { bootRoot } from "./root.ts";
+import type { ChildEvent, ChildInfo } from "./child-events.ts";
 import { ChildProcess } from "./child-process.ts";
+import { checkLaunch } from "./launch.ts";
+import { Member, type MemberPlan } from "./member.ts";
+import {
+  type CallArguments,
+  callOnce,
+  type CallResult,
+  type FunctionName,
+  type Started,
+} from "./one-call.ts";
 import { readAddressOption, type RootOptions } from "./root-options.ts";
 import { treeSettings } from "./settings.ts";
+import { encodeData, sendData } from "./start-data.ts";
 import { modulesOf, type StartOptions } from "./start-options.ts";
 import { enter, enterNow, type Place } from "./starting.ts";
-
-const log = logger("tree");
+import { checkStrategy, type Strategy, Supervisor } from "./supervisor.ts";
 
 /** How long a child may take to register, unless `timeout` says otherwise. */
 const startTimeoutMs = 10_000;
@@ -45,6 +54,29 @@ export interface Nursery extends AsyncDisposable {
    */
   startActor<M = unknown>(name: string, options: StartOptions): Promise<Portal<M>>;
   /**
+   * Starts an actor for one call, makes the call, and ends the actor; resolves with the call's result when the actor has been
+   * reaped. Its name is `fn`. Give both type arguments: `nursery.run<typeof import("./primes.ts"), "count">(module,
+   * "count", 10)`.
+   *
+   * The actor ends with its call, however that ends, and with the nursery. Whatever goes wrong is the caller's to handle, and not a
+   * failed child.
+   *
+   * @throws as `startActor`, and as the call: `TransportClosedError` when the actor dies during the call (`cause`: how)
+   */
+  run<M = unknown, K extends FunctionName<M> = FunctionName<M>>(
+    module: string | URL,
+    fn: K,
+    ...args: CallArguments<M, K>
+  ): Promise<CallResult<M, K>>;
+  /** The children, in the order of their first start, those that wait for a restart included. A snapshot. */
+  readonly children: readonly ChildInfo[];
+  /**
+   * Everything that happens to the children from now on: `for await (const event of nursery.events())`. Ends when the nursery has
+   * failed or was cancelled, and its children are reaped. A reader that leaves more than 1,024 events unread gets those, and then
+   * a `LaggedError`.
+   */
+  events(): AsyncIterableIterator<ChildEvent>;
+  /**
    * Waits until every child has ended on its own.
    *
    * @throws the failure if one child failed; an `AggregateError` of all failures if several did
@@ -57,36 +89,52 @@ export interface Nursery extends AsyncDisposable {
   cancel(): Promise<void>;
 }
 
+/** The options of `openNursery`: all but `strategy` are for booting a root. */
+export interface NurseryOptions extends RootOptions {
+  /**
+   * Whose lives a child that fails shares: those of all its siblings, of none (`"one-for-one"`), or of the ones that were started
+   * after it (`"rest-for-one"`). If it may be restarted, those are restarted with it; if not, they are ended. Default:
+   * `"one-for-all"` for a failure that isn't restarted, while a restart concerns no siblings.
+   */
+  readonly strategy?: Strategy;
+}
+
 /**
  * Opens a nursery. Boots a root actor if this process has none, and ends it with the nursery.
  *
- * @throws as `openRootActor`; `RuntimeExistsError` when options are given but there is already an actor
+ * @throws as `openRootActor`; `RuntimeExistsError` when options other than `strategy` are given but there is already an
+ *   actor
+ * @throws {RangeError} when `strategy` is unknown
  */
-export async function openNursery(options?: RootOptions): Promise<Nursery> {
+export async function openNursery(options: NurseryOptions = {}): Promise<Nursery> {
   refuseUnguarded("open a nursery");
-  // options are for booting a root: if there's already an actor, or one is booting, bootRoot rejects them
-  const boots = !hasRuntime() || isBooting() || Object.keys(options ?? {}).length > 0;
-  const runtime = boots ? await bootRoot(options ?? {}) : currentRuntime();
-  return new ProcessNursery(runtime, boots);
+  const { strategy, ...rootOptions } = options;
+  checkStrategy(strategy);
+  // these are for booting a root: if there's already an actor, or one is booting, bootRoot rejects them
+  const boots = !hasRuntime() || isBooting() || Object.keys(rootOptions).length > 0;
+  const runtime = boots ? await bootRoot(rootOptions) : currentRuntime();
+  return new ProcessNursery(runtime, boots, strategy);
 }
 
 class ProcessNursery implements Nursery {
   readonly #runtime: Runtime;
   readonly #ownsRuntime: boolean;
   readonly #controller = new AbortController();
-  /** The running processes. A child that waits for its restart has none. */
-  readonly #children = new Set<ChildProcess>();
-  #supervised = 0;
-  readonly #failures: Error[] = [];
+  readonly #supervisor: Supervisor;
   /** How many of the failures have been reported. */
   #told = 0;
   #closed = false;
-  #changed = Promise.withResolvers<void>();
   readonly #undo: (() => void)[];
 
-  constructor(runtime: Runtime, ownsRuntime: boolean) {
+  constructor(runtime: Runtime, ownsRuntime: boolean, strategy: Strategy | undefined) {
     this.#runtime = runtime;
     this.#ownsRuntime = ownsRuntime;
+    const host = {
+      signal: this.signal,
+      restart: (member: Member, signal: AbortSignal) => this.#restart(member, signal),
+      abort: (failure: Error) => this.#controller.abort(failure),
+    };
+    this.#supervisor = new Supervisor(host, strategy);
     this.#undo = [runtime.ending.at("children", () => this.cancel())];
     // a nursery opened in a called function is cancelled with the call
     const task = ambientTask();
@@ -98,50 +146,39 @@ class ProcessNursery implements Nursery {
     return this.#controller.signal;
   }
 
+  get children(): readonly ChildInfo[] {
+    return this.#supervisor.children;
+  }
+
+  events(): AsyncIterableIterator<ChildEvent> {
+    return this.#supervisor.events.subscribe();
+  }
+
   async startActor<M>(name: string, options: StartOptions): Promise<Portal<M>> {
-    checkActorName(name);
-    const budget = new RestartBudget(readRestart(options.restart));
-    checkTimeout(options.timeout);
-    options.signal?.throwIfAborted();
-    this.#checkOpen(name);
-    refuseUnguarded(`start actor "${name}"`, modulesOf(options), ambientTask() !== undefined);
-    const timeout = options.timeout ?? startTimeoutMs;
-    const place = enterNow(timeout) ?? (await this.#place(name, timeout, options.signal));
-    let child: ChildProcess;
-    try {
-      child = this.#spawn(name, options, place.leftMs);
-    } catch (error) {
-      place.leave();
-      throw error;
-    }
-    this.#supervised++;
-    void this.#supervise(child, name, options, budget);
-    try {
-      await child.started(place.leftMs, options.signal);
-    } catch (error) {
-      place.leave();
-      await child.stop();
-      if (error instanceof SpawnError) setStack(error, callerFrames());
-      throw error;
-    }
-    place.leave();
-    const peer = this.#runtime.peers.get(child.id.uuid);
-    if (peer === undefined) throw new TransportClosedError(`actor "${name}" ended as soon as it had started`);
+    const { peer } = await this.#start({ name, options, isOneCall: false });
     return new RemotePortal<M>(peer.acquire().handler);
   }
 
+  async run<M, K extends FunctionName<M>>(
+    module: string | URL,
+    fn: K,
+    ...args: CallArguments<M, K>
+  ): Promise<CallResult<M, K>> {
+    const start = (name: string): Promise<Started> =>
+      this.#start({ name, options: { module }, isOneCall: true });
+    return (await callOnce(start, fn, args, this.signal)) as CallResult<M, K>;
+  }
+
   async join(): Promise<void> {
-    while (this.#supervised > 0) await this.#changed.promise;
+    await this.#supervisor.ended();
     const verdict = this.#verdict();
-    this.#told = this.#failures.length;
+    this.#told = this.#supervisor.failures.length;
     if (verdict !== undefined) throw verdict;
   }
 
   async cancel(): Promise<void> {
     this.#controller.abort(new ContextCancelledError(this.#runtime.id, "the nursery was cancelled"));
-    await Promise.all(Array.from(this.#children, (child) => child.stop()));
-    // stop() resolves when the process ends; its supervision finishes a moment later
-    while (this.#supervised > 0) await this.#changed.promise;
+    await this.#supervisor.stopAll();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -151,15 +188,68 @@ class ProcessNursery implements Nursery {
     nurseriesOf(this.#runtime).delete(this);
     if (this.#ownsRuntime) await this.#runtime.cancel();
     // don't report again what join() has reported
-    const verdict = this.#failures.length > this.#told ? this.#verdict() : undefined;
-    this.#told = this.#failures.length;
+    const { failures } = this.#supervisor;
+    const verdict = failures.length > this.#told ? this.#verdict() : undefined;
+    this.#told = failures.length;
     if (verdict !== undefined) throw verdict;
   }
 
-  /** The child with this uuid, for routing its messages. */
-  child(uuid: string): ChildProcess | undefined {
-    for (const child of this.#children) if (child.id.uuid === uuid) return child;
+  /** The member whose running process has this uuid, for routing its messages. */
+  member(uuid: string): Member | undefined {
+    for (const member of this.#supervisor.members) if (member.process?.id.uuid === uuid) return member;
     return undefined;
+  }
+
+  async #start(plan: MemberPlan): Promise<Started> {
+    const { name, options } = plan;
+    const member = this.#checked(plan);
+    const timeout = options.timeout ?? startTimeoutMs;
+    const place = enterNow(timeout) ?? (await this.#place(name, timeout, options.signal));
+    let child: ChildProcess;
+    try {
+      child = this.#spawn(member, place.leftMs);
+    } catch (error) {
+      place.leave();
+      throw error;
+    }
+    this.#supervisor.add(member);
+    this.#supervisor.watch(member, child);
+    try {
+      await child.started(place.leftMs, options.signal);
+    } catch (error) {
+      place.leave();
+      await member.stop();
+      this.#supervisor.drop(member);
+      if (error instanceof SpawnError) setStack(error, callerFrames());
+      throw member.endedBy ?? error;
+    }
+    place.leave();
+    this.#supervisor.onStarted(member);
+    const peer = this.#introduce(member, child);
+    if (peer === undefined) throw new TransportClosedError(`actor "${name}" ended as soon as it had started`);
+    return { member, child, peer };
+  }
+
+  /** Checks everything about a start that can be known before there is a process. */
+  #checked(plan: MemberPlan): Member {
+    const { name, options } = plan;
+    checkActorName(name);
+    const data =
+      options.data === undefined ? undefined : encodeData(name, options.data, this.#runtime.limits);
+    const member = new Member(plan, data);
+    checkTimeout(options.timeout);
+    checkLaunch(options);
+    options.signal?.throwIfAborted();
+    this.#checkOpen(name);
+    refuseUnguarded(`start actor "${name}"`, modulesOf(options), ambientTask() !== undefined);
+    return member;
+  }
+
+  /** The connection to a child that has just become ready; undefined if it has ended already. */
+  #introduce(member: Member, { id }: ChildProcess): Peer<Session> | undefined {
+    const peer = this.#runtime.peers.get(id.uuid);
+    if (peer !== undefined) peer.channel.epitaph = () => member.epitaph(id);
+    return peer;
   }
 
   #checkOpen(name: string): void {
@@ -192,7 +282,8 @@ class ProcessNursery implements Nursery {
     return place;
   }
 
-  #spawn(name: string, options: StartOptions, startMs: number): ChildProcess {
+  #spawn({ plan, data }: Member, startMs: number): ChildProcess {
+    const { name, options } = plan;
     const runtime = this.#runtime;
     const tree = treeSettings.of(runtime);
     const registrars = Registrars.of(runtime);
@@ -206,93 +297,38 @@ class ProcessNursery implements Nursery {
       parent: { name: runtime.name, uuid: runtime.uuid, addrs: runtime.addrs },
       startMs: Math.min(startMs, longestStartMs),
       modules: modulesOf(options),
+      lineage: lineage(),
+      hasData: data !== undefined,
       bindAddrs: readAddressOption("bindAddrs", options.bindAddrs ?? [], transports),
       registryAddrs: registrars.registryAddrs,
       registrars: registrars.targets(),
     };
-    const output = options.output ?? "inherit";
-    const child = outsideTasks(() => new ChildProcess(runtime, init, { env: options.env ?? {}, output }));
-    this.#children.add(child);
-    return child;
+    return outsideTasks(() => new ChildProcess(runtime, init, options));
   }
 
-  /** Follows a child and its replacements until the last one ends. A failure cancels its siblings. */
-  async #supervise(
-    first: ChildProcess,
-    name: string,
-    options: StartOptions,
-    budget: RestartBudget,
-  ): Promise<void> {
-    let child: ChildProcess | undefined = first;
-    while (child !== undefined) {
-      const failure = await child.ended;
-      this.#children.delete(child);
-      // startActor itself reports a failed first start
-      if (!first.hasStarted) break;
-      child = await this.#replace(name, options, budget, failure);
-    }
-    this.#supervised--;
-    const { resolve } = this.#changed;
-    this.#changed = Promise.withResolvers<void>();
-    resolve();
-  }
-
-  /** Restarts a child that has ended, as its restart policy says; returns undefined if it isn't started again. */
-  async #replace(
-    name: string,
-    options: StartOptions,
-    budget: RestartBudget,
-    ended: Error | undefined,
-  ): Promise<ChildProcess | undefined> {
-    let failure = ended;
-    for (;;) {
-      const wait = budget.next(failure !== undefined, performance.now());
-      if (wait === undefined) break;
-      // the nursery is being cancelled; the child would have been restarted, so its end doesn't count as a failure
-      if (this.signal.aborted) return undefined;
-      log.info?.(`restarting "${name}" in ${wait} ms${failure ? `: ${failure.message}` : ""}`);
-      try {
-        await sleep(wait, this.signal);
-        return await this.#restart(name, options);
-      } catch (error) {
-        if (this.signal.aborted) return undefined;
-        // a failed start uses up a restart too
-        failure = asError(error);
-      }
-    }
-    if (failure !== undefined) this.#fail(failure);
-    return undefined;
-  }
-
-  async #restart(name: string, options: StartOptions): Promise<ChildProcess> {
-    const place = await this.#place(name, options.timeout ?? startTimeoutMs, undefined);
+  async #restart(member: Member, signal: AbortSignal): Promise<void> {
+    const { name, options } = member.plan;
+    const place = await this.#place(name, options.timeout ?? startTimeoutMs, signal);
     try {
-      const child = this.#spawn(name, options, place.leftMs);
-      await child.started(place.leftMs, this.signal).catch(async (error: unknown) => {
-        place.leave();
-        await child.stop();
-        this.#children.delete(child);
-        throw error;
-      });
-      return child;
+      const child = this.#spawn(member, place.leftMs);
+      this.#supervisor.watch(member, child);
+      await child.started(place.leftMs, signal);
+      this.#introduce(member, child);
+    } catch (error) {
+      place.leave();
+      await member.stop();
+      throw error;
     } finally {
       place.leave();
     }
   }
 
-  #fail(failure: Error): void {
-    log.info?.(failure.message);
-    this.#failures.push(failure);
-    this.#controller.abort(failure);
-    for (const sibling of this.#children) void sibling.stop();
-  }
-
   /** All failures as one error; a single failure is returned as itself. */
   #verdict(): Error | undefined {
-    const [only, ...more] = this.#failures;
+    const { failures } = this.#supervisor;
+    const [only, ...more] = failures;
     if (only === undefined || more.length === 0) return only;
-    const text = this.#failures.map(({ message }) => message).join("; ");
-    return new AggregateError([...this.#failures], `${this.#failures.length} actors failed: ${text}`);
+    return new AggregateError([...failures], `${failures.length} actors failed: ${messagesOf(failures)}`);
   }
 }
 
@@ -304,15 +340,16 @@ function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
   if (open === undefined) {
     open = new Set();
     nurseries.set(runtime, open);
-    const childOf = (session: Session): ChildProcess | undefined => {
+    const memberOf = (session: Session): Member | undefined => {
       // a child connects before anyone else can know its uuid: a later connection with its uuid isn't the child
       if (runtime.peers.get(session.peer.id.uuid)?.handler !== session) return undefined;
       for (const nursery of open ?? []) {
-        const child = nursery.child(session.peer.id.uuid);
-        if (child?.pid === session.peer.id.pid) return child;
+        const member = nursery.member(session.peer.id.uuid);
+        if (member?.process?.pid === session.peer.id.pid) return member;
       }
       return undefined;
     };
+    const childOf = (session: Session): ChildProcess | undefined => memberOf(session)?.process;
     runtime.watchReady((session) => {
       const child = childOf(session);
       if (child === undefined) return;
@@ -322,6 +359,7 @@ function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
     });
     runtime.serve(Kind.stopping, (session) => childOf(session)?.onStopping());
     runtime.serve(Kind.failed, (session, message) => childOf(session)?.onFailed(message[1]));
+    runtime.serve(Kind.data, (session, [, id]) => sendData(session, id, memberOf(session)?.data));
   }
   return open;
 }

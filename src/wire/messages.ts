@@ -48,6 +48,7 @@ export const Kind = {
   ready: 49,
   failed: 50,
   stopping: 51,
+  data: 55,
 } as const;
 
 export type Kind = (typeof Kind)[keyof typeof Kind];
@@ -120,6 +121,8 @@ interface Fields {
   failed: [failure: List];
   /** The sender was asked to stop, and is still ending its own children or cleaning up. */
   stopping: [];
+  /** A child asks its parent for the data that it is started with: the result is bytes, see `tree/start-data.ts`. */
+  data: [id: number];
 }
 
 type Messages = {
@@ -193,6 +196,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   ready: "",
   failed: "a",
   stopping: "",
+  data: "n",
 };
 
 const shapeOfKind: (string | undefined)[] = [];
