@@ -112,6 +112,13 @@ export class Channel implements LinkReader, Sender, Holder {
     this.#decoder.maxFrameBytes = maxHelloBytes;
   }
 
+  /** The error for those who still use the channel when it has ended. */
+  closedError(end: ChannelEnd): TransportClosedError {
+    const error = closedError(end, this.label);
+    const text = this.epitaph?.();
+    return text === undefined ? error : new TransportClosedError(text, { cause: error });
+  }
+
   /** Bytes held: unsent, part of an unfinished frame, or not yet read by a stream or dialog. */
   get heldBytes(): number {
     return this.link.pendingBytes + this.#decoder.gatheredBytes + (this.handler.unreadBytes ?? 0);
@@ -320,14 +327,7 @@ export class Channel implements LinkReader, Sender, Holder {
   }
 
   #checkOpen(): void {
-    if (this.#end !== undefined) throw this.#closedError(this.#end);
-  }
-
-  #closedError(end: ChannelEnd): TransportClosedError {
-    const text = this.epitaph?.();
-    return text === undefined
-      ? closedError(end, this.label)
-      : new TransportClosedError(text, { cause: closedError(end, this.label) });
+    if (this.#end !== undefined) throw this.closedError(this.#end);
   }
 
   #queued(bytes: number): number {

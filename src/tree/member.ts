@@ -1,4 +1,5 @@
 /** A child of a nursery across its restarts: one process after another carries its name. */
+import type { SpawnError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { ChildProcess } from "./child-process.ts";
 import type { ChildInfo, ChildState } from "./child-events.ts";
@@ -25,7 +26,7 @@ export class Member {
   /** Whether it is being ended for good though the nursery goes on. */
   isLeaving = false;
   /** Why it was ended, if that was while it was starting. */
-  endedBy: Error | undefined;
+  endedBy: SpawnError | undefined;
   state: ChildState = "starting";
   restarts = 0;
   /** No restart before this time, on the clock of `performance.now()`. */

@@ -53,6 +53,9 @@ export interface Nursery extends AsyncDisposable {
    * @throws {ActorNameError | AddressError} when an argument is malformed
    */
   startActor<M = unknown>(name: string, options: StartOptions): Promise<Portal<M>>;
+  /** As below, without a type: takes and gives anything, as a portal without one does. */
+  // oxlint-disable-next-line typescript/no-explicit-any -- as for the results of an untyped portal
+  run(module: string | URL, fn: string, ...args: readonly unknown[]): Promise<any>;
   /**
    * Starts an actor for one call, makes the call, and ends the actor; resolves with the call's result when the actor has been
    * reaped. Its name is `fn`. Give both type arguments: `nursery.run<typeof import("./primes.ts"), "count">(module,
@@ -63,7 +66,7 @@ export interface Nursery extends AsyncDisposable {
    *
    * @throws as `startActor`, and as the call: `TransportClosedError` when the actor dies during the call (`cause`: how)
    */
-  run<M = unknown, K extends FunctionName<M> = FunctionName<M>>(
+  run<M, K extends FunctionName<M> = FunctionName<M>>(
     module: string | URL,
     fn: K,
     ...args: CallArguments<M, K>
@@ -159,14 +162,10 @@ class ProcessNursery implements Nursery {
     return new RemotePortal<M>(peer.acquire().handler);
   }
 
-  async run<M, K extends FunctionName<M>>(
-    module: string | URL,
-    fn: K,
-    ...args: CallArguments<M, K>
-  ): Promise<CallResult<M, K>> {
+  async run(module: string | URL, fn: string, ...args: readonly unknown[]): Promise<unknown> {
     const start = (name: string): Promise<Started> =>
       this.#start({ name, options: { module }, isOneCall: true });
-    return (await callOnce(start, fn, args, this.signal)) as CallResult<M, K>;
+    return await callOnce(start, fn, args, this.signal);
   }
 
   async join(): Promise<void> {
@@ -216,12 +215,13 @@ class ProcessNursery implements Nursery {
     this.#supervisor.watch(member, child);
     try {
       await child.started(place.leftMs, options.signal);
-    } catch (error) {
+    } catch (thrown) {
       place.leave();
       await member.stop();
       this.#supervisor.drop(member);
+      const error = member.endedBy ?? thrown;
       if (error instanceof SpawnError) setStack(error, callerFrames());
-      throw member.endedBy ?? error;
+      throw error;
     }
     place.leave();
     this.#supervisor.onStarted(member);

@@ -12,21 +12,18 @@ import type { Member } from "./member.ts";
 export type FunctionName<M> = keyof RunApi<M> & string;
 
 /** What such a function takes. For one that can't be called from another actor, the type that explains why. */
-export type CallArguments<M, K extends FunctionName<M>> = unknown extends M
-  ? readonly unknown[]
-  : RunApi<M>[K] extends (...args: infer A) => unknown
-    ? A
-    : RunApi<M>[K] extends CannotCross<string>
-      ? [RunApi<M>[K]]
-      : never;
+export type CallArguments<M, K extends FunctionName<M>> = RunApi<M>[K] extends (...args: infer A) => unknown
+  ? A
+  : RunApi<M>[K] extends CannotCross<string>
+    ? [RunApi<M>[K]]
+    : never;
 
 /** What it returns. */
-export type CallResult<M, K extends FunctionName<M>> = unknown extends M
-  ? // oxlint-disable-next-line typescript/no-explicit-any -- as for the results of an untyped portal
-    any
-  : RunApi<M>[K] extends (...args: never[]) => Promise<infer R>
-    ? R
-    : never;
+export type CallResult<M, K extends FunctionName<M>> = RunApi<M>[K] extends (
+  ...args: never[]
+) => Promise<infer R>
+  ? R
+  : never;
 
 /** An actor that has just become ready. */
 export interface Started {

@@ -28,7 +28,7 @@ export function encodeData(name: string, data: unknown, limits: Limits): Uint8Ar
   const parts: Uint8Array[] = [];
   try {
     batch.add([Kind.result, 0, value, rich], limits.maxFrameBytes - envelopeBytes);
-    batch.drain((bytes, start, end) => parts.push(bytes.slice(start, end)));
+    batch.drain((bytes, start, end) => parts.push(new Uint8Array(bytes.subarray(start, end))));
   } catch (error) {
     if (error instanceof LimitError) throw new LimitError(`data of actor "${name}": ${error.message}`);
     throw error;

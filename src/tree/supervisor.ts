@@ -1,5 +1,5 @@
 /** Decides what the end of a child means: for itself, for its siblings, and for the nursery. */
-import { asError } from "../errors.ts";
+import { asError, SpawnError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { ChildEvents, type ChildInfo } from "./child-events.ts";
 import type { ChildProcess } from "./child-process.ts";
@@ -190,7 +190,7 @@ export class Supervisor {
     if (member.isLeaving) return;
     log.warn?.(`ending "${member.name}": ${why}`);
     member.isLeaving = true;
-    member.endedBy = new Error(`it was ended: ${why}`);
+    member.endedBy = new SpawnError(`actor "${member.name}" did not start: ${why}`);
   }
 
   /** The members that share this one's life. Those that are still starting share its end, but not its restarts. */

@@ -69,7 +69,10 @@ describe("a module without its import.meta.main guard", () => {
     ["starts another module", `${starter('"./other.ts"')} await main();`],
     ["starts a while later", `${ownModule} await Bun.sleep(20); await main();`],
     ["runs an actor for one call", `${callOnce} await main();`],
-    ["imports another that does", `${counting}; await import("./unguarded-too.ts"); export const fn = () => 1;`],
+    [
+      "imports another that does",
+      `${counting}; await import("./unguarded-too.ts"); export const fn = () => 1;`,
+    ],
     ["uses another copy of furrow", `${ownModule.replace(furrow, `"./copy/src/index.ts"`)} await main();`],
   ])("that %s fails the start at once, and the error names the guard", async (_, text) => {
     await using world = new World();
@@ -78,7 +81,9 @@ describe("a module without its import.meta.main guard", () => {
     await written(world, "unguarded-too.ts", `${ownModule} await main();`);
     if (text.includes("./copy/")) copyFurrow(world);
     const env = { COUNT_FILE: join(world.dir, "loads") };
-    const error = await failure(nursery.startActor("outer", { module, env, output: "ignore", timeout: 5_000 }));
+    const error = await failure(
+      nursery.startActor("outer", { module, env, output: "ignore", timeout: 5_000 }),
+    );
     expect(error).toBeInstanceOf(SpawnError);
     expect(error.message).toMatch(/^actor "outer": .* while .*unguarded\.ts is being imported/);
     expect(error.message).toContain("if (import.meta.main)");
@@ -104,7 +109,10 @@ describe("a module without its import.meta.main guard", () => {
 
   test.each([
     ["starts the other, which starts it", starter("new URL('./b.ts', import.meta.url)")],
-    ["does so through another copy of furrow", starter("new URL('./b.ts', import.meta.url)").replace(furrow, `"./copy/src/index.ts"`)],
+    [
+      "does so through another copy of furrow",
+      starter("new URL('./b.ts', import.meta.url)").replace(furrow, `"./copy/src/index.ts"`),
+    ],
   ])("of two that later %s is refused when the circle closes", async (_, text) => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);

@@ -116,6 +116,7 @@ const messages: readonly GoldenRow[] = [
   { what: "ready", message: [Kind.ready], hex: "02000000 91 31" },
   { what: "failed", message: [Kind.failed, failure], hex: `12000000 92 32 ${failureHex}` },
   { what: "stopping", message: [Kind.stopping], hex: "02000000 91 33" },
+  { what: "data", message: [Kind.data, 10], hex: "03000000 92 37 0a" },
 ];
 
 /** Values of each type, as the result of a call or its arguments. */
