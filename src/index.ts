@@ -25,6 +25,7 @@ export { getRegistry } from "./discovery/registry.ts";
 export { waitForActor } from "./discovery/wait.ts";
 export {
   ActorDiedError,
+  ActorDrainingError,
   ActorNameError,
   ActorNotFoundError,
   AddressError,
