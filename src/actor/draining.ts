@@ -31,7 +31,7 @@ export interface DrainingHost {
   /** The sessions whose peers have tasks here. */
   sessions(): readonly Session[];
   /** Step 1. */
-  announceDraining: (() => Promise<void>) | undefined;
+  announceDraining(): Promise<void>;
   /** Step 4. */
   drainChildren: ((deadline: Deadline) => Promise<void>) | undefined;
 }
@@ -50,7 +50,7 @@ export async function drain(
   const isLeftOut = (task: Task): boolean => task === except || isUnattended(task);
   const deadline = new Deadline({ timeout: timeoutMs, signal: host.signal }, "drain");
   try {
-    await deadline.race("stop", host.announceDraining?.() ?? Promise.resolve());
+    await deadline.race("stop", host.announceDraining());
     deadline.check("stop"); // the end may have begun in this turn
     host.guard = drainingGuard(host, among);
     onRefusing();

@@ -35,6 +35,8 @@ export interface EndingHost {
   sessions(): readonly Session[];
   /** Step 1: from now on every new request is refused. */
   refuseAll(): void;
+  /** Step 4: the registrars don't know this actor any more, but those that are connected to it do. */
+  leaveLookups(): void;
   /** Step 7. */
   close(): Promise<void>;
 }
@@ -142,7 +144,10 @@ export class Ending {
     for (const session of sessions) session.abortTasks(reason);
     await Promise.all([this.#tasksEnded(sessions), this.#runPhase("children")]);
     await this.#runPhase("registration");
-    await this.#cleanUps?.run((what, from) => this.noteWait(what, from));
+    if (this.#cleanUps !== undefined) {
+      host.leaveLookups();
+      await this.#cleanUps.run((what, from) => this.noteWait(what, from));
+    }
     this.#acknowledge();
     await this.#runPhase("rest");
     try {

@@ -6,7 +6,7 @@
 import { Peers } from "../channel/peers.ts";
 import { Channel } from "../channel/channel.ts";
 import { Peer } from "../channel/peer.ts";
-import { checkTimeout, type Deadline, defaultDrainMs } from "../deadline.ts";
+import { checkTimeout, Deadline, defaultDrainMs } from "../deadline.ts";
 import { ActorDrainingError, asError, ContextCancelledError, PermissionDeniedError } from "../errors.ts";
 import { withoutFrames } from "../frames.ts";
 import { type ActorId, describeActor } from "../identity.ts";
@@ -20,6 +20,7 @@ import type { Address } from "../transport/address.ts";
 import { memoryLinks } from "../transport/memory.ts";
 import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor.ts";
+import type { ActorState, Details, DetailsChange, Metadata } from "./details.ts";
 import { Ending } from "./ending.ts";
 import { Listeners } from "./listeners.ts";
 import { Part } from "./part.ts";
@@ -36,6 +37,8 @@ export interface DiscoveryFacts {
   readonly registryAddrs: readonly Address[];
   lookupStats(): LookupStats;
   registrarStats(): RegistrarStats | undefined;
+  /** Changes this actor's details, here and at every registrar that it is registered with. */
+  update(change: DetailsChange): Promise<void>;
 }
 
 /** Set by discovery. Without it an actor can neither look up others nor be found. */
@@ -45,6 +48,10 @@ export interface RuntimeOptions {
   /** The uuid of the root of its tree; default: its own. */
   readonly rootUuid?: string;
   readonly security?: ActorSecurity;
+  readonly version?: string | null;
+  readonly metadata?: Metadata;
+  /** The uuid of the actor that started it. */
+  readonly parent?: string;
 }
 
 export class Runtime implements Actor {
@@ -61,10 +68,15 @@ export class Runtime implements Actor {
   /** See `ServingHost`. Plain fields: each call reads the guard, and each portal the timeout. */
   guard: Guard | undefined = undefined;
   callTimeoutMs: number | undefined = undefined;
-  /** Set by discovery: takes the actor out of all lookups; resolves when the registrars have acknowledged that. */
-  announceDraining: (() => Promise<void>) | undefined;
   /** Set by the process tree: drains the children, without ending them. */
   drainChildren: ((deadline: Deadline) => Promise<void>) | undefined;
+  /** When it began to boot, in milliseconds since 1970. */
+  readonly startedAt: number = Date.now();
+  readonly version: string | null;
+  readonly parent: string | null;
+  /** What others see of these two changes by `DiscoveryFacts.update` only. */
+  metadata: Metadata;
+  state: ActorState = "ready";
   /** See `Part`. */
   readonly parts: Map<Part<unknown>, unknown> = new Map();
   readonly #services: (Service<never> | undefined)[] = [];
@@ -80,6 +92,9 @@ export class Runtime implements Actor {
 
   constructor(id: ActorId, limits: Limits, isRoot: boolean, options: RuntimeOptions = {}) {
     const { rootUuid = id.uuid, security = readSecurity() } = options;
+    this.version = options.version ?? null;
+    this.metadata = options.metadata ?? {};
+    this.parent = options.parent ?? null;
     this.id = id;
     this.policy = security.policy;
     this.limits = limits;
@@ -102,6 +117,7 @@ export class Runtime implements Actor {
       limits,
       sessions: () => this.sessions(),
       refuseAll: () => this.#refuseAll(),
+      leaveLookups: () => this.leaveLookups(),
       close: () => this.#close(),
     });
     const { ending, peers } = this;
@@ -158,6 +174,20 @@ export class Runtime implements Actor {
       lookups: Object.freeze(discovery?.lookupStats() ?? { requests: 0, hits: 0, pushes: 0 }),
       ...(registrar === undefined ? {} : { registrar: Object.freeze(registrar) }),
     });
+  }
+
+  /** What this actor registers, beside its identity and addresses. */
+  details(): Details {
+    const { version, metadata, parent, startedAt, state } = this;
+    return { version, metadata, parent, startedAt, functions: this.dispatcher.functions(), state };
+  }
+
+  async setMetadata(metadata: Metadata): Promise<void> {
+    // most actors never do this, and start sooner without the file (row `spawn`)
+    const { readMetadata } = require("./metadata.ts") as typeof import("./metadata.ts");
+    await discoveryFacts
+      .find(this)
+      ?.update({ metadata: readMetadata(metadata, this.limits.maxMetadataBytes) });
   }
 
   /** Routes messages of `kind` to `service`; undefined removes the current one. */
@@ -267,6 +297,28 @@ export class Runtime implements Actor {
   becomeReady(): void {
     this.#isReady = true;
     for (const peer of this.peers) peer.channel.post([Kind.ready]);
+  }
+
+  /** Takes the actor out of all lookups; resolves when every registrar has acknowledged that, or within a bound. */
+  async announceDraining(): Promise<void> {
+    this.leaveLookups();
+    const told = discoveryFacts.find(this)?.update({ state: "draining" });
+    if (told === undefined) return;
+    try {
+      await new Deadline({ timeout: this.limits.stopGraceMs }, "announcement of the drain").race(
+        "stop",
+        told,
+      );
+    } catch (error) {
+      log.warn?.(`some lookups may still find this actor: ${asError(error).message}`);
+    }
+  }
+
+  /** Tells all peers that this actor is not to be found by name any more, however it is connected. */
+  leaveLookups(): void {
+    if (!this.#isReady) return;
+    this.#isReady = false;
+    for (const peer of this.peers) peer.channel.post([Kind.ready, false]);
   }
 
   /** Requests are refused from now on; all of them, since the actor is ending. */

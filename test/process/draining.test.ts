@@ -6,6 +6,7 @@ import {
   ContextCancelledError,
   currentActor,
   findActor,
+  getPeerByName,
   getRegistry,
   getRoot,
   type Nursery,
@@ -14,11 +15,14 @@ import {
   PermissionDeniedError,
   type Portal,
   RemoteActorError,
+  waitForActor,
 } from "../../src/index.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
+import { Kind } from "../../src/wire/messages.ts";
 import { arrivals, openGate } from "../fixtures/gates.ts";
+import { RawRegistrar } from "../support/raw-peer.ts";
 import { drain as readAll, failure } from "../support/outcome.ts";
-import { until, World } from "../support/world.ts";
+import { type Program, until, World } from "../support/world.ts";
 
 const gates = new URL("../fixtures/gates.ts", import.meta.url);
 const module = new URL("../fixtures/drains.ts", import.meta.url);
@@ -168,11 +172,103 @@ describe("drainActor", () => {
 });
 
 describe("an actor that drains", () => {
+  test("is out of every lookup before it refuses anything: its parent's, a connected peer's, anybody's", async () => {
+    await using world = new World();
+    // not the registrar, whose own table would tell
+    const hub = await world.actor("hub");
+    await using nursery = await nurseryIn(world);
+    const child = await nursery.startActor<Drains>("child", { module });
+    const [peer, stranger] = await Promise.all([world.actor("peer"), world.actor("stranger")]);
+    await peer.run(async ({ furrow, keep }) => {
+      const found = await furrow.findActor<Drains>("child", { raiseOnNone: true });
+      keep["calls"] = found.run.work("found by no one");
+    });
+    await arrivals("found by no one");
+    const drained = child.drainActor();
+    await refused(child);
+    const find = async (program: Program): Promise<unknown> =>
+      program.run(async ({ furrow }) => {
+        const [found, first, peers] = [
+          await furrow.findActor("child"),
+          await furrow.queryActor("child"),
+          furrow.getPeerByName("child"),
+        ];
+        return [found, first.id, peers];
+      });
+    for (const program of [peer, stranger, hub]) expect(await find(program)).toEqual([null, null, null]);
+    expect(await findActor("child")).toBeNull();
+    expect(getPeerByName("child")).toBeNull();
+    const next = waitForActor("child");
+    openGate("found by no one");
+    expect(await peer.run(({ keep }) => keep["calls"] as Promise<string>)).toBe("done at found by no one");
+    expect(await drained).toBeTrue();
+    const successor = await nursery.startActor("child", { module });
+    expect((await next).id).toEqual(successor.id);
+  });
+
+  test("still serves calls until its registrars have acknowledged that", async () => {
+    await using hub = new RawRegistrar();
+    await using nursery = await openNursery({
+      registryAddrs: [hub.addr],
+      name: "gates",
+      enableModules: [gates],
+    });
+    const child = await nursery.startActor<Drains>("child", { module });
+    const registration = hub.peers.find(({ received }) => received[0]?.[3] === "child")!;
+    const drained = child.drainActor();
+    const [, id, , state] = await registration.take(Kind.update);
+    expect(state).toBe("draining");
+    expect(await child.run.add(1, 2)).toBe(3);
+    registration.send([Kind.result, id, 2]);
+    expect(await drained).toBeTrue();
+    await registration.ended;
+    const kinds = registration.received.map(([kind]) => kind).slice(-4);
+    expect(kinds).toEqual([Kind.ready, Kind.update, Kind.unregister, Kind.bye]);
+  });
+
+  test("isn't held up by a silent registrar", async () => {
+    await using hub = new RawRegistrar();
+    const limits = { stopGraceMs: 50 };
+    await using nursery = await openNursery({
+      registryAddrs: [hub.addr],
+      name: "gates",
+      enableModules: [gates],
+      limits,
+    });
+    const child = await nursery.startActor<Drains>("child", { module });
+    // it acknowledges no update
+    const running = child.run.work("silent registrar");
+    await arrivals("silent registrar");
+    const drained = child.drainActor();
+    await refused(child);
+    openGate("silent registrar");
+    expect(await running).toBe("done at silent registrar");
+    expect(await drained).toBeTrue();
+  });
+
+  test("registers as one that drains with a registrar that takes over meanwhile", async () => {
+    await using world = new World();
+    const hub = await world.actor("hub");
+    await using nursery = await nurseryIn(world);
+    const child = await nursery.startActor<Drains>("child", { module });
+    const running = child.run.work("takeover");
+    await arrivals("takeover");
+    const drained = child.drainActor();
+    await refused(child);
+    await hub.kill();
+    const actor = currentActor();
+    await until(() => actor.stats().registrar?.actors === 2);
+    expect(await findActor("child")).toBeNull();
+    openGate("takeover");
+    expect(await running).toBe("done at takeover");
+    expect(await drained).toBeTrue();
+  });
+
   test("doesn't wait for the call that drains it, and serves the calls that it makes to itself", async () => {
     await using world = new World();
     await using nursery = await nurseryIn(world);
     const child = await nursery.startActor<Drains>("child", { module });
-    const running = child.run.workThenAskSelf("itself");
+    const running = child.run.askSelf("itself");
     await arrivals("itself");
     const draining = child.run.drainSelf().catch(() => "ended with the actor");
     await refused(child);
