@@ -59,7 +59,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   readonly addrs: readonly Address[];
   /** As given in its hello, until a later message changes it. */
   isRegistrar: boolean;
-  /** Whether it has finished booting. */
+  /** Whether it has finished booting, and doesn't drain. */
   isReady: boolean;
   /**
    * Whether it is known to be registered where this actor looks up names: only then does it count as the actor of its
@@ -225,8 +225,8 @@ export class Peer<H extends PeerHandler = PeerHandler> {
         this.channel.abort(refusalError(message, this.channel.link.remote, true));
         return;
       case Kind.ready:
-        this.isReady = true;
-        this.handler.onReady();
+        this.isReady = message[1] !== false;
+        if (this.isReady) this.handler.onReady();
         return;
       default:
         this.handler.onMessage(message, bytes);

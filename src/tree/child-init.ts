@@ -1,4 +1,5 @@
 /** What a parent passes to the child that it starts, in one environment variable. */
+import type { Metadata } from "../actor/details.ts";
 import type { ActorId } from "../identity.ts";
 import type { DialTarget } from "../channel/peer.ts";
 import type { Address } from "../transport/address.ts";
@@ -16,6 +17,8 @@ export interface ChildInit extends TreeSettings {
   readonly parent: { readonly name: string; readonly uuid: string; readonly addrs: readonly Address[] };
   /** How long the start may take, counted from the spawn. No timeout of a step within it is shorter. */
   readonly startMs: number;
+  readonly version: string | null;
+  readonly metadata: Metadata;
   readonly modules: readonly string[];
   /** The modules of its parent, and of those that the parent descends from; see `refuseUnguarded`. */
   readonly lineage: readonly string[];
@@ -24,6 +27,8 @@ export interface ChildInit extends TreeSettings {
   readonly bindAddrs: readonly Address[];
   readonly registryAddrs: readonly Address[];
   readonly registrars: readonly DialTarget[];
+  /** How many of its functions may run at once; undefined for any number. */
+  readonly concurrency: number | undefined;
 }
 
 /** The identity of a child, which its parent knows before the child's handshake. */

@@ -6,6 +6,7 @@ import type { Runtime } from "../actor/runtime.ts";
 import { checkTimeout } from "../deadline.ts";
 import { ContextCancelledError, messagesOf, SpawnError, TransportClosedError } from "../errors.ts";
 import { callerFrames, setStack } from "../frames.ts";
+import { describeActor } from "../identity.ts";
 import { Registrars } from "../discovery/registrars.ts";
 import { RemotePortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
@@ -30,7 +31,7 @@ import {
 import { readAddressOption, type RootOptions } from "./root-options.ts";
 import { treeSettings } from "./settings.ts";
 import { encodeData, sendData } from "./start-data.ts";
-import { modulesOf, type StartOptions } from "./start-options.ts";
+import { checkCallOptions, describedBy, modulesOf, type StartOptions } from "./start-options.ts";
 import { enter, enterNow, type Place } from "./starting.ts";
 import { checkStrategy, type Strategy, Supervisor } from "./supervisor.ts";
 
@@ -50,7 +51,7 @@ export interface Nursery extends AsyncDisposable {
    * Starts an actor in a new process; resolves with a portal once it has registered.
    *
    * @throws {SpawnError} when it can't be started: `cause` is its own error, the message ends with its stderr
-   * @throws {ActorNameError | AddressError} when an argument is malformed
+   * @throws {ActorNameError | AddressError | TypeError | LimitError} when an argument is malformed
    */
   startActor<M = unknown>(name: string, options: StartOptions): Promise<Portal<M>>;
   /** As below, without a type: takes and gives anything, as a portal without one does. */
@@ -138,7 +139,7 @@ class ProcessNursery implements Nursery {
       abort: (failure: Error) => this.#controller.abort(failure),
     };
     this.#supervisor = new Supervisor(host, strategy);
-    this.#undo = [runtime.ending.at("children", () => this.cancel())];
+    this.#undo = [runtime.ending.at("children", () => this.#endWithActor())];
     // a nursery opened in a called function is cancelled with the call
     const task = ambientTask();
     if (task !== undefined) this.#undo.push(task.onAbort(() => void this.cancel()));
@@ -159,7 +160,8 @@ class ProcessNursery implements Nursery {
 
   async startActor<M>(name: string, options: StartOptions): Promise<Portal<M>> {
     const { peer } = await this.#start({ name, options, isOneCall: false });
-    return new RemotePortal<M>(peer.acquire().handler);
+    const { callTimeoutMs } = options;
+    return new RemotePortal<M>(peer.acquire().handler, "", { callTimeoutMs });
   }
 
   async run(module: string | URL, fn: string, ...args: readonly unknown[]): Promise<unknown> {
@@ -191,6 +193,21 @@ class ProcessNursery implements Nursery {
     const verdict = failures.length > this.#told ? this.#verdict() : undefined;
     this.#told = failures.length;
     if (verdict !== undefined) throw verdict;
+  }
+
+  /** The processes that are up, in the order of their first starts. */
+  get started(): readonly ChildProcess[] {
+    return this.#supervisor.members.flatMap(({ process }) => (process?.hasStarted ? process : []));
+  }
+
+  /** The actor's end cancels the nursery, and its log says for whom it waited. */
+  async #endWithActor(): Promise<void> {
+    const since = performance.now();
+    for (const { process } of this.#supervisor.members)
+      void process?.ended.then(() =>
+        this.#runtime.ending.noteWait(`child ${describeActor(process.id)}`, since),
+      );
+    await this.cancel();
   }
 
   /** The member whose running process has this uuid, for routing its messages. */
@@ -238,6 +255,7 @@ class ProcessNursery implements Nursery {
       options.data === undefined ? undefined : encodeData(name, options.data, this.#runtime.limits);
     const member = new Member(plan, data);
     checkTimeout(options.timeout);
+    checkCallOptions(options);
     checkLaunch(options);
     options.signal?.throwIfAborted();
     this.#checkOpen(name);
@@ -296,12 +314,15 @@ class ProcessNursery implements Nursery {
       uuid: crypto.randomUUID(),
       parent: { name: runtime.name, uuid: runtime.uuid, addrs: runtime.addrs },
       startMs: Math.min(startMs, longestStartMs),
+      ...describedBy(options, runtime.limits),
       modules: modulesOf(options),
       lineage: lineage(),
       hasData: data !== undefined,
       bindAddrs: readAddressOption("bindAddrs", options.bindAddrs ?? [], transports),
       registryAddrs: registrars.registryAddrs,
       registrars: registrars.targets(),
+      // not this actor's own, which is among its settings
+      concurrency: options.concurrency,
     };
     return outsideTasks(() => new ChildProcess(runtime, init, options));
   }
@@ -340,6 +361,12 @@ function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
   if (open === undefined) {
     open = new Set();
     nurseries.set(runtime, open);
+    const all = open;
+    runtime.drainChildren = async (deadline) => {
+      const children = Array.from(all).flatMap(({ started }) => started);
+      const uuids = children.map(({ id }) => id.uuid);
+      await Promise.all(children.map((child) => child.drain(deadline.remainingMs, uuids)));
+    };
     const memberOf = (session: Session): Member | undefined => {
       // a child connects before anyone else can know its uuid: a later connection with its uuid isn't the child
       if (runtime.peers.get(session.peer.id.uuid)?.handler !== session) return undefined;
@@ -357,7 +384,7 @@ function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
       session.peer.isVouched = true;
       child.onReady();
     });
-    runtime.serve(Kind.stopping, (session) => childOf(session)?.onStopping());
+    runtime.serve(Kind.stopping, (session, message) => childOf(session)?.onStopping(message[1]));
     runtime.serve(Kind.failed, (session, message) => childOf(session)?.onFailed(message[1]));
     runtime.serve(Kind.data, (session, [, id]) => sendData(session, id, memberOf(session)?.data));
   }

@@ -43,11 +43,13 @@ export const Kind = {
   report: 38,
   unwatched: 39,
   retired: 40,
+  update: 41,
   // the tree
   stop: 48,
   ready: 49,
   failed: 50,
   stopping: 51,
+  drain: 52,
   data: 55,
 } as const;
 
@@ -103,9 +105,10 @@ interface Fields {
   /** No more items follow; the result is still to come. */
   itemEnd: [id: number];
   allowPuts: [id: number, messages: number, bytes: number];
-  register: [id: number, addrs: List];
+  /** `details`: see `registration.ts`. */
+  register: [id: number, addrs: List, details?: unknown];
   unregister: [id: number];
-  lookup: [id: number, name: string, interest: boolean];
+  lookup: [id: number, name: string, interest: boolean, detailed?: boolean | null];
   forget: [name: string];
   added: [name: string, registration: List];
   removed: [name: string, uuid: string, revision: number];
@@ -114,13 +117,23 @@ interface Fields {
   unwatched: [name: string];
   /** The sender is no longer the registrar. */
   retired: [];
+  /** Changes one's own registration; what is null stays. */
+  update: [id: number, metadata?: unknown, state?: string | null];
   stop: [id: number];
-  /** The sender has booted and is registered. */
-  ready: [];
+  /** The sender has booted and is registered. With false: it drains or ends, and isn't to be found by name any more. */
+  ready: [isReady?: boolean | null];
   /** A child could not start, or ends because of this uncaught error. */
   failed: [failure: List];
-  /** The sender was asked to stop, and is still ending its own children or cleaning up. */
-  stopping: [];
+  /**
+   * The sender was asked to stop, and is still ending its own children or cleaning up. `neededMs`: how much longer that
+   * may take.
+   */
+  stopping: [neededMs?: unknown];
+  /**
+   * `among`: the uuids of actors that drain along with the receiver and may still call it; the receiver then waits for
+   * its stop, and doesn't end by itself.
+   */
+  drain: [id: number, timeoutMs: number, among?: unknown];
   /** A child asks its parent for the data that it is started with: the result is bytes, see `tree/start-data.ts`. */
   data: [id: number];
 }
@@ -183,19 +196,21 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   item: "nVB",
   itemEnd: "n",
   allowPuts: "nnn",
-  register: "na",
+  register: "naV",
   unregister: "n",
-  lookup: "nsb",
+  lookup: "nsbB",
   forget: "s",
   added: "sa",
   removed: "ssn",
   report: "s",
   unwatched: "s",
   retired: "",
+  update: "nVS",
   stop: "n",
-  ready: "",
+  ready: "B",
   failed: "a",
-  stopping: "",
+  stopping: "V",
+  drain: "nnV",
   data: "n",
 };
 
