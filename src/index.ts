@@ -14,6 +14,7 @@
  */
 export { currentActor } from "./actor/current.ts";
 export type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor/actor.ts";
+export type { ActorState, Metadata } from "./actor/details.ts";
 export { getPeerByName } from "./discovery/connected.ts";
 export { findActor } from "./discovery/find.ts";
 export type { FindOptions, WaitOptions } from "./discovery/lookup.ts";
@@ -57,6 +58,7 @@ export type { TlsFiles } from "./transport/tls.ts";
 export type { TaskPeer } from "./rpc/task.ts";
 export type { Limits } from "./limits.ts";
 export { LocalPortal } from "./rpc/portal.ts";
+export type { ExposedFunction } from "./rpc/callee/dispatch.ts";
 export { broadcast, type Broadcast } from "./rpc/broadcast.ts";
 export { currentTask } from "./rpc/task.ts";
 export { type Schema, type Schemas, validated } from "./rpc/callee/validated.ts";

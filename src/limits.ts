@@ -58,6 +58,8 @@ export interface Limits {
   readonly creditBytes: number;
   /** Names that the lookup cache keeps current. */
   readonly maxCachedNames: number;
+  /** The encoded metadata of one actor. Stops a peer from filling the registrar's memory, and everyone's lookups. */
+  readonly maxMetadataBytes: number;
 }
 
 export const defaultLimits: Limits = Object.freeze({
@@ -76,6 +78,7 @@ export const defaultLimits: Limits = Object.freeze({
   creditMessages: 64,
   creditBytes: 1_048_576,
   maxCachedNames: 10_000,
+  maxMetadataBytes: 4_096,
 });
 
 /** The least number of descriptors reserved for everything but connections: files, listeners, pipes of children. */

@@ -1,6 +1,7 @@
 /** The actor as users see it. */
 import type { ActorId } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
+import type { Metadata } from "./details.ts";
 
 /** Lookups by this actor: requests to registrars, answers from the cache (cached misses included), pushed changes. */
 export interface LookupStats {
@@ -41,6 +42,16 @@ export interface Actor extends AsyncDisposable {
   /** Aborted when the actor begins to end. */
   readonly signal: AbortSignal;
   stats(): ActorStats;
+  /**
+   * Replaces what lookups and listings show as this actor's metadata. Resolves when every registrar that this actor is
+   * registered with has applied it and pushed it to those that watch; a registrar that comes up later gets it with the
+   * registration. Changes are applied in the order of the calls.
+   *
+   * @throws {TypeError} when it isn't a plain object of strings, finite numbers and booleans; nothing has changed
+   * @throws {LimitError} when it takes more than `maxMetadataBytes` encoded, here or at a registrar; the former metadata
+   *   stays
+   */
+  setMetadata(metadata: Metadata): Promise<void>;
   /**
    * Ends the actor with its children, registration, connections and sockets. Idempotent; resolves when everything has
    * ended.

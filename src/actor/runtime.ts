@@ -17,6 +17,7 @@ import type { Address } from "../transport/address.ts";
 import { memoryLinks } from "../transport/memory.ts";
 import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor.ts";
+import type { ActorState, Details, DetailsChange, Metadata } from "./details.ts";
 import { Ending } from "./ending.ts";
 import { Listeners } from "./listeners.ts";
 import { Part } from "./part.ts";
@@ -33,6 +34,8 @@ export interface DiscoveryFacts {
   readonly registryAddrs: readonly Address[];
   lookupStats(): LookupStats;
   registrarStats(): RegistrarStats | undefined;
+  /** Changes this actor's details, here and at every registrar that it is registered with. */
+  update(change: DetailsChange): Promise<void>;
 }
 
 /** Set by discovery. Without it an actor can neither look up others nor be found. */
@@ -42,6 +45,10 @@ export interface RuntimeOptions {
   /** The uuid of the root of its tree; default: its own. */
   readonly rootUuid?: string;
   readonly security?: ActorSecurity;
+  readonly version?: string | null;
+  readonly metadata?: Metadata;
+  /** The uuid of the actor that started it. */
+  readonly parent?: string;
 }
 
 export class Runtime implements Actor {
@@ -55,6 +62,13 @@ export class Runtime implements Actor {
   readonly dispatcher: Dispatcher;
   readonly listeners: Listeners;
   readonly ending: Ending;
+  /** When it began to boot, in milliseconds since 1970. */
+  readonly startedAt: number = Date.now();
+  readonly version: string | null;
+  readonly parent: string | null;
+  /** What others see of these two changes by `DiscoveryFacts.update` only. */
+  metadata: Metadata;
+  state: ActorState = "ready";
   /** See `Part`. */
   readonly parts: Map<Part<unknown>, unknown> = new Map();
   readonly #services: (Service<never> | undefined)[] = [];
@@ -65,6 +79,9 @@ export class Runtime implements Actor {
 
   constructor(id: ActorId, limits: Limits, isRoot: boolean, options: RuntimeOptions = {}) {
     const { rootUuid = id.uuid, security = readSecurity() } = options;
+    this.version = options.version ?? null;
+    this.metadata = options.metadata ?? {};
+    this.parent = options.parent ?? null;
     this.id = id;
     this.policy = security.policy;
     this.limits = limits;
@@ -139,6 +156,20 @@ export class Runtime implements Actor {
       lookups: Object.freeze(discovery?.lookupStats() ?? { requests: 0, hits: 0, pushes: 0 }),
       ...(registrar === undefined ? {} : { registrar: Object.freeze(registrar) }),
     });
+  }
+
+  /** What this actor registers, beside its identity and addresses. */
+  details(): Details {
+    const { version, metadata, parent, startedAt, state } = this;
+    return { version, metadata, parent, startedAt, functions: this.dispatcher.functions(), state };
+  }
+
+  async setMetadata(metadata: Metadata): Promise<void> {
+    // most actors never do this, and start sooner without the file (row `spawn`)
+    const { readMetadata } = require("./metadata.ts") as typeof import("./metadata.ts");
+    await discoveryFacts
+      .find(this)
+      ?.update({ metadata: readMetadata(metadata, this.limits.maxMetadataBytes) });
   }
 
   /** Routes messages of `kind` to `service`; undefined removes the current one. */

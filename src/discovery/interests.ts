@@ -8,6 +8,8 @@ export class Interests<Peer, Change> {
   readonly #deliver: (peer: Peer, change: Change) => void;
   /** By name. Most names interest one peer, which then stands for the set. `Peer` must not be a set itself. */
   readonly #interested = new Map<string, Peer | Set<Peer>>();
+  /** Those that want the details with each change, by name; they are in no other set. */
+  readonly #detailed = new Map<string, Set<Peer>>();
   readonly #names = new Map<Peer, Set<string>>();
   readonly #watchers = new Map<string, Set<() => void>>();
 
@@ -22,12 +24,23 @@ export class Interests<Peer, Change> {
     return this.#names.keys();
   }
 
-  /** From now on pushes changes of the name to the peer. False when it has `maxNames` other interests already. */
-  take(peer: Peer, name: string): boolean {
+  /**
+   * From now on pushes changes of the name to the peer, in their detailed form once that was asked for. False when it has
+   * `maxNames` other interests already.
+   */
+  take(peer: Peer, name: string, isDetailed = false): boolean {
     let names = this.#names.get(peer);
     if (names === undefined) this.#names.set(peer, (names = new Set()));
     if (names.size >= this.#maxNames && !names.has(name)) return false;
     names.add(name);
+    if (isDetailed) {
+      this.#remove(peer, name);
+      const detailed = this.#detailed.get(name);
+      if (detailed === undefined) this.#detailed.set(name, new Set([peer]));
+      else detailed.add(peer);
+      return true;
+    }
+    if (this.#detailed.size > 0 && this.#detailed.get(name)?.has(peer) === true) return true;
     const interested = this.#interested.get(name);
     if (interested === undefined) this.#interested.set(name, peer);
     else if (interested instanceof Set) interested.add(peer);
@@ -46,13 +59,25 @@ export class Interests<Peer, Change> {
     this.#names.delete(peer);
   }
 
-  /** Pushes a change of the name to all that are interested, then wakes its watchers. Mostly there are none: `change` is made only if needed. */
-  push(name: string, change: () => Change): void {
-    const interested = this.#interested.get(name);
+  /**
+   * Pushes a change of the name to all that are interested, then wakes its watchers. Mostly there are none: `change` and
+   * `detailed` are made only if needed. Without `change` it concerns the details alone.
+   */
+  push(
+    name: string,
+    change: (() => Change) | undefined,
+    detailed: (() => Change) | undefined = change,
+  ): void {
+    const interested = change && this.#interested.get(name);
     if (interested !== undefined) {
-      const made = change();
+      const made = change!();
       if (interested instanceof Set) for (const peer of interested) this.#deliver(peer, made);
       else this.#deliver(interested, made);
+    }
+    const thorough = this.#detailed.size > 0 ? this.#detailed.get(name) : undefined;
+    if (thorough !== undefined && detailed !== undefined) {
+      const made = detailed();
+      for (const peer of thorough) this.#deliver(peer, made);
     }
     this.#wake(name);
   }
@@ -78,6 +103,8 @@ export class Interests<Peer, Change> {
     if (interested instanceof Set) interested.delete(peer);
     if (interested === peer || (interested instanceof Set && interested.size === 0))
       this.#interested.delete(name);
+    const detailed = this.#detailed.size > 0 ? this.#detailed.get(name) : undefined;
+    if (detailed?.delete(peer) === true && detailed.size === 0) this.#detailed.delete(name);
   }
 
   #wake(name: string): void {

@@ -3,15 +3,14 @@
  * registrars keep current. A registrar's own misses are not known here, since they may still be unreliable: ask.ts.
  */
 import type { Registrars } from "./registrars.ts";
-import { type Found, foundOf, type FoundRegistration, registrationOf } from "./registration.ts";
-import type { StoredRegistration } from "./table.ts";
+import { type Found, foundHere, type FoundRegistration } from "./registration.ts";
 
 /** The known registrations of a name: an empty list is a known miss, undefined means that a registrar must be asked. */
 export function known(registrars: Registrars, name: string): Found | undefined {
   const { service } = registrars;
   if (service === undefined) return cached(registrars, name);
   const list = service.table.all(name);
-  return list.length === 0 ? undefined : list.map((stored) => foundHere(registrars, stored));
+  return list.length === 0 ? undefined : list.map((stored) => foundHere(stored, registrars.runtime.id.host));
 }
 
 /** The last of `known`, null for a known miss. In a registrar it reads one record, however many have the name. */
@@ -19,7 +18,7 @@ export function lastKnown(registrars: Registrars, name: string): FoundRegistrati
   const { service } = registrars;
   if (service !== undefined) {
     const stored = service.table.last(name);
-    return stored && foundHere(registrars, stored);
+    return stored && foundHere(stored, registrars.runtime.id.host);
   }
   const list = cached(registrars, name);
   return list && (list[list.length - 1] ?? null);
@@ -40,8 +39,4 @@ function cached(registrars: Registrars, name: string): Found | undefined {
   const knowing = links.find(({ cache }) => (cache.get(name)?.length ?? 0) > 0);
   if (knowing !== undefined) return knowing.known(name);
   return links.every(({ cache }) => cache.has(name)) ? links[0]?.known(name) : undefined;
-}
-
-function foundHere({ runtime }: Registrars, stored: StoredRegistration): FoundRegistration {
-  return foundOf(registrationOf(stored, runtime.id.host));
 }

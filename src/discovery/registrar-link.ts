@@ -4,13 +4,20 @@
  */
 import { TimeoutError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
+import type { DetailsChange } from "../actor/details.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import type { Answer, Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { Kind, type MessageOf } from "../wire/messages.ts";
 import { type CachedName, NameCache } from "./cache.ts";
 import { registryPatienceMs } from "./probe.ts";
-import { decodeRegistration, decodeRegistrations, encodeAddresses, type Found } from "./registration.ts";
+import {
+  decodeRegistration,
+  decodeRegistrations,
+  encodeAddresses,
+  encodeDetails,
+  type Found,
+} from "./registration.ts";
 
 /** Counted over all registrars; see `LookupStats`. */
 export interface LookupCounters {
@@ -84,6 +91,7 @@ export class RegistrarLink {
   readonly #patienceMs: number;
   #silenceTimer: Timer | undefined;
   #isOver = false;
+  #isRegistered = false;
 
   /** Takes over one `acquire` of the session's peer. */
   constructor(session: Session, runtime: Runtime, counters: LookupCounters) {
@@ -101,12 +109,22 @@ export class RegistrarLink {
     return !this.#isOver && this.session.peer.isOpen;
   }
 
-  /** Registers this actor with all its addresses in one message; resolves when the registrar has acknowledged it. */
-  register({ id, addrs }: Runtime): Promise<unknown> {
-    return this.session.request([Kind.register, 0, encodeAddresses(addrs, id.host)]);
+  /** Registers this actor with all its addresses and details in one message; resolves when the registrar has acknowledged it. */
+  register(runtime: Runtime): Promise<unknown> {
+    const { id, addrs } = runtime;
+    this.#isRegistered = true;
+    const details = encodeDetails(runtime.details());
+    return this.session.request([Kind.register, 0, encodeAddresses(addrs, id.host), details]);
+  }
+
+  /** Changes this actor's details; resolves when the registrar has acknowledged it, at once if this actor isn't registered there. */
+  async update({ metadata, state }: DetailsChange): Promise<void> {
+    if (!this.#isRegistered) return;
+    await this.session.request([Kind.update, 0, metadata ?? null, state ?? null]);
   }
 
   unregister(): Promise<unknown> {
+    this.#isRegistered = false;
     return this.session.request([Kind.unregister, 0]);
   }
 

@@ -5,7 +5,14 @@
  * take an interest in it; each change of that name is then pushed to it, before the change is acknowledged.
  */
 import { isSameUser, type PeerProof } from "../channel/credentials.ts";
-import { ActorNameError, LimitError, PermissionDeniedError, RegistryUnavailableError } from "../errors.ts";
+import {
+  ActorNameError,
+  ActorNotFoundError,
+  LimitError,
+  PermissionDeniedError,
+  RegistryUnavailableError,
+} from "../errors.ts";
+import type { Details } from "../actor/details.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import type { RegistrarStats } from "../actor/actor.ts";
@@ -15,13 +22,14 @@ import type { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { actorNameFault } from "../wire/actor-name.ts";
 import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
+import { checkDetailsLimits, decodeDetails, decodeMetadata, decodeState } from "./details.ts";
 import { GracePeriod } from "./grace-period.ts";
 import { Interests } from "./interests.ts";
 import { registrarApi, type ServedTable } from "./registrar-api.ts";
-import { decodeAddresses, encodeAddresses, encodeRegistration } from "./registration.ts";
+import { decodeAddresses, encodeAddresses, encodeDetailed, encodeRegistration } from "./registration.ts";
 import type { OtherMembers, Roster } from "./roster.ts";
 import { SocketSweeper } from "./socket-sweeper.ts";
-import { RegistryTable, type StoredRegistration } from "./table.ts";
+import { isDraining, RegistryTable, type StoredRegistration } from "./table.ts";
 
 const log = logger("discovery");
 
@@ -59,6 +67,7 @@ export class RegistrarService implements ServedTable {
     });
     runtime.serve(Kind.register, (session, message) => this.#onRegister(session, message));
     runtime.serve(Kind.unregister, (session, message) => this.#onUnregister(session, message[1]));
+    runtime.serve(Kind.update, (session, message) => this.#onUpdate(session, message));
     runtime.serve(Kind.lookup, (session, message) => this.#onLookup(session, message));
     runtime.serve(Kind.forget, (session, message) => this.#interests.drop(session, message[1]));
     runtime.serve(Kind.report, (session, message) => this.#onReport(session, message[1]));
@@ -96,7 +105,7 @@ export class RegistrarService implements ServedTable {
     const gone = (session: Session, id: number): void => session.replyError(id, retiredError());
     const runtime = this.#runtime;
     // answers what clients sent before they were notified
-    for (const kind of [Kind.register, Kind.unregister, Kind.lookup])
+    for (const kind of [Kind.register, Kind.unregister, Kind.update, Kind.lookup])
       runtime.serve(kind, (session, message) => gone(session, message[1]));
     for (const kind of [Kind.forget, Kind.report]) runtime.serve(kind, () => {});
     runtime.dispatcher.unserve("registrar");
@@ -111,11 +120,23 @@ export class RegistrarService implements ServedTable {
     await this.#sweeper.swept();
   }
 
-  /** Registers the registrar itself, or its new addresses. */
+  /**
+   * Registers the registrar itself, or its new addresses.
+   *
+   * @throws {LimitError} when its details are too large
+   */
   registerSelf(): void {
-    const { id, addrs } = this.#runtime;
-    this.#own = this.table.register(id, encodeAddresses(addrs, id.host), this.#own);
-    this.#announce(this.#own);
+    const { id, addrs, limits } = this.#runtime;
+    const details = this.#runtime.details();
+    checkDetailsLimits(details, limits.maxMetadataBytes);
+    const former = this.#own;
+    this.#own = this.table.register(id, encodeAddresses(addrs, id.host), former, details);
+    this.#announce(this.#own, former);
+  }
+
+  /** Applies what has changed of the registrar's own details. */
+  updateSelf(): void {
+    if (this.#own !== undefined) this.#own = this.#change(this.#own, this.#runtime.details());
   }
 
   unregisterSelf(): void {
@@ -169,22 +190,59 @@ export class RegistrarService implements ServedTable {
     // a peer registers under the id of its handshake, so no other peer can change its registration
     const { id } = session.peer;
     let addrs: Address[];
+    let details: Details;
     try {
       addrs = decodeAddresses(message[2], id.host);
+      details = decodeDetails(message[3]);
+      checkDetailsLimits(details, this.#runtime.limits.maxMetadataBytes);
     } catch (error) {
       if (!(error instanceof LimitError)) throw error;
       session.replyError(message[1], error);
       return;
     }
-    client.current = this.table.register(id, addrs, client.current);
-    session.peer.isVouched = true;
+    const former = client.current;
+    client.current = this.table.register(id, addrs, former, details);
+    session.peer.isVouched = !isDraining(client.current);
     const { proof } = session.peer;
     if (proof.auth !== "same-user") this.#proofs.set(client.current, proof);
     // a peer of another owner may claim the pid of an actor that is still on its way back
     if (!this.#gracePeriod.isOver && isSameUser(proof)) this.#noteReturn(session);
     log.info?.(`registered ${describeActor(id)} at ${addrs.join(" ")}`);
-    this.#announce(client.current);
+    this.#announce(client.current, former);
     session.reply(message[1], client.current.revision);
+  }
+
+  #onUpdate(session: Session, [, id, metadata, state]: MessageOf<typeof Kind.update>): void {
+    const client = this.#clients.get(session);
+    const current = client?.current;
+    if (client === undefined || current === undefined) {
+      const text = `${describeActor(session.peer.id)} is not registered: it has nothing to update`;
+      session.replyError(id, new ActorNotFoundError(text));
+      return;
+    }
+    const details = {
+      ...current.details,
+      ...(isGiven(metadata) && { metadata: decodeMetadata(metadata) }),
+      ...(isGiven(state) && { state: decodeState(state) }),
+    };
+    try {
+      checkDetailsLimits(details, this.#runtime.limits.maxMetadataBytes);
+    } catch (error) {
+      session.replyError(id, error);
+      return;
+    }
+    client.current = this.#change(current, details);
+    session.peer.isVouched = !isDraining(client.current);
+    session.reply(id, client.current.revision);
+  }
+
+  /** Changes the details of a registration, and pushes the change. */
+  #change(current: StoredRegistration, details: Details): StoredRegistration {
+    const next = this.table.update(current, details);
+    const proof = this.#proofs.get(current);
+    if (proof !== undefined) this.#proofs.set(next, proof);
+    this.#announce(next, current, true);
+    return next;
   }
 
   /** By the kernel's pid if it gives one, as the roster has it: a peer in another pid namespace claims a different one. */
@@ -202,7 +260,8 @@ export class RegistrarService implements ServedTable {
       return new PermissionDeniedError(`uuid ${id.uuid} is registered by another connection`);
     const { permissions } = session;
     if (permissions === allPermissions) return undefined;
-    const others = this.table.all(id.name).filter(({ uuid }) => uuid !== id.uuid);
+    const all = [...this.table.all(id.name), ...this.table.draining(id.name)];
+    const others = all.filter(({ uuid }) => uuid !== id.uuid);
     const holders = others.map((stored) => this.#proofs.get(stored) ?? sameUser);
     if (permissions.mayRegister(id.name, holders)) return undefined;
     const why = holders.length > 0 ? "is in use by an actor of another owner" : "is not in its policy";
@@ -224,20 +283,21 @@ export class RegistrarService implements ServedTable {
     session.reply(id, this.table.revision);
   }
 
-  #onLookup(session: Session, [, id, name, interest]: MessageOf<typeof Kind.lookup>): void {
+  #onLookup(session: Session, [, id, name, interest, detailed]: MessageOf<typeof Kind.lookup>): void {
     this.#requests++;
     const fault = actorNameFault(name);
     if (fault !== undefined) {
       session.replyError(id, new ActorNameError(fault));
       return;
     }
-    const kept = !interest || this.#interests.take(session, name);
+    const encode = detailed === true ? encodeDetailed : encodeRegistration;
+    const kept = !interest || this.#interests.take(session, name, detailed === true);
     const list = this.table.all(name);
-    if (list.length > 0 || this.#gracePeriod.isOver) answer(session, id, name, list, kept);
+    if (list.length > 0 || this.#gracePeriod.isOver) answer(session, id, name, list.map(encode), kept);
     else
       void this.awaited(name)?.then(() => {
         if (this.#isStopped) session.replyError(id, retiredError());
-        else answer(session, id, name, this.table.all(name), kept);
+        else answer(session, id, name, this.table.all(name).map(encode), kept);
       });
   }
 
@@ -261,27 +321,36 @@ export class RegistrarService implements ServedTable {
   #remove(stored: StoredRegistration): void {
     const revision = this.table.unregister(stored);
     if (revision === 0) return;
-    const { name, uuid } = stored;
     log.info?.(`unregistered ${describeActor(stored.id)}`);
-    this.#interests.push(name, () => [Kind.removed, name, uuid, revision]);
+    if (!isDraining(stored)) this.#pushRemoved(stored, revision);
   }
 
-  #announce(stored: StoredRegistration): void {
+  /** Pushes what a change of the table means for lookups. `ofDetails`: it concerns nothing else. */
+  #announce(stored: StoredRegistration, former?: StoredRegistration, ofDetails = false): void {
     const { name } = stored;
-    this.#interests.push(name, () => [Kind.added, name, encodeRegistration(stored)]);
+    const wasFound = former !== undefined && !isDraining(former);
+    if (isDraining(stored)) {
+      if (wasFound) this.#pushRemoved(stored, stored.revision);
+      return;
+    }
+    const brief = (): Message => [Kind.added, name, encodeRegistration(stored)];
+    const detailed = (): Message => [Kind.added, name, encodeDetailed(stored)];
+    this.#interests.push(name, ofDetails && wasFound ? undefined : brief, detailed);
+  }
+
+  #pushRemoved({ name, uuid }: StoredRegistration, revision: number): void {
+    this.#interests.push(name, () => [Kind.removed, name, uuid, revision]);
   }
 }
 
 /** `kept`: whether changes of the name will be pushed, if that was asked for. */
-function answer(
-  session: Session,
-  id: number,
-  name: string,
-  list: readonly StoredRegistration[],
-  kept: boolean,
-): void {
-  session.reply(id, list.map(encodeRegistration));
+function answer(session: Session, id: number, name: string, list: readonly unknown[], kept: boolean): void {
+  session.reply(id, list);
   if (!kept) session.peer.channel.post([Kind.unwatched, name]);
+}
+
+function isGiven(field: unknown): boolean {
+  return field !== undefined && field !== null;
 }
 
 function retiredError(): RegistryUnavailableError {

@@ -4,9 +4,10 @@
  */
 import type { LookupStats, RegistrarStats } from "../actor/actor.ts";
 import { Part } from "../actor/part.ts";
+import type { DetailsChange } from "../actor/details.ts";
 import { type DiscoveryFacts, discoveryFacts, type Runtime } from "../actor/runtime.ts";
 import type { DialTarget } from "../channel/peer.ts";
-import { causeOf, messagesOf, RegistryUnavailableError } from "../errors.ts";
+import { asError, causeOf, messagesOf, RegistryUnavailableError, TransportClosedError } from "../errors.ts";
 import { LocalPortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
@@ -176,6 +177,34 @@ export class Registrars implements DiscoveryFacts {
     return new RegistryUnavailableError(`no registrar answers at ${where}${why ? `: ${why}` : ""}`, {
       cause: causeOf(failures),
     });
+  }
+
+  /**
+   * Changes this actor's details, here and with all its registrars; resolves when they have acknowledged it. One that is
+   * lost meanwhile gets them with the next registration.
+   *
+   * @throws what the first registrar that refuses it answers; the former details are back then
+   */
+  async update(change: DetailsChange): Promise<void> {
+    const { runtime } = this;
+    const former = { metadata: runtime.metadata, state: runtime.state };
+    Object.assign(runtime, change);
+    this.#service?.updateSelf();
+    const refusal = (await this.#send(change)).find((error) => !(error instanceof TransportClosedError));
+    if (refusal === undefined) return;
+    // unless it has changed again
+    if (change.metadata !== undefined && runtime.metadata === change.metadata) {
+      runtime.metadata = former.metadata;
+      this.#service?.updateSelf();
+      await this.#send({ metadata: former.metadata });
+    }
+    throw refusal;
+  }
+
+  /** Sends a change to all registrars; resolves to what went wrong. */
+  async #send(change: DetailsChange): Promise<Error[]> {
+    const results = await Promise.allSettled(this.links.map((link) => link.update(change)));
+    return results.flatMap((result) => (result.status === "rejected" ? [asError(result.reason)] : []));
   }
 
   lookupStats(): LookupStats {

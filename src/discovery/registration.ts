@@ -2,11 +2,13 @@
  * A registered actor, in its three forms:
  *
  * - `StoredRegistration` (table.ts): the registrar's own record, with addresses that any host can read;
- * - `[uuid, pid, host, addrs, revision]`: on the wire, the name being known from context;
- * - `FoundRegistration`: what a lookup keeps, ready to be dialled from here.
+ * - `[uuid, pid, host, addrs, revision]`: on the wire, the name being known from context; in its detailed form with the
+ *   details after that (details.ts);
+ * - `FoundRegistration`: what a lookup keeps, ready to be dialled from here; `DetailedFound`, if it asked for details.
  *
  * `Registration` is the plain value that users see.
  */
+import type { Details } from "../actor/details.ts";
 import { FrameError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { checkAddressLimits } from "../transport/address-limits.ts";
@@ -23,11 +25,10 @@ import { hostId, isLoopback } from "../transport/host.ts";
 import type { StoredRegistration } from "./table.ts";
 
 /** One registered actor, with the table's revision of that change. */
-export interface Registration {
+export interface Registration extends Details {
   readonly id: ActorId;
   readonly addrs: Address[];
   readonly revision: number;
-  readonly metadata?: Record<string, unknown>;
 }
 
 /** A registered actor as a lookup finds it, and where it can be dialled from here. */
@@ -64,30 +65,64 @@ export class FoundRegistration {
   }
 }
 
+/** A registration that was asked for with its details. */
+export class DetailedFound extends FoundRegistration {
+  readonly revision: number;
+  readonly details: Details;
+
+  constructor(id: ActorId, addrs: readonly Address[], revision: number, details: Details) {
+    super(id, addrs);
+    this.revision = revision;
+    this.details = details;
+  }
+}
+
 /** What is known of a name: its registrations, in the order of registration. */
 export type Found = readonly FoundRegistration[];
 
 /** A stored registration as shown to an actor on `host`. */
 export function registrationOf(stored: StoredRegistration, host: string): Registration {
-  return {
-    id: stored.id,
-    addrs: stored.addrs.map((addr) => localizeAddress(addr, host)),
-    revision: stored.revision,
-  };
+  const { id, revision, details } = stored;
+  return { id, addrs: addressesFor(stored, host), revision, ...details };
 }
 
-/** A stored or received registration as a lookup on its host has it. */
+/** A stored registration as a lookup in the registrar on `host` has it. */
+export function foundHere(stored: StoredRegistration, host: string): FoundRegistration {
+  return new FoundRegistration(stored.id, addressesFor(stored, host));
+}
+
+/** As `foundHere`, with the details. */
+export function detailedHere(stored: StoredRegistration, host: string): DetailedFound {
+  return new DetailedFound(stored.id, addressesFor(stored, host), stored.revision, stored.details);
+}
+
+function addressesFor({ addrs }: StoredRegistration, host: string): Address[] {
+  return addrs.map((addr) => localizeAddress(addr, host));
+}
+
+/** A received registration as a lookup on its host has it. */
 export function foundOf({ id, addrs }: Registration): FoundRegistration {
   return new FoundRegistration(id, addrs);
 }
 
-/** What a registrar sends of a registration. */
+/** What a registrar sends of a registration, unless it is asked for the details. */
 export function encodeRegistration(stored: StoredRegistration): unknown[] {
   return [stored.uuid, stored.pid, stored.host, stored.addrs, stored.revision];
 }
 
+/** What a registrar sends of a registration to those who ask for the details. */
+export function encodeDetailed(stored: StoredRegistration): unknown[] {
+  return [...encodeRegistration(stored), encodeDetails(stored.details)];
+}
+
+/** Details as they travel: from the actor to a registrar, and from there to those who ask. */
+export function encodeDetails(details: Details): unknown[] {
+  const { version, metadata, parent, startedAt, functions, state } = details;
+  return [version, metadata, parent, startedAt, functions.map(({ name, verb }) => [name, verb]), state];
+}
+
 /**
- * Reads what `encodeRegistration` made, and takes over its arrays.
+ * Reads what `encodeRegistration` or `encodeDetailed` made, and takes over its arrays.
  *
  * @throws {FrameError} when it is malformed
  */
@@ -97,16 +132,21 @@ export function decodeRegistration(name: string, form: unknown): FoundRegistrati
   const pid = fields[1];
   const host = fields[2];
   const addrs = fields[3];
+  const revision = fields[4];
   if (
     typeof uuid !== "string" ||
     typeof pid !== "number" ||
     typeof host !== "string" ||
     !Array.isArray(addrs) ||
-    typeof fields[4] !== "number"
+    typeof revision !== "number"
   ) {
     throw new FrameError(`malformed registration of "${name}" from a registrar`);
   }
-  return new FoundRegistration({ name, uuid, pid, host }, localized(addrs));
+  const id = { name, uuid, pid, host };
+  if (fields.length <= detailsAt) return new FoundRegistration(id, localized(addrs));
+  // most actors never ask for details, and start sooner without the file (row `spawn`)
+  const { decodeDetails } = require("./details.ts") as typeof import("./details.ts");
+  return new DetailedFound(id, localized(addrs), revision, decodeDetails(fields[detailsAt]));
 }
 
 /**
@@ -120,6 +160,9 @@ export function decodeRegistrations(name: string, answer: unknown): FoundRegistr
   for (let at = 0; at < list.length; at++) list[at] = decodeRegistration(name, list[at]);
   return list as FoundRegistration[];
 }
+
+/** The place of the details in the detailed form. */
+const detailsAt = 5;
 
 function localized(addrs: unknown[]): Address[] {
   const own = hostId();

@@ -2,11 +2,14 @@
  * The registrar's table: which actors are registered under each name, in which order. A pure state machine: no sockets,
  * no clock.
  *
- * A registration can only be changed with the object that `register` returned; the connection that registered it keeps
- * that. Each change has a revision, one higher than the one before.
+ * A registration can only be changed with the object that `register` or `update` returned; the connection that registered
+ * it keeps that. Each change has a revision, one higher than the one before. A draining actor is still registered, but no
+ * name leads to it.
  */
+import type { Details } from "../actor/details.ts";
 import type { ActorId } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
+import { noDetails } from "./details.ts";
 
 /**
  * A registration as the table keeps it. Flat, because a table may hold a million of them: six fields take 64 B, a
@@ -32,6 +35,30 @@ export class StoredRegistration {
   get id(): ActorId {
     return { name: this.name, uuid: this.uuid, pid: this.pid, host: this.host };
   }
+
+  /** What the actor said about itself when it registered, or changed since. */
+  get details(): Details {
+    return noDetails;
+  }
+}
+
+/** A registration with details, in a class of its own: those without stay small. */
+class DetailedRegistration extends StoredRegistration {
+  readonly given: Details;
+
+  constructor(id: ActorId, host: string, addrs: readonly Address[], revision: number, given: Details) {
+    super(id, host, addrs, revision);
+    this.given = given;
+  }
+
+  override get details(): Details {
+    return this.given;
+  }
+}
+
+/** Whether lookups pass over it. */
+export function isDraining(stored: StoredRegistration): boolean {
+  return stored.details.state === "draining";
 }
 
 const none: readonly never[] = Object.freeze([]);
@@ -41,6 +68,8 @@ export class RegistryTable {
   readonly #last = new Map<string, StoredRegistration>();
   /** All registrations of the few names that have several, in the order of registration. */
   readonly #several = new Map<string, StoredRegistration[]>();
+  /** Registered, but not to be found: those that are draining. */
+  readonly #draining = new Set<StoredRegistration>();
   /** One copy shared by all registrations of a host: each id from the wire brings its own (`memory.1000000`). */
   #host = "";
   #size = 0;
@@ -50,6 +79,7 @@ export class RegistryTable {
     return this.#size;
   }
 
+  /** The number of names that lead to an actor. */
   get names(): number {
     return this.#last.size;
   }
@@ -59,40 +89,39 @@ export class RegistryTable {
   }
 
   /**
-   * Adds an actor after the others of its name. With `former`, its own earlier registration, it keeps that one's place.
+   * Adds an actor after the others of its name. With `former`, its own earlier registration, it keeps that one's place;
+   * one that was draining has none.
    */
-  register(id: ActorId, addrs: readonly Address[], former?: StoredRegistration): StoredRegistration {
+  register(
+    id: ActorId,
+    addrs: readonly Address[],
+    former?: StoredRegistration,
+    details?: Details,
+  ): StoredRegistration {
     if (id.host !== this.#host) this.#host = id.host;
-    const stored = new StoredRegistration(id, this.#host, addrs, ++this.#revision);
-    if (former !== undefined && this.#replace(former, stored)) return stored;
-    const { name } = stored;
-    const last = this.#last.get(name);
-    if (last !== undefined) {
-      const list = this.#several.get(name);
-      if (list === undefined) this.#several.set(name, [last, stored]);
-      else list.push(stored);
-    }
-    this.#last.set(name, stored);
-    this.#size++;
+    const revision = ++this.#revision;
+    const stored =
+      details === undefined || details === noDetails
+        ? new StoredRegistration(id, this.#host, addrs, revision)
+        : new DetailedRegistration(id, this.#host, addrs, revision, details);
+    if (former === undefined) this.#add(stored);
+    else this.#change(former, stored);
     return stored;
+  }
+
+  /** Changes the details of a registration, which keeps its place; returns the one that takes over from it. */
+  update(former: StoredRegistration, details: Details): StoredRegistration {
+    return this.register(former.id, former.addrs, former, details);
   }
 
   /** Removes a registration. Returns the revision of the change, or 0 when it wasn't there. */
   unregister(stored: StoredRegistration): number {
-    const { name } = stored;
-    const list = this.#several.get(name);
-    if (list === undefined) {
-      if (this.#last.get(name) !== stored) return 0;
-      this.#last.delete(name);
-    } else {
-      const at = list.indexOf(stored);
-      if (at < 0) return 0;
-      list.splice(at, 1);
-      this.#last.set(name, list[list.length - 1]!);
-      if (list.length === 1) this.#several.delete(name);
-    }
-    this.#size--;
-    return ++this.#revision;
+    return this.#remove(stored) ? ++this.#revision : 0;
+  }
+
+  /** The draining registrations of a name. */
+  draining(name: string): readonly StoredRegistration[] {
+    return this.#draining.size === 0 ? none : Array.from(this.#draining).filter((one) => one.name === name);
   }
 
   /** The registrations of a name, in the order of registration. */
@@ -111,13 +140,56 @@ export class RegistryTable {
     return this.#several.get(name)?.[0] ?? this.#last.get(name);
   }
 
-  /** Every registration, name by name. */
+  /** Every registration, name by name, and then those that are draining. */
   *entries(): IterableIterator<StoredRegistration> {
     for (const [name, last] of this.#last) {
       const list = this.#several.get(name);
       if (list === undefined) yield last;
       else yield* list;
     }
+    yield* this.#draining;
+  }
+
+  #add(stored: StoredRegistration): void {
+    this.#size++;
+    if (isDraining(stored)) {
+      this.#draining.add(stored);
+      return;
+    }
+    const { name } = stored;
+    const last = this.#last.get(name);
+    if (last !== undefined) {
+      const list = this.#several.get(name);
+      if (list === undefined) this.#several.set(name, [last, stored]);
+      else list.push(stored);
+    }
+    this.#last.set(name, stored);
+  }
+
+  #change(former: StoredRegistration, stored: StoredRegistration): void {
+    if (!isDraining(former) && !isDraining(stored) && this.#replace(former, stored)) return;
+    this.#remove(former);
+    this.#add(stored);
+  }
+
+  /** False when it isn't there. */
+  #remove(stored: StoredRegistration): boolean {
+    const { name } = stored;
+    const list = this.#several.get(name);
+    if (this.#draining.size > 0 && this.#draining.delete(stored)) {
+      // it had no place among those of its name
+    } else if (list === undefined) {
+      if (this.#last.get(name) !== stored) return false;
+      this.#last.delete(name);
+    } else {
+      const at = list.indexOf(stored);
+      if (at < 0) return false;
+      list.splice(at, 1);
+      this.#last.set(name, list[list.length - 1]!);
+      if (list.length === 1) this.#several.delete(name);
+    }
+    this.#size--;
+    return true;
   }
 
   #replace(former: StoredRegistration, stored: StoredRegistration): boolean {

@@ -1,4 +1,5 @@
 /** What a parent passes to the child that it starts, in one environment variable. */
+import type { Metadata } from "../actor/details.ts";
 import type { ActorId } from "../identity.ts";
 import type { DialTarget } from "../channel/peer.ts";
 import type { Address } from "../transport/address.ts";
@@ -16,6 +17,8 @@ export interface ChildInit extends TreeSettings {
   readonly parent: { readonly name: string; readonly uuid: string; readonly addrs: readonly Address[] };
   /** How long the start may take, counted from the spawn. No timeout of a step within it is shorter. */
   readonly startMs: number;
+  readonly version: string | null;
+  readonly metadata: Metadata;
   readonly modules: readonly string[];
   readonly bindAddrs: readonly Address[];
   readonly registryAddrs: readonly Address[];

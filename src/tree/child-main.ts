@@ -38,6 +38,9 @@ async function main(init: ChildInit): Promise<void> {
   const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false, {
     rootUuid: init.root.uuid,
     security: readSecurity(init.security),
+    version: init.version,
+    metadata: init.metadata,
+    parent: init.parent.uuid,
   });
   // on a busy machine the peers that it connects to are slow too: leave the timeout to the parent
   runtime.peers.leastStepMs = init.startMs;

@@ -20,7 +20,7 @@ import { bootRoot } from "./root.ts";
 import { ChildProcess } from "./child-process.ts";
 import { readAddressOption, type RootOptions } from "./root-options.ts";
 import { treeSettings } from "./settings.ts";
-import { modulesOf, type StartOptions } from "./start-options.ts";
+import { describedBy, modulesOf, type StartOptions } from "./start-options.ts";
 import { enter, enterNow, type Place } from "./starting.ts";
 
 const log = logger("tree");
@@ -41,7 +41,7 @@ export interface Nursery extends AsyncDisposable {
    * Starts an actor in a new process; resolves with a portal once it has registered.
    *
    * @throws {SpawnError} when it can't be started: `cause` is its own error, the message ends with its stderr
-   * @throws {ActorNameError | AddressError} when an argument is malformed
+   * @throws {ActorNameError | AddressError | TypeError | LimitError} when an argument is malformed
    */
   startActor<M = unknown>(name: string, options: StartOptions): Promise<Portal<M>>;
   /**
@@ -205,6 +205,7 @@ class ProcessNursery implements Nursery {
       uuid: crypto.randomUUID(),
       parent: { name: runtime.name, uuid: runtime.uuid, addrs: runtime.addrs },
       startMs: Math.min(startMs, longestStartMs),
+      ...describedBy(options, runtime.limits),
       modules: modulesOf(options),
       bindAddrs: readAddressOption("bindAddrs", options.bindAddrs ?? [], transports),
       registryAddrs: registrars.registryAddrs,

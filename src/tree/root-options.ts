@@ -1,6 +1,7 @@
 /** The options of a root actor, read and checked before anything is bound. */
 import { join } from "node:path";
 
+import type { Metadata } from "../actor/details.ts";
 import { type ActorSecurity, readSecurity, type Security } from "../actor/security.ts";
 import { checkExposure, type Credentials } from "../channel/credentials.ts";
 import { AddressError } from "../errors.ts";
@@ -17,6 +18,7 @@ import {
 import { maxDescriptors } from "../transport/descriptors.ts";
 import { registrySocketPath, runtimeDir } from "../transport/runtime-dir.ts";
 import { checkActorName } from "../wire/actor-name.ts";
+import { describedBy } from "./start-options.ts";
 
 const log = logger("tree");
 
@@ -36,6 +38,10 @@ export interface RootOptions {
   readonly bindAddrs?: readonly AddressInput[];
   /** Modules whose exported functions peers may call. */
   readonly enableModules?: readonly (string | URL)[];
+  /** The version to register with, 1 to 255 bytes without control characters; see `Registration`. */
+  readonly version?: string;
+  /** What to register with; see `Actor.setMetadata`. */
+  readonly metadata?: Metadata;
   /** Inherited by children. */
   readonly limits?: Partial<Limits>;
   /** How actors prove their identity, and what peers may do. Inherited by children. */
@@ -51,6 +57,8 @@ export interface RootOptions {
 /** The resolved options. */
 export interface RootPlan {
   readonly name: string;
+  readonly version: string | null;
+  readonly metadata: Metadata;
   readonly limits: Limits;
   readonly transports: readonly Transport[];
   readonly registryAddrs: readonly Address[];
@@ -59,12 +67,13 @@ export interface RootPlan {
 }
 
 /**
- * @throws {AddressError | ActorNameError | LimitError | UnauthenticatedError} when one is malformed or can't be used
+ * @throws {AddressError | ActorNameError | LimitError | TypeError | UnauthenticatedError} when one is malformed or can't be used
  */
 export function readRootOptions(options: RootOptions): RootPlan {
   const { name = "root", bindAddrs: givenBind = [] } = options;
   checkActorName(name);
   const limits = fitToDescriptors(resolveLimits(options.limits), maxDescriptors());
+  const described = describedBy(options, limits);
   const transports = readTransports(options.enableTransports ?? impliedTransports(options));
   const registryAddrs = readRegistryAddrs(options.registryAddrs, transports);
   const bindAddrs = readAddressOption("bindAddrs", givenBind, transports);
@@ -72,7 +81,7 @@ export function readRootOptions(options: RootOptions): RootPlan {
   checkExposed([...registryAddrs, ...bindAddrs], security.credentials);
   // fail before anything listens if the secret can't be read
   if (transports.includes("tcp") && security.credentials.tls === undefined) void security.credentials.secret;
-  return { name, limits, transports, registryAddrs, bindAddrs, security };
+  return { name, ...described, limits, transports, registryAddrs, bindAddrs, security };
 }
 
 /**

@@ -33,7 +33,8 @@ const bootTimeoutMs = 30_000;
  * the registrar.
  *
  * @throws {RuntimeExistsError} when this process already has an actor
- * @throws {AddressError | ActorNameError | LimitError} when an option is malformed, or an address can't be bound
+ * @throws {AddressError | ActorNameError | LimitError | TypeError} when an option is malformed, or an address can't be
+ *   bound
  * @throws {RegistryOccupiedError} when no registrar answers and something else does; nothing is bound
  * @throws {RegistryExistsError} with `ensureRegistry`, when another registrar answers
  * @throws {RegistryUnavailableError} when the registrar rejects the registration, serves none of the registry
@@ -55,10 +56,11 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   const deadline = new Deadline({ timeout, signal }, "boot of", options.name ?? "root");
   // other systems must not await anything before this process is reserved for the actor
   const usable = process.platform === "darwin" ? await withUsableTransports(options) : options;
-  const { name, limits, transports, registryAddrs, bindAddrs, security } = readRootOptions(usable);
+  const { name, version, metadata, limits, transports, registryAddrs, bindAddrs, security } =
+    readRootOptions(usable);
   reserveRuntime();
   const id: ActorId = { name, uuid: crypto.randomUUID(), pid: process.pid, host: hostId() };
-  const runtime = new Runtime(id, limits, true, { security });
+  const runtime = new Runtime(id, limits, true, { security, version, metadata });
   const membership = new Membership(runtime, registryAddrs);
   const { registrars } = membership;
   const onExit = (): void => {

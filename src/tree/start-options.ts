@@ -1,4 +1,7 @@
 /** The options of `startActor`. */
+import type { Metadata } from "../actor/details.ts";
+import { readMetadata, readVersion } from "../actor/metadata.ts";
+import type { Limits } from "../limits.ts";
 import type { AddressInput, Transport } from "../transport/address.ts";
 import type { OutputMode } from "./child-process.ts";
 import { moduleSpecifier } from "./modules.ts";
@@ -17,6 +20,10 @@ export interface StartOptions {
   readonly bindAddrs?: readonly AddressInput[];
   /** Merged over this process's environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** The version to register it with, 1 to 255 bytes without control characters; see `Registration`. */
+  readonly version?: string;
+  /** What to register it with; see `Actor.setMetadata`. A restart begins with these again. */
+  readonly metadata?: Metadata;
   /** Whether to restart it when it ends; default "never". It keeps its name, but gets a new uuid. */
   readonly restart?: RestartOption;
   /** What to do with its output: pass it on (default), pass it on with its name before each line, or drop it. */
@@ -30,4 +37,19 @@ export interface StartOptions {
 /** Specifiers of all modules in the options, in a form that the child can import. */
 export function modulesOf({ module, modules = [] }: StartOptions): string[] {
   return [...(module === undefined ? [] : [module]), ...modules].map(moduleSpecifier);
+}
+
+/**
+ * The version and metadata in the options.
+ *
+ * @throws {TypeError | LimitError} when one is malformed or too large
+ */
+export function describedBy(
+  { version, metadata = {} }: Pick<StartOptions, "version" | "metadata">,
+  limits: Limits,
+): { readonly version: string | null; readonly metadata: Metadata } {
+  return {
+    version: version === undefined ? null : readVersion(version),
+    metadata: readMetadata(metadata, limits.maxMetadataBytes),
+  };
 }

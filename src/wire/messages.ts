@@ -43,6 +43,7 @@ export const Kind = {
   report: 38,
   unwatched: 39,
   retired: 40,
+  update: 41,
   // the tree
   stop: 48,
   ready: 49,
@@ -102,9 +103,10 @@ interface Fields {
   /** No more items follow; the result is still to come. */
   itemEnd: [id: number];
   allowPuts: [id: number, messages: number, bytes: number];
-  register: [id: number, addrs: List];
+  /** `details`: see `registration.ts`. */
+  register: [id: number, addrs: List, details?: unknown];
   unregister: [id: number];
-  lookup: [id: number, name: string, interest: boolean];
+  lookup: [id: number, name: string, interest: boolean, detailed?: boolean | null];
   forget: [name: string];
   added: [name: string, registration: List];
   removed: [name: string, uuid: string, revision: number];
@@ -113,6 +115,8 @@ interface Fields {
   unwatched: [name: string];
   /** The sender is no longer the registrar. */
   retired: [];
+  /** Changes one's own registration; what is null stays. */
+  update: [id: number, metadata?: unknown, state?: string | null];
   stop: [id: number];
   /** The sender has booted and is registered. */
   ready: [];
@@ -180,15 +184,16 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   item: "nVB",
   itemEnd: "n",
   allowPuts: "nnn",
-  register: "na",
+  register: "naV",
   unregister: "n",
-  lookup: "nsb",
+  lookup: "nsbB",
   forget: "s",
   added: "sa",
   removed: "ssn",
   report: "s",
   unwatched: "s",
   retired: "",
+  update: "nVS",
   stop: "n",
   ready: "",
   failed: "a",

@@ -342,7 +342,7 @@ describe("discovery", () => {
     await using rogue = await RawPeer.connect(world.unix, { name: "rogue" });
     await rogue.take(Kind.hello);
     rogue.send(
-      [Kind.register, 1, ["tcp://127.0.0.1:1"], uuid, "target"],
+      [Kind.register, 1, ["tcp://127.0.0.1:1"], null, uuid, "target"],
       [Kind.added, "target", forged],
       [Kind.removed, "target", uuid, 99],
       [Kind.report, uuid],

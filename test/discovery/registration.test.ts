@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 
+import { noDetails } from "../../src/discovery/details.ts";
 import { FrameError, LimitError } from "../../src/errors.ts";
 import {
   decodeAddresses,
@@ -103,12 +104,9 @@ describe("a registration on the wire", () => {
     const registration = stored(here, ["unix:///run/a.sock", "tcp://10.0.0.1:1"]);
     const shown = (host: string): Registration => registrationOf(registration, host);
     const id = { name: "n", uuid: "u", pid: 7, host: here };
-    expect(shown(here)).toEqual({ id, addrs: ["unix:///run/a.sock", "tcp://10.0.0.1:1"], revision: 1 });
-    expect(shown(elsewhere)).toEqual({
-      id,
-      addrs: [`unix://${here}/run/a.sock`, "tcp://10.0.0.1:1"],
-      revision: 1,
-    });
+    const rest = { id, revision: 1, ...noDetails };
+    expect(shown(here)).toEqual({ ...rest, addrs: ["unix:///run/a.sock", "tcp://10.0.0.1:1"] });
+    expect(shown(elsewhere)).toEqual({ ...rest, addrs: [`unix://${here}/run/a.sock`, "tcp://10.0.0.1:1"] });
   });
 });
 

@@ -95,8 +95,23 @@ const messages: readonly GoldenRow[] = [
   },
   // discovery
   { what: "register", message: [Kind.register, 6, [addr]], hex: `15000000 93 20 06 91${addrHex}` },
+  {
+    what: "register with details",
+    message: [
+      Kind.register,
+      6,
+      [addr],
+      ["1.2", { zone: "eu" }, null, 1_700_000_000_000, [["add", "run"]], "ready"],
+    ],
+    hex: `3d000000 94 20 06 91${addrHex} 96 a3312e32 81 a47a6f6e65 a26575 c0 cb4278bcfe56800000 91 92 a3616464 a372756e a57265616479`,
+  },
   { what: "unregister", message: [Kind.unregister, 7], hex: "03000000 92 21 07" },
   { what: "lookup", message: [Kind.lookup, 8, "quotes", true], hex: "0b000000 94 22 08 a671756f746573 c3" },
+  {
+    what: "lookup with details",
+    message: [Kind.lookup, 8, "quotes", false, true],
+    hex: "0c000000 95 22 08 a671756f746573 c2 c3",
+  },
   { what: "forget", message: [Kind.forget, "quotes"], hex: "09000000 92 23 a671756f746573" },
   {
     what: "added",
@@ -111,6 +126,16 @@ const messages: readonly GoldenRow[] = [
   { what: "report", message: [Kind.report, "u-1"], hex: "06000000 92 26 a3752d31" },
   { what: "unwatched", message: [Kind.unwatched, "quotes"], hex: "09000000 92 27 a671756f746573" },
   { what: "retired", message: [Kind.retired], hex: "02000000 91 28" },
+  {
+    what: "update",
+    message: [Kind.update, 9, { zone: "us" }, "draining"],
+    hex: "15000000 94 29 09 81 a47a6f6e65 a27573 a8647261696e696e67",
+  },
+  {
+    what: "update of the state alone",
+    message: [Kind.update, 9, null, "draining"],
+    hex: "0d000000 94 29 09 c0 a8647261696e696e67",
+  },
   // the tree
   { what: "stop", message: [Kind.stop, 9], hex: "03000000 92 30 09" },
   { what: "ready", message: [Kind.ready], hex: "02000000 91 31" },

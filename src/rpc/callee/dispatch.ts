@@ -14,6 +14,13 @@ const maxListed = 5;
 /** No suggestions for longer names: the caller chooses the length, and with it how long the comparison takes. */
 const maxCompared = 64;
 
+/** A function that an actor exposes, as others see it. */
+export interface ExposedFunction {
+  readonly name: string;
+  /** How to call it; "run" where it may be opened as well, if it takes a context. */
+  readonly verb: "run" | "stream" | "open";
+}
+
 export interface Exposed {
   readonly fn: Callable;
   readonly schemas: Schemas | undefined;
@@ -59,6 +66,11 @@ export class Dispatcher {
         streams: generatorPrototypes.has(Object.getPrototypeOf(fn)),
       });
     }
+  }
+
+  /** The functions of the enabled modules. */
+  functions(): ExposedFunction[] {
+    return Array.from(this.#exposed, ([name, { streams }]) => ({ name, verb: streams ? "stream" : "run" }));
   }
 
   /** Lets peers call functions of the runtime, as `<name>` and as `<group>.<name>`; exports can't hide the latter. */
