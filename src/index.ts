@@ -36,6 +36,7 @@ export {
   HandshakeError,
   LaggedError,
   LimitError,
+  NameTakenError,
   NoRuntimeError,
   NotExposedError,
   PermissionDeniedError,

@@ -5,18 +5,7 @@
  * actor takes the name, and the actor joins it before it runs any code of its own. The hold is over when all of them have
  * left, so neither a slow end nor the death of one of them lets a second process in.
  */
-
-/** What a claim asks for; a number on the wire. */
-export const ClaimMode = {
-  /** The name. If it is unique, now or not at all; else by waiting in line until it is free, or an actor has it. */
-  take: 0,
-  /** To belong to the hold of this key. */
-  join: 1,
-  /** The same, for one that belonged to it when its connection ended. The first to come back makes the hold anew. */
-  resume: 2,
-} as const;
-
-export type ClaimMode = (typeof ClaimMode)[keyof typeof ClaimMode];
+import { ClaimMode } from "../wire/messages.ts";
 
 /** A claim of a name. `Member` is who makes it. */
 export interface Claim<Member> {
@@ -39,8 +28,8 @@ export interface Decision<Waiting> {
 
 /** What counts besides the claims. */
 export interface NameState {
-  /** Whether an actor is registered under the name. */
-  readonly isRegistered: boolean;
+  /** Whether actors are registered under the name, and whether those are all about to end. */
+  readonly registered: "none" | "draining" | "ready";
   /** Whether that can be relied on: actors and holds of a former registrar may still be on their way back. */
   readonly isSettled: boolean;
 }
@@ -89,6 +78,13 @@ export class Claims<Member, Waiting extends Claim<Member> = Claim<Member>> {
   /** The names that are waited for. */
   get awaited(): readonly string[] {
     return Array.from(this.#lines.keys());
+  }
+
+  /** Withdraws and returns all claims that wait. */
+  dismiss(): readonly Waiting[] {
+    const waiting = this.awaited.flatMap((name) => this.line(name));
+    for (const claim of waiting) this.#leaveLine(claim);
+    return waiting;
   }
 
   /** Puts a claim at the end of its line, without a decision. */
@@ -192,12 +188,13 @@ export class Claims<Member, Waiting extends Claim<Member> = Claim<Member>> {
 function verdictOn<Member>(
   { key, isUnique, mode }: Claim<Member>,
   hold: Hold<Member> | undefined,
-  { isRegistered, isSettled }: NameState,
+  { registered, isSettled }: NameState,
 ): Verdict | undefined {
+  const isRegistered = registered !== "none";
   if (mode === ClaimMode.take) {
     if (isUnique && (hold !== undefined || isRegistered)) return "taken";
-    if (isRegistered) return "registered";
-    return hold === undefined && isSettled ? "granted" : undefined;
+    if (registered === "ready") return "registered";
+    return hold === undefined && !isRegistered && isSettled ? "granted" : undefined;
   }
   if (hold?.key === key) {
     // the name was held for sharing until now, and another actor came

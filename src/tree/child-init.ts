@@ -1,5 +1,6 @@
 /** What a parent passes to the child that it starts, in one environment variable. */
 import type { Metadata } from "../actor/details.ts";
+import type { HoldForm } from "../discovery/holds.ts";
 import type { ActorId } from "../identity.ts";
 import type { DialTarget } from "../channel/peer.ts";
 import type { Address } from "../transport/address.ts";
@@ -23,6 +24,8 @@ export interface ChildInit extends TreeSettings {
   readonly bindAddrs: readonly Address[];
   readonly registryAddrs: readonly Address[];
   readonly registrars: readonly DialTarget[];
+  /** The hold under which it is started, if its name is held. */
+  readonly hold?: HoldForm;
 }
 
 /** The identity of a child, which its parent knows before the child's handshake. */

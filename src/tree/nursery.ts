@@ -3,7 +3,7 @@ import { currentRuntime, hasRuntime, isBooting } from "../actor/current.ts";
 import { Part } from "../actor/part.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { checkTimeout, sleep } from "../deadline.ts";
-import { asError, ContextCancelledError, SpawnError, TransportClosedError } from "../errors.ts";
+import { asError, ContextCancelledError, NameTakenError, SpawnError, TransportClosedError } from "../errors.ts";
 import { callerFrames, setStack } from "../frames.ts";
 import { logger } from "../log.ts";
 import { Registrars } from "../discovery/registrars.ts";
@@ -20,7 +20,8 @@ import { bootRoot } from "./root.ts";
 import { ChildProcess } from "./child-process.ts";
 import { readAddressOption, type RootOptions } from "./root-options.ts";
 import { treeSettings } from "./settings.ts";
-import { describedBy, modulesOf, type StartOptions } from "./start-options.ts";
+import type { Starter } from "./find-or-start.ts";
+import { describedBy, type HeldStartOptions, modulesOf, type StartOptions } from "./start-options.ts";
 import { enter, enterNow, type Place } from "./starting.ts";
 
 const log = logger("tree");
@@ -41,9 +42,23 @@ export interface Nursery extends AsyncDisposable {
    * Starts an actor in a new process; resolves with a portal once it has registered.
    *
    * @throws {SpawnError} when it can't be started: `cause` is its own error, the message ends with its stderr
+   * @throws {NameTakenError} with `unique`, when another actor has the name; without it, when a unique one has
    * @throws {ActorNameError | AddressError | TypeError | LimitError} when an argument is malformed
    */
   startActor<M = unknown>(name: string, options: StartOptions): Promise<Portal<M>>;
+  /**
+   * Finds the actor of that name as `findActor` does, or starts it: one process, however many ask at once, in any program
+   * with the same first registry address. The process belongs to the nursery that has started it, and ends with that; the
+   * portals of the others end then, too. `timeout` (default 10,000) includes the wait for the start by another program. If that
+   * fails, or its program dies, the next one that asked starts the actor.
+   *
+   * @throws {SpawnError} when it was this nursery's turn to start it, and it can't be started
+   * @throws {TimeoutError} when `timeout` passes while another program starts it, or when the actor or the registrar is
+   *   silent; `stage` says in which step
+   * @throws {RegistryUnavailableError} when there is no registrar to ask
+   * @throws {ActorNameError | AddressError | TypeError | LimitError} when an argument is malformed
+   */
+  findOrStart<M = unknown>(name: string, options: StartOptions): Promise<Portal<M>>;
   /**
    * Waits until every child has ended on its own.
    *
@@ -99,12 +114,40 @@ class ProcessNursery implements Nursery {
   }
 
   async startActor<M>(name: string, options: StartOptions): Promise<Portal<M>> {
+    if (!options.unique) return await this.#start<M>(name, options);
+    this.#check(name, options);
+    const { startUnique } = require("./find-or-start.ts") as typeof import("./find-or-start.ts");
+    return await startUnique<M>(this.#starter, name, options, options.timeout ?? startTimeoutMs);
+  }
+
+  async findOrStart<M>(name: string, options: StartOptions): Promise<Portal<M>> {
+    this.#check(name, options);
+    const { findOrStart } = require("./find-or-start.ts") as typeof import("./find-or-start.ts");
+    return await findOrStart<M>(this.#starter, name, options, options.timeout ?? startTimeoutMs);
+  }
+
+  get #starter(): Starter {
+    return {
+      runtime: this.#runtime,
+      signal: this.signal,
+      checkOpen: (name) => this.#checkOpen(name),
+      start: <M>(name: string, options: HeldStartOptions) => this.#start<M>(name, options),
+    };
+  }
+
+  /** @throws when an argument is malformed, or the nursery is closed */
+  #check(name: string, options: StartOptions): RestartBudget {
     checkActorName(name);
     const budget = new RestartBudget(readRestart(options.restart));
     checkTimeout(options.timeout);
     options.signal?.throwIfAborted();
     this.#checkOpen(name);
     refuseUnguarded(`start actor "${name}"`, modulesOf(options), ambientTask() !== undefined);
+    return budget;
+  }
+
+  async #start<M>(name: string, options: HeldStartOptions): Promise<Portal<M>> {
+    const budget = this.#check(name, options);
     const timeout = options.timeout ?? startTimeoutMs;
     const place = enterNow(timeout) ?? (await this.#place(name, timeout, options.signal));
     let child: ChildProcess;
@@ -121,7 +164,7 @@ class ProcessNursery implements Nursery {
     } catch (error) {
       place.leave();
       await child.stop();
-      if (error instanceof SpawnError) setStack(error, callerFrames());
+      if (error instanceof SpawnError || error instanceof NameTakenError) setStack(error, callerFrames());
       throw error;
     }
     place.leave();
@@ -192,7 +235,7 @@ class ProcessNursery implements Nursery {
     return place;
   }
 
-  #spawn(name: string, options: StartOptions, startMs: number): ChildProcess {
+  #spawn(name: string, options: HeldStartOptions, startMs: number): ChildProcess {
     const runtime = this.#runtime;
     const tree = treeSettings.of(runtime);
     const registrars = Registrars.of(runtime);
@@ -210,6 +253,7 @@ class ProcessNursery implements Nursery {
       bindAddrs: readAddressOption("bindAddrs", options.bindAddrs ?? [], transports),
       registryAddrs: registrars.registryAddrs,
       registrars: registrars.targets(),
+      ...(options.hold && { hold: options.hold.form }),
     };
     const output = options.output ?? "inherit";
     const child = outsideTasks(() => new ChildProcess(runtime, init, { env: options.env ?? {}, output }));
@@ -221,9 +265,10 @@ class ProcessNursery implements Nursery {
   async #supervise(
     first: ChildProcess,
     name: string,
-    options: StartOptions,
+    options: HeldStartOptions,
     budget: RestartBudget,
   ): Promise<void> {
+    const release = options.hold?.use();
     let child: ChildProcess | undefined = first;
     while (child !== undefined) {
       const failure = await child.ended;
@@ -232,6 +277,7 @@ class ProcessNursery implements Nursery {
       if (!first.hasStarted) break;
       child = await this.#replace(name, options, budget, failure);
     }
+    release?.();
     this.#supervised--;
     const { resolve } = this.#changed;
     this.#changed = Promise.withResolvers<void>();
@@ -241,7 +287,7 @@ class ProcessNursery implements Nursery {
   /** Restarts a child that has ended, as its restart policy says; returns undefined if it isn't started again. */
   async #replace(
     name: string,
-    options: StartOptions,
+    options: HeldStartOptions,
     budget: RestartBudget,
     ended: Error | undefined,
   ): Promise<ChildProcess | undefined> {
@@ -265,7 +311,7 @@ class ProcessNursery implements Nursery {
     return undefined;
   }
 
-  async #restart(name: string, options: StartOptions): Promise<ChildProcess> {
+  async #restart(name: string, options: HeldStartOptions): Promise<ChildProcess> {
     const place = await this.#place(name, options.timeout ?? startTimeoutMs, undefined);
     try {
       const child = this.#spawn(name, options, place.leftMs);

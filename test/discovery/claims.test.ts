@@ -1,12 +1,14 @@
 import { describe, expect, test } from "bun:test";
 
-import { type Claim, ClaimMode, Claims, type NameState } from "../../src/discovery/claims.ts";
+import { type Claim, Claims, type NameState } from "../../src/discovery/claims.ts";
+import { ClaimMode } from "../../src/wire/messages.ts";
 
-const free: NameState = { isRegistered: false, isSettled: true };
-const registered: NameState = { isRegistered: true, isSettled: true };
+const free: NameState = { registered: "none", isSettled: true };
+const registered: NameState = { registered: "ready", isSettled: true };
+const draining: NameState = { registered: "draining", isSettled: true };
 /** A registrar that has just taken over. */
-const fresh: NameState = { isRegistered: false, isSettled: false };
-const freshAndRegistered: NameState = { isRegistered: true, isSettled: false };
+const fresh: NameState = { registered: "none", isSettled: false };
+const freshAndRegistered: NameState = { registered: "ready", isSettled: false };
 
 /** Names and members in the order of the alphabet; "x" is claimed unless another name is given. */
 class Scene {
@@ -68,6 +70,14 @@ describe("Claims", () => {
     expect(scene.shown()).toBe("child | b");
     expect(Array.from(scene.claims.leave("child"))).toEqual(["x"]);
     expect(scene.settle(free)).toEqual(["b: granted"]);
+  });
+
+  test("neither grant the name of an actor that drains, nor show that actor", () => {
+    const scene = new Scene();
+    expect(scene.ask("a", draining)).toEqual([]);
+    expect(scene.ask("b", draining, unique)).toEqual(["b: taken"]);
+    expect(scene.settle(draining)).toEqual([]);
+    expect(scene.settle(free)).toEqual(["a: granted"]);
   });
 
   test("let no one join a hold that is over, or another's", () => {
@@ -158,6 +168,13 @@ describe("Claims", () => {
     expect(Array.from(scene.claims.leave("a"))).toEqual([]);
     expect(["x", "y", "z"].map((name) => scene.shown(name))).toEqual([" | b", " | b", "b"]);
     expect(["x", "y"].map((name) => scene.settle(free, name))).toEqual([["b: granted"], ["b: granted"]]);
+  });
+
+  test("dismiss all that wait, and keep what is held", () => {
+    const scene = new Scene();
+    for (const name of ["x", "y"]) for (const member of ["a", "b"]) scene.ask(member, free, { name });
+    expect(scene.claims.dismiss().map(({ name, member }) => `${member} ${name}`)).toEqual(["b x", "b y"]);
+    expect([scene.shown("x"), scene.shown("y"), scene.claims.awaited]).toEqual(["a", "a", []]);
   });
 
   test("bound what a member holds and waits for together, and forget what it gave back", () => {
