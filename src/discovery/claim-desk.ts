@@ -2,6 +2,7 @@
  * Serves claims at the registrar: who may start an actor of a name when several ask at once. `claims.ts` has the rules;
  * this file carries messages to them and answers back.
  */
+import { isSameUser, type PeerProof } from "../channel/credentials.ts";
 import { ActorNameError, FrameError, LimitError, NameTakenError, PermissionDeniedError } from "../errors.ts";
 import { withoutFrames } from "../frames.ts";
 import { type ActorId, describeActor } from "../identity.ts";
@@ -15,6 +16,8 @@ import type { RegistryTable } from "./table.ts";
 /** Who makes a claim: a connected peer, or the registrar's own actor. */
 export interface Claimant {
   readonly id: ActorId;
+  /** The registrar's own actor has none. */
+  readonly proof?: PeerProof;
 }
 
 /** A claim, and where its answer goes: null when it holds the name, else the registrations of the name. */
@@ -27,6 +30,10 @@ export interface DeskHost {
   readonly table: RegistryTable;
   /** Resolves when all that may still come back have come or are gone; undefined when that is so already. */
   settled(): Promise<void> | undefined;
+}
+
+function isOwn({ proof }: Claimant): boolean {
+  return proof === undefined || isSameUser(proof);
 }
 
 /** The longest key in a message. */
@@ -92,10 +99,15 @@ export class ClaimDesk {
     this.#answer(this.#claims.settle(name, this.#state(name)));
   }
 
-  /** Why this actor may not register under the name: it is unique, and held by others. */
+  /**
+   * Why this actor may not register under the name: it is unique, and held by others. Peers that aren't of this user can't
+   * keep a name from those that are.
+   */
   refusal(member: Claimant, name: string): NameTakenError | undefined {
     const hold = this.#claims.hold(name);
-    return hold?.isUnique && !hold.members.has(member) ? this.#taken(name) : undefined;
+    if (!hold?.isUnique || hold.members.has(member)) return undefined;
+    const binds = !isOwn(member) || Array.from(hold.members).some(isOwn);
+    return binds ? this.#taken(name) : undefined;
   }
 
   /** Refuses all that wait: this actor has stopped being the registrar. */
