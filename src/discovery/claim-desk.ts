@@ -66,7 +66,9 @@ export class ClaimDesk {
     const fault = actorNameFault(name);
     if (fault !== undefined) answer.reject(new ActorNameError(fault));
     else if (!session.permissions.mayRegister(name, []))
-      answer.reject(new PermissionDeniedError(`this registrar's policy doesn't let the peer claim "${name}"`));
+      answer.reject(
+        new PermissionDeniedError(`this registrar's policy doesn't let the peer claim "${name}"`),
+      );
     else this.claim({ member: session.peer, name, key, isUnique, mode, answer });
   }
 

@@ -1,7 +1,14 @@
 /** One child process: starts it, watches it, and stops it by escalating from cancel message to SIGTERM to SIGKILL. */
 import type { Runtime } from "../actor/runtime.ts";
 import { sleep, startTimer } from "../deadline.ts";
-import { ActorDiedError, type ActorDeath, asError, NameTakenError, SpawnError, TimeoutError } from "../errors.ts";
+import {
+  ActorDiedError,
+  type ActorDeath,
+  asError,
+  NameTakenError,
+  SpawnError,
+  TimeoutError,
+} from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import { withoutFrames } from "../frames.ts";
 import { logger } from "../log.ts";

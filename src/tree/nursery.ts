@@ -3,7 +3,13 @@ import { currentRuntime, hasRuntime, isBooting } from "../actor/current.ts";
 import { Part } from "../actor/part.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { checkTimeout, sleep } from "../deadline.ts";
-import { asError, ContextCancelledError, NameTakenError, SpawnError, TransportClosedError } from "../errors.ts";
+import {
+  asError,
+  ContextCancelledError,
+  NameTakenError,
+  SpawnError,
+  TransportClosedError,
+} from "../errors.ts";
 import { callerFrames, setStack } from "../frames.ts";
 import { logger } from "../log.ts";
 import { Registrars } from "../discovery/registrars.ts";

@@ -183,9 +183,7 @@ describe("a registrar", () => {
     const [, , failure] = await peer.take();
     const [, [name, message, , , , fields]] = failure as [unknown, unknown[]];
     expect([name, fields]).toEqual(["NameTakenError", { code: "ERR_NAME_TAKEN", holder: registrar.id }]);
-    expect(message).toBe(
-      `the name "x" is taken by x#${registrar.uuid.slice(0, 8)} (pid ${process.pid})`,
-    );
+    expect(message).toBe(`the name "x" is taken by x#${registrar.uuid.slice(0, 8)} (pid ${process.pid})`);
   });
 
   test("takes a claim back that was given up before its answer, wherever the two cross", async () => {
@@ -211,7 +209,9 @@ describe("a registrar", () => {
     greedy.send(...claims);
     const answers = await Promise.all(claims.map(() => greedy.take()));
     expect(answers.filter(([kind]) => kind === Kind.result)).toHaveLength(1_000);
-    expect(new Set(answers.slice(1_000).map((answer) => refusalOf(answer)[1]))).toEqual(new Set(["LimitError"]));
+    expect(new Set(answers.slice(1_000).map((answer) => refusalOf(answer)[1]))).toEqual(
+      new Set(["LimitError"]),
+    );
     other.send(take(1, "o", false, "x1000"));
     expect(await other.take()).toEqual(held(1));
     greedy.send([Kind.unclaim, "x0", "k0"], take(6_000, "again"));

@@ -1,13 +1,14 @@
 /** One process, however many ask at once, whoever dies meanwhile. */
 import { describe, expect, test } from "bun:test";
 
+import type {
+  TimeoutError} from "../../src/index.ts";
 import {
   currentActor,
   findActor,
   openNursery,
   openRootActor,
-  SpawnError,
-  TimeoutError,
+  SpawnError
 } from "../../src/index.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
 import { failure } from "../support/outcome.ts";
@@ -198,11 +199,14 @@ describe("findOrStart, when the registrar dies during a start,", () => {
       // the hold is back, so it outlasts the time in which it may come back
       const latecomer = (await openPrograms(world, 1))[0]!;
       const late = ask(latecomer, 3, "one", traces.options());
-      await until(async () => await latecomer.run(async ({ furrow }) => {
-        await using registry = await furrow.getRegistry();
-        await registry.run.listActors();
-        return true;
-      }));
+      await until(
+        async () =>
+          await latecomer.run(async ({ furrow }) => {
+            await using registry = await furrow.getRegistry();
+            await registry.run.listActors();
+            return true;
+          }),
+      );
       traces.open();
       const answers = (await Promise.all([winning, waiting, late])).flat();
       expect(only(answers)).toMatch(uuidForm);
