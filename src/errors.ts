@@ -84,6 +84,19 @@ export class PermissionDeniedError extends FurrowError {
   readonly code = "ERR_PERMISSION_DENIED";
 }
 
+/** A name can't be taken: it is unique and held by `holder`, or it is to be unique and `holder` has it. Nothing was started. */
+export class NameTakenError extends FurrowError {
+  override readonly name = "NameTakenError";
+  readonly code = "ERR_NAME_TAKEN";
+  /** The actor that has the name; while that is still starting, the one that starts it. */
+  readonly holder: ActorId;
+
+  constructor(message: string, holder: ActorId) {
+    super(message);
+    this.holder = holder;
+  }
+}
+
 /** The connection couldn't be made, or was lost. Pending work may or may not have run at the peer. */
 export class TransportClosedError extends FurrowError {
   override readonly name = "TransportClosedError";

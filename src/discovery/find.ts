@@ -59,7 +59,7 @@ export async function findActor<M>(
 }
 
 /** The last registered actor that can be reached. */
-async function findLast<M>(lookup: Lookup): Promise<Portal<M> | null> {
+export async function findLast<M>(lookup: Lookup): Promise<Portal<M> | null> {
   const { registrars, registryAddrs } = lookup;
   const local = registryAddrs === undefined ? known(registrars, lookup.name) : undefined;
   if (local === undefined) {

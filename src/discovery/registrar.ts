@@ -23,6 +23,7 @@ import type { Address } from "../transport/address.ts";
 import { actorNameFault } from "../wire/actor-name.ts";
 import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import { checkDetailsLimits, decodeDetails, decodeMetadata, decodeState } from "./details.ts";
+import type { ClaimDesk } from "./claim-desk.ts";
 import { GracePeriod } from "./grace-period.ts";
 import { Interests } from "./interests.ts";
 import { registrarApi, type ServedTable } from "./registrar-api.ts";
@@ -55,6 +56,7 @@ export class RegistrarService implements ServedTable {
   readonly #gracePeriod = new GracePeriod();
   readonly #sweeper: SocketSweeper;
   #isStopped = false;
+  #desk: ClaimDesk | undefined;
   readonly #undo: (() => void)[];
 
   /** Begins to serve. Misses are held back at least until `opened`. */
@@ -71,6 +73,8 @@ export class RegistrarService implements ServedTable {
     runtime.serve(Kind.lookup, (session, message) => this.#onLookup(session, message));
     runtime.serve(Kind.forget, (session, message) => this.#interests.drop(session, message[1]));
     runtime.serve(Kind.report, (session, message) => this.#onReport(session, message[1]));
+    runtime.serve(Kind.claim, (session, message) => this.claims.onClaim(session, message));
+    runtime.serve(Kind.unclaim, (session, [, name, key]) => this.#desk?.withdraw(session.peer, name, key));
     runtime.dispatcher.serve("registrar", registrarApi(this));
     this.#undo = [
       runtime.watchSessions((session) => this.#onSessionEnd(session)),
@@ -105,10 +109,11 @@ export class RegistrarService implements ServedTable {
     const gone = (session: Session, id: number): void => session.replyError(id, retiredError());
     const runtime = this.#runtime;
     // answers what clients sent before they were notified
-    for (const kind of [Kind.register, Kind.unregister, Kind.update, Kind.lookup])
+    for (const kind of [Kind.register, Kind.unregister, Kind.update, Kind.lookup, Kind.claim])
       runtime.serve(kind, (session, message) => gone(session, message[1]));
-    for (const kind of [Kind.forget, Kind.report]) runtime.serve(kind, () => {});
+    for (const kind of [Kind.forget, Kind.report, Kind.unclaim]) runtime.serve(kind, () => {});
     runtime.dispatcher.unserve("registrar");
+    this.#desk?.stop(retiredError());
     this.#gracePeriod.end();
     this.#interests.wakeAll();
     const users = new Set([...this.#clients.keys(), ...this.#interests.peers]);
@@ -172,6 +177,17 @@ export class RegistrarService implements ServedTable {
     if (this.#isStopped) throw retiredError();
   }
 
+  /** Who may start an actor of a name. Most registrars are never asked, and start sooner without its files. */
+  get claims(): ClaimDesk {
+    if (this.#desk === undefined) {
+      const { ClaimDesk: Desk } = require("./claim-desk.ts") as typeof import("./claim-desk.ts");
+      const settled = (): Promise<void> | undefined =>
+        this.#gracePeriod.isOver ? undefined : this.#gracePeriod.over;
+      this.#desk = new Desk({ table: this.table, settled }, this.#runtime.limits.maxCachedNames);
+    }
+    return this.#desk;
+  }
+
   #client(session: Session): Client {
     let client = this.#clients.get(session);
     if (client === undefined)
@@ -180,7 +196,7 @@ export class RegistrarService implements ServedTable {
   }
 
   #onRegister(session: Session, message: MessageOf<typeof Kind.register>): void {
-    const denied = this.#denial(session);
+    const denied = this.#denial(session) ?? this.#desk?.refusal(session.peer, session.peer.id.name);
     if (denied !== undefined) {
       log.warn?.(`${describeActor(session.peer.id)}: ${denied.message}`);
       session.replyError(message[1], denied);
@@ -311,9 +327,11 @@ export class RegistrarService implements ServedTable {
   #onSessionEnd(session: Session): void {
     this.#interests.leave(session);
     const client = this.#clients.get(session);
-    if (client === undefined) return;
     this.#clients.delete(session);
-    if (client.current !== undefined) this.#remove(client.current);
+    if (client?.current !== undefined) this.#remove(client.current);
+    // last: with its hold gone, the name may be free
+    this.#desk?.leave(session.peer);
+    if (client === undefined) return;
     const last = client.current ?? client.former;
     if (last !== undefined) this.#sweeper.sweep(last);
   }
@@ -323,6 +341,7 @@ export class RegistrarService implements ServedTable {
     if (revision === 0) return;
     log.info?.(`unregistered ${describeActor(stored.id)}`);
     if (!isDraining(stored)) this.#pushRemoved(stored, revision);
+    this.#desk?.onChange(stored.name);
   }
 
   /** Pushes what a change of the table means for lookups. `ofDetails`: it concerns nothing else. */
@@ -333,6 +352,7 @@ export class RegistrarService implements ServedTable {
       if (wasFound) this.#pushRemoved(stored, stored.revision);
       return;
     }
+    this.#desk?.onChange(name);
     const brief = (): Message => [Kind.added, name, encodeRegistration(stored)];
     const detailed = (): Message => [Kind.added, name, encodeDetailed(stored)];
     this.#interests.push(name, ofDetails && wasFound ? undefined : brief, detailed);

@@ -8,6 +8,7 @@ import { readSecurity } from "../actor/security.ts";
 import { Deadline } from "../deadline.ts";
 import { asError } from "../errors.ts";
 import { logger } from "../log.ts";
+import type { HoldForm } from "../discovery/holds.ts";
 import { Membership } from "../discovery/membership.ts";
 import type { Peer } from "../channel/peer.ts";
 import { allPermissions } from "../rpc/policy.ts";
@@ -64,6 +65,10 @@ async function main(init: ChildInit): Promise<void> {
   setRuntime(runtime);
   try {
     const joined = membership.connectKnown(init.registrars);
+    if (init.hold !== undefined) {
+      await joined;
+      await joinHold(membership, init.name, init.hold);
+    }
     if (init.hasData) runtime.data = await fetchData(parent);
     await enableModules(runtime, init.modules);
     await joined;
@@ -74,6 +79,12 @@ async function main(init: ChildInit): Promise<void> {
   }
   runtime.peers.leastStepMs = 0;
   runtime.becomeReady();
+}
+
+/** Before any of its modules are loaded: if its parent is dead, another process may have been given the name. */
+async function joinHold(membership: Membership, name: string, hold: HoldForm): Promise<void> {
+  const { Holds } = require("../discovery/holds.ts") as typeof import("../discovery/holds.ts");
+  await Holds.of(membership.registrars).join(name, hold);
 }
 
 async function connectToParent(runtime: Runtime, init: ChildInit): Promise<Peer<Session>> {

@@ -1,7 +1,14 @@
 /** One child process: starts it, watches it, and stops it by escalating from cancel message to SIGTERM to SIGKILL. */
 import type { Runtime } from "../actor/runtime.ts";
 import { sleep, startTimer } from "../deadline.ts";
-import { ActorDiedError, type ActorDeath, asError, SpawnError, TimeoutError } from "../errors.ts";
+import {
+  ActorDiedError,
+  type ActorDeath,
+  asError,
+  NameTakenError,
+  SpawnError,
+  TimeoutError,
+} from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import { withoutFrames } from "../frames.ts";
 import { logger } from "../log.ts";
@@ -135,6 +142,7 @@ export class ChildProcess {
    * Waits until the child has started up.
    *
    * @throws {SpawnError} when it ends first (`cause`: its own error), or isn't ready within `timeoutMs`
+   * @throws {NameTakenError} when it ends because a registrar refused its name
    */
   async started(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const { promise, reject } = Promise.withResolvers<never>();
@@ -268,8 +276,10 @@ export class ChildProcess {
     );
   }
 
-  #startFailure(error: Error | undefined): SpawnError {
+  #startFailure(error: Error | undefined): SpawnError | NameTakenError {
     const own = this.#failure;
+    // errors of its modules come as the cause of a SpawnError
+    if (own instanceof NameTakenError) return own;
     const { name } = this.id;
     const why = own ? `${own.name}: ${own.message}` : (error?.message ?? "its process ended with code 0");
     const [text, cause] =

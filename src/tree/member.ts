@@ -4,12 +4,12 @@ import { type ActorId, describeActor } from "../identity.ts";
 import type { ChildProcess } from "./child-process.ts";
 import type { ChildInfo, ChildState } from "./child-events.ts";
 import { RestartBudget, readRestart } from "./restart.ts";
-import type { StartOptions } from "./start-options.ts";
+import type { HeldStartOptions } from "./start-options.ts";
 
 /** How a member is started, each time. */
 export interface MemberPlan {
   readonly name: string;
-  readonly options: StartOptions;
+  readonly options: HeldStartOptions;
   /** Whether only the caller who started it hears of its end: it neither fails its nursery nor shares siblings' lives. */
   readonly isOneCall: boolean;
 }
@@ -28,6 +28,8 @@ export class Member {
   /** Why it was ended, if that was while it was starting. */
   endedBy: SpawnError | undefined;
   state: ChildState = "starting";
+  /** Gives back the hold on its name, if there is one. */
+  release: (() => void) | undefined;
   restarts = 0;
   /** No restart before this time, on the clock of `performance.now()`. */
   dueAt = 0;

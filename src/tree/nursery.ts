@@ -4,7 +4,13 @@ import { currentRuntime, hasRuntime, isBooting } from "../actor/current.ts";
 import { Part } from "../actor/part.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { checkTimeout } from "../deadline.ts";
-import { ContextCancelledError, messagesOf, SpawnError, TransportClosedError } from "../errors.ts";
+import {
+  ContextCancelledError,
+  messagesOf,
+  NameTakenError,
+  SpawnError,
+  TransportClosedError,
+} from "../errors.ts";
 import { callerFrames, setStack } from "../frames.ts";
 import { describeActor } from "../identity.ts";
 import { Registrars } from "../discovery/registrars.ts";
@@ -16,6 +22,7 @@ import { readTransports } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { Kind } from "../wire/messages.ts";
 import { lineage, refuseUnguarded } from "./modules.ts";
+import { readRestart } from "./restart.ts";
 import { bootRoot } from "./root.ts";
 import type { ChildEvent, ChildInfo } from "./child-events.ts";
 import { ChildProcess } from "./child-process.ts";
@@ -31,7 +38,14 @@ import {
 import { readAddressOption, type RootOptions } from "./root-options.ts";
 import { treeSettings } from "./settings.ts";
 import { encodeData, sendData } from "./start-data.ts";
-import { checkCallOptions, describedBy, modulesOf, type StartOptions } from "./start-options.ts";
+import type { Starter } from "./find-or-start.ts";
+import {
+  checkCallOptions,
+  describedBy,
+  type HeldStartOptions,
+  modulesOf,
+  type StartOptions,
+} from "./start-options.ts";
 import { enter, enterNow, type Place } from "./starting.ts";
 import { checkStrategy, type Strategy, Supervisor } from "./supervisor.ts";
 
@@ -51,6 +65,7 @@ export interface Nursery extends AsyncDisposable {
    * Starts an actor in a new process; resolves with a portal once it has registered.
    *
    * @throws {SpawnError} when it can't be started: `cause` is its own error, the message ends with its stderr
+   * @throws {NameTakenError} with `unique`, when another actor has the name; without it, when a unique one has
    * @throws {ActorNameError | AddressError | TypeError | LimitError} when an argument is malformed
    */
   startActor<M = unknown>(name: string, options: StartOptions): Promise<Portal<M>>;
@@ -80,6 +95,19 @@ export interface Nursery extends AsyncDisposable {
    * a `LaggedError`.
    */
   events(): AsyncIterableIterator<ChildEvent>;
+  /**
+   * Finds the actor of that name as `findActor` does, or starts it: one process, however many ask at once, in any program
+   * with the same first registry address. The process belongs to the nursery that has started it, and ends with that; the
+   * portals of the others end then, too. `timeout` (default 10,000) includes the wait for the start by another program. If that
+   * fails, or its program dies, the next one that asked starts the actor.
+   *
+   * @throws {SpawnError} when it was this nursery's turn to start it, and it can't be started
+   * @throws {TimeoutError} when `timeout` passes while another program starts it, or when the actor or the registrar is
+   *   silent; `stage` says in which step
+   * @throws {RegistryUnavailableError} when there is no registrar to ask
+   * @throws {ActorNameError | AddressError | TypeError | LimitError} when an argument is malformed
+   */
+  findOrStart<M = unknown>(name: string, options: StartOptions): Promise<Portal<M>>;
   /**
    * Waits until every child has ended on its own.
    *
@@ -159,14 +187,23 @@ class ProcessNursery implements Nursery {
   }
 
   async startActor<M>(name: string, options: StartOptions): Promise<Portal<M>> {
-    const { peer } = await this.#start({ name, options, isOneCall: false });
-    const { callTimeoutMs } = options;
-    return new RemotePortal<M>(peer.acquire().handler, "", { callTimeoutMs });
+    const data = this.#check(name, options);
+    if (!options.unique) return await this.#open<M>(name, options, data);
+    const { startUnique } = require("./find-or-start.ts") as typeof import("./find-or-start.ts");
+    return await startUnique<M>(this.#starter(data), name, options, options.timeout ?? startTimeoutMs);
+  }
+
+  async findOrStart<M>(name: string, options: StartOptions): Promise<Portal<M>> {
+    const data = this.#check(name, options);
+    const { findOrStart } = require("./find-or-start.ts") as typeof import("./find-or-start.ts");
+    return await findOrStart<M>(this.#starter(data), name, options, options.timeout ?? startTimeoutMs);
   }
 
   async run(module: string | URL, fn: string, ...args: readonly unknown[]): Promise<unknown> {
-    const start = (name: string): Promise<Started> =>
-      this.#start({ name, options: { module }, isOneCall: true });
+    const start = async (name: string): Promise<Started> => {
+      const options = { module };
+      return await this.#start({ name, options, isOneCall: true }, this.#check(name, options));
+    };
     return await callOnce(start, fn, args, this.signal);
   }
 
@@ -216,18 +253,35 @@ class ProcessNursery implements Nursery {
     return undefined;
   }
 
-  async #start(plan: MemberPlan): Promise<Started> {
+  #starter(data: Uint8Array | undefined): Starter {
+    return {
+      runtime: this.#runtime,
+      signal: this.signal,
+      checkOpen: (name) => this.#checkOpen(name),
+      start: async <M>(name: string, options: HeldStartOptions) => await this.#open<M>(name, options, data),
+    };
+  }
+
+  async #open<M>(name: string, options: HeldStartOptions, data: Uint8Array | undefined): Promise<Portal<M>> {
+    const { peer } = await this.#start({ name, options, isOneCall: false }, data);
+    const { callTimeoutMs } = options;
+    return new RemotePortal<M>(peer.acquire().handler, "", { callTimeoutMs });
+  }
+
+  async #start(plan: MemberPlan, data: Uint8Array | undefined): Promise<Started> {
     const { name, options } = plan;
-    const member = this.#checked(plan);
+    const member = new Member(plan, data);
     const timeout = options.timeout ?? startTimeoutMs;
     const place = enterNow(timeout) ?? (await this.#place(name, timeout, options.signal));
     let child: ChildProcess;
     try {
+      this.#checkOpen(name); // its name may have been waited for
       child = this.#spawn(member, place.leftMs);
     } catch (error) {
       place.leave();
       throw error;
     }
+    member.release = options.hold?.use();
     this.#supervisor.add(member);
     this.#supervisor.watch(member, child);
     try {
@@ -237,7 +291,7 @@ class ProcessNursery implements Nursery {
       await member.stop();
       this.#supervisor.drop(member);
       const error = member.endedBy ?? thrown;
-      if (error instanceof SpawnError) setStack(error, callerFrames());
+      if (error instanceof SpawnError || error instanceof NameTakenError) setStack(error, callerFrames());
       throw error;
     }
     place.leave();
@@ -247,20 +301,21 @@ class ProcessNursery implements Nursery {
     return { member, child, peer };
   }
 
-  /** Checks everything about a start that can be known before there is a process. */
-  #checked(plan: MemberPlan): Member {
-    const { name, options } = plan;
+  /**
+   * Checks everything about a start that can be known before there is a process. Returns the option `data`, encoded.
+   *
+   * @throws when an argument is malformed, or the nursery is closed
+   */
+  #check(name: string, options: StartOptions): Uint8Array | undefined {
     checkActorName(name);
-    const data =
-      options.data === undefined ? undefined : encodeData(name, options.data, this.#runtime.limits);
-    const member = new Member(plan, data);
+    readRestart(options.restart);
     checkTimeout(options.timeout);
     checkCallOptions(options);
     checkLaunch(options);
     options.signal?.throwIfAborted();
     this.#checkOpen(name);
     refuseUnguarded(`start actor "${name}"`, modulesOf(options), ambientTask() !== undefined);
-    return member;
+    return options.data === undefined ? undefined : encodeData(name, options.data, this.#runtime.limits);
   }
 
   /** The connection to a child that has just become ready; undefined if it has ended already. */
@@ -323,6 +378,7 @@ class ProcessNursery implements Nursery {
       registrars: registrars.targets(),
       // not this actor's own, which is among its settings
       concurrency: options.concurrency,
+      ...(options.hold && { hold: options.hold.form }),
     };
     return outsideTasks(() => new ChildProcess(runtime, init, options));
   }

@@ -1,6 +1,7 @@
 /** The options of `startActor`. */
 import type { Metadata } from "../actor/details.ts";
 import { readMetadata, readVersion } from "../actor/metadata.ts";
+import type { HeldName } from "../discovery/holds.ts";
 import type { Limits } from "../limits.ts";
 import type { AddressInput, Transport } from "../transport/address.ts";
 import type { OutputMode } from "./launch.ts";
@@ -33,6 +34,11 @@ export interface StartOptions {
   readonly version?: string;
   /** What to register it with; see `Actor.setMetadata`. A restart begins with these again. */
   readonly metadata?: Metadata;
+  /**
+   * Whether it must be the only actor of its name. If the name is taken, nothing is started; and while it runs, or waits for
+   * its restart, every other actor is refused the name. Default false.
+   */
+  readonly unique?: boolean;
   /** Whether to restart it when it ends; default "never". It keeps its name, but gets a new uuid. */
   readonly restart?: RestartOption;
   /**
@@ -60,6 +66,11 @@ export interface StartOptions {
   readonly signal?: AbortSignal;
   /** Milliseconds for the start, including the wait while other actors are starting; default 10,000. */
   readonly timeout?: number;
+}
+
+/** A start of an actor whose name this process holds. */
+export interface HeldStartOptions extends StartOptions {
+  readonly hold?: HeldName;
 }
 
 /** Specifiers of all modules in the options, in a form that the child can import. */

@@ -80,6 +80,7 @@ export class Supervisor {
     const at = this.#members.indexOf(member);
     if (at < 0) return;
     member.state = "stopping";
+    member.release?.();
     this.#members.splice(at, 1);
     this.#recoveries.delete(member);
     const { resolve } = this.#changed;

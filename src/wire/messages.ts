@@ -44,6 +44,8 @@ export const Kind = {
   unwatched: 39,
   retired: 40,
   update: 41,
+  claim: 46,
+  unclaim: 47,
   // the tree
   stop: 48,
   ready: 49,
@@ -56,6 +58,18 @@ export const Kind = {
 export type Kind = (typeof Kind)[keyof typeof Kind];
 
 type KindName = keyof typeof Kind;
+
+/** What a `claim` asks for. */
+export const ClaimMode = {
+  /** The name. If it is to be unique: now or not at all. Else it waits until the name is free, or an actor has it. */
+  take: 0,
+  /** To belong to the hold of that key. */
+  join: 1,
+  /** The same, for one that belonged to it when its connection ended. The first to come back makes the hold anew. */
+  resume: 2,
+} as const;
+
+export type ClaimMode = (typeof ClaimMode)[keyof typeof ClaimMode];
 
 /** An array whose elements its reader checks. */
 type List = readonly unknown[];
@@ -119,6 +133,10 @@ interface Fields {
   retired: [];
   /** Changes one's own registration; what is null stays. */
   update: [id: number, metadata?: unknown, state?: string | null];
+  /** `mode`: see `ClaimMode`. */
+  claim: [id: number, name: string, isUnique: boolean, key: string, mode: number];
+  /** Gives back what was claimed with that key. */
+  unclaim: [name: string, key: string];
   stop: [id: number];
   /** The sender has booted and is registered. With false: it drains or ends, and isn't to be found by name any more. */
   ready: [isReady?: boolean | null];
@@ -206,6 +224,8 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   unwatched: "s",
   retired: "",
   update: "nVS",
+  claim: "nsbsn",
+  unclaim: "ss",
   stop: "n",
   ready: "B",
   failed: "a",

@@ -136,6 +136,16 @@ const messages: readonly GoldenRow[] = [
     message: [Kind.update, 9, null, "draining"],
     hex: "0d000000 94 29 09 c0 a8647261696e696e67",
   },
+  {
+    what: "claim",
+    message: [Kind.claim, 9, "quotes", false, "k-1", 0],
+    hex: "10000000 96 2e 09 a671756f746573 c2 a36b2d31 00",
+  },
+  {
+    what: "unclaim",
+    message: [Kind.unclaim, "quotes", "k-1"],
+    hex: "0d000000 93 2f a671756f746573 a36b2d31",
+  },
   // the tree
   { what: "stop", message: [Kind.stop, 9], hex: "03000000 92 30 09" },
   { what: "ready", message: [Kind.ready], hex: "02000000 91 31" },
