@@ -98,6 +98,6 @@ export { type Nursery, type NurseryOptions, openNursery } from "./tree/nursery.t
 export type { RestartOption } from "./tree/restart.ts";
 export { getRoot, openRootActor } from "./tree/root.ts";
 export type { RootOptions } from "./tree/root-options.ts";
-export type { StartOptions } from "./tree/start-options.ts";
+export type { ReplaceOptions, StartOptions } from "./tree/start-options.ts";
 export type { Strategy } from "./tree/supervisor.ts";
 export { registerError } from "./wire/error-values.ts";

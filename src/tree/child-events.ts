@@ -4,9 +4,9 @@ import { Subscriber } from "../rpc/subscriber.ts";
 
 /**
  * `restarting`: its process has ended, or is being ended because a sibling failed, and the next one isn't ready yet.
- * `stopping`: it is being ended for good.
+ * `draining`: `replaceActor` has replaced it, and it finishes what runs. `stopping`: it is being ended for good.
  */
-export type ChildState = "starting" | "ready" | "restarting" | "stopping";
+export type ChildState = "starting" | "ready" | "restarting" | "draining" | "stopping";
 
 /** A child of a nursery. A snapshot. */
 export interface ChildInfo {

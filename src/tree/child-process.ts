@@ -166,6 +166,21 @@ export class ChildProcess {
     }
   }
 
+  /**
+   * Has the child finish what runs, for at most `timeoutMs`, and end in order; then ends it as `stop` does. Resolves when it
+   * has been reaped.
+   */
+  async retire(timeoutMs: number): Promise<void> {
+    const session = this.#runtime.peers.get(this.id.uuid)?.handler;
+    if (session !== undefined && this.#started && !this.isStopping) {
+      const drained = session.request([Kind.drain, 0, Math.ceil(timeoutMs)]).catch((error: unknown) => {
+        log.info?.(`${describeActor(this.id)} did not drain: ${asError(error).message}`);
+      });
+      await Promise.race([drained, this.#endedWithin(timeoutMs + this.#runtime.limits.stopGraceMs)]);
+    }
+    await this.stop();
+  }
+
   /** Ends the child, gently at first; resolves when it has been reaped. */
   stop(): Promise<void> {
     this.#stopping ??= this.#climb();

@@ -25,6 +25,8 @@ export class Member {
   hasStarted = false;
   /** Whether it is being ended for good though the nursery goes on. */
   isLeaving = false;
+  /** The member that has replaced it. */
+  successor: Member | undefined;
   /** Why it was ended, if that was while it was starting. */
   endedBy: SpawnError | undefined;
   state: ChildState = "starting";
@@ -74,7 +76,7 @@ export class Member {
       id: this.#id,
       restarts,
       startedAt: this.#startedAt,
-      state: isEnding || this.isLeaving ? "stopping" : state,
+      state: isEnding || (this.isLeaving && state !== "draining") ? "stopping" : state,
     });
   }
 
@@ -83,12 +85,25 @@ export class Member {
    * beyond that it has ended.
    */
   epitaph(id: ActorId): string | undefined {
-    const now = this.#id;
-    let fate: string;
-    if (this.state === "restarting") fate = "is being restarted";
-    else if (this.state === "ready" && now !== undefined && now.uuid !== id.uuid)
-      fate = `was restarted as ${describeActor(now)}`;
-    else return undefined;
+    const fate = this.#fateOf(id);
+    if (fate === undefined) return undefined;
     return `${describeActor(id)} has ended and ${fate}; a portal stays with one process: openService(${JSON.stringify(this.name)}) follows the name`;
+  }
+
+  #fateOf({ uuid }: ActorId): string | undefined {
+    const latest = this.#latest();
+    const { state } = latest;
+    const now = latest.id;
+    if (latest === this && state === "restarting") return "is being restarted";
+    if (now === undefined || now.uuid === uuid || (state !== "ready" && state !== "restarting"))
+      return undefined;
+    return `was ${latest === this ? "restarted as" : "replaced by"} ${describeActor(now)}`;
+  }
+
+  /** This member, or the last of those that have replaced it. */
+  #latest(): Member {
+    let latest = this.successor;
+    while (latest?.successor !== undefined) latest = latest.successor;
+    return latest ?? this;
   }
 }

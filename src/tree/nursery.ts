@@ -1,58 +1,37 @@
 /** A nursery owns the processes started in it: none outlives its block. Modelled on those of trio and tractor. */
-import type { Peer } from "../channel/peer.ts";
 import { currentRuntime, hasRuntime, isBooting } from "../actor/current.ts";
-import { Part } from "../actor/part.ts";
 import type { Runtime } from "../actor/runtime.ts";
-import { checkTimeout } from "../deadline.ts";
-import {
-  ContextCancelledError,
-  messagesOf,
-  NameTakenError,
-  SpawnError,
-  TransportClosedError,
-} from "../errors.ts";
-import { callerFrames, setStack } from "../frames.ts";
+import { checkTimeout, defaultDrainMs } from "../deadline.ts";
+import { ContextCancelledError, messagesOf, SpawnError, TransportClosedError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
-import { Registrars } from "../discovery/registrars.ts";
 import { RemotePortal } from "../rpc/portal.ts";
-import type { Session } from "../rpc/session.ts";
-import { ambientTask, outsideTasks } from "../rpc/task.ts";
+import { ambientTask } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
-import { readTransports } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
-import { Kind } from "../wire/messages.ts";
-import { lineage, refuseUnguarded } from "./modules.ts";
+import type { ChildEvent, ChildInfo } from "./child-events.ts";
+import type { ChildProcess } from "./child-process.ts";
+import { type ChildOwner, nurseriesOf } from "./child-routes.ts";
+import { ChildStarts, startTimeoutMs } from "./child-starts.ts";
+import type { Starter } from "./find-or-start.ts";
+import { checkLaunch } from "./launch.ts";
+import type { Member } from "./member.ts";
+import { refuseUnguarded } from "./modules.ts";
+import { type CallArguments, callOnce, type CallResult, type FunctionName } from "./one-call.ts";
 import { readRestart } from "./restart.ts";
 import { bootRoot } from "./root.ts";
-import type { ChildEvent, ChildInfo } from "./child-events.ts";
-import { ChildProcess } from "./child-process.ts";
-import { checkLaunch } from "./launch.ts";
-import { Member, type MemberPlan } from "./member.ts";
-import {
-  type CallArguments,
-  callOnce,
-  type CallResult,
-  type FunctionName,
-  type Started,
-} from "./one-call.ts";
-import { readAddressOption, type RootOptions } from "./root-options.ts";
-import { treeSettings } from "./settings.ts";
-import { encodeData, sendData } from "./start-data.ts";
-import type { Starter } from "./find-or-start.ts";
+import type { RootOptions } from "./root-options.ts";
+import { encodeData } from "./start-data.ts";
 import {
   checkCallOptions,
-  describedBy,
   type HeldStartOptions,
   modulesOf,
+  type ReplaceOptions,
   type StartOptions,
 } from "./start-options.ts";
-import { enter, enterNow, type Place } from "./starting.ts";
 import { checkStrategy, type Strategy, Supervisor } from "./supervisor.ts";
 
-/** How long a child may take to register, unless `timeout` says otherwise. */
-const startTimeoutMs = 10_000;
-/** What a start without a timeout passes to its child as `startMs`: timers take 31 bits. */
-const longestStartMs = 0x3fff_ffff;
+/** Timers take 31 bits, and the stop's own time is added. */
+const longestDrainMs = 0x3fff_ffff;
 
 /**
  * Owns child actors. Leaving its `await using` block cancels those that still run, and returns when all have been
@@ -69,6 +48,17 @@ export interface Nursery extends AsyncDisposable {
    * @throws {ActorNameError | AddressError | TypeError | LimitError} when an argument is malformed
    */
   startActor<M = unknown>(name: string, options: StartOptions): Promise<Portal<M>>;
+  /**
+   * Replaces the actor of that name in this nursery without a moment in which nobody serves: starts the new one, waits until it
+   * is ready, then drains the old one and ends it, or all of them if there are several. If there is none, it just starts one.
+   * Resolves when the old one has been reaped. Several replacements of one name take place one after the other.
+   *
+   * If the start fails, the old one stays. `signal` and `timeout` concern the start; `drainTimeout` the rest. What the old one does
+   * while it ends isn't a failure of the nursery. The new one has the options that are given here, its restarts included.
+   *
+   * @throws as `startActor`; `TransportClosedError` when the new one ends as soon as it has started
+   */
+  replaceActor<M = unknown>(name: string, options: ReplaceOptions): Promise<Portal<M>>;
   /** As below, without a type: takes and gives anything, as a portal without one does. */
   // oxlint-disable-next-line typescript/no-explicit-any -- as for the results of an untyped portal
   run(module: string | URL, fn: string, ...args: readonly unknown[]): Promise<any>;
@@ -148,25 +138,33 @@ export async function openNursery(options: NurseryOptions = {}): Promise<Nursery
   return new ProcessNursery(runtime, boots, strategy);
 }
 
-class ProcessNursery implements Nursery {
+class ProcessNursery implements Nursery, ChildOwner {
   readonly #runtime: Runtime;
   readonly #ownsRuntime: boolean;
   readonly #controller = new AbortController();
   readonly #supervisor: Supervisor;
+  readonly #starts: ChildStarts;
   /** How many of the failures have been reported. */
   #told = 0;
   #closed = false;
+  /** By name: the replacement in progress. */
+  readonly #replacing = new Map<string, Promise<unknown>>();
   readonly #undo: (() => void)[];
 
   constructor(runtime: Runtime, ownsRuntime: boolean, strategy: Strategy | undefined) {
     this.#runtime = runtime;
     this.#ownsRuntime = ownsRuntime;
-    const host = {
-      signal: this.signal,
-      restart: (member: Member, signal: AbortSignal) => this.#restart(member, signal),
-      abort: (failure: Error) => this.#controller.abort(failure),
-    };
-    this.#supervisor = new Supervisor(host, strategy);
+    const { signal } = this;
+    const supervisor = (this.#supervisor = new Supervisor(
+      {
+        signal,
+        restart: (member, aborted) => this.#starts.restart(member, aborted),
+        abort: (failure) => this.#controller.abort(failure),
+      },
+      strategy,
+    ));
+    const checkOpen = (name: string): void => this.#checkOpen(name);
+    this.#starts = new ChildStarts({ runtime, supervisor, signal, checkOpen });
     this.#undo = [runtime.ending.at("children", () => this.#endWithActor())];
     // a nursery opened in a called function is cancelled with the call
     const task = ambientTask();
@@ -187,10 +185,13 @@ class ProcessNursery implements Nursery {
   }
 
   async startActor<M>(name: string, options: StartOptions): Promise<Portal<M>> {
+    return await this.#startNamed<M>(name, options, this.#check(name, options));
+  }
+
+  async replaceActor<M>(name: string, options: ReplaceOptions): Promise<Portal<M>> {
     const data = this.#check(name, options);
-    if (!options.unique) return await this.#open<M>(name, options, data);
-    const { startUnique } = require("./find-or-start.ts") as typeof import("./find-or-start.ts");
-    return await startUnique<M>(this.#starter(data), name, options, options.timeout ?? startTimeoutMs);
+    checkTimeout(options.drainTimeout);
+    return await inTurn(this.#replacing, name, () => this.#replace<M>(name, options, data));
   }
 
   async findOrStart<M>(name: string, options: StartOptions): Promise<Portal<M>> {
@@ -200,10 +201,9 @@ class ProcessNursery implements Nursery {
   }
 
   async run(module: string | URL, fn: string, ...args: readonly unknown[]): Promise<unknown> {
-    const start = async (name: string): Promise<Started> => {
-      const options = { module };
-      return await this.#start({ name, options, isOneCall: true }, this.#check(name, options));
-    };
+    const options = { module };
+    const start = async (name: string): ReturnType<ChildStarts["start"]> =>
+      await this.#starts.start({ name, options, isOneCall: true }, this.#check(name, options));
     return await callOnce(start, fn, args, this.signal);
   }
 
@@ -253,6 +253,29 @@ class ProcessNursery implements Nursery {
     return undefined;
   }
 
+  async #startNamed<M>(
+    name: string,
+    options: HeldStartOptions,
+    data: Uint8Array | undefined,
+  ): Promise<Portal<M>> {
+    if (!options.unique || options.hold !== undefined) return await this.#open<M>(name, options, data);
+    const { startUnique } = require("./find-or-start.ts") as typeof import("./find-or-start.ts");
+    return await startUnique<M>(this.#starter(data), name, options, options.timeout ?? startTimeoutMs);
+  }
+
+  async #replace<M>(name: string, options: ReplaceOptions, data: Uint8Array | undefined): Promise<Portal<M>> {
+    const old = this.#supervisor.named(name);
+    // both have the name under one hold: other actors are still refused it
+    const hold = old.find((member) => member.plan.options.hold !== undefined)?.plan.options.hold;
+    const portal = await this.#startNamed<M>(name, hold === undefined ? options : { ...options, hold }, data);
+    const fresh = this.#supervisor.members.find(({ id }) => id?.uuid === portal.id.uuid);
+    if (fresh === undefined)
+      throw new TransportClosedError(`actor "${name}" ended as soon as it had started; the old one stays`);
+    const drainMs = Math.min(options.drainTimeout ?? defaultDrainMs, longestDrainMs);
+    await Promise.all(old.map((member) => this.#supervisor.retire(member, fresh, drainMs)));
+    return portal;
+  }
+
   #starter(data: Uint8Array | undefined): Starter {
     return {
       runtime: this.#runtime,
@@ -263,42 +286,9 @@ class ProcessNursery implements Nursery {
   }
 
   async #open<M>(name: string, options: HeldStartOptions, data: Uint8Array | undefined): Promise<Portal<M>> {
-    const { peer } = await this.#start({ name, options, isOneCall: false }, data);
+    const { peer } = await this.#starts.start({ name, options, isOneCall: false }, data);
     const { callTimeoutMs } = options;
     return new RemotePortal<M>(peer.acquire().handler, "", { callTimeoutMs });
-  }
-
-  async #start(plan: MemberPlan, data: Uint8Array | undefined): Promise<Started> {
-    const { name, options } = plan;
-    const member = new Member(plan, data);
-    const timeout = options.timeout ?? startTimeoutMs;
-    const place = enterNow(timeout) ?? (await this.#place(name, timeout, options.signal));
-    let child: ChildProcess;
-    try {
-      this.#checkOpen(name); // its name may have been waited for
-      child = this.#spawn(member, place.leftMs);
-    } catch (error) {
-      place.leave();
-      throw error;
-    }
-    member.release = options.hold?.use();
-    this.#supervisor.add(member);
-    this.#supervisor.watch(member, child);
-    try {
-      await child.started(place.leftMs, options.signal);
-    } catch (thrown) {
-      place.leave();
-      await member.stop();
-      this.#supervisor.drop(member);
-      const error = member.endedBy ?? thrown;
-      if (error instanceof SpawnError || error instanceof NameTakenError) setStack(error, callerFrames());
-      throw error;
-    }
-    place.leave();
-    this.#supervisor.onStarted(member);
-    const peer = this.#introduce(member, child);
-    if (peer === undefined) throw new TransportClosedError(`actor "${name}" ended as soon as it had started`);
-    return { member, child, peer };
   }
 
   /**
@@ -318,85 +308,11 @@ class ProcessNursery implements Nursery {
     return options.data === undefined ? undefined : encodeData(name, options.data, this.#runtime.limits);
   }
 
-  /** The connection to a child that has just become ready; undefined if it has ended already. */
-  #introduce(member: Member, { id }: ChildProcess): Peer<Session> | undefined {
-    const peer = this.#runtime.peers.get(id.uuid);
-    if (peer !== undefined) peer.channel.epitaph = () => member.epitaph(id);
-    return peer;
-  }
-
   #checkOpen(name: string): void {
     if (this.#closed || this.signal.aborted || this.#runtime.signal.aborted) {
       throw new SpawnError(`cannot start actor "${name}": the nursery is closed`, {
         cause: this.signal.reason,
       });
-    }
-  }
-
-  /** Waits until a process may start; see `starting.ts`. */
-  async #place(name: string, timeout: number, signal: AbortSignal | undefined): Promise<Place> {
-    let place: Place;
-    try {
-      const both = signal === undefined ? this.signal : AbortSignal.any([signal, this.signal]);
-      place = await enter(name, timeout, both);
-    } catch (error) {
-      signal?.throwIfAborted();
-      this.#checkOpen(name);
-      throw error;
-    }
-    try {
-      // it may have been aborted just as it got the place
-      signal?.throwIfAborted();
-      this.#checkOpen(name);
-    } catch (error) {
-      place.leave();
-      throw error;
-    }
-    return place;
-  }
-
-  #spawn({ plan, data }: Member, startMs: number): ChildProcess {
-    const { name, options } = plan;
-    const runtime = this.#runtime;
-    const tree = treeSettings.of(runtime);
-    const registrars = Registrars.of(runtime);
-    const transports =
-      options.enableTransports === undefined ? tree.transports : readTransports(options.enableTransports);
-    const init = {
-      ...tree,
-      transports,
-      name,
-      uuid: crypto.randomUUID(),
-      parent: { name: runtime.name, uuid: runtime.uuid, addrs: runtime.addrs },
-      startMs: Math.min(startMs, longestStartMs),
-      ...describedBy(options, runtime.limits),
-      modules: modulesOf(options),
-      lineage: lineage(),
-      hasData: data !== undefined,
-      bindAddrs: readAddressOption("bindAddrs", options.bindAddrs ?? [], transports),
-      registryAddrs: registrars.registryAddrs,
-      registrars: registrars.targets(),
-      // not this actor's own, which is among its settings
-      concurrency: options.concurrency,
-      ...(options.hold && { hold: options.hold.form }),
-    };
-    return outsideTasks(() => new ChildProcess(runtime, init, options));
-  }
-
-  async #restart(member: Member, signal: AbortSignal): Promise<void> {
-    const { name, options } = member.plan;
-    const place = await this.#place(name, options.timeout ?? startTimeoutMs, signal);
-    try {
-      const child = this.#spawn(member, place.leftMs);
-      this.#supervisor.watch(member, child);
-      await child.started(place.leftMs, signal);
-      this.#introduce(member, child);
-    } catch (error) {
-      place.leave();
-      await member.stop();
-      throw error;
-    } finally {
-      place.leave();
     }
   }
 
@@ -409,40 +325,18 @@ class ProcessNursery implements Nursery {
   }
 }
 
-const nurseries: Part<Set<ProcessNursery>> = new Part();
-
-/** The open nurseries of an actor. The first call makes the actor route messages of its children. */
-function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
-  let open = nurseries.find(runtime);
-  if (open === undefined) {
-    open = new Set();
-    nurseries.set(runtime, open);
-    const all = open;
-    runtime.drainChildren = async (deadline) => {
-      const children = Array.from(all).flatMap(({ started }) => started);
-      const uuids = children.map(({ id }) => id.uuid);
-      await Promise.all(children.map((child) => child.drain(deadline.remainingMs, uuids)));
-    };
-    const memberOf = (session: Session): Member | undefined => {
-      // a child connects before anyone else can know its uuid: a later connection with its uuid isn't the child
-      if (runtime.peers.get(session.peer.id.uuid)?.handler !== session) return undefined;
-      for (const nursery of open ?? []) {
-        const member = nursery.member(session.peer.id.uuid);
-        if (member?.process?.pid === session.peer.id.pid) return member;
-      }
-      return undefined;
-    };
-    const childOf = (session: Session): ChildProcess | undefined => memberOf(session)?.process;
-    runtime.watchReady((session) => {
-      const child = childOf(session);
-      if (child === undefined) return;
-      // it has registered with its parent's registrars
-      session.peer.isVouched = true;
-      child.onReady();
-    });
-    runtime.serve(Kind.stopping, (session, message) => childOf(session)?.onStopping(message[1]));
-    runtime.serve(Kind.failed, (session, message) => childOf(session)?.onFailed(message[1]));
-    runtime.serve(Kind.data, (session, [, id]) => sendData(session, id, memberOf(session)?.data));
+/** Runs `work` after what runs under that name. */
+async function inTurn<T>(
+  running: Map<string, Promise<unknown>>,
+  name: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const before = running.get(name) ?? Promise.resolve();
+  const mine = before.then(work, work);
+  running.set(name, mine);
+  try {
+    return await mine;
+  } finally {
+    if (running.get(name) === mine) running.delete(name);
   }
-  return open;
 }

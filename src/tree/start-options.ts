@@ -68,6 +68,12 @@ export interface StartOptions {
   readonly timeout?: number;
 }
 
+/** The options of `replaceActor`. */
+export interface ReplaceOptions extends StartOptions {
+  /** Milliseconds for the old one to finish what runs; default 30,000. After that it is cancelled. */
+  readonly drainTimeout?: number;
+}
+
 /** A start of an actor whose name this process holds. */
 export interface HeldStartOptions extends StartOptions {
   readonly hold?: HeldName;

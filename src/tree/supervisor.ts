@@ -75,6 +75,37 @@ export class Supervisor {
     if (member.id !== undefined) this.events.emit("started", member.id);
   }
 
+  /** The members of that name, other than those that are starting, or are being ended. */
+  named(name: string): Member[] {
+    return this.#members.filter(
+      (member) => member.name === name && member.hasStarted && !member.isLeaving && !member.plan.isOneCall,
+    );
+  }
+
+  /**
+   * Drains and ends a member that `successor` has replaced. That takes its place in the order of starting. Resolves when its
+   * process has been reaped.
+   */
+  async retire(member: Member, successor: Member, timeoutMs: number): Promise<void> {
+    const at = this.#members.indexOf(member);
+    if (at < 0 || member.isLeaving) return;
+    member.successor = successor;
+    member.isLeaving = true;
+    this.#recoveries.get(this.#keyOf(member))?.remove(member);
+    member.state = "draining";
+    this.#move(successor, at);
+    await member.process?.retire(timeoutMs);
+    await member.watched;
+    this.drop(member);
+  }
+
+  #move(member: Member, to: number): void {
+    const at = this.#members.indexOf(member);
+    if (at <= to) return;
+    this.#members.splice(at, 1);
+    this.#members.splice(to, 0, member);
+  }
+
   /** Removes a member: it isn't started again. */
   drop(member: Member): void {
     const at = this.#members.indexOf(member);
@@ -116,17 +147,22 @@ export class Supervisor {
   #onEnd(member: Member, child: ChildProcess, failure: Error | undefined): void {
     const { aborted } = this.#host.signal;
     this.onStarted(member); // in case it ended in the moment in which it became ready
-    if (failure !== undefined || !aborted) this.events.emit("died", child.id, failure);
+    const isAsked = aborted || member.successor !== undefined;
+    if (failure !== undefined || !isAsked) this.events.emit("died", child.id, failure);
     if (this.#isRestarting(member) && child.isStopping) {
       if (failure !== undefined) log.info?.(`while "${member.name}" was being ended: ${failure.message}`);
       return;
     }
-    if (member.plan.isOneCall || member.isLeaving) {
-      this.drop(member);
-      if (failure !== undefined && !member.plan.isOneCall) this.#fail(member, failure);
+    if (!member.plan.isOneCall && !member.isLeaving) {
+      this.#restartOrDrop(member, failure);
       return;
     }
-    this.#restartOrDrop(member, failure);
+    this.drop(member);
+    if (failure === undefined || member.plan.isOneCall) return;
+    // the one that has replaced it is up: that must not end for this
+    if (member.successor !== undefined)
+      log.warn?.(`"${member.name}" was replaced, and failed: ${failure.message}`);
+    else this.#fail(member, failure);
   }
 
   #restartOrDrop(member: Member, failure: Error | undefined): void {

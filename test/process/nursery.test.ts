@@ -100,9 +100,9 @@ describe("startActor", () => {
     await using nursery = await openNursery(world.options);
     const child = await nursery.startActor<Service>("child", {
       module: service,
-      env: { COLOUR: "blue", HOME: "/nowhere" },
+      env: { COLOUR: "blue", HOME: world.dir },
     });
-    expect(await child.run.environment("HOME")).toBe("/nowhere");
+    expect(await child.run.environment("HOME")).toBe(world.dir);
     expect(await child.run.environment("COLOUR")).toBe("blue");
     expect(await child.run.environment("FURROW_RUNTIME_DIR")).toBe(process.env["FURROW_RUNTIME_DIR"]!);
     expect(await child.run.environment("FURROW_CHILD")).toBeNull();
