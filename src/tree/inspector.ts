@@ -43,7 +43,8 @@ export async function* withoutBanner(
     }
     rest = Buffer.concat([rest, chunk]);
     for (let end = rest.indexOf(newline); end >= 0 && linesLeft > 0; end = rest.indexOf(newline)) {
-      const line = rest.toString("latin1", 0, end);
+      // it is coloured where FORCE_COLOR is set
+      const line = Bun.stripANSI(rest.toString("latin1", 0, end));
       if (!bannerLine.test(line)) {
         linesLeft = 0;
         break;

@@ -351,8 +351,15 @@ describe("withoutBanner", () => {
     const scrambled = [0, 5, 3, 4, 1, 2].map((at) => banner[at]!);
     for (const lines of [banner, scrambled]) {
       for (const step of [1, 7, 1_000]) {
-        const found = await passed(`${lines.join("\n")}\n${rest}`, step);
-        expect(found).toEqual({ text: rest, addresses: ["ws://127.0.0.1:6499/x"] });
+        for (const shown of [
+          lines,
+          lines.map((line) =>
+            line.replace(/\S.*/, "\u001b[2m\u001b]8;;https://link\u001b\\$&\u001b]8;;\u001b\\\u001b[0m"),
+          ),
+        ]) {
+          const found = await passed(`${shown.join("\n")}\n${rest}`, step);
+          expect(found).toEqual({ text: rest, addresses: ["ws://127.0.0.1:6499/x"] });
+        }
       }
     }
   });
