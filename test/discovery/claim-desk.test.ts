@@ -186,6 +186,20 @@ describe("a registrar", () => {
     expect(message).toBe(`the name "x" is taken by x#${registrar.uuid.slice(0, 8)} (pid ${process.pid})`);
   });
 
+  test("doesn't refuse a unique claim for the sake of an actor whose end arrives with it", async () => {
+    await using world = new World();
+    await using _registrar = await openRootActor(world.options);
+    for (let round = 1; round <= 10; round++) {
+      await using dying = await connect(world, "x");
+      await using peer = await connect(world, "peer");
+      dying.send(register(1));
+      await dying.take();
+      peer.send(take(1, "k", true));
+      dying.cut();
+      expect(await peer.take()).toEqual(held(1));
+    }
+  });
+
   test("takes a claim back that was given up before its answer, wherever the two cross", async () => {
     await using world = new World();
     await using _registrar = await openRootActor(world.options);
