@@ -9,7 +9,7 @@
  *     the worker that had started it has ended
  *     two workers got the tickets 1, 2 from another process
  */
-import type { NameTakenError} from "furrow";
+import type { NameTakenError } from "furrow";
 import { type Nursery, openNursery } from "furrow";
 
 type Actors = typeof import("./singleton.ts");

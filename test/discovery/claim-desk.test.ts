@@ -263,7 +263,7 @@ describe("a registrar", () => {
 });
 
 describe("by its policy, a registrar", () => {
-  test("lets a peer claim the names that it may register, and keeps none from this user", async () => {
+  test("lets a peer claim the names that it may register, which keeps none from this user", async () => {
     await using world = new World();
     const authority = new Authority();
     const tls = writeTls(world.dir, "server", authority.issue("shop/server"));
@@ -278,5 +278,11 @@ describe("by its policy, a registrar", () => {
     await using own = await connect(world, "web-1");
     own.send(register(1));
     expect((await own.take()).slice(0, 2)).toEqual([Kind.result, 1]);
+    stranger.send(take(3, "k", true, "web-2"));
+    expect(await stranger.take()).toEqual(held(3));
+    own.send(take(2, "o", true, "web-2"));
+    expect(await own.take()).toEqual(held(2));
+    stranger.send(take(4, "k", true, "web-2"));
+    expect(refusalOf(await stranger.take())).toEqual([4, "NameTakenError"]);
   });
 });

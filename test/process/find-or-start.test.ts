@@ -1,15 +1,8 @@
 /** One process, however many ask at once, whoever dies meanwhile. */
 import { describe, expect, test } from "bun:test";
 
-import type {
-  TimeoutError} from "../../src/index.ts";
-import {
-  currentActor,
-  findActor,
-  openNursery,
-  openRootActor,
-  SpawnError
-} from "../../src/index.ts";
+import type { TimeoutError } from "../../src/index.ts";
+import { currentActor, findActor, openNursery, openRootActor, SpawnError } from "../../src/index.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
 import { failure } from "../support/outcome.ts";
 import { ask, closeNursery, openPrograms, singleton, type Singleton, Traces } from "../support/singleton.ts";

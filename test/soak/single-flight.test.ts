@@ -51,7 +51,9 @@ class Flights {
     expect(ofOthers).toBe(this.#programs.length * askersEach);
     for (const answer of answers) expect(answer).toMatch(/^[0-9a-f-]{36}$/);
     // and all reach the one that lives
-    const reached = await Promise.all(this.#programs.map((program) => callIn(program, name, traces.options())));
+    const reached = await Promise.all(
+      this.#programs.map((program) => callIn(program, name, traces.options())),
+    );
     const living = traces.starts.filter(({ pid }) => isProcessAlive(pid));
     expect(new Set(reached)).toEqual(new Set(living.map(({ pid }) => pid)));
     expect(living).toHaveLength(1);
