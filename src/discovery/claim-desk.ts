@@ -69,7 +69,10 @@ export class ClaimDesk {
       answer.reject(
         new PermissionDeniedError(`this registrar's policy doesn't let the peer claim "${name}"`),
       );
-    else this.claim({ member: session.peer, name, key, isUnique, mode, answer });
+    else {
+      const { peer } = session;
+      this.claim({ member: peer, name, key, isUnique, mode, isOwn: isOwn(peer), answer });
+    }
   }
 
   /** Answers a claim: at once, or when the name is free or registered. */
@@ -108,8 +111,7 @@ export class ClaimDesk {
   refusal(member: Claimant, name: string): NameTakenError | undefined {
     const hold = this.#claims.hold(name);
     if (!hold?.isUnique || hold.members.has(member)) return undefined;
-    const binds = !isOwn(member) || Array.from(hold.members).some(isOwn);
-    return binds ? this.#taken(name) : undefined;
+    return hold.isOwn || !isOwn(member) ? this.#taken(name) : undefined;
   }
 
   /** Refuses all that wait: this actor has stopped being the registrar. */

@@ -15,6 +15,8 @@ export interface Claim<Member> {
   /** Whether no actor outside the hold may register under the name. */
   readonly isUnique: boolean;
   readonly mode: ClaimMode;
+  /** Whether it is of this user. Others can't keep a name from those that are. */
+  readonly isOwn: boolean;
 }
 
 /** What becomes of a claim: it holds the name, alone or as a further member; or the answer is what is registered, or no. */
@@ -39,13 +41,15 @@ export class Hold<Member> {
   readonly name: string;
   readonly key: string;
   isUnique: boolean;
+  isOwn: boolean;
   /** In the order of joining: who took the name comes first, while it is there. */
   readonly members: Set<Member> = new Set<Member>();
 
-  constructor({ name, key, isUnique }: Claim<Member>) {
+  constructor({ name, key, isUnique, isOwn }: Claim<Member>) {
     this.name = name;
     this.key = key;
     this.isUnique = isUnique;
+    this.isOwn = isOwn;
   }
 }
 
@@ -138,16 +142,20 @@ export class Claims<Member, Waiting extends Claim<Member> = Claim<Member>> {
 
   /** Carries out the verdict on a claim in line; undefined while it has to wait. */
   #decide(claim: Waiting, state: NameState): Verdict | undefined {
-    const hold = this.#holds.get(claim.name);
+    const held = this.#holds.get(claim.name);
+    const isOutranked = held !== undefined && claim.isOwn && !held.isOwn && held.key !== claim.key;
+    const hold = isOutranked ? undefined : held;
     const verdict = verdictOn(claim, hold, state);
     if (verdict === undefined) return undefined;
     this.#leaveLine(claim);
     if (verdict === "granted") {
+      for (const member of held?.members ?? []) this.#forget(member, held!);
       const made = new Hold(claim);
       this.#holds.set(claim.name, made);
       this.#enter(made, claim.member);
     } else if (verdict === "joined" && hold !== undefined) {
       hold.isUnique ||= claim.isUnique;
+      hold.isOwn ||= claim.isOwn;
       this.#enter(hold, claim.member);
     }
     return verdict;

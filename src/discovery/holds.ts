@@ -186,7 +186,15 @@ export class Holds implements HeldNames {
     const { runtime } = this.#registrars;
     if ("claims" in desk) {
       const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-      desk.claims.claim({ member: runtime, name, key, isUnique, mode, answer: { resolve, reject } });
+      desk.claims.claim({
+        member: runtime,
+        name,
+        key,
+        isUnique,
+        mode,
+        isOwn: true,
+        answer: { resolve, reject },
+      });
       return (await promise) === null ? undefined : (known(this.#registrars, name) ?? []);
     }
     const asked = desk.session.request([Kind.claim, 0, name, isUnique, key, mode]);

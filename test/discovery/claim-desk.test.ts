@@ -186,6 +186,20 @@ describe("a registrar", () => {
     expect(message).toBe(`the name "x" is taken by x#${registrar.uuid.slice(0, 8)} (pid ${process.pid})`);
   });
 
+  test("doesn't refuse a unique claim for the sake of an actor whose end arrives with it", async () => {
+    await using world = new World();
+    await using _registrar = await openRootActor(world.options);
+    for (let round = 1; round <= 10; round++) {
+      await using dying = await connect(world, "x");
+      await using peer = await connect(world, "peer");
+      dying.send(register(1));
+      await dying.take();
+      peer.send(take(1, "k", true));
+      dying.cut();
+      expect(await peer.take()).toEqual(held(1));
+    }
+  });
+
   test("takes a claim back that was given up before its answer, wherever the two cross", async () => {
     await using world = new World();
     await using _registrar = await openRootActor(world.options);
@@ -249,7 +263,7 @@ describe("a registrar", () => {
 });
 
 describe("by its policy, a registrar", () => {
-  test("lets a peer claim the names that it may register, and keeps none from this user", async () => {
+  test("lets a peer claim the names that it may register, which keeps none from this user", async () => {
     await using world = new World();
     const authority = new Authority();
     const tls = writeTls(world.dir, "server", authority.issue("shop/server"));
@@ -264,5 +278,11 @@ describe("by its policy, a registrar", () => {
     await using own = await connect(world, "web-1");
     own.send(register(1));
     expect((await own.take()).slice(0, 2)).toEqual([Kind.result, 1]);
+    stranger.send(take(3, "k", true, "web-2"));
+    expect(await stranger.take()).toEqual(held(3));
+    own.send(take(2, "o", true, "web-2"));
+    expect(await own.take()).toEqual(held(2));
+    stranger.send(take(4, "k", true, "web-2"));
+    expect(refusalOf(await stranger.take())).toEqual([4, "NameTakenError"]);
   });
 });

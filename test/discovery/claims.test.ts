@@ -34,7 +34,15 @@ class Scene {
 }
 
 function claimOf(member: string, changes: Partial<Claim<string>> = {}): Claim<string> {
-  return { member, name: "x", key: `${member}'s`, isUnique: false, mode: ClaimMode.take, ...changes };
+  return {
+    member,
+    name: "x",
+    key: `${member}'s`,
+    isUnique: false,
+    mode: ClaimMode.take,
+    isOwn: true,
+    ...changes,
+  };
 }
 
 const join = { mode: ClaimMode.join, key: "a's" };
@@ -142,6 +150,22 @@ describe("Claims", () => {
     scene.claims.leave("a");
     expect(scene.ask("a", registered, { ...resume, ...unique })).toEqual(["a: joined"]);
     expect(scene.shown()).toBe("child a");
+  });
+
+  test("give a name that only others hold to this user, and not the other way round", () => {
+    const scene = new Scene();
+    const others = { isOwn: false };
+    expect(scene.ask("stranger", fresh, { ...resume, ...unique, ...others })).toEqual(["stranger: granted"]);
+    expect(scene.ask("a", fresh, { ...resume, key: "k" })).toEqual(["a: granted"]);
+    expect(scene.ask("stranger", free, others)).toEqual([]);
+    expect(scene.shown()).toBe("a | stranger");
+    scene.claims.leave("stranger");
+    expect(scene.shown()).toBe("a");
+    // until one of this user belongs to it
+    scene.ask("stranger", free, { name: "y", ...others });
+    expect(scene.ask("b", free, { ...join, name: "y", key: "stranger's" })).toEqual(["b: joined"]);
+    expect(scene.ask("a", free, { name: "y" })).toEqual([]);
+    expect(scene.shown("y")).toBe("stranger b | a");
   });
 
   test("withdraw only what has the member, the name and the key", () => {

@@ -139,7 +139,7 @@ describe("findOrStart", () => {
     await using nursery = await openNursery(world.options);
     const traces = new Traces(world, "one");
     const [winner] = (await openPrograms(world, 1)) as [Program];
-    const [uuid] = await ask(winner, 1, "one", traces.options({ SINGLETON_LINGERS: "300" }));
+    const [uuid] = await ask(winner, 1, "one", traces.options({ SINGLETON_LINGERS: "700" }));
     const portal = await nursery.findOrStart("one", traces.options());
     expect(portal.id.uuid).toBe(uuid!);
     const closing = closeNursery(winner);
@@ -183,7 +183,16 @@ describe("findOrStart, when the registrar dies during a start,", () => {
       traces.close();
       const winning = ask(winner, 3, "one", traces.options());
       await until(() => traces.starts.length === 1);
+      const requests = (): Promise<number> =>
+        hub.run(({ furrow }) => furrow.currentActor().stats().registrar!.requests);
+      const before = await requests();
       const waiting = ask(other, 3, "one", traces.options());
+      // it has looked for the name; and with the next answer of the registrar, its claim is there
+      await until(async () => (await requests()) > before);
+      await other.run(async ({ furrow }) => {
+        await using registry = await furrow.getRegistry();
+        await registry.run.listActors();
+      });
       const [next, frozen] = successor === "the winner" ? [winner, other] : [other, winner];
       await frozen.freeze();
       await hub.kill();

@@ -275,6 +275,8 @@ export async function clusters(cluster: ActorCluster<Module>): Promise<void> {
 export async function children(nursery: Nursery): Promise<void> {
   const child = await nursery.startActor<Module>("child", { module: import.meta.url, restart: "always" });
   same<Portal<Module>, typeof child>(true);
+  const shared = await nursery.findOrStart<Module>("child", { module: import.meta.url, unique: true });
+  same<Portal<Module>, typeof shared>(true);
   await nursery.startActor("child", { restart: { when: "on-failure", maxRestarts: 1, backoffMs: [1, 2] } });
   // @ts-expect-error -- no such policy
   await nursery.startActor("child", { restart: "sometimes" });
