@@ -1,6 +1,6 @@
 /** What a program registers with `onEnd` runs at the end of its actor, whatever ends it. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import {
@@ -211,5 +211,78 @@ describe("clean-up runs to its end", () => {
       currentActor().onEnd(() => Bun.write(file, `${readFileSync(file, "utf8")}root\n`));
     }
     expect(written(file)).toEqual(["b", "a", "root"]);
+  });
+
+  test("when its process gets SIGTERM, which still counts as a death by that signal", async () => {
+    await using world = new World();
+    const nursery = await openNursery(world.options);
+    const { child, file } = await childWith(world, nursery);
+    process.kill(child.id.pid, "SIGTERM");
+    expect(await failure(nursery.join())).toMatchObject({ name: "ActorDiedError", signal: "SIGTERM" });
+    expect(written(file)).toEqual(["b", "a"]);
+    await nursery[Symbol.asyncDispose]();
+  });
+
+  test("when its parent is killed, or loses the connection to it", async () => {
+    for (const end of ["SIGKILL", "cut"] as const) {
+      await using world = new World();
+      await using _ = await openRootActor({ ...world.options, name: "gates", enableModules: [gates] });
+      const file = join(world.dir, "cleaned");
+      const program = await world.actor("program");
+      const pid = await program.run(
+        async ({ furrow, keep, args: [href, name, gate] }) => {
+          const nursery = await furrow.openNursery();
+          keep["nursery"] = nursery;
+          void nursery.join().catch(() => {});
+          const child = await nursery.startActor<Drains>("child", { module: href as string });
+          await child.run.cleanUpInto(name as string, ["a", "b"], gate as string);
+          return child.id.pid;
+        },
+        module.href,
+        file,
+        end,
+      );
+      if (end === "SIGKILL") program.signal("SIGKILL");
+      else
+        await program.run(({ furrow }) => {
+          const { peers } = furrow.currentActor() as unknown as {
+            peers: Iterable<{ id: { name: string }; channel: { link: { abort(): void } } }>;
+          };
+          for (const peer of peers) if (peer.id.name === "child") peer.channel.link.abort();
+        });
+      await arrivals(`${end} b`);
+      openGate(`${end} b`);
+      openGate(`${end} a`);
+      await until(() => !isProcessAlive(pid));
+      expect(written(file)).toEqual(["b", "a"]);
+      expect(readdirSync(world.dir).filter((name) => name.endsWith(".c"))).toEqual([]);
+    }
+  });
+});
+
+describe("an actor with clean-ups", () => {
+  test("doesn't outlive its parent for longer than the stop bounds, whether it hangs or computes", async () => {
+    await using world = new World();
+    for (const [name, blocks] of [
+      ["hangs", false],
+      ["computes", true],
+    ] as const) {
+      const limits = { stopGraceMs: 100, stopTermMs: 100 };
+      const program = await world.actor(name, { limits });
+      const pid = await program.run(
+        async ({ furrow, keep, args: [href, isBlocked] }) => {
+          const nursery = await furrow.openNursery();
+          keep["nursery"] = nursery;
+          const child = await nursery.startActor<Drains>("child", { module: href as string });
+          await child.run.cleanUpSlowlyInto("/dev/null", ["never"], 9_000);
+          if (isBlocked === true) child.run.spin().catch(() => {});
+          return child.id.pid;
+        },
+        module.href,
+        blocks,
+      );
+      await program.kill();
+      await until(() => !isProcessAlive(pid));
+    }
   });
 });
