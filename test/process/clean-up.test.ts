@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { currentRuntime } from "../../src/actor/current.ts";
 import {
   currentActor,
   findActor,
@@ -12,6 +13,7 @@ import {
   type Portal,
 } from "../../src/index.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
+import { Kind } from "../../src/wire/messages.ts";
 import { arrivals, openGate } from "../fixtures/gates.ts";
 import { failure } from "../support/outcome.ts";
 import { until, World } from "../support/world.ts";
@@ -173,6 +175,30 @@ describe("clean-up runs to its end", () => {
       expect(await end(child)).toBeTrue();
       expect(written(file)).toEqual(["b", "a"]);
     }
+  });
+
+  test("when a program without a nursery cancels it, which hears now and then that it's still ending", async () => {
+    await using world = new World();
+    await using actor = await openRootActor({ ...world.options, name: "gates", enableModules: [gates] });
+    const limits = { stopGraceMs: 30 };
+    await world.actor("program", { enableModules: [module.href], limits });
+    await using portal = await findActor<Drains>("program", { raiseOnNone: true });
+    await portal.run.cleanUpInto("/dev/null", ["slowly"], "heartbeats");
+    const { channel } = currentRuntime().peers.get(portal.id.uuid)!;
+    const heard = Promise.withResolvers<void>();
+    const { handler } = channel;
+    channel.handler = {
+      ...handler,
+      onMessage(message, bytes) {
+        if (message[0] === Kind.stopping) heard.resolve();
+        handler.onMessage(message, bytes);
+      },
+    };
+    const cancelled = portal.cancelActor();
+    await heard.promise;
+    openGate("heartbeats slowly");
+    expect(await cancelled).toBeTrue();
+    expect(actor.signal.aborted).toBeFalse();
   });
 
   for (const [signal, code] of [
