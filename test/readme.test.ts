@@ -96,6 +96,8 @@ describe("docs/concepts.md", () => {
       "dialling one address": [dialTimeoutMs],
       "a handshake": [handshakeTimeoutMs],
       "`portal.cancelActor()`": constant("defaultStopMs"),
+      "`portal.drainActor()`": constant("defaultDrainMs"),
+      "a clean-up of": [stopGraceMs, stopTermMs],
       "stopping a child: after the cancel": [stopGraceMs],
       "stopping a child: after SIGTERM": [stopTermMs],
       "leaving a stream or dialog": [stopGraceMs, stopTermMs],
