@@ -125,8 +125,8 @@ async function connectToParent(runtime: Runtime, init: ChildInit): Promise<Peer<
 
 /** What most children don't need isn't loaded. */
 async function fetchData(parent: Peer<Session>): Promise<unknown> {
-  const data = await import("./start-data.ts");
-  return await data.fetchData(parent.handler);
+  const { fetchData: fetch } = require("./start-data.ts") as typeof import("./start-data.ts");
+  return await fetch(parent.handler);
 }
 
 function endOnUncaught(runtime: Runtime, parent: Peer<Session>): void {

@@ -58,15 +58,18 @@ export function launchOf(init: ChildInit, options: LaunchOptions): Launch {
   const flags = [...execArgv, ...inspectFlags(inspect)];
   return {
     command: [process.execPath, ...flags, childFile, init.name],
-    env: { ...environment(options.env), [initVariable]: JSON.stringify(init), [orphanVariable]: "1" },
+    env: environment(init, options.env),
     cwd: options.cwd === undefined ? undefined : checkedFolder(init.name, options.cwd),
     output,
     hasInspector: flags.some((flag) => flag.startsWith("--inspect")),
   };
 }
 
-/** This process's environment with `changes` over it. */
-function environment(changes: Readonly<Record<string, string>> = {}): Record<string, string | undefined> {
+/** This process's environment with `changes` over it, and what the child needs. */
+function environment(
+  init: ChildInit,
+  changes: Readonly<Record<string, string>> = {},
+): Record<string, string | undefined> {
   const { env } = process;
   const merged: Record<string, string | undefined> = { ...env, ...changes };
   for (const name of debuggerVariables) {
@@ -74,6 +77,8 @@ function environment(changes: Readonly<Record<string, string>> = {}): Record<str
     // a copy of this process's own environment in `changes` asks for nothing
     if (wanted === undefined || wanted === env[name]) delete merged[name];
   }
+  merged[initVariable] = JSON.stringify(init);
+  merged[orphanVariable] = "1";
   return merged;
 }
 
