@@ -38,7 +38,10 @@ const longestDrainMs = 0x3fff_ffff;
  * reaped.
  */
 export interface Nursery extends AsyncDisposable {
-  /** Aborted when a child fails or the nursery is cancelled. */
+  /**
+   * Aborted when a child fails or the nursery is cancelled; with the strategies `"one-for-one"` and `"rest-for-one"`, only when it
+   * is cancelled.
+   */
   readonly signal: AbortSignal;
   /**
    * Starts an actor in a new process; resolves with a portal once it has registered.
