@@ -78,8 +78,10 @@ export async function finish(
     const reason = new ActorDrainingError(host.id, "draining");
     host.drainReason = reason;
     for (const session of host.sessions()) session.fireDraining(reason);
+    const since = performance.now();
     log.info?.(`draining, for ${timeoutMs} ms at most: ${running(host, isLeftOut)}`);
     await deadline.race("stop", idle(host, isLeftOut));
+    log.info?.(`nothing runs any more, ${Math.round(performance.now() - since)} ms later`);
     await deadline.race("stop", host.drainChildren?.(deadline) ?? Promise.resolve());
   } catch (error) {
     if (!(error instanceof TimeoutError)) return; // the end has begun

@@ -282,6 +282,11 @@ export class Runtime implements Actor {
     return this.#finished;
   }
 
+  /** Whether it drains, or has begun to. */
+  get isFinishing(): boolean {
+    return this.#finished !== undefined;
+  }
+
   /** Lets only so many functions run for peers at once. */
   limitConcurrency(places: number): void {
     const { Gate } = require("../rpc/callee/gate.ts") as typeof import("../rpc/callee/gate.ts");

@@ -1,6 +1,6 @@
 /** One child process: starts it, watches it, and stops it by escalating from cancel message to SIGTERM to SIGKILL. */
 import type { Runtime } from "../actor/runtime.ts";
-import { sleep, startTimer } from "../deadline.ts";
+import { sleep, startTimer, wholeMs } from "../deadline.ts";
 import {
   ActorDiedError,
   type ActorDeath,
@@ -126,7 +126,7 @@ export class ChildProcess {
     const session = this.#runtime.peers.get(this.id.uuid)?.handler;
     if (session === undefined || !this.#started) return;
     try {
-      await session.request([Kind.drain, 0, Math.ceil(timeoutMs), among]);
+      await session.request([Kind.drain, 0, wholeMs(timeoutMs), among]);
     } catch (error) {
       log.info?.(`${describeActor(this.id)} did not drain: ${asError(error).message}`);
     }
@@ -173,7 +173,7 @@ export class ChildProcess {
   async retire(timeoutMs: number): Promise<void> {
     const session = this.#runtime.peers.get(this.id.uuid)?.handler;
     if (session !== undefined && this.#started && !this.isStopping) {
-      const drained = session.request([Kind.drain, 0, Math.ceil(timeoutMs)]).catch((error: unknown) => {
+      const drained = session.request([Kind.drain, 0, wholeMs(timeoutMs)]).catch((error: unknown) => {
         log.info?.(`${describeActor(this.id)} did not drain: ${asError(error).message}`);
       });
       await Promise.race([drained, this.#endedWithin(timeoutMs + this.#runtime.limits.stopGraceMs)]);
@@ -259,12 +259,13 @@ export class ChildProcess {
    * failed. This side may see the child's end before its own signal.
    */
   async #isOfGroupStop(signal: string): Promise<boolean> {
-    const { signal: ending } = this.#runtime;
+    const runtime = this.#runtime;
     if (!stopSignals.has(signal)) return false;
+    const isEnding = (): boolean => runtime.signal.aborted || runtime.isFinishing;
     // a timer that is due fires before a pending signal is handled, and the signal is handled before the turn ends
-    if (!ending.aborted) await sleep(groupStopMs, ending).catch(() => {});
-    if (!ending.aborted) await new Promise((resolve) => setImmediate(resolve));
-    return ending.aborted;
+    if (!isEnding()) await sleep(groupStopMs, runtime.signal).catch(() => {});
+    if (!isEnding()) await new Promise((resolve) => setImmediate(resolve));
+    return isEnding();
   }
 
   /** A child that was killed, or ended before it could clean up, leaves its socket files behind. */
