@@ -30,6 +30,7 @@ export { waitForActor } from "./discovery/wait.ts";
 export { type ActorEvent, watchActors, type WatchOptions } from "./discovery/watch-actors.ts";
 export {
   ActorDiedError,
+  ActorDrainingError,
   ActorNameError,
   ActorNotFoundError,
   AddressError,
@@ -40,6 +41,7 @@ export {
   HandshakeError,
   LaggedError,
   LimitError,
+  NameTakenError,
   NoRuntimeError,
   NotExposedError,
   PermissionDeniedError,
@@ -96,9 +98,11 @@ export {
   type UnixAddress,
 } from "./transport/address.ts";
 export { type ActorCluster, openActorCluster } from "./tree/cluster.ts";
-export { type Nursery, openNursery } from "./tree/nursery.ts";
+export type { ChildEvent, ChildInfo, ChildState } from "./tree/child-events.ts";
+export { type Nursery, type NurseryOptions, openNursery } from "./tree/nursery.ts";
 export type { RestartOption } from "./tree/restart.ts";
 export { getRoot, openRootActor } from "./tree/root.ts";
 export type { RootOptions } from "./tree/root-options.ts";
-export type { StartOptions } from "./tree/start-options.ts";
+export type { ReplaceOptions, StartOptions } from "./tree/start-options.ts";
+export type { Strategy } from "./tree/supervisor.ts";
 export { registerError } from "./wire/error-values.ts";

@@ -2,6 +2,7 @@
 import type { Row } from "../harness/row.ts";
 import { bareRows } from "./bare.ts";
 import { besideRows } from "./beside.ts";
+import { claimRows } from "./claim.ts";
 import { codecRows } from "./codec.ts";
 import { echoRows } from "./echo.ts";
 import { findRows } from "./find.ts";
@@ -26,6 +27,7 @@ export const rows: readonly Row[] = [
   ...tlsRows,
   ...registerRows,
   ...watchRows,
+  ...claimRows,
   ...tableRows,
   memoryRow,
   ...codecRows,

@@ -157,12 +157,29 @@ const messages: readonly GoldenRow[] = [
     message: [Kind.resync, 9, 301, [], failure],
     hex: `17000000 95 2d 09 cd012d 90 ${failureHex}`,
   },
+  {
+    what: "claim",
+    message: [Kind.claim, 9, "quotes", false, "k-1", 0],
+    hex: "10000000 96 2e 09 a671756f746573 c2 a36b2d31 00",
+  },
+  {
+    what: "unclaim",
+    message: [Kind.unclaim, "quotes", "k-1"],
+    hex: "0d000000 93 2f a671756f746573 a36b2d31",
+  },
   // the tree
   { what: "stop", message: [Kind.stop, 9], hex: "03000000 92 30 09" },
   { what: "ready", message: [Kind.ready], hex: "02000000 91 31" },
-  { what: "no longer ready", message: [Kind.ready, false], hex: "03000000 92 31 c2" },
+  { what: "ready no more", message: [Kind.ready, false], hex: "03000000 92 31 c2" },
   { what: "failed", message: [Kind.failed, failure], hex: `12000000 92 32 ${failureHex}` },
-  { what: "stopping", message: [Kind.stopping], hex: "02000000 91 33" },
+  { what: "stopping", message: [Kind.stopping, 1_500], hex: "05000000 92 33 cd05dc" },
+  { what: "drain", message: [Kind.drain, 10, 30_000], hex: "06000000 93 34 0a cd7530" },
+  {
+    what: "drain of a tree",
+    message: [Kind.drain, 10, 30_000, ["u-1"]],
+    hex: "0b000000 94 34 0a cd7530 91 a3752d31",
+  },
+  { what: "data", message: [Kind.data, 10], hex: "03000000 92 37 0a" },
 ];
 
 /** Values of each type, as the result of a call or its arguments. */
