@@ -21,7 +21,7 @@ export class Watchers implements AsyncDisposable {
       const closed = Promise.withResolvers<void>();
       const decoder = new FrameDecoder(maxFrameBytes);
       const socket: Bun.SocketHandler = {
-        data: (_, chunk) => decoder.push(chunk, watchers.#onFrame),
+        data: (_, chunk) => void decoder.push(chunk, watchers.#onFrame),
         close: () => closed.resolve(),
       };
       const opened = await Bun.connect({ unix: parsed.path, socket } as Bun.UnixSocketOptions<undefined>);
