@@ -11,13 +11,13 @@ import { stackedContest } from "./contest.ts";
 const pace: Pace = { warmupCalls: 20_000, warmupMs: [300, 1_000], blockMs: 60, blocks: 5 };
 
 function pushRow(watchers: number): RaceRow {
-  const many = watchers === 1 ? "the one watcher has" : `all of ${watchers} watchers have`;
+  const isOne = watchers === 1;
   return {
     kind: "race",
-    id: watchers === 1 ? "watch.push" : `watch.push.${watchers}`,
+    id: isOne ? "watch.push" : `watch.push.${watchers}`,
     transport: "unix",
-    what: `an actor registers or unregisters, until ${many} got that, each over a connection of its own`,
-    baseline: `a raw socket that passes a message on to ${watchers} others, a write for each`,
+    what: `an actor registers or unregisters, until ${isOne ? "its watcher" : `the last of its ${watchers} watchers`} has received that${isOne ? "" : ", each over a connection of its own"}`,
+    baseline: `a raw socket that passes a message on to ${isOne ? "another" : `${watchers} others, a write for each`}`,
     server: {},
     pace,
     open: (scene) =>

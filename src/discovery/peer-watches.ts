@@ -79,7 +79,7 @@ export class PeerWatches {
    * @throws {LimitError} when it is too large for a frame
    */
   answer(watch: PeerWatch): void {
-    // not cut, and not replaced: the one who asked must hear of it
+    // not `session.reply`: the caller has to know when it doesn't fit
     this.session.peer.channel.sendControl([Kind.result, watch.id, this.#state(watch)], true);
   }
 
