@@ -75,9 +75,9 @@ export class Runtime implements Actor {
   readonly startedAt: number = Date.now();
   readonly version: string | null;
   readonly parent: string | null;
-  /** What others see of these two changes by `DiscoveryFacts.update` only. */
+  /** Others learn of a change from `DiscoveryFacts.update` only. */
   metadata: Metadata;
-  state: ActorState = "ready";
+  #state: ActorState = "ready";
   /** See `Part`. */
   readonly parts: Map<Part<unknown>, unknown> = new Map();
   readonly #services: (Service<never> | undefined)[] = [];
@@ -147,6 +147,18 @@ export class Runtime implements Actor {
     return this.id.uuid;
   }
 
+  get state(): ActorState {
+    return this.#state;
+  }
+
+  /** Connected peers learn of it at once, the registrars by `DiscoveryFacts.update`. */
+  set state(state: ActorState) {
+    if (state === this.#state) return;
+    this.#state = state;
+    if (state === "ready") this.becomeReady();
+    else this.leaveLookups();
+  }
+
   get addrs(): readonly Address[] {
     return this.listeners.advertised;
   }
@@ -189,6 +201,12 @@ export class Runtime implements Actor {
     await discoveryFacts
       .find(this)
       ?.update({ metadata: readMetadata(metadata, this.limits.maxMetadataBytes) });
+  }
+
+  /** The calls, streams and dialogs that this process has in flight to the actor of that uuid. */
+  callsTo(uuid: string): number {
+    const peer = uuid === this.uuid ? this.#local?.near : this.peers.get(uuid);
+    return peer?.handler.callsToPeer ?? 0;
   }
 
   /** Routes messages of `kind` to `service`; undefined removes the current one. */
@@ -302,9 +320,11 @@ export class Runtime implements Actor {
   becomeReady(): void {
     this.#isReady = true;
     for (const peer of this.peers) peer.channel.post([Kind.ready]);
+    // its parent has to hear that it has started
+    if (this.#state === "draining") this.leaveLookups();
   }
 
-  /** Tells all peers that this actor is not to be found by name any more, however it is connected. */
+  /** Tells all peers that this actor is no longer to be found by name, although it is connected. */
   leaveLookups(): void {
     if (!this.#isReady) return;
     this.#isReady = false;

@@ -220,6 +220,10 @@ export class RegistrarService implements ServedTable {
       session.replyError(id, new ActorNotFoundError(text));
       return;
     }
+    if (!isGiven(metadata) && !isGiven(state)) {
+      session.reply(id, current.revision);
+      return;
+    }
     const details = {
       ...current.details,
       ...(isGiven(metadata) && { metadata: decodeMetadata(metadata) }),
@@ -293,9 +297,11 @@ export class RegistrarService implements ServedTable {
     const encode = detailed === true ? encodeDetailed : encodeRegistration;
     const kept = !interest || this.#interests.take(session, name, detailed === true);
     const list = this.table.all(name);
-    if (list.length > 0 || this.#gracePeriod.isOver) answer(session, id, name, list.map(encode), kept);
+    // who asks for details may pass over all that are there, and wait for one that is on its way back
+    if (this.#gracePeriod.isOver || (list.length > 0 && detailed !== true))
+      answer(session, id, name, list.map(encode), kept);
     else
-      void this.awaited(name)?.then(() => {
+      void this.awaited(detailed === true ? undefined : name)?.then(() => {
         if (this.#isStopped) session.replyError(id, retiredError());
         else answer(session, id, name, this.table.all(name).map(encode), kept);
       });

@@ -139,7 +139,7 @@ const messages: readonly GoldenRow[] = [
   // the tree
   { what: "stop", message: [Kind.stop, 9], hex: "03000000 92 30 09" },
   { what: "ready", message: [Kind.ready], hex: "02000000 91 31" },
-  { what: "ready no more", message: [Kind.ready, false], hex: "03000000 92 31 c2" },
+  { what: "no longer ready", message: [Kind.ready, false], hex: "03000000 92 31 c2" },
   { what: "failed", message: [Kind.failed, failure], hex: `12000000 92 32 ${failureHex}` },
   { what: "stopping", message: [Kind.stopping, 1_500], hex: "05000000 92 33 cd05dc" },
   { what: "drain", message: [Kind.drain, 10, 30_000], hex: "06000000 93 34 0a cd7530" },
