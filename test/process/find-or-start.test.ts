@@ -4,7 +4,9 @@ import { describe, expect, test } from "bun:test";
 import type { TimeoutError } from "../../src/index.ts";
 import { currentActor, findActor, openNursery, openRootActor, SpawnError } from "../../src/index.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
+import { ClaimMode, Kind } from "../../src/wire/messages.ts";
 import { failure } from "../support/outcome.ts";
+import { RawRegistrar } from "../support/raw-peer.ts";
 import { ask, closeNursery, openPrograms, singleton, type Singleton, Traces } from "../support/singleton.ts";
 import { type Program, until, World } from "../support/world.ts";
 
@@ -170,6 +172,53 @@ describe("findOrStart", () => {
     hub.signal("SIGCONT");
     traces.open();
     await winning;
+  });
+});
+
+describe("an actor that is started under a claim", () => {
+  /** How a registrar answers those who join the claim; null: they may. */
+  const lapsed = ["PermissionDeniedError", "lapsed", "", null, null, null];
+  const joins = (answers: readonly (unknown[] | null)[]): { hub: RawRegistrar; asked: () => number } => {
+    const hub = new RawRegistrar();
+    let asked = 0;
+    hub.onClaim = (peer, [, id, , , , mode]) => {
+      const answer = mode === ClaimMode.join ? (answers[asked++] ?? null) : null;
+      peer.send(answer === null ? [Kind.result, id, null] : [Kind.error, id, [[], answer]]);
+    };
+    return { hub, asked: () => asked };
+  };
+
+  test("asks again when it has lapsed: its parent may be back in a moment", async () => {
+    const { hub, asked } = joins([lapsed, lapsed]);
+    await using _hub = hub;
+    await using nursery = await openNursery({ registryAddrs: [hub.addr] });
+    await using portal = await nursery.findOrStart<Service>("one", { module: service });
+    expect([await portal.run.add(1, 2), asked()]).toEqual([3, 3]);
+  });
+
+  test("gives up without loading its module when it stays lapsed", async () => {
+    await using world = new World();
+    const { hub, asked } = joins(Array.from({ length: 100 }, () => lapsed));
+    await using _hub = hub;
+    const traces = new Traces(world, "one");
+    await using nursery = await openNursery({ registryAddrs: [hub.addr] });
+    const error = await failure(nursery.findOrStart("one", traces.options()));
+    expect(error).toBeInstanceOf(SpawnError);
+    expect(error.message).toContain("lapsed");
+    expect([traces.starts, asked()]).toEqual([[], 11]);
+  });
+
+  test("is not started when another process has got the name, which is then found", async () => {
+    await using world = new World();
+    const holder = { name: "one", uuid: "other", pid: 1, host: "" };
+    const { hub } = joins([["NameTakenError", "taken", "", null, null, { holder }]]);
+    await using _hub = hub;
+    const traces = new Traces(world, "one");
+    await using nursery = await openNursery({ registryAddrs: [hub.addr] });
+    await nursery.findOrStart("one", traces.options());
+    // the second attempt of the same nursery
+    expect(traces.starts).toHaveLength(1);
+    expect(nursery.signal.aborted).toBeFalse();
   });
 });
 
