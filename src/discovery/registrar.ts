@@ -331,11 +331,24 @@ export class RegistrarService implements ServedTable {
     const list = this.table.all(name);
     // who asks for details may pass over all that are there, and wait for one that is on its way back
     if (this.#gracePeriod.isOver || (list.length > 0 && detailed !== true))
-      answer(session, id, name, list.map((stored) => encode(stored)), kept);
+      answer(
+        session,
+        id,
+        name,
+        list.map((stored) => encode(stored)),
+        kept,
+      );
     else
       void this.awaited(detailed === true ? undefined : name)?.then(() => {
         if (this.#isStopped) session.replyError(id, retiredError());
-        else answer(session, id, name, this.table.all(name).map((stored) => encode(stored)), kept);
+        else
+          answer(
+            session,
+            id,
+            name,
+            this.table.all(name).map((stored) => encode(stored)),
+            kept,
+          );
       });
   }
 
