@@ -90,6 +90,19 @@ export class PermissionDeniedError extends FurrowError {
   readonly code = "ERR_PERMISSION_DENIED";
 }
 
+/** A name can't be taken: it is unique and held by `holder`, or it is to be unique and `holder` has it. Nothing was started. */
+export class NameTakenError extends FurrowError {
+  override readonly name = "NameTakenError";
+  readonly code = "ERR_NAME_TAKEN";
+  /** The actor that has the name; while that is still starting, the one that starts it. */
+  readonly holder: ActorId;
+
+  constructor(message: string, holder: ActorId) {
+    super(message);
+    this.holder = holder;
+  }
+}
+
 /** The connection couldn't be made, or was lost. Pending work may or may not have run at the peer. */
 export class TransportClosedError extends FurrowError {
   override readonly name = "TransportClosedError";
@@ -230,6 +243,23 @@ export class ContextCancelledError extends FurrowError {
 
 /** The step that ran out of time. */
 export type Stage = "wait" | "lookup" | "dial" | "handshake" | "call" | "stop";
+
+/**
+ * The call, stream or dialog did not run: `actor` is about to stop, or is ending already. It can be repeated at another
+ * instance. A function that passes this error on did run; its caller gets a `RemoteActorError` with this as the cause.
+ */
+export class ActorDrainingError extends FurrowError {
+  override readonly name = "ActorDrainingError";
+  readonly code = "ERR_ACTOR_DRAINING";
+  /** Who refused. */
+  readonly actor: ActorId;
+
+  /** `state`: "draining" or "ending". */
+  constructor(actor: ActorId, state: string) {
+    super(`${describeActor(actor)} is ${state} and takes on nothing new: this did not run`);
+    this.actor = actor;
+  }
+}
 
 /** A deadline passed; `stage` names the step that was in progress. */
 export class TimeoutError extends FurrowError {

@@ -18,6 +18,7 @@ export type { ActorState, Metadata } from "./actor/details.ts";
 export { getPeerByName } from "./discovery/connected.ts";
 export { explainLookup } from "./discovery/explain.ts";
 export { findActor } from "./discovery/find.ts";
+export { forEachActor } from "./discovery/for-each-actor.ts";
 export type { FindOptions, WaitOptions } from "./discovery/lookup.ts";
 export type { PickOption, SelectOptions } from "./discovery/selection.ts";
 export { type QueryResult, queryActor } from "./discovery/query.ts";
@@ -26,8 +27,10 @@ export { Arbiter, Registrar } from "./discovery/registrar-kind.ts";
 export type { Registration } from "./discovery/registration.ts";
 export { getRegistry } from "./discovery/registry.ts";
 export { waitForActor } from "./discovery/wait.ts";
+export { type ActorEvent, watchActors, type WatchOptions } from "./discovery/watch-actors.ts";
 export {
   ActorDiedError,
+  ActorDrainingError,
   ActorNameError,
   ActorNotFoundError,
   AddressError,
@@ -38,6 +41,7 @@ export {
   HandshakeError,
   LaggedError,
   LimitError,
+  NameTakenError,
   NoRuntimeError,
   NotExposedError,
   PermissionDeniedError,
@@ -94,9 +98,11 @@ export {
   type UnixAddress,
 } from "./transport/address.ts";
 export { type ActorCluster, openActorCluster } from "./tree/cluster.ts";
-export { type Nursery, openNursery } from "./tree/nursery.ts";
+export type { ChildEvent, ChildInfo, ChildState } from "./tree/child-events.ts";
+export { type Nursery, type NurseryOptions, openNursery } from "./tree/nursery.ts";
 export type { RestartOption } from "./tree/restart.ts";
 export { getRoot, openRootActor } from "./tree/root.ts";
 export type { RootOptions } from "./tree/root-options.ts";
-export type { StartOptions } from "./tree/start-options.ts";
+export type { ReplaceOptions, StartOptions } from "./tree/start-options.ts";
+export type { Strategy } from "./tree/supervisor.ts";
 export { registerError } from "./wire/error-values.ts";

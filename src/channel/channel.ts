@@ -73,6 +73,8 @@ export class Channel implements LinkReader, Sender, Holder {
   /** The queue size, in bytes, at which that reserve is used up. */
   #ceiling: number;
   #end: ChannelEnd | undefined;
+  /** Says what became of the peer, for errors of those who still use the channel after its end. */
+  epitaph: (() => string | undefined) | undefined;
   #isEstablished = false;
   #pingTimer: Timer | undefined;
   #unanswered = 0;
@@ -121,6 +123,13 @@ export class Channel implements LinkReader, Sender, Holder {
   /** Accepts frames as large as a hello: the other side isn't a stranger any more. */
   admit(): void {
     this.#decoder.maxFrameBytes = maxHelloBytes;
+  }
+
+  /** The error for those who still use the channel when it has ended. */
+  closedError(end: ChannelEnd): TransportClosedError {
+    const error = closedError(end, this.label);
+    const text = this.epitaph?.();
+    return text === undefined ? error : new TransportClosedError(text, { cause: error });
   }
 
   /** Bytes held: unsent, part of an unfinished frame, or not yet read by a stream or dialog. */
@@ -393,7 +402,7 @@ export class Channel implements LinkReader, Sender, Holder {
   }
 
   #checkOpen(): void {
-    if (this.#end !== undefined) throw closedError(this.#end, this.label);
+    if (this.#end !== undefined) throw this.closedError(this.#end);
   }
 
   #queued(bytes: number): number {

@@ -79,13 +79,14 @@ export class Lookup implements DialObserver {
   #found: Found | undefined;
   #source: Source | undefined;
 
-  constructor(name: string, options: FindOptions) {
+  /** `what`: how errors name the operation. */
+  constructor(name: string, options: FindOptions, what = "lookup of") {
     checkActorName(name);
     this.runtime = currentRuntime();
     this.registrars = Registrars.of(this.runtime);
     this.name = name;
     this.bounds = { signal: withTask(options.signal), timeout: options.timeout };
-    this.deadline = new Deadline(this.bounds, "lookup of", name);
+    this.deadline = new Deadline(this.bounds, what, name);
     this.registryAddrs = options.registryAddrs?.map(normalizeAddress);
     if (this.registryAddrs?.length === 0) {
       throw new AddressError(

@@ -2,7 +2,8 @@
  * This actor's link to one registrar: its registration there, and the cache of names that the registrar keeps current.
  * Both end with the connection.
  */
-import { TimeoutError } from "../errors.ts";
+import { NameTakenError, RemoteActorError, TimeoutError } from "../errors.ts";
+import { setStack } from "../frames.ts";
 import { describeActor } from "../identity.ts";
 import type { DetailsChange } from "../actor/details.ts";
 import type { Runtime } from "../actor/runtime.ts";
@@ -268,6 +269,15 @@ export class RegistrarLink {
     if (this.#underway === 0 || !this.session.peer.isOpen) clearTimeout(this.#silenceTimer);
     this.cache.clear();
   }
+}
+
+/** The refusal of a name, if that is what a registrar's error says. */
+export function nameTaken(error: unknown): NameTakenError | undefined {
+  const told = error instanceof RemoteActorError ? error.cause : error;
+  if (!(told instanceof NameTakenError)) return undefined;
+  // its frames would be the registrar's
+  if (told !== error) setStack(told, []);
+  return told;
 }
 
 /** Asks a registrar once: the answer is not cached, and its changes are not pushed. */

@@ -1,12 +1,14 @@
 /** Compiles, or does not: what lookups return for which options, and what options take. Nothing here is ever run. */
 import {
   type Actor,
+  type ActorEvent,
   type Address,
   type AddressInput,
   Arbiter,
   currentActor,
   explainLookup,
   findActor,
+  forEachActor,
   type FurrowError,
   getPeerByName,
   getRegistry,
@@ -25,11 +27,35 @@ import {
   type RootOptions,
   TimeoutError,
   waitForActor,
+  watchActors,
 } from "../../src/index.ts";
 import { holds, type Same } from "./same.ts";
 
 interface Quotes {
   getQuote(symbol: string): number;
+}
+
+export async function watches(): Promise<void> {
+  const events = watchActors("quotes*", { registryAddr: "unix:///run/x.sock", signal: AbortSignal.abort() });
+  holds<Same<typeof events, AsyncIterableIterator<ActorEvent>>>();
+  for await (const event of events) {
+    holds<Same<typeof event.revision, number>>();
+    if (event.type === "sync") holds<Same<typeof event.actors, Registration[]>>();
+    else {
+      holds<Same<typeof event.type, "up" | "changed" | "down">>();
+      holds<Same<typeof event.actor, Registration>>();
+    }
+    // @ts-expect-error -- a sync has all actors, not one
+    void event.actor;
+  }
+  const done = forEachActor<Quotes>("quotes", async (quotes, signal) => {
+    holds<Same<typeof quotes, Portal<Quotes>>>();
+    holds<Same<typeof signal, AbortSignal>>();
+    await quotes.run.getQuote("btc");
+    // @ts-expect-error -- it has no such function
+    await quotes.run.getQuotes();
+  });
+  holds<Same<typeof done, Promise<void>>>();
 }
 
 export async function lookups(): Promise<void> {
