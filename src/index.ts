@@ -18,6 +18,7 @@ export type { ActorState, Metadata } from "./actor/details.ts";
 export { getPeerByName } from "./discovery/connected.ts";
 export { findActor } from "./discovery/find.ts";
 export type { FindOptions, WaitOptions } from "./discovery/lookup.ts";
+export type { PickOption, SelectOptions } from "./discovery/selection.ts";
 export { type QueryResult, queryActor } from "./discovery/query.ts";
 export type { RegistrarApi } from "./discovery/registrar-api.ts";
 export { Arbiter, Registrar } from "./discovery/registrar-kind.ts";

@@ -50,6 +50,7 @@ export interface Actor extends AsyncDisposable {
    * @throws {TypeError} when it isn't a plain object of strings, finite numbers and booleans; nothing has changed
    * @throws {LimitError} when it takes more than `maxMetadataBytes` encoded, here or at a registrar; the former metadata
    *   stays
+   * @throws {TimeoutError} with stage "lookup" when a registrar is silent; it may still apply the change
    */
   setMetadata(metadata: Metadata): Promise<void>;
   /**

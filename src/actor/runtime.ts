@@ -66,9 +66,9 @@ export class Runtime implements Actor {
   readonly startedAt: number = Date.now();
   readonly version: string | null;
   readonly parent: string | null;
-  /** What others see of these two changes by `DiscoveryFacts.update` only. */
+  /** Others learn of a change from `DiscoveryFacts.update` only. */
   metadata: Metadata;
-  state: ActorState = "ready";
+  #state: ActorState = "ready";
   /** See `Part`. */
   readonly parts: Map<Part<unknown>, unknown> = new Map();
   readonly #services: (Service<never> | undefined)[] = [];
@@ -128,6 +128,18 @@ export class Runtime implements Actor {
     return this.id.uuid;
   }
 
+  get state(): ActorState {
+    return this.#state;
+  }
+
+  /** Connected peers learn of it at once, the registrars by `DiscoveryFacts.update`. */
+  set state(state: ActorState) {
+    if (state === this.#state) return;
+    this.#state = state;
+    if (state === "ready") this.becomeReady();
+    else this.#withdraw();
+  }
+
   get addrs(): readonly Address[] {
     return this.listeners.advertised;
   }
@@ -170,6 +182,12 @@ export class Runtime implements Actor {
     await discoveryFacts
       .find(this)
       ?.update({ metadata: readMetadata(metadata, this.limits.maxMetadataBytes) });
+  }
+
+  /** The calls, streams and dialogs that this process has in flight to the actor of that uuid. */
+  callsTo(uuid: string): number {
+    const peer = uuid === this.uuid ? this.#local?.near : this.peers.get(uuid);
+    return peer?.handler.callsToPeer ?? 0;
   }
 
   /** Routes messages of `kind` to `service`; undefined removes the current one. */
@@ -243,6 +261,14 @@ export class Runtime implements Actor {
   becomeReady(): void {
     this.#isReady = true;
     for (const peer of this.peers) peer.channel.post([Kind.ready]);
+    // its parent has to hear that it has started
+    if (this.#state === "draining") this.#withdraw();
+  }
+
+  /** Tells all peers that this actor is no longer to be found by name, although it is connected. */
+  #withdraw(): void {
+    this.#isReady = false;
+    for (const peer of this.peers) peer.channel.post([Kind.ready, false]);
   }
 
   async #onStop(session: Session, id: number): Promise<void> {

@@ -225,8 +225,8 @@ export class Peer<H extends PeerHandler = PeerHandler> {
         this.channel.abort(refusalError(message, this.channel.link.remote, true));
         return;
       case Kind.ready:
-        this.isReady = true;
-        this.handler.onReady();
+        this.isReady = message[1] !== false;
+        if (this.isReady) this.handler.onReady();
         return;
       default:
         this.handler.onMessage(message, bytes);

@@ -9,16 +9,16 @@ import {
   TimeoutError,
 } from "../errors.ts";
 import type { Address } from "../transport/address.ts";
-import { known } from "./known.ts";
+import { inOwnTable } from "./known.ts";
 import type { Lookup } from "./lookup.ts";
 import { registryPatienceMs } from "./probe.ts";
 import { askOnce, RegistrarLink } from "./registrar-link.ts";
 import type { Found } from "./registration.ts";
 import { connectedLinks, registrarAt } from "./registry.ts";
 
-/** Asks until one registrar has an actor of the name. */
+/** Asks until one registrar has an actor of the name, and one that is wanted if the lookup selects. */
 export function askAny(lookup: Lookup): Promise<Found> {
-  return ask(lookup, (found) => found.length > 0);
+  return ask(lookup, (found) => lookup.filter(found).length > 0);
 }
 
 /** Asks until every registrar has answered. */
@@ -28,7 +28,7 @@ export function askAll(lookup: Lookup): Promise<Found> {
 
 /** Asks the registrars side by side. One answer that is `enough` ends it early. */
 async function ask(lookup: Lookup, enough: (found: Found) => boolean): Promise<Found> {
-  const { name, registrars, registryAddrs, failures } = lookup;
+  const { registrars, registryAddrs, failures } = lookup;
   const deadline = patience(lookup);
   if (registryAddrs !== undefined) {
     return await combine(
@@ -47,9 +47,9 @@ async function ask(lookup: Lookup, enough: (found: Found) => boolean): Promise<F
     }
     try {
       const only = links.length === 1 ? links[0] : undefined;
-      if (only !== undefined) return await deadline.race("lookup", Promise.resolve(only.lookup(name)));
+      if (only !== undefined) return await deadline.race("lookup", askLink(lookup, only));
       return await combine(
-        links.map((link) => Promise.resolve(link.lookup(name))),
+        links.map((link) => askLink(lookup, link)),
         deadline,
         enough,
         failures,
@@ -62,6 +62,11 @@ async function ask(lookup: Lookup, enough: (found: Found) => boolean): Promise<F
   }
 }
 
+/** Asks a linked registrar, or the cache that it keeps current. */
+function askLink({ name, wantsDetails }: Lookup, link: RegistrarLink): Promise<Found> {
+  return Promise.resolve(wantsDetails ? link.lookupDetailed(name) : link.lookup(name));
+}
+
 /** The lookup's deadline, but no later than the default patience with a silent registry. */
 export function patience({ name, runtime, deadline }: Lookup): Deadline {
   const timeout = Math.min(deadline.remainingMs, registryPatienceMs(runtime.limits));
@@ -72,25 +77,26 @@ export function patience({ name, runtime, deadline }: Lookup): Deadline {
  * The own table's answer, once a miss is reliable: a registrar that has just taken over may still be waiting for actors to
  * come back. Undefined when this actor isn't the registrar after all, because another was faster at binding the addresses.
  */
-async function askOwnTable({ name, registrars, deadline }: Lookup): Promise<Found | undefined> {
-  const found = known(registrars, name);
-  if (found !== undefined) return found;
-  const awaited = registrars.service?.awaited(name);
+async function askOwnTable(lookup: Lookup): Promise<Found | undefined> {
+  const { name, registrars, deadline } = lookup;
+  const found = inOwnTable(lookup);
+  if (found !== undefined && lookup.filter(found).length > 0) return found;
+  const awaited = registrars.service?.awaited(lookup.wantsDetails ? undefined : name);
   if (awaited !== undefined) await deadline.race("lookup", awaited);
-  return registrars.isRegistrar ? (known(registrars, name) ?? []) : undefined;
+  return inOwnTable(lookup);
 }
 
 async function askAddress(lookup: Lookup, addr: Address, deadline: Deadline): Promise<Found> {
-  const { name, registrars } = lookup;
+  const { name, registrars, wantsDetails } = lookup;
   const registrar = await registrarAt(registrars, addr, deadline);
   if (registrar === "self") {
     const found = await askOwnTable(lookup);
     if (found === undefined) throw new RegistryUnavailableError("this actor is no longer the registrar");
     return found;
   }
-  if (registrar instanceof RegistrarLink) return await registrar.lookup(name);
+  if (registrar instanceof RegistrarLink) return await askLink(lookup, registrar);
   try {
-    return await askOnce(registrar.handler, name, registrars.counters);
+    return await askOnce(registrar.handler, name, registrars.counters, wantsDetails);
   } finally {
     registrar.release();
   }

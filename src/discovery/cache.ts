@@ -2,7 +2,7 @@
  * What this actor knows of one registrar's table: the names it has asked for, kept current by the registrar's pushes.
  * Pure: no I/O, no clock. The cache is void once the connection to its registrar ends.
  */
-import type { Found, FoundRegistration } from "./registration.ts";
+import { type Found, type FoundRegistration, isDetailed } from "./registration.ts";
 
 /** A name that is kept current, or is being asked for. */
 export interface CachedName {
@@ -61,15 +61,20 @@ export class NameCache {
 
   /** Takes the registrar's answer: from now on its pushes keep the name current. */
   answer(entry: CachedName, list: Found): void {
-    if (entry.list === undefined && ++this.#known > this.#limit) this.#evict();
+    if (entry.list === undefined) {
+      if (++this.#known > this.#limit) this.#evict();
+    } else if (entry.list.length > 0 && isDetailed(entry.list) && !isDetailed(list)) {
+      // kept current with details: an answer without them has nothing to add
+      return;
+    }
     entry.list = list;
     this.#wake(entry);
   }
 
-  /** Ends a request that brought no answer. */
+  /** Ends a request that brought no answer, unless another one is in progress. */
   giveUp(name: string, entry: CachedName): void {
-    entry.asking = undefined;
-    if (entry.list === undefined && this.#names.get(name) === entry) this.#names.delete(name);
+    if (entry.asking === undefined && entry.list === undefined && this.#names.get(name) === entry)
+      this.#names.delete(name);
   }
 
   /** Applies a pushed change: an actor registered, or changed its addresses. Returns whether the name is known. */

@@ -7,12 +7,9 @@ import {
   metadataFault,
   versionFault,
 } from "../actor/metadata.ts";
-import { FrameError, LimitError } from "../errors.ts";
-import type { ExposedFunction } from "../rpc/callee/dispatch.ts";
+import { FrameError } from "../errors.ts";
+import { checkFunctions, type ExposedFunction } from "../rpc/callee/dispatch.ts";
 
-/** The most functions of one actor that a registrar keeps, and the most bytes that their names may take. */
-const maxFunctions = 1_024;
-const maxFunctionBytes = 32_768;
 /** The longest uuid of an actor. */
 const maxUuidLength = 64;
 
@@ -103,11 +100,7 @@ export function checkDetailsLimits(details: Details, maxMetadataBytes: number): 
   const { version, metadata, functions } = details;
   if (version !== null) checkVersionSize(version);
   checkMetadataSize(metadata, maxMetadataBytes);
-  if (functions.length > maxFunctions)
-    throw new LimitError(`${functions.length} exposed functions exceed the ${maxFunctions} of an actor`);
-  const bytes = functions.reduce((sum, { name }) => sum + Buffer.byteLength(name), 0);
-  if (bytes > maxFunctionBytes)
-    throw new LimitError(`the names of the exposed functions take ${bytes} B, more than ${maxFunctionBytes}`);
+  checkFunctions(functions.map(({ name }) => name));
 }
 
 function malformed(what: string): FrameError {

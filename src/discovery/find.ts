@@ -4,7 +4,8 @@ import { portalGroup, RemotePortal } from "../rpc/portal.ts";
 import type { Portal, PortalGroup } from "../rpc/types.ts";
 import { askAll, askAny } from "./ask.ts";
 import { connectedPeer } from "./connected.ts";
-import { known } from "./known.ts";
+import { knownFor } from "./known.ts";
+import { loadOf } from "./load.ts";
 import { type FindOptions, Lookup } from "./lookup.ts";
 import { reach, reachFirst } from "./reach.ts";
 import type { Found } from "./registration.ts";
@@ -13,12 +14,14 @@ import type { Found } from "./registration.ts";
  * Finds an actor by name and connects to it: the last registered one, or null.
  *
  * With `onlyFirst: false` it connects to every live instance, and gives one portal each. Instances that can't be reached
- * are passed over; when none is left the result is null.
+ * are passed over; when none is left the result is null. `where` and `needs` leave out instances in either case, and
+ * `pick` says which one to take.
  *
- * @throws {ActorNotFoundError} with `raiseOnNone`, when there is none; `cause` holds any failed dials
+ * @throws {ActorNotFoundError} with `raiseOnNone`, when there is none; `cause` holds any failed dials, or for each of the
+ *   last few instances what it lacks
  * @throws {RegistryUnavailableError} when no registrar could be asked; `cause` says why for each
  * @throws {TimeoutError} when a peer or the registrar is silent, or `timeout` passes; `stage` says in which step
- * @throws {ActorNameError | AddressError} when an argument is malformed
+ * @throws {ActorNameError | AddressError | TypeError | RangeError} when an argument is malformed
  */
 export function findActor<M = unknown>(
   name: string,
@@ -52,46 +55,53 @@ export async function findActor<M>(
   options: FindOptions = {},
 ): Promise<Portal<M> | PortalGroup<M> | null> {
   const lookup = new Lookup(name, options);
-  const found = options.onlyFirst === false ? await findAll<M>(lookup) : await findLast<M>(lookup);
+  const found = options.onlyFirst === false ? await findAll<M>(lookup) : await findOne<M>(lookup);
   const none = found === null || (Array.isArray(found) && found.length === 0);
   if (none && options.raiseOnNone) throw notFound(lookup);
   return found;
 }
 
-/** The last registered actor that can be reached. */
-export async function findLast<M>(lookup: Lookup): Promise<Portal<M> | null> {
-  const { registrars, registryAddrs } = lookup;
-  const local = registryAddrs === undefined ? known(registrars, lookup.name) : undefined;
-  if (local === undefined) {
+/** The actor to pick, by default the last registered, or the next one that can be reached. */
+export async function findOne<M>(lookup: Lookup): Promise<Portal<M> | null> {
+  const local = lookup.registryAddrs === undefined ? knownFor(lookup) : undefined;
+  // a connection says nothing of other instances, nor of what its peer has registered
+  if (local === undefined && lookup.selection === undefined) {
     const peer = connectedPeer(lookup);
     if (peer !== undefined) return new RemotePortal<M>(peer.acquire().handler);
   }
   const found = local ?? (await askAny(lookup));
-  const portal = await reachLast<M>(lookup, found, new Set());
-  if (portal !== null || found.length === 0 || !hasSeveralRegistrars(lookup)) return portal;
+  const fit = fitting(lookup, found);
+  const portal = await reachOne<M>(lookup, fit);
+  if (portal !== null || fit.length === 0 || !hasSeveralRegistrars(lookup)) return portal;
   // the first registrar to answer knew only dead ones; another may know a live one
-  const tried = new Set(found.map(({ id }) => id.uuid));
-  return await reachLast<M>(lookup, await askAll(lookup), tried);
+  const tried = new Set(fit.map(({ id }) => id.uuid));
+  const others = lookup.filter(await askAll(lookup)).filter(({ id }) => !tried.has(id.uuid));
+  return await reachOne<M>(lookup, others);
+}
+
+/** Those that the caller wants. If none is, the failures say why. */
+function fitting(lookup: Lookup, found: Found): Found {
+  const fit = lookup.filter(found);
+  if (fit.length === 0 && lookup.selection !== undefined)
+    lookup.failures.push(...lookup.selection.lacks(found));
+  return fit;
 }
 
 function hasSeveralRegistrars({ registrars, registryAddrs }: Lookup): boolean {
   return (registryAddrs?.length ?? registrars.links.length) > 1;
 }
 
-/** Connects to the last one that can be reached, leaving out the uuids that were tried. */
-async function reachLast<M>(
-  lookup: Lookup,
-  found: Found,
-  tried: ReadonlySet<string>,
-): Promise<Portal<M> | null> {
-  const untried = found.toReversed().filter(({ id }) => !tried.has(id.uuid));
-  return (await reachFirst<M>(lookup, untried)) ?? null;
+/** Connects to the one to pick, or the next that can be reached. */
+async function reachOne<M>(lookup: Lookup, found: Found): Promise<Portal<M> | null> {
+  const { runtime, selection } = lookup;
+  const ordered = selection?.order(found, (id) => loadOf(runtime, id)) ?? found.toReversed();
+  return (await reachFirst<M>(lookup, ordered)) ?? null;
 }
 
 /** Every actor of the name that can be reached, each once. */
 async function findAll<M>(lookup: Lookup): Promise<PortalGroup<M>> {
   // no single cache has them all: each registrar is asked, or its cache
-  const found = await askAll(lookup);
+  const found = fitting(lookup, await askAll(lookup));
   const byUuid = new Map(found.map((one) => [one.id.uuid, one]));
   const results = await Promise.allSettled(Array.from(byUuid.values(), (one) => reach<M>(lookup, one)));
   const portals = results.flatMap((result) => (result.status === "fulfilled" ? (result.value ?? []) : []));
@@ -103,7 +113,8 @@ async function findAll<M>(lookup: Lookup): Promise<PortalGroup<M>> {
   return portalGroup(portals);
 }
 
-function notFound({ name, failures }: Lookup): ActorNotFoundError {
+function notFound({ name, failures, wantsDetails }: Lookup): ActorNotFoundError {
   const why = failures.length > 0 ? `; ${messagesOf(failures)}` : "";
-  return new ActorNotFoundError(`no live actor named "${name}"${why}`, { cause: causeOf(failures) });
+  const kind = wantsDetails ? " that fits" : "";
+  return new ActorNotFoundError(`no live actor named "${name}"${kind}${why}`, { cause: causeOf(failures) });
 }

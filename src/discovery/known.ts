@@ -3,7 +3,8 @@
  * registrars keep current. A registrar's own misses are not known here, since they may still be unreliable: ask.ts.
  */
 import type { Registrars } from "./registrars.ts";
-import { type Found, foundHere, type FoundRegistration } from "./registration.ts";
+import type { Lookup } from "./lookup.ts";
+import { detailedHere, type Found, foundHere, type FoundRegistration, isDetailed } from "./registration.ts";
 
 /** The known registrations of a name: an empty list is a known miss, undefined means that a registrar must be asked. */
 export function known(registrars: Registrars, name: string): Found | undefined {
@@ -11,6 +12,34 @@ export function known(registrars: Registrars, name: string): Found | undefined {
   if (service === undefined) return cached(registrars, name);
   const list = service.table.all(name);
   return list.length === 0 ? undefined : list.map((stored) => foundHere(stored, registrars.runtime.id.host));
+}
+
+/** The registrations of the lookup's name in the own table, in the form that it needs; undefined in all but a registrar. */
+export function inOwnTable({ name, registrars, wantsDetails }: Lookup): Found | undefined {
+  const { service, runtime } = registrars;
+  const here = wantsDetails ? detailedHere : foundHere;
+  return service?.table.all(name).map((stored) => here(stored, runtime.id.host));
+}
+
+/**
+ * As `known`, in the form that the lookup needs. Where instances are known and none fits, that is a miss. With several
+ * registrars, one that knows an instance that fits is enough.
+ */
+export function knownFor(lookup: Lookup): Found | undefined {
+  const { name, registrars, selection, wantsDetails } = lookup;
+  if (selection === undefined) return known(registrars, name);
+  const own = inOwnTable(lookup);
+  if (own !== undefined) return lookup.filter(own).length === 0 ? undefined : own;
+  const { links } = registrars;
+  const lists = links.map(({ cache }) => {
+    const list = cache.get(name);
+    return wantsDetails && list !== undefined && !isDetailed(list) ? undefined : list;
+  });
+  const knowing = lists.findIndex((list) => list !== undefined && selection.filter(list).length > 0);
+  if (knowing >= 0) return links[knowing]?.known(name);
+  if (lists.length === 0 || lists.includes(undefined)) return undefined;
+  links[0]?.known(name); // one hit
+  return lists.flatMap((list) => list ?? []);
 }
 
 /** The last of `known`, null for a known miss. In a registrar it reads one record, however many have the name. */

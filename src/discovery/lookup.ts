@@ -18,9 +18,11 @@ import {
   type Transport,
 } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
+import type { Found } from "./registration.ts";
 import { Registrars } from "./registrars.ts";
+import type { Selection, SelectOptions } from "./selection.ts";
 
-export interface FindOptions extends Bounds {
+export interface FindOptions extends Bounds, SelectOptions {
   readonly registryAddrs?: readonly AddressInput[];
   /** Dial only addresses of these transports. */
   readonly enableTransports?: readonly Transport[];
@@ -40,6 +42,18 @@ function withTask(signal: AbortSignal | undefined): AbortSignal | undefined {
   return task === undefined || signal === undefined ? (signal ?? task) : AbortSignal.any([signal, task]);
 }
 
+/** Most lookups take any instance: the file is loaded with the first that doesn't. */
+function selectionOf({ pick, where, needs }: SelectOptions): Selection | undefined {
+  const isUnselective = (pick === undefined || pick === "last") && where === undefined && needs === undefined;
+  if (isUnselective) return undefined;
+  const { Selection } = require("./selection.ts") as typeof import("./selection.ts");
+  return new Selection({
+    ...(pick !== undefined && { pick }),
+    ...(where !== undefined && { where }),
+    ...(needs !== undefined && { needs }),
+  });
+}
+
 /** A name, the caller's options, and one deadline for all steps. */
 export class Lookup {
   readonly name: string;
@@ -51,7 +65,9 @@ export class Lookup {
   readonly registryAddrs: readonly Address[] | undefined;
   /** Dial only addresses of these. */
   readonly transports: readonly Transport[] | undefined;
-  /** The failed dials, and the registrars that didn't answer: the cause of an `ActorNotFoundError`. */
+  /** Which instances are wanted, if the caller says. */
+  readonly selection: Selection | undefined;
+  /** The failed dials, the instances that don't fit, and the registrars that didn't answer: the cause of an `ActorNotFoundError`. */
   readonly failures: Error[] = [];
 
   /** `what`: how errors name the operation. */
@@ -68,6 +84,7 @@ export class Lookup {
         "registryAddrs must not be empty; leave it out to ask this actor's own registrars",
       );
     }
+    this.selection = selectionOf(options);
     this.transports = options.enableTransports && readTransports(options.enableTransports);
     this.bounds.signal?.throwIfAborted();
   }
@@ -76,6 +93,16 @@ export class Lookup {
   static at(name: string, { signal, timeout, registryAddr }: WaitOptions): Lookup {
     const registryAddrs = registryAddr === undefined ? {} : { registryAddrs: [registryAddr] };
     return new Lookup(name, { signal, timeout, ...registryAddrs });
+  }
+
+  /** Whether the registrations are needed with their details. */
+  get wantsDetails(): boolean {
+    return this.selection?.needsDetails === true;
+  }
+
+  /** Those of them that the caller wants, in the same order. */
+  filter(found: Found): Found {
+    return this.selection === undefined ? found : this.selection.filter(found);
   }
 
   /** Whether the caller allows this transport. */

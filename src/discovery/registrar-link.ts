@@ -18,6 +18,7 @@ import {
   encodeAddresses,
   encodeDetails,
   type Found,
+  isDetailed,
 } from "./registration.ts";
 
 /** Counted over all registrars; see `LookupStats`. */
@@ -89,6 +90,8 @@ export class RegistrarLink {
   /** In the order of asking; those that are over stay until they are the majority. */
   #requests: LookupRequest[] = [];
   #underway = 0;
+  /** Those of them that ask for details, by name. */
+  readonly #detailed = new Map<string, LookupRequest>();
   readonly #patienceMs: number;
   #silenceTimer: Timer | undefined;
   #isOver = false;
@@ -146,6 +149,13 @@ export class RegistrarLink {
     return entry?.list === undefined ? (entry?.asking ?? this.#request(name)) : this.#hit(entry, entry.list);
   }
 
+  /** As `lookup`, for registrations with their details. From then on the registrar pushes those too. */
+  lookupDetailed(name: string): Found | Promise<Found> {
+    const entry = this.cache.find(name);
+    if (entry?.list !== undefined && isDetailed(entry.list)) return this.#hit(entry, entry.list);
+    return this.#detailed.get(name)?.promise ?? this.#request(name, true);
+  }
+
   /** The only place where hits are counted. */
   #hit(entry: CachedName, list: Found): Found {
     entry.used = true;
@@ -153,14 +163,18 @@ export class RegistrarLink {
     return list;
   }
 
-  #request(name: string): Promise<Found> {
+  #request(name: string, isDetailed = false): Promise<Found> {
     this.#counters.requests++;
     const entry = this.cache.find(name) ?? this.cache.begin(name);
     const request = new LookupRequest(name, entry, this.#onOver);
     this.#underway++;
     entry.asking = request.promise;
+    if (isDetailed) this.#detailed.set(name, request);
     try {
-      this.session.ask([Kind.lookup, 0, name, true], request);
+      this.session.ask(
+        isDetailed ? [Kind.lookup, 0, name, true, true] : [Kind.lookup, 0, name, true],
+        request,
+      );
       this.#noteRequest(request);
     } catch (error) {
       request.reject(error);
@@ -168,7 +182,8 @@ export class RegistrarLink {
     return request.promise;
   }
 
-  readonly #onOver: OnOver = ({ name, entry, isOver }, list) => {
+  readonly #onOver: OnOver = (request, list) => {
+    const { name, entry, isOver } = request;
     const { cache } = this;
     const isNews = list !== undefined && this.isOpen;
     if (isOver) {
@@ -177,6 +192,9 @@ export class RegistrarLink {
       return;
     }
     this.#underway--;
+    // a later request for the details may have taken its place
+    if (entry.asking === request.promise) entry.asking = undefined;
+    if (this.#detailed.size > 0 && this.#detailed.get(name) === request) this.#detailed.delete(name);
     // synchronously: the next message of the same chunk may be a pushed change
     if (!isNews) {
       cache.giveUp(name, entry);
@@ -184,7 +202,6 @@ export class RegistrarLink {
       return;
     }
     cache.answer(entry, list);
-    entry.asking = undefined;
   };
 
   /**
@@ -255,7 +272,15 @@ export function nameTaken(error: unknown): NameTakenError | undefined {
 }
 
 /** Asks a registrar once: the answer is not cached, and its changes are not pushed. */
-export async function askOnce(session: Session, name: string, counters: LookupCounters): Promise<Found> {
+export async function askOnce(
+  session: Session,
+  name: string,
+  counters: LookupCounters,
+  wantsDetails: boolean,
+): Promise<Found> {
   counters.requests++;
-  return decodeRegistrations(name, await session.request([Kind.lookup, 0, name, false]));
+  const answer = await session.request(
+    wantsDetails ? [Kind.lookup, 0, name, false, true] : [Kind.lookup, 0, name, false],
+  );
+  return decodeRegistrations(name, answer);
 }

@@ -196,7 +196,8 @@ export class RegistrarService implements ServedTable {
   }
 
   #onRegister(session: Session, message: MessageOf<typeof Kind.register>): void {
-    const denied = this.#denial(session) ?? this.#desk?.refusal(session.peer, session.peer.id.name);
+    const isNew = this.#clients.get(session)?.current === undefined;
+    const denied = this.#denial(session) ?? (isNew ? this.#desk?.refusal(session.peer) : undefined);
     if (denied !== undefined) {
       log.warn?.(`${describeActor(session.peer.id)}: ${denied.message}`);
       session.replyError(message[1], denied);
@@ -234,6 +235,10 @@ export class RegistrarService implements ServedTable {
     if (client === undefined || current === undefined) {
       const text = `${describeActor(session.peer.id)} is not registered: it has nothing to update`;
       session.replyError(id, new ActorNotFoundError(text));
+      return;
+    }
+    if (!isGiven(metadata) && !isGiven(state)) {
+      session.reply(id, current.revision);
       return;
     }
     const details = {
@@ -309,9 +314,11 @@ export class RegistrarService implements ServedTable {
     const encode = detailed === true ? encodeDetailed : encodeRegistration;
     const kept = !interest || this.#interests.take(session, name, detailed === true);
     const list = this.table.all(name);
-    if (list.length > 0 || this.#gracePeriod.isOver) answer(session, id, name, list.map(encode), kept);
+    // who asks for details may pass over all that are there, and wait for one that is on its way back
+    if (this.#gracePeriod.isOver || (list.length > 0 && detailed !== true))
+      answer(session, id, name, list.map(encode), kept);
     else
-      void this.awaited(name)?.then(() => {
+      void this.awaited(detailed === true ? undefined : name)?.then(() => {
         if (this.#isStopped) session.replyError(id, retiredError());
         else answer(session, id, name, this.table.all(name).map(encode), kept);
       });
@@ -352,10 +359,10 @@ export class RegistrarService implements ServedTable {
       if (wasFound) this.#pushRemoved(stored, stored.revision);
       return;
     }
-    this.#desk?.onChange(name);
     const brief = (): Message => [Kind.added, name, encodeRegistration(stored)];
     const detailed = (): Message => [Kind.added, name, encodeDetailed(stored)];
     this.#interests.push(name, ofDetails && wasFound ? undefined : brief, detailed);
+    if (!wasFound) this.#desk?.onChange(name);
   }
 
   #pushRemoved({ name, uuid }: StoredRegistration, revision: number): void {

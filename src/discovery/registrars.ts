@@ -4,14 +4,23 @@
  */
 import type { LookupStats, RegistrarStats } from "../actor/actor.ts";
 import { Part } from "../actor/part.ts";
-import type { DetailsChange } from "../actor/details.ts";
+import type { DetailsChange, Metadata } from "../actor/details.ts";
 import { type DiscoveryFacts, discoveryFacts, type Runtime } from "../actor/runtime.ts";
 import type { DialTarget } from "../channel/peer.ts";
-import { asError, causeOf, messagesOf, RegistryUnavailableError, TransportClosedError } from "../errors.ts";
+import { Deadline } from "../deadline.ts";
+import {
+  asError,
+  causeOf,
+  LimitError,
+  messagesOf,
+  RegistryUnavailableError,
+  TimeoutError,
+} from "../errors.ts";
 import { LocalPortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { Kind } from "../wire/messages.ts";
+import { registryPatienceMs } from "./probe.ts";
 import type { RegistrarApi } from "./registrar-api.ts";
 import { type LookupCounters, RegistrarLink } from "./registrar-link.ts";
 import type { RegistrarService } from "./registrar.ts";
@@ -38,6 +47,8 @@ export class Registrars implements DiscoveryFacts {
   /** Why each address had no registrar when it was last asked. */
   readonly #faults = new Map<Address, Error>();
   #changed = Promise.withResolvers<void>();
+  /** The last metadata that no registrar has refused. */
+  #accepted: Metadata | undefined;
   holds: HeldNames | undefined;
 
   constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
@@ -200,27 +211,36 @@ export class Registrars implements DiscoveryFacts {
    * Changes this actor's details, here and with all its registrars; resolves when they have acknowledged it. One that is
    * lost meanwhile gets them with the next registration.
    *
-   * @throws what the first registrar that refuses it answers; the former details are back then
+   * @throws {LimitError} when a registrar refuses the metadata; the last that all have accepted is back then
+   * @throws {TimeoutError} with stage "lookup" when a registrar is silent; it applies the change when it reads it
    */
   async update(change: DetailsChange): Promise<void> {
     const { runtime } = this;
-    const former = { metadata: runtime.metadata, state: runtime.state };
+    const { metadata } = change;
+    this.#accepted ??= runtime.metadata;
     Object.assign(runtime, change);
     this.#service?.updateSelf();
-    const refusal = (await this.#send(change)).find((error) => !(error instanceof TransportClosedError));
-    if (refusal === undefined) return;
-    // unless it has changed again
-    if (change.metadata !== undefined && runtime.metadata === change.metadata) {
-      runtime.metadata = former.metadata;
+    const errors = await this.#send(change);
+    const refusal = errors.find((error) => error instanceof LimitError);
+    if (metadata !== undefined && refusal === undefined) this.#accepted = metadata;
+    // a registration with it would be refused too; unless it has changed again
+    if (refusal !== undefined && runtime.metadata === metadata) {
+      runtime.metadata = this.#accepted;
       this.#service?.updateSelf();
-      await this.#send({ metadata: former.metadata });
+      await this.#send({ metadata: this.#accepted });
     }
-    throw refusal;
+    // others are no longer registrars of this actor: the next ones get it with the registration
+    const error = refusal ?? errors.find((one) => one instanceof TimeoutError);
+    if (error !== undefined) throw error;
   }
 
   /** Sends a change to all registrars; resolves to what went wrong. */
   async #send(change: DetailsChange): Promise<Error[]> {
-    const results = await Promise.allSettled(this.links.map((link) => link.update(change)));
+    const timeout = registryPatienceMs(this.runtime.limits);
+    const deadline = new Deadline({ timeout }, "update of the registration");
+    const results = await Promise.allSettled(
+      this.links.map((link) => deadline.race("lookup", link.update(change))),
+    );
     return results.flatMap((result) => (result.status === "rejected" ? [asError(result.reason)] : []));
   }
 

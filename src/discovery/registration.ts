@@ -77,6 +77,11 @@ export class DetailedFound extends FoundRegistration {
   }
 }
 
+/** Whether all of them have their details. */
+export function isDetailed(found: Found): boolean {
+  return found.every((one) => one instanceof DetailedFound);
+}
+
 /** What is known of a name: its registrations, in the order of registration. */
 export type Found = readonly FoundRegistration[];
 

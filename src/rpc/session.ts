@@ -62,6 +62,11 @@ export class Session implements PeerHandler {
     return this.#calls.size + this.#serving.size;
   }
 
+  /** The number of calls, streams and dialogs in flight to the peer. */
+  get callsToPeer(): number {
+    return this.#calls.size;
+  }
+
   /**
    * Calls a function of the peer.
    *

@@ -8,7 +8,7 @@ import { Deadline, sleep } from "../deadline.ts";
 import { NameTakenError, TimeoutError } from "../errors.ts";
 import { callerFrames, setStack } from "../frames.ts";
 import { connectedPeer } from "../discovery/connected.ts";
-import { findLast } from "../discovery/find.ts";
+import { findOne } from "../discovery/find.ts";
 import { HeldName, Holds } from "../discovery/holds.ts";
 import { known } from "../discovery/known.ts";
 import { Lookup } from "../discovery/lookup.ts";
@@ -73,7 +73,7 @@ export async function startUnique<M>(
 async function findNearby<M>(lookup: Lookup): Promise<Portal<M> | undefined> {
   const isNearby =
     connectedPeer(lookup) !== undefined || (known(lookup.registrars, lookup.name)?.length ?? 0) > 0;
-  return isNearby ? ((await findLast<M>(lookup)) ?? undefined) : undefined;
+  return isNearby ? ((await findOne<M>(lookup)) ?? undefined) : undefined;
 }
 
 /** Makes an attempt, or waits for the end of the one that this process is making already. */
@@ -106,7 +106,7 @@ async function attempt<M>(
   options: StartOptions,
 ): Promise<Portal<M> | undefined> {
   const { name, registrars, deadline } = lookup;
-  const found = await findLast<M>(lookup);
+  const found = await findOne<M>(lookup);
   if (found !== null) return found;
   const claimed = await Holds.of(registrars).takeOrFind(name, options.unique === true, deadline);
   if (!(claimed instanceof HeldName)) return await reachSoon<M>(lookup, claimed);

@@ -136,8 +136,8 @@ interface Fields {
   /** Gives back what was claimed with that key. */
   unclaim: [name: string, key: string];
   stop: [id: number];
-  /** The sender has booted and is registered. */
-  ready: [];
+  /** The sender has booted and is registered, or with false: it drains, and lookups must not find it any more. */
+  ready: [isReady?: boolean | null];
   /** A child could not start, or ends because of this uncaught error. */
   failed: [failure: List];
   /** The sender was asked to stop, and is still ending its own children or cleaning up. */
@@ -215,7 +215,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   claim: "nsbsn",
   unclaim: "ss",
   stop: "n",
-  ready: "",
+  ready: "B",
   failed: "a",
   stopping: "",
 };

@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 
 import { currentActor, openNursery, openRootActor, queryActor } from "../../src/index.ts";
 import { NameCache } from "../../src/discovery/cache.ts";
-import { FoundRegistration } from "../../src/discovery/registration.ts";
+import { noDetails } from "../../src/discovery/details.ts";
+import { DetailedFound, FoundRegistration } from "../../src/discovery/registration.ts";
 import { hostId } from "../../src/transport/host.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
@@ -205,6 +206,23 @@ describe("NameCache", () => {
     expect(uuids(cache)).toEqual([]);
     cache.clear();
     expect(uuids(cache)).toBeUndefined();
+  });
+
+  test("keeps details that are kept current when a late answer comes without them", () => {
+    const cache = new NameCache(10, () => {});
+    const detailed = (uuid: string): DetailedFound =>
+      new DetailedFound({ name: "n", uuid, pid: 1, host: "h" }, [], 1, noDetails);
+    install(cache, "n", [found("a")]);
+    const entry = cache.find("n")!;
+    cache.answer(entry, [detailed("a"), detailed("b")]);
+    cache.answer(entry, [found("a")]);
+    expect(uuids(cache)).toEqual(["a", "b"]);
+    cache.answer(entry, [detailed("b")]);
+    expect(uuids(cache)).toEqual(["b"]);
+    cache.removed("n", "b");
+    cache.answer(entry, [found("c")]);
+    expect(uuids(cache)).toEqual(["c"]);
+    expect(cache.size).toBe(1);
   });
 
   test("never changes a list that a lookup holds", () => {

@@ -1,9 +1,24 @@
 /** What is registered of an actor beside its addresses, and how it changes while the actor runs. */
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import fc from "fast-check";
 
-import { findActor, getRegistry, openNursery, openRootActor, type Registration } from "../../src/index.ts";
+import { currentRuntime } from "../../src/actor/current.ts";
+import { metadataBytes } from "../../src/actor/metadata.ts";
+import {
+  currentActor,
+  findActor,
+  getRegistry,
+  type Metadata,
+  openNursery,
+  openRootActor,
+  type Registration,
+  type TimeoutError,
+} from "../../src/index.ts";
 import { hostId } from "../../src/transport/host.ts";
 import { Kind } from "../../src/wire/messages.ts";
+import { Batch } from "../../src/wire/codec.ts";
+import { failure } from "../support/outcome.ts";
 import { RawPeer } from "../support/raw-peer.ts";
 import { World } from "../support/world.ts";
 
@@ -13,9 +28,13 @@ type Described = typeof import("../fixtures/described.ts");
 const functions = [
   { name: "chat", verb: "run" },
   { name: "count", verb: "stream" },
+  { name: "find", verb: "run" },
   { name: "greet", verb: "run" },
+  { name: "hang", verb: "run" },
+  { name: "lookups", verb: "run" },
   { name: "setMetadata", verb: "run" },
   { name: "setMetadataInTurn", verb: "run" },
+  { name: "setState", verb: "run" },
 ] as const;
 
 /** What the registrar has of the name. */
@@ -209,5 +228,273 @@ describe("a draining registration", () => {
     holder.send([Kind.unregister, 4]);
     await holder.take();
     expect(await listed("held")).toEqual([]);
+  });
+});
+
+describe("what is registered is bounded", () => {
+  const malformed: readonly (readonly [string, Record<string, unknown>, string])[] = [
+    ["metadata that is a list", { metadata: [1] }, "metadata must be a plain object"],
+    ["metadata that is a Map", { metadata: new Map() }, "metadata must be a plain object"],
+    ["metadata that is null", { metadata: null }, "metadata must be a plain object"],
+    [
+      "a list in the metadata",
+      { metadata: { a: [] } },
+      'metadata "a" must be a string, finite number or boolean, got array',
+    ],
+    [
+      "null in the metadata",
+      { metadata: { a: null } },
+      'metadata "a" must be a string, finite number or boolean, got null',
+    ],
+    [
+      "a number without a value in the metadata",
+      { metadata: { a: NaN } },
+      'metadata "a" must be a finite number, got NaN',
+    ],
+    [
+      "a half character in the metadata",
+      { metadata: { a: "\ud800" } },
+      'metadata "a" is not well-formed unicode',
+    ],
+    ["a version that is a number", { version: 1 }, "version must be a string, got number"],
+    ["an empty version", { version: "" }, "version must not be empty"],
+    ["a version with a line end", { version: "1\n" }, 'version "1\\n" has a control character'],
+  ];
+
+  test.each(malformed)("%s is a TypeError for a root, a child and setMetadata", async (_, options, text) => {
+    await using world = new World();
+    const booting = await failure(openRootActor({ ...world.options, ...options }));
+    expect([booting.name, booting.message]).toEqual(["TypeError", text]);
+    await using nursery = await openNursery(world.options);
+    const starting = await failure(nursery.startActor("child", options));
+    expect([starting.name, starting.message]).toEqual(["TypeError", text]);
+    if (!("metadata" in options)) return;
+    const changing = await failure(currentActor().setMetadata(options["metadata"] as Metadata));
+    expect([changing.name, changing.message]).toEqual(["TypeError", text]);
+  });
+
+  test("metadata beyond maxMetadataBytes is a LimitError, and the former stays", async () => {
+    await using world = new World();
+    const metadata = { text: "x".repeat(94) };
+    const limits = { maxMetadataBytes: 102 };
+    await using nursery = await openNursery({ ...world.options, limits, metadata });
+    const large = { text: "x".repeat(95) };
+    const text = "metadata of 103 B exceeds maxMetadataBytes 102";
+    const fails = [
+      currentActor().setMetadata(large),
+      nursery.startActor("child", { metadata: large }),
+      nursery.startActor("child", { version: "v".repeat(256) }),
+    ];
+    const errors = await Promise.all(fails.map((failing) => failure(failing)));
+    expect(errors.map(({ name, message }) => [name, message])).toEqual([
+      ["LimitError", text],
+      ["LimitError", text],
+      ["LimitError", "version of 256 B exceeds 255 B"],
+    ]);
+    expect(await listed("root")).toMatchObject([{ metadata, revision: 1 }]);
+  });
+
+  test("the registrar's limits count too: what it refuses is taken back", async () => {
+    await using world = new World();
+    await using other = new World();
+    await world.actor("hub", { limits: { maxMetadataBytes: 20 } });
+    await other.actor("hub");
+    await using actor = await openRootActor({ registryAddrs: [world.unix, other.unix], name: "me" });
+    const at = async (one: World): Promise<unknown> => {
+      const registry = await getRegistry(one.unix);
+      return (await registry.run.findActor("me"))?.metadata;
+    };
+    await actor.setMetadata({ n: 1 });
+    const error = await failure(actor.setMetadata({ text: "x".repeat(20) }));
+    expect([error.name, error.message]).toEqual([
+      "LimitError",
+      "metadata of 27 B exceeds maxMetadataBytes 20",
+    ]);
+    // what the next registrar gets
+    expect(currentRuntime().metadata).toEqual({ n: 1 });
+    expect([await at(world), await at(other)]).toEqual([{ n: 1 }, { n: 1 }]);
+    await actor.setMetadata({ n: 2 });
+    expect([await at(world), await at(other)]).toEqual([{ n: 2 }, { n: 2 }]);
+    const refused = await failure(world.actor("late", { metadata: { text: "x".repeat(20) } }));
+    expect(refused.name).toBe("RegistryUnavailableError");
+    expect(refused.message).toContain("exceeds maxMetadataBytes 20");
+  });
+
+  test("more functions than a registrar keeps fail the start", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const module = join(world.dir, "many.ts");
+    const lines = Array.from({ length: 1_025 }, (_, n) => `export function f${n}() {}`);
+    await Bun.write(module, lines.join("\n"));
+    const error = await failure(nursery.startActor("many", { module }));
+    expect(error.name).toBe("SpawnError");
+    expect((error.cause as Error).message).toBe(
+      "1025 exposed functions exceed the limit of 1024 for an actor",
+    );
+  });
+
+  test("setMetadata gives up a registrar that is silent, which applies the change later", async () => {
+    await using world = new World();
+    const hub = await world.actor("hub");
+    await using actor = await openRootActor({
+      ...world.options,
+      name: "me",
+      limits: { probeTimeoutMs: 50 },
+    });
+    await hub.freeze();
+    const error = await failure(actor.setMetadata({ n: 1 }));
+    expect([error.name, (error as TimeoutError).stage]).toEqual(["TimeoutError", "lookup"]);
+    hub.signal("SIGCONT");
+    expect(await listed("me")).toMatchObject([{ metadata: { n: 1 } }]);
+  });
+});
+
+describe("a peer that registers", () => {
+  const wrong: readonly (readonly [string, unknown])[] = [
+    ["no list", "1.0"],
+    ["a version of another type", [1]],
+    ["a version with a control character", ["1\n"]],
+    ["metadata that is a list", [null, [1]]],
+    ["nested metadata", [null, { a: { b: 1 } }]],
+    ["a parent of another type", [null, null, 1]],
+    ["a parent that is too long", [null, null, "u".repeat(65)]],
+    ["a start before 1970", [null, null, null, -1]],
+    ["functions that are no list", [null, null, null, 0, "greet"]],
+    ["a function without a verb", [null, null, null, 0, ["greet"]]],
+    ["a function of an unknown verb", [null, null, null, 0, [["greet", "delete"]]]],
+    ["an unknown state", [null, null, null, 0, [], "gone"]],
+  ];
+
+  test.each(wrong)("with %s in its details loses its connection", async (_, form) => {
+    await using world = new World();
+    await using actor = await openRootActor(world.options);
+    await using peer = await RawPeer.connect(world.unix, { name: "evil" });
+    await peer.take(Kind.hello);
+    peer.send([Kind.register, 1, [], form]);
+    await peer.ended;
+    expect(peer.received).toHaveLength(1);
+    expect(actor.stats().registrar?.actors).toBe(1);
+  });
+
+  test.each<[string, unknown[]]>([
+    ["metadata", [1, 5]],
+    ["nested metadata", [{ a: [] }, null]],
+    ["state", [null, "gone"]],
+  ])("and then updates malformed %s loses its connection", async (_, fields) => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    await using peer = await RawPeer.register(world.unix, { name: "evil" });
+    peer.send([Kind.update, 2, ...fields]);
+    await peer.ended;
+    expect(await listed("evil")).toEqual([]);
+  });
+
+  test.each<[string, unknown[], string]>([
+    ["a version", ["v".repeat(256)], "version of 256 B exceeds 255 B"],
+    ["metadata", [null, { a: "x".repeat(5_000) }], "metadata of 5006 B exceeds maxMetadataBytes 4096"],
+    [
+      "functions",
+      [null, null, null, 0, Array.from({ length: 1_025 }, (_, n) => [`f${n}`, "run"])],
+      "1025 exposed functions exceed the limit of 1024 for an actor",
+    ],
+    [
+      "names of functions",
+      [null, null, null, 0, [["f".repeat(32_769), "run"]]],
+      "names of exposed functions of 32769 B exceed 32768 B for an actor",
+    ],
+  ])("with %s that is too large gets a LimitError, and keeps what it had", async (_, form, text) => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    await using peer = await RawPeer.connect(world.unix, { name: "large" });
+    await peer.take(Kind.hello);
+    peer.send([Kind.register, 1, [], ["1.0"]], [Kind.register, 2, [], form]);
+    await peer.take(Kind.result);
+    const [, , [, fault]] = (await peer.take(Kind.error)) as unknown as [
+      number,
+      number,
+      [unknown, unknown[]],
+    ];
+    expect(fault.slice(0, 2)).toEqual(["LimitError", text]);
+    expect(await listed("large")).toMatchObject([{ version: "1.0", revision: 2 }]);
+  });
+
+  test("has nothing to update before that, nor after it has left", async () => {
+    await using world = new World();
+    await using actor = await openRootActor(world.options);
+    await using peer = await RawPeer.connect(world.unix, { name: "early" });
+    await peer.take(Kind.hello);
+    for (const before of [[], [Kind.register, Kind.unregister]]) {
+      for (const kind of before) {
+        peer.send([kind, 1, []]);
+        await peer.take(Kind.result);
+      }
+      peer.send([Kind.update, 2, { n: 1 }]);
+      const [, id, [, fault]] = (await peer.take(Kind.error)) as unknown as [
+        number,
+        number,
+        [unknown, unknown[]],
+      ];
+      expect([id, fault[0]]).toEqual([2, "ActorNotFoundError"]);
+    }
+    expect(actor.stats().registrar?.actors).toBe(1);
+  });
+
+  test("updates nothing with null for all, and changes two things in one revision", async () => {
+    await using world = new World();
+    await using peers = await scene(world);
+    const { holder } = peers;
+    holder.send([Kind.update, 2], [Kind.update, 3, { n: 2 }, "draining"]);
+    expect(await holder.take()).toEqual([Kind.result, 2, 2]);
+    expect(await holder.take()).toEqual([Kind.result, 3, 3]);
+    expect(await listed("held")).toMatchObject([{ metadata: { n: 2 }, state: "draining", revision: 3 }]);
+  });
+
+  test("may use keys that every object has", async () => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    const metadata = JSON.parse('{"__proto__": "x", "constructor": 1}') as Metadata;
+    await currentActor().setMetadata(metadata);
+    const [shown] = await listed("root");
+    expect(Object.entries(shown!.metadata)).toEqual([
+      ["__proto__", "x"],
+      ["constructor", 1],
+    ]);
+    await using same = await findActor("root", { where: metadata });
+    expect(same?.id).toEqual(currentActor().id);
+  });
+});
+
+describe("metadataBytes", () => {
+  const sizeOf = (metadata: Metadata): number =>
+    // the array's header and the kind are beside it
+    new Batch().add([Kind.result, metadata], 1 << 20) - 2;
+  const number = fc.oneof(
+    fc.double({ noNaN: true, noDefaultInfinity: true }),
+    fc.integer(),
+    fc.maxSafeInteger(),
+  );
+
+  test("is what metadata takes encoded", () => {
+    const text = fc.string({ unit: "binary-ascii", maxLength: 255 });
+    // other negative integers are left to the other encoder
+    const isShort = (one: number): boolean => one >= -32 || one < -0x8000_0000 || !Number.isInteger(one);
+    const value = fc.oneof(text, fc.boolean(), number.filter(isShort));
+    fc.assert(
+      fc.property(fc.dictionary(text, value, { maxKeys: 15, noNullPrototype: true }), (metadata) => {
+        expect(metadataBytes(metadata)).toBe(sizeOf(metadata));
+      }),
+    );
+  });
+
+  test("is never more than that, though an encoder may use longer headers", () => {
+    const text = fc.string({ unit: "grapheme", maxLength: 300 });
+    const value = fc.oneof(text, fc.boolean(), number);
+    fc.assert(
+      fc.property(fc.dictionary(text, value, { maxKeys: 40, noNullPrototype: true }), (metadata) => {
+        const texts = 2 * Object.keys(metadata).length;
+        const bytes = metadataBytes(metadata);
+        expect(sizeOf(metadata)).toBeWithin(bytes, bytes + 3 + 2 * texts);
+      }),
+    );
   });
 });

@@ -79,6 +79,52 @@ describe("Interests", () => {
     expect(Array.from(interests.peers)).toEqual([]);
   });
 
+  test("pushes the detailed form to those that have asked for it once, until they drop the name", () => {
+    const scene = new Scene();
+    const both = (change: string): void =>
+      scene.interests.push(
+        "x",
+        () => change,
+        () => `${change} in detail`,
+      );
+    scene.interests.take("a", "x");
+    scene.interests.take("b", "x", true);
+    scene.interests.take("c", "x");
+    scene.interests.take("c", "x", true);
+    scene.interests.take("b", "x");
+    both("first");
+    scene.interests.push("x", undefined, () => "details alone");
+    scene.push("x", "same for all");
+    scene.interests.drop("b", "x");
+    scene.interests.take("b", "x");
+    scene.interests.leave("c");
+    both("last");
+    expect(scene.pushed).toEqual([
+      "a: first",
+      "b: first in detail",
+      "c: first in detail",
+      "b: details alone",
+      "c: details alone",
+      "a: same for all",
+      "b: same for all",
+      "c: same for all",
+      "a: last",
+      "b: last",
+    ]);
+  });
+
+  test("counts a detailed interest as one, whatever form it had before", () => {
+    const { interests } = new Scene(2);
+    const taken = [
+      interests.take("a", "x"),
+      interests.take("a", "x", true),
+      interests.take("a", "y", true),
+      interests.take("a", "z", true),
+      interests.take("a", "y"),
+    ];
+    expect(taken).toEqual([true, true, true, false, true]);
+  });
+
   test("wakes a watcher once, after the change was pushed", () => {
     const scene = new Scene();
     scene.interests.take("a", "x");

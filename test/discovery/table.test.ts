@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { heapStats } from "bun:jsc";
 import fc from "fast-check";
 
+import { noDetails } from "../../src/discovery/details.ts";
 import { RegistryTable, type StoredRegistration } from "../../src/discovery/table.ts";
 import type { ActorId } from "../../src/index.ts";
 
@@ -41,6 +42,36 @@ describe("RegistryTable", () => {
     expect(table.register(id("m", "x"), [], alone)).toBe(table.last("m")!);
   });
 
+  test("changes the details of an entry in its place, and leaves one without details as small as it was", () => {
+    const table = new RegistryTable();
+    const a = table.register(id("n", "a"), ["tcp://h:1"]);
+    const b = table.register(id("n", "b"), [], undefined, noDetails);
+    const changed = table.update(a, { ...noDetails, version: "2" });
+    expect(table.all("n")).toEqual([changed, b]);
+    expect([changed.details.version, changed.addrs, changed.revision]).toEqual(["2", ["tcp://h:1"], 3]);
+    expect([a.details, b.details]).toEqual([noDetails, noDetails]);
+    for (const bare of [a, b])
+      expect(Object.keys(bare)).toEqual(["name", "uuid", "pid", "host", "addrs", "revision"]);
+  });
+
+  test("keeps a draining entry that no name leads to, and gives it a new place when it is ready again", () => {
+    const table = new RegistryTable();
+    const a = table.register(id("n", "a"), []);
+    const b = table.register(id("n", "b"), []);
+    const leaving = table.update(a, { ...noDetails, state: "draining" });
+    expect([table.all("n"), table.first("n")]).toEqual([[b], b]);
+    expect([table.draining("n"), table.draining("m")]).toEqual([[leaving], []]);
+    expect(Array.from(table.entries())).toEqual([b, leaving]);
+    const still = table.update(leaving, { ...leaving.details, version: "2" });
+    expect(table.draining("n")).toEqual([still]);
+    expect({ size: table.size, names: table.names }).toEqual({ size: 2, names: 1 });
+    const back = table.update(still, { ...still.details, state: "ready" });
+    expect([table.all("n"), table.draining("n"), back.revision]).toEqual([[b, back], [], 5]);
+    const gone = table.update(back, leaving.details);
+    expect([table.unregister(gone), table.unregister(gone), table.size]).toEqual([7, 0, 1]);
+    expect(Array.from(table.entries())).toEqual([b]);
+  });
+
   test("keeps the host id of its entries once, however often it comes", () => {
     const bytes = 1_000_000;
     const heldBytes = (): number => {
@@ -60,21 +91,33 @@ describe("RegistryTable", () => {
   });
 
   test("does what a plain list does, whatever the changes", () => {
-    const change = fc.record({ name: fc.constantFrom("x", "y", "z"), add: fc.boolean(), pick: fc.nat() });
+    const change = fc.record({
+      name: fc.constantFrom("x", "y", "z"),
+      what: fc.constantFrom("add", "remove", "draining", "ready"),
+      pick: fc.nat(),
+    });
     fc.assert(
       fc.property(fc.array(change, { maxLength: 60 }), (changes) => {
         const table = new RegistryTable();
-        const model: StoredRegistration[] = [];
+        let model: StoredRegistration[] = [];
         let uuid = 0;
-        for (const { name, add, pick } of changes) {
+        const isReady = (entry: StoredRegistration): boolean => entry.details.state === "ready";
+        for (const { name, what, pick } of changes) {
           const named = model.filter((entry) => entry.name === name);
-          if (add) model.push(table.register(id(name, `u${++uuid}`), []));
-          else if (named.length > 0) {
-            const gone = named[pick % named.length]!;
-            table.unregister(gone);
-            model.splice(model.indexOf(gone), 1);
+          const one = named[pick % named.length];
+          if (what === "add") model.push(table.register(id(name, `u${++uuid}`), []));
+          else if (one === undefined) continue;
+          else if (what === "remove") {
+            table.unregister(one);
+            model = model.filter((entry) => entry !== one);
+          } else {
+            const next = table.update(one, { ...noDetails, state: what });
+            const keepsPlace = isReady(one) && isReady(next);
+            model = keepsPlace
+              ? model.with(model.indexOf(one), next)
+              : [...model.filter((entry) => entry !== one), next];
           }
-          const left = model.filter((entry) => entry.name === name);
+          const left = model.filter((entry) => entry.name === name && isReady(entry));
           expect(table.all(name)).toEqual(left);
           expect([table.first(name), table.last(name)]).toEqual([left[0], left[left.length - 1]]);
         }

@@ -19,6 +19,7 @@ import {
   queryActor,
   Registrar,
   type RegistrarApi,
+  type Registration,
   type RootOptions,
   TimeoutError,
   waitForActor,
@@ -61,6 +62,17 @@ export async function lookups(): Promise<void> {
   const peers = getPeerByName("quotes");
   holds<Same<typeof peers, Peer[] | null>>();
 
+  void findActor("quotes", { pick: "least-busy", where: { zone: "eu", size: 2 }, needs: ["getQuote"] });
+  // @ts-expect-error -- an unknown choice
+  void findActor("quotes", { pick: "best" });
+  // @ts-expect-error -- metadata has no objects in it
+  void findActor("quotes", { where: { zone: {} } });
+  // @ts-expect-error -- a list of names
+  void findActor("quotes", { needs: "getQuote" });
+  const registration = (await registry.run.listActors())[0]!;
+  holds<Same<typeof registration, Registration>>();
+  holds<Same<typeof registration.state, "ready" | "draining">>();
+  holds<Same<(typeof registration.functions)[number]["verb"], "run" | "stream" | "open">>();
   // @ts-expect-error -- a name is text
   void findActor(5);
   // @ts-expect-error -- an unknown option
@@ -91,6 +103,8 @@ export function addresses(): void {
 export async function actors(): Promise<void> {
   const all: RootOptions = {
     name: "root",
+    version: "1.0",
+    metadata: { zone: "eu", size: 2, canary: false },
     registryAddrs: ["tcp://127.0.0.1:1616"],
     ensureRegistry: true,
     enableTransports: ["unix"],
@@ -102,6 +116,9 @@ export async function actors(): Promise<void> {
   };
   await using actor = await openRootActor(all);
   holds<Same<typeof actor, Actor>>();
+  void actor.setMetadata({ zone: "us" });
+  // @ts-expect-error -- metadata has no lists in it
+  void actor.setMetadata({ zones: ["us"] });
   // @ts-expect-error -- an unknown limit
   void openRootActor({ limits: { maxEverything: 5 } });
   // @ts-expect-error -- an unknown transport

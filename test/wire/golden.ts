@@ -149,6 +149,7 @@ const messages: readonly GoldenRow[] = [
   // the tree
   { what: "stop", message: [Kind.stop, 9], hex: "03000000 92 30 09" },
   { what: "ready", message: [Kind.ready], hex: "02000000 91 31" },
+  { what: "no longer ready", message: [Kind.ready, false], hex: "03000000 92 31 c2" },
   { what: "failed", message: [Kind.failed, failure], hex: `12000000 92 32 ${failureHex}` },
   { what: "stopping", message: [Kind.stopping], hex: "02000000 91 33" },
 ];

@@ -1,5 +1,5 @@
 /** The functions that peers may call: those that the enabled modules export, and furrow's own. */
-import { NotExposedError, SpawnError } from "../../errors.ts";
+import { LimitError, NotExposedError, SpawnError } from "../../errors.ts";
 import { type ActorId, describeActor } from "../../identity.ts";
 import { checkCall, type Permissions } from "../policy.ts";
 import { type Schemas, schemasOf } from "./validated.ts";
@@ -8,6 +8,10 @@ type Callable = (...args: unknown[]) => unknown;
 
 /** Names that start with one of these and a dot are reserved for the runtime: exports must not hide its functions. */
 const runtimeGroups: readonly string[] = ["registrar"];
+
+/** The most functions that an actor may expose, and the most bytes that their names may take: it registers them. */
+const maxFunctions = 1_024;
+const maxFunctionBytes = 32_768;
 
 /** How many functions an error lists if none has a similar name. */
 const maxListed = 5;
@@ -47,6 +51,7 @@ export class Dispatcher {
    * Lets peers call the functions that `namespace` exports, except `default` and classes.
    *
    * @throws {SpawnError} when a name is already exposed, or reserved for the runtime
+   * @throws {LimitError} when there are too many
    */
   expose(namespace: object, specifier: string): void {
     for (const name of Object.keys(namespace)) {
@@ -66,6 +71,7 @@ export class Dispatcher {
         streams: generatorPrototypes.has(Object.getPrototypeOf(fn)),
       });
     }
+    checkFunctions(Array.from(this.#exposed.keys()));
   }
 
   /** The functions of the enabled modules. */
@@ -127,6 +133,23 @@ export class Dispatcher {
     const rest = names.length - maxListed;
     return `there are ${names.slice(0, maxListed).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
   }
+}
+
+/**
+ * Checks the names of all functions of an actor.
+ *
+ * @throws {LimitError} when there are too many, or they are too long
+ */
+export function checkFunctions(names: readonly string[]): void {
+  if (names.length > maxFunctions)
+    throw new LimitError(
+      `${names.length} exposed functions exceed the limit of ${maxFunctions} for an actor`,
+    );
+  const bytes = names.reduce((sum, name) => sum + Buffer.byteLength(name), 0);
+  if (bytes > maxFunctionBytes)
+    throw new LimitError(
+      `names of exposed functions of ${bytes} B exceed ${maxFunctionBytes} B for an actor`,
+    );
 }
 
 /** The known name with the smallest edit distance, if that is small for its length. */

@@ -1,0 +1,7 @@
+import type { Runtime } from "../actor/runtime.ts";
+import type { ActorId } from "../identity.ts";
+
+/** How busy an actor is, as far as this process knows: the calls, streams and dialogs that it has in flight to it. */
+export function loadOf(runtime: Runtime, { uuid }: ActorId): number {
+  return runtime.callsTo(uuid);
+}
