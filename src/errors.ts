@@ -4,10 +4,16 @@
  */
 import { framesIn, printedStack, setStack, userFrames } from "./frames.ts";
 import { type ActorId, describeActor } from "./identity.ts";
+import type { LookupReport } from "./lookup-report.ts";
 
 /** The base class of every error that furrow itself throws. */
 export abstract class FurrowError extends Error {
   abstract readonly code: string;
+  /**
+   * On the error of a lookup: what the lookup did, as `explainLookup` gives it. Not enumerable, so that it doesn't bury
+   * the message when the error is printed, and stays in this process.
+   */
+  declare readonly report?: LookupReport;
 
   constructor(message: string, options?: { readonly cause?: unknown }) {
     // `cause: undefined` would still create the property, which would then be printed
@@ -237,6 +243,23 @@ export class ContextCancelledError extends FurrowError {
 
 /** The step that ran out of time. */
 export type Stage = "wait" | "lookup" | "dial" | "handshake" | "call" | "stop";
+
+/**
+ * The call, stream or dialog did not run: `actor` is about to stop, or is ending already. It can be repeated at another
+ * instance. A function that passes this error on did run; its caller gets a `RemoteActorError` with this as the cause.
+ */
+export class ActorDrainingError extends FurrowError {
+  override readonly name = "ActorDrainingError";
+  readonly code = "ERR_ACTOR_DRAINING";
+  /** Who refused. */
+  readonly actor: ActorId;
+
+  /** `state`: "draining" or "ending". */
+  constructor(actor: ActorId, state: string) {
+    super(`${describeActor(actor)} is ${state} and takes on nothing new: this did not run`);
+    this.actor = actor;
+  }
+}
 
 /** A deadline passed; `stage` names the step that was in progress. */
 export class TimeoutError extends FurrowError {

@@ -6,11 +6,14 @@
 import { Peers } from "../channel/peers.ts";
 import { Channel } from "../channel/channel.ts";
 import { Peer } from "../channel/peer.ts";
-import { asError, ContextCancelledError, PermissionDeniedError } from "../errors.ts";
+import { checkTimeout, type Deadline, defaultDrainMs } from "../deadline.ts";
+import { ActorDrainingError, asError, ContextCancelledError } from "../errors.ts";
+import { withoutFrames } from "../frames.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
 import { logger, setLogName } from "../log.ts";
 import { Dispatcher } from "../rpc/callee/dispatch.ts";
+import type { Guard } from "../rpc/callee/serving.ts";
 import type { Policy } from "../rpc/policy.ts";
 import { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
@@ -60,8 +63,16 @@ export class Runtime implements Actor {
   readonly policy: Policy;
   readonly peers: Peers<Session>;
   readonly dispatcher: Dispatcher;
+  /** Set while a child starts. */
+  data: unknown;
   readonly listeners: Listeners;
   readonly ending: Ending;
+  /** See `ServingHost`. Plain fields: each call reads the guard, and each portal the timeout. */
+  guard: Guard | undefined = undefined;
+  drainReason: Error | undefined = undefined;
+  callTimeoutMs: number | undefined = undefined;
+  /** Set by the process tree: drains the children, without ending them. */
+  drainChildren: ((deadline: Deadline) => Promise<void>) | undefined;
   /** When it began to boot, in milliseconds since 1970. */
   readonly startedAt: number = Date.now();
   readonly version: string | null;
@@ -75,6 +86,8 @@ export class Runtime implements Actor {
   readonly #onReady = new Set<(session: Session) => void>();
   readonly #onSessionEnd = new Set<(session: Session) => void>();
   #isReady = false;
+  /** Set when the actor begins to drain. */
+  #finished: Promise<void> | undefined;
   #local: { readonly near: Peer<Session>; readonly far: Peer<Session> } | undefined;
 
   constructor(id: ActorId, limits: Limits, isRoot: boolean, options: RuntimeOptions = {}) {
@@ -102,7 +115,9 @@ export class Runtime implements Actor {
     this.ending = new Ending({
       id,
       limits,
-      sessions: () => this.#sessions(),
+      sessions: () => this.sessions(),
+      refuseAll: () => this.#refuseAll(),
+      leaveLookups: () => this.leaveLookups(),
       close: () => this.#close(),
     });
     const { ending, peers } = this;
@@ -117,7 +132,13 @@ export class Runtime implements Actor {
       accept: (link, transport) => peers.accept(link, transport),
     });
     setLogName(id.name);
-    this.serve(Kind.stop, (session, message) => void this.#onStop(session, message[1]));
+    this.serve(Kind.stop, (session, message) => void ending.endFor(session, message[1], "cancelActor"));
+    this.serve(Kind.drain, (session, message) => {
+      const { onDrain } = require("./draining.ts") as typeof import("./draining.ts");
+      void onDrain(this, session, message);
+    });
+    // to an actor that has asked this one's peer to stop, and isn't its parent
+    this.serve(Kind.stopping, () => {});
   }
 
   get name(): string {
@@ -137,7 +158,7 @@ export class Runtime implements Actor {
     if (state === this.#state) return;
     this.#state = state;
     if (state === "ready") this.becomeReady();
-    else this.#withdraw();
+    else this.leaveLookups();
   }
 
   get addrs(): readonly Address[] {
@@ -236,6 +257,46 @@ export class Runtime implements Actor {
     await this.cancel();
   }
 
+  onEnd(fn: (signal: AbortSignal) => unknown, options: { readonly timeout?: number } = {}): () => void {
+    const { stopGraceMs, stopTermMs } = this.limits;
+    return this.ending.onEnd(fn, options.timeout ?? stopGraceMs + stopTermMs);
+  }
+
+  async drain(options: { readonly timeout?: number } = {}): Promise<void> {
+    const { timeout = defaultDrainMs } = options;
+    checkTimeout(timeout);
+    await this.finish(timeout);
+    await this.ending.begin(new ContextCancelledError(this.id, "the actor was drained"));
+  }
+
+  /**
+   * Takes on nothing new; resolves when nothing runs any more, or the time is over. Doesn't end the actor. Joins the drain
+   * that is under way, if there is one. Calls of the actors `among` are still served.
+   */
+  finish(timeoutMs: number, among: readonly string[] = []): Promise<void> {
+    if (this.#finished === undefined) {
+      // most actors never drain
+      const { finish } = require("./draining.ts") as typeof import("./draining.ts");
+      this.#finished = finish(this, timeoutMs, new Set(among));
+    }
+    return this.#finished;
+  }
+
+  /** Whether it drains, or has begun to. */
+  get isFinishing(): boolean {
+    return this.#finished !== undefined;
+  }
+
+  /** Lets only so many functions run for peers at once. */
+  limitConcurrency(places: number): void {
+    const { Gate } = require("../rpc/callee/gate.ts") as typeof import("../rpc/callee/gate.ts");
+    this.guard = { error: undefined, spares: () => false, gate: new Gate(places, this.limits) };
+  }
+
+  async registerDraining(): Promise<void> {
+    await discoveryFacts.find(this)?.update({ state: "draining" });
+  }
+
   /** This actor's session with itself, created on first use. */
   get localSession(): Session {
     return (this.#local ??= this.#connectToSelf()).near.handler;
@@ -262,33 +323,24 @@ export class Runtime implements Actor {
     this.#isReady = true;
     for (const peer of this.peers) peer.channel.post([Kind.ready]);
     // its parent has to hear that it has started
-    if (this.#state === "draining") this.#withdraw();
+    if (this.#state === "draining") this.leaveLookups();
   }
 
   /** Tells all peers that this actor is no longer to be found by name, although it is connected. */
-  #withdraw(): void {
+  leaveLookups(): void {
+    if (!this.#isReady) return;
     this.#isReady = false;
     for (const peer of this.peers) peer.channel.post([Kind.ready, false]);
   }
 
-  async #onStop(session: Session, id: number): Promise<void> {
-    if (!session.permissions.mayStop()) {
-      const text = `the policy of ${describeActor(this.id)} doesn't let this peer stop it`;
-      session.replyError(id, new PermissionDeniedError(text));
-      return;
-    }
-    const reason = new ContextCancelledError(session.peer.id, "cancelActor");
-    // a heartbeat, so that the requester keeps waiting: the end takes as long as the children below need
-    const beat = setInterval(() => session.peer.channel.post([Kind.stopping]), this.limits.stopGraceMs / 3);
-    const acknowledge = (): void => {
-      clearInterval(beat);
-      session.reply(id, true);
-    };
-    await this.ending.begin(reason, acknowledge);
-    clearInterval(beat);
+  /** Requests are refused from now on; all of them, since the actor is ending. */
+  #refuseAll(): void {
+    const error = withoutFrames(() => new ActorDrainingError(this.id, "ending"));
+    this.guard = { error, spares: () => false, gate: this.guard?.gate };
   }
 
-  #sessions(): Session[] {
+  /** The sessions whose peers have tasks here. */
+  sessions(): Session[] {
     const sessions = Array.from(this.peers, (peer) => peer.handler);
     if (this.#local !== undefined) sessions.push(this.#local.far.handler);
     return sessions;

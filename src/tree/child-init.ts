@@ -21,9 +21,15 @@ export interface ChildInit extends TreeSettings {
   readonly version: string | null;
   readonly metadata: Metadata;
   readonly modules: readonly string[];
+  /** The modules of its parent, and of those that the parent descends from; see `refuseUnguarded`. */
+  readonly lineage: readonly string[];
+  /** Whether the parent has data for it; see `start-data.ts`. */
+  readonly hasData: boolean;
   readonly bindAddrs: readonly Address[];
   readonly registryAddrs: readonly Address[];
   readonly registrars: readonly DialTarget[];
+  /** How many of its functions may run at once; undefined for any number. */
+  readonly concurrency: number | undefined;
   /** The hold under which it is started, if its name is held. */
   readonly hold?: HoldForm;
 }

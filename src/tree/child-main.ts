@@ -19,7 +19,7 @@ import { hostId } from "../transport/host.ts";
 import { Kind } from "../wire/messages.ts";
 import { bindFresh } from "./bind.ts";
 import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
-import { enableModules } from "./modules.ts";
+import { enableModules, setLineage } from "./modules.ts";
 import { treeSettings } from "./settings.ts";
 
 const log = logger("tree");
@@ -38,6 +38,7 @@ const failedCode = 1;
 
 async function main(init: ChildInit): Promise<void> {
   reserveRuntime();
+  setLineage(init.lineage);
   const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false, {
     rootUuid: init.root.uuid,
     security: readSecurity(init.security),
@@ -49,6 +50,8 @@ async function main(init: ChildInit): Promise<void> {
   runtime.peers.leastStepMs = init.startMs;
   const membership = new Membership(runtime, init.registryAddrs);
   treeSettings.set(runtime, init);
+  runtime.callTimeoutMs = init.callTimeoutMs;
+  if (init.concurrency !== undefined) runtime.limitConcurrency(init.concurrency);
   process.on("exit", () => {
     runtime.listeners.close();
     membership.release();
@@ -60,7 +63,18 @@ async function main(init: ChildInit): Promise<void> {
   await bindFresh(runtime, init.transports, init.bindAddrs, init.tcpHost);
   const parent = await connectToParent(runtime, init);
   endOnUncaught(runtime, parent);
-  runtime.ending.onEnded(() => process.exit(process.exitCode ?? 0));
+  let endedBy: NodeJS.Signals | undefined;
+  // most actors have nothing to clean up, and may die at once
+  runtime.ending.onFirstCleanUp = () => {
+    const { allowCleanUp } = require("./clean-end.ts") as typeof import("./clean-end.ts");
+    allowCleanUp(runtime, (signal) => (endedBy = signal));
+  };
+  runtime.ending.onEnded(() => {
+    if (endedBy === undefined) process.exit(process.exitCode ?? 0);
+    // to the parent it is as if the signal had ended it at once
+    process.removeAllListeners(endedBy);
+    process.kill(process.pid, endedBy);
+  });
   setRuntime(runtime);
   try {
     const joined = membership.connectKnown(init.registrars);
@@ -68,6 +82,7 @@ async function main(init: ChildInit): Promise<void> {
       await joined;
       await joinHold(membership, init.name, init.hold);
     }
+    if (init.hasData) runtime.data = await fetchData(parent);
     await enableModules(runtime, init.modules);
     await joined;
     await membership.register();
@@ -106,6 +121,12 @@ async function connectToParent(runtime: Runtime, init: ChildInit): Promise<Peer<
     return runtime.cancel();
   });
   return parent;
+}
+
+/** What most children don't need isn't loaded. */
+async function fetchData(parent: Peer<Session>): Promise<unknown> {
+  const { fetchData: fetch } = require("./start-data.ts") as typeof import("./start-data.ts");
+  return await fetch(parent.handler);
 }
 
 function endOnUncaught(runtime: Runtime, parent: Peer<Session>): void {

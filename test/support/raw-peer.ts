@@ -308,6 +308,8 @@ export class RawRegistrar implements AsyncDisposable {
   onRegister: ((peer: RawPeer, message: RawMessage) => void) | undefined;
   /** Called instead of the answer. */
   onLookup: ((peer: RawPeer, message: RawMessage) => void) | undefined;
+  /** Called for a watch or its end, which are otherwise ignored. */
+  onWatch: ((peer: RawPeer, message: RawMessage) => void) | undefined;
   /** Called instead of giving the name away. */
   onClaim: ((peer: RawPeer, message: RawMessage) => void) | undefined;
   #silence: PromiseWithResolvers<void> | undefined;
@@ -350,6 +352,7 @@ export class RawRegistrar implements AsyncDisposable {
     const [kind, id] = message;
     if (kind === Kind.register && this.onRegister !== undefined) this.onRegister(peer, message);
     else if (kind === Kind.lookup && this.onLookup !== undefined) this.onLookup(peer, message);
+    else if (kind === Kind.watch || kind === Kind.unwatch) this.onWatch?.(peer, message);
     else if (kind === Kind.claim && this.onClaim !== undefined) this.onClaim(peer, message);
     else if (kind === Kind.claim) peer.send([Kind.result, id, null]);
     else if (kind === Kind.lookup) peer.send([Kind.result, id, []]);

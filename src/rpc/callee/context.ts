@@ -2,7 +2,7 @@
 import { ContextCancelledError, TransportClosedError } from "../../errors.ts";
 import type { ActorId } from "../../identity.ts";
 import type { Inbox, Outbox } from "../flow.ts";
-import type { Task } from "../task.ts";
+import { drainingSignal, type Task } from "../task.ts";
 import type { Context, ContextTypes } from "../types.ts";
 import { check, type Schema, type Schemas } from "./validated.ts";
 
@@ -46,6 +46,10 @@ export class ServedContext implements Context<Required<ContextTypes>> {
 
   get signal(): AbortSignal {
     return this.#task.signal;
+  }
+
+  get draining(): AbortSignal {
+    return drainingSignal(this.#task);
   }
 
   async started(value?: unknown): Promise<void> {
