@@ -25,7 +25,8 @@ export interface Starter {
   readonly signal: AbortSignal;
   /** @throws {SpawnError} when the nursery is closed */
   checkOpen(name: string): void;
-  start<M>(name: string, options: HeldStartOptions): Promise<Portal<M>>;
+  /** `timeoutMs` is for this start alone: a restart has the time that the options give it. */
+  start<M>(name: string, options: HeldStartOptions, timeoutMs: number): Promise<Portal<M>>;
 }
 
 /** How long to leave alone an actor that is registered, but can't be reached: it may be busy, or just ending. */
@@ -135,7 +136,7 @@ async function startHeld<M>(
   const release = hold.use();
   try {
     deadline.check("wait");
-    return await starter.start<M>(hold.name, { ...options, timeout: deadline.remainingMs, hold });
+    return await starter.start<M>(hold.name, { ...options, hold }, deadline.remainingMs);
   } finally {
     release();
   }
