@@ -4,10 +4,16 @@
  */
 import { framesIn, printedStack, setStack, userFrames } from "./frames.ts";
 import { type ActorId, describeActor } from "./identity.ts";
+import type { LookupReport } from "./lookup-report.ts";
 
 /** The base class of every error that furrow itself throws. */
 export abstract class FurrowError extends Error {
   abstract readonly code: string;
+  /**
+   * On the error of a lookup: what the lookup did, as `explainLookup` gives it. Not enumerable, so that it doesn't bury
+   * the message when the error is printed, and stays in this process.
+   */
+  declare readonly report?: LookupReport;
 
   constructor(message: string, options?: { readonly cause?: unknown }) {
     // `cause: undefined` would still create the property, which would then be printed

@@ -3,7 +3,7 @@
  *
  * The layers, each importing only from those above it:
  *
- *   identity, frames, errors, deadline, log, limits   what everything uses
+ *   identity, frames, lookup-report, errors, deadline, log, limits: what everything uses
  *   wire/        frames, messages, and the values that cross
  *   transport/   unix sockets and tcp; addresses
  *   channel/     messages both ways; handshake; the connected peers
@@ -16,7 +16,9 @@ export { currentActor } from "./actor/current.ts";
 export type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor/actor.ts";
 export type { ActorState, Metadata } from "./actor/details.ts";
 export { getPeerByName } from "./discovery/connected.ts";
+export { explainLookup } from "./discovery/explain.ts";
 export { findActor } from "./discovery/find.ts";
+export { forEachActor } from "./discovery/for-each-actor.ts";
 export type { FindOptions, WaitOptions } from "./discovery/lookup.ts";
 export type { PickOption, SelectOptions } from "./discovery/selection.ts";
 export { type QueryResult, queryActor } from "./discovery/query.ts";
@@ -25,6 +27,7 @@ export { Arbiter, Registrar } from "./discovery/registrar-kind.ts";
 export type { Registration } from "./discovery/registration.ts";
 export { getRegistry } from "./discovery/registry.ts";
 export { waitForActor } from "./discovery/wait.ts";
+export { type ActorEvent, watchActors, type WatchOptions } from "./discovery/watch-actors.ts";
 export {
   ActorDiedError,
   ActorDrainingError,
@@ -54,6 +57,7 @@ export {
   UnauthenticatedError,
 } from "./errors.ts";
 export type { ActorId } from "./identity.ts";
+export type { LookupReport, ReportedCandidate, ReportedDial, ReportedRegistrar } from "./lookup-report.ts";
 export type { Security } from "./actor/security.ts";
 export type { PolicyRule } from "./rpc/policy.ts";
 export type { SecretOption } from "./transport/secret.ts";

@@ -14,6 +14,7 @@ import { spawnRows } from "./spawn.ts";
 import { streamRows } from "./stream.ts";
 import { memoryRow, tableRows } from "./table.ts";
 import { tlsRows } from "./tls.ts";
+import { watchRows } from "./watch.ts";
 
 export const rows: readonly Row[] = [
   ...echoRows,
@@ -26,6 +27,7 @@ export const rows: readonly Row[] = [
   ...tlsRows,
   ...registerRows,
   ...claimRows,
+  ...watchRows,
   ...tableRows,
   memoryRow,
   ...codecRows,

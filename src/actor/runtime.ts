@@ -158,7 +158,7 @@ export class Runtime implements Actor {
     if (state === this.#state) return;
     this.#state = state;
     if (state === "ready") this.becomeReady();
-    else this.#withdraw();
+    else this.leaveLookups();
   }
 
   get addrs(): readonly Address[] {
@@ -323,16 +323,10 @@ export class Runtime implements Actor {
     this.#isReady = true;
     for (const peer of this.peers) peer.channel.post([Kind.ready]);
     // its parent has to hear that it has started
-    if (this.#state === "draining") this.#withdraw();
+    if (this.#state === "draining") this.leaveLookups();
   }
 
   /** Tells all peers that this actor is no longer to be found by name, although it is connected. */
-  #withdraw(): void {
-    this.#isReady = false;
-    for (const peer of this.peers) peer.channel.post([Kind.ready, false]);
-  }
-
-  /** Tells all peers that this actor is not to be found by name any more, however it is connected. */
   leaveLookups(): void {
     if (!this.#isReady) return;
     this.#isReady = false;

@@ -2,7 +2,7 @@
  * The names that this process holds: those of actors that it starts, and in a started actor its own. They are held at the
  * registrar that serves the first registry address, for as long as the connection to it lasts, and taken along to the next.
  */
-import { Deadline } from "../deadline.ts";
+import { Deadline, sleep } from "../deadline.ts";
 import { RegistryUnavailableError, TimeoutError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
@@ -23,6 +23,10 @@ export interface HoldForm {
   /** Whether no other actor may register under the name. */
   readonly isUnique: boolean;
 }
+
+/** How often an actor that is being started asks again when no one holds its name, and how long it waits before that. */
+const maxLapses = 10;
+const lapseMs = 50;
 
 /** Where names are held: at another process, or in this one while it is the registrar. */
 type Desk = RegistrarLink | RegistrarService;
@@ -119,7 +123,7 @@ export class Holds implements HeldNames {
   async join(name: string, form: HoldForm): Promise<void> {
     // how long it may take is its parent's business
     const deadline = new Deadline({}, "start of", name);
-    for (;;) {
+    for (let lapses = 0; ;) {
       const held = new HeldName(name, form, await this.#desk(deadline), this.#giveBack);
       try {
         await this.#ask(held, ClaimMode.join);
@@ -127,7 +131,11 @@ export class Holds implements HeldNames {
         this.#own = held;
         return;
       } catch (error) {
-        if (!isOver(held.desk, error)) throw nameTaken(error) ?? error;
+        if (isOver(held.desk, error)) continue;
+        const taken = nameTaken(error);
+        if (taken !== undefined || lapses++ === maxLapses) throw taken ?? error;
+        // its parent may have lost the connection to the registrar, and be back in a moment
+        await sleep(lapseMs);
       }
     }
   }
@@ -161,7 +169,8 @@ export class Holds implements HeldNames {
   /** Where to claim: the registrar at the first registry address, waiting for it while there is none. */
   async #desk(deadline: Deadline): Promise<Desk> {
     const { runtime } = this.#registrars;
-    const timeout = Math.min(deadline.remainingMs, registryPatienceMs(runtime.limits));
+    const patienceMs = Math.max(registryPatienceMs(runtime.limits), runtime.peers.leastStepMs);
+    const timeout = Math.min(deadline.remainingMs, patienceMs);
     const patience = new Deadline({ timeout, signal: deadline.signal }, "claim");
     for (;;) {
       const { service, firstLink, changed } = this.#registrars;

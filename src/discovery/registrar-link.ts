@@ -38,6 +38,14 @@ function isUnderway(request: LookupRequest): boolean {
 /** Called when a request ends, before its promise settles; and again with a list that comes after that, too late. */
 type OnOver = (request: LookupRequest, list: Found | undefined) => void;
 
+/** When each request that failed was made, by `performance.now()`. */
+const failures = new WeakMap<object, number>();
+
+/** When the request was made whose promise was rejected. */
+export function failedSince(promise: object): number | undefined {
+  return failures.get(promise);
+}
+
 /** A lookup in progress, shared by all that wait for it. */
 class LookupRequest implements Answer {
   readonly name: string;
@@ -72,6 +80,7 @@ class LookupRequest implements Answer {
 
   reject(error: unknown): void {
     this.#over(undefined);
+    failures.set(this.promise, this.since);
     this.#reject(error);
   }
 

@@ -31,6 +31,7 @@ import { decodeAddresses, encodeAddresses, encodeDetailed, encodeRegistration } 
 import type { OtherMembers, Roster } from "./roster.ts";
 import { SocketSweeper } from "./socket-sweeper.ts";
 import { isDraining, RegistryTable, type StoredRegistration } from "./table.ts";
+import type { WatchService } from "./watch-service.ts";
 
 const log = logger("discovery");
 
@@ -48,6 +49,8 @@ export class RegistrarService implements ServedTable {
   readonly #runtime: Runtime;
   readonly #clients = new Map<Session, Client>();
   readonly #interests: Interests<Session, Message>;
+  /** Made for the first watch. */
+  #watching: WatchService | undefined;
   /** How each registered actor proved its identity, unless the kernel says that it runs as this user. */
   readonly #proofs = new WeakMap<StoredRegistration, PeerProof>();
   #own: StoredRegistration | undefined;
@@ -73,6 +76,8 @@ export class RegistrarService implements ServedTable {
     runtime.serve(Kind.lookup, (session, message) => this.#onLookup(session, message));
     runtime.serve(Kind.forget, (session, message) => this.#interests.drop(session, message[1]));
     runtime.serve(Kind.report, (session, message) => this.#onReport(session, message[1]));
+    runtime.serve(Kind.watch, (session, message) => this.watching.onWatch(session, message));
+    runtime.serve(Kind.unwatch, (session, message) => this.#watching?.onUnwatch(session, message[1]));
     runtime.serve(Kind.claim, (session, message) => this.claims.onClaim(session, message));
     runtime.serve(Kind.unclaim, (session, [, name, key]) => this.#desk?.withdraw(session.peer, name, key));
     runtime.dispatcher.serve("registrar", registrarApi(this));
@@ -109,14 +114,16 @@ export class RegistrarService implements ServedTable {
     const gone = (session: Session, id: number): void => session.replyError(id, retiredError());
     const runtime = this.#runtime;
     // answers what clients sent before they were notified
-    for (const kind of [Kind.register, Kind.unregister, Kind.update, Kind.lookup, Kind.claim])
+    for (const kind of [Kind.register, Kind.unregister, Kind.update, Kind.lookup, Kind.watch, Kind.claim])
       runtime.serve(kind, (session, message) => gone(session, message[1]));
-    for (const kind of [Kind.forget, Kind.report, Kind.unclaim]) runtime.serve(kind, () => {});
+    for (const kind of [Kind.forget, Kind.report, Kind.unwatch, Kind.unclaim]) runtime.serve(kind, () => {});
     runtime.dispatcher.unserve("registrar");
     this.#desk?.stop(retiredError());
     this.#gracePeriod.end();
     this.#interests.wakeAll();
-    const users = new Set([...this.#clients.keys(), ...this.#interests.peers]);
+    this.#watching?.stop();
+    const watching = this.#watching?.peers ?? [];
+    const users = new Set([...this.#clients.keys(), ...this.#interests.peers, ...watching]);
     for (const session of users) session.peer.channel.post([Kind.retired]);
   }
 
@@ -172,6 +179,15 @@ export class RegistrarService implements ServedTable {
     return this.#interests.watch(name, onChange);
   }
 
+  /** The watches of any number of names. */
+  get watching(): WatchService {
+    if (this.#watching === undefined) {
+      const { WatchService: Service } = require("./watch-service.ts") as typeof import("./watch-service.ts");
+      this.#watching = new Service(this.#runtime, this, () => this.#pushes++);
+    }
+    return this.#watching;
+  }
+
   /** @throws {RegistryUnavailableError} when this actor has stopped being the registrar */
   checkServing(): void {
     if (this.#isStopped) throw retiredError();
@@ -196,7 +212,8 @@ export class RegistrarService implements ServedTable {
   }
 
   #onRegister(session: Session, message: MessageOf<typeof Kind.register>): void {
-    const denied = this.#denial(session) ?? this.#desk?.refusal(session.peer, session.peer.id.name);
+    const isNew = this.#clients.get(session)?.current === undefined;
+    const denied = this.#denial(session) ?? (isNew ? this.#desk?.refusal(session.peer) : undefined);
     if (denied !== undefined) {
       log.warn?.(`${describeActor(session.peer.id)}: ${denied.message}`);
       session.replyError(message[1], denied);
@@ -315,11 +332,24 @@ export class RegistrarService implements ServedTable {
     const list = this.table.all(name);
     // who asks for details may pass over all that are there, and wait for one that is on its way back
     if (this.#gracePeriod.isOver || (list.length > 0 && detailed !== true))
-      answer(session, id, name, list.map(encode), kept);
+      answer(
+        session,
+        id,
+        name,
+        list.map((stored) => encode(stored)),
+        kept,
+      );
     else
       void this.awaited(detailed === true ? undefined : name)?.then(() => {
         if (this.#isStopped) session.replyError(id, retiredError());
-        else answer(session, id, name, this.table.all(name).map(encode), kept);
+        else
+          answer(
+            session,
+            id,
+            name,
+            this.table.all(name).map((stored) => encode(stored)),
+            kept,
+          );
       });
   }
 
@@ -332,6 +362,7 @@ export class RegistrarService implements ServedTable {
 
   #onSessionEnd(session: Session): void {
     this.#interests.leave(session);
+    this.#watching?.leave(session);
     const client = this.#clients.get(session);
     this.#clients.delete(session);
     if (client?.current !== undefined) this.#remove(client.current);
@@ -346,22 +377,25 @@ export class RegistrarService implements ServedTable {
     const revision = this.table.unregister(stored);
     if (revision === 0) return;
     log.info?.(`unregistered ${describeActor(stored.id)}`);
+    this.#watching?.push("down", stored, revision);
     if (!isDraining(stored)) this.#pushRemoved(stored, revision);
     this.#desk?.onChange(stored.name);
   }
 
-  /** Pushes what a change of the table means for lookups. `ofDetails`: it concerns nothing else. */
+  /** Pushes a change of the table to watchers, and what it means for lookups. `ofDetails`: it concerns nothing else. */
   #announce(stored: StoredRegistration, former?: StoredRegistration, ofDetails = false): void {
+    // first: a push to a lookup's peer may lose it, and so make the next change
+    this.#watching?.push(former === undefined ? "up" : "changed", stored, stored.revision);
     const { name } = stored;
     const wasFound = former !== undefined && !isDraining(former);
     if (isDraining(stored)) {
       if (wasFound) this.#pushRemoved(stored, stored.revision);
       return;
     }
-    this.#desk?.onChange(name);
     const brief = (): Message => [Kind.added, name, encodeRegistration(stored)];
     const detailed = (): Message => [Kind.added, name, encodeDetailed(stored)];
     this.#interests.push(name, ofDetails && wasFound ? undefined : brief, detailed);
+    if (!wasFound) this.#desk?.onChange(name);
   }
 
   #pushRemoved({ name, uuid }: StoredRegistration, revision: number): void {

@@ -50,6 +50,7 @@ export class Registrars implements DiscoveryFacts {
   holds: HeldNames | undefined;
   /** The last metadata that no registrar has refused. */
   #accepted: Metadata | undefined;
+  readonly #listeners = new Set<() => void>();
 
   constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
     this.runtime = runtime;
@@ -107,6 +108,16 @@ export class Registrars implements DiscoveryFacts {
     return this.#local;
   }
 
+  /** What answers lookups without a question. */
+  get memory(): "table" | "cache" {
+    return this.isRegistrar ? "table" : "cache";
+  }
+
+  /** Where the registrar is asked, while that is this actor. */
+  get ownAddr(): Address {
+    return this.registryAddrs[0] ?? this.localPortal.addr;
+  }
+
   /** The link to the registrar of that uuid, if there is one. */
   linkOf(uuid: string): RegistrarLink | undefined {
     return this.#links.get(uuid);
@@ -146,11 +157,18 @@ export class Registrars implements DiscoveryFacts {
     return this.#changed.promise;
   }
 
-  /** Wakes all that wait for `changed`. */
+  /** Calls `listener` synchronously at each such change; returns an unsubscribe function. */
+  watchChanges(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Wakes all that wait for `changed`, and calls the listeners. */
   notify(): void {
     const { resolve } = this.#changed;
     this.#changed = Promise.withResolvers<void>();
     resolve();
+    for (const listener of this.#listeners) listener();
   }
 
   /** Makes a link of a session whose peer was acquired for it. Call `notify` once it can be used. */
@@ -191,6 +209,11 @@ export class Registrars implements DiscoveryFacts {
     this.#service?.stop();
     this.#service = undefined;
     this.notify();
+  }
+
+  /** Why that address had no registrar when it was last asked. */
+  faultAt(addr: Address): Error | undefined {
+    return this.#faults.get(addr);
   }
 
   noteFault(addr: Address, error: Error): void {

@@ -44,6 +44,10 @@ export const Kind = {
   unwatched: 39,
   retired: 40,
   update: 41,
+  watch: 42,
+  unwatch: 43,
+  change: 44,
+  resync: 45,
   claim: 46,
   unclaim: 47,
   // the tree
@@ -133,6 +137,14 @@ interface Fields {
   retired: [];
   /** Changes one's own registration; what is null stays. */
   update: [id: number, metadata?: unknown, state?: string | null];
+  /** The pattern is a name, or the beginning of names and a star. */
+  watch: [id: number, pattern: string];
+  /** Gives a watch back; `watchId` is the id of its request. */
+  unwatch: [watchId: number];
+  /** `type` is 0 for up, 1 for changed, 2 for down. */
+  change: [watchId: number, type: number, name: string, registration: List];
+  /** In place of changes that were left out; with a failure, a list, the watch is over. */
+  resync: [watchId: number, revision: number, actors: List, failure?: unknown];
   /** `mode`: see `ClaimMode`. */
   claim: [id: number, name: string, isUnique: boolean, key: string, mode: number];
   /** Gives back what was claimed with that key. */
@@ -224,6 +236,10 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   unwatched: "s",
   retired: "",
   update: "nVS",
+  watch: "ns",
+  unwatch: "n",
+  change: "nnsa",
+  resync: "nnaV",
   claim: "nsbsn",
   unclaim: "ss",
   stop: "n",

@@ -2,9 +2,18 @@
 import { describe, expect, test } from "bun:test";
 
 import type { TimeoutError } from "../../src/index.ts";
-import { currentActor, findActor, openNursery, openRootActor, SpawnError } from "../../src/index.ts";
+import {
+  currentActor,
+  findActor,
+  openNursery,
+  openRootActor,
+  type RemoteActorError,
+  SpawnError,
+} from "../../src/index.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
+import { ClaimMode, Kind } from "../../src/wire/messages.ts";
 import { failure } from "../support/outcome.ts";
+import { RawRegistrar } from "../support/raw-peer.ts";
 import { ask, closeNursery, openPrograms, singleton, type Singleton, Traces } from "../support/singleton.ts";
 import { type Program, until, World } from "../support/world.ts";
 
@@ -103,10 +112,10 @@ describe("findOrStart", () => {
     const abort = new AbortController();
     const first = failure(nursery.findOrStart("one", { ...traces.options(), signal: abort.signal }));
     await until(() => traces.starts.length === 1);
-    const late = await failure(nursery.findOrStart("one", { ...traces.options(), timeout: 50 }));
+    const late = await failure(nursery.findOrStart("one", { ...traces.options(), timeout: 100 }));
     expect([late.name, (late as TimeoutError).stage]).toEqual(["TimeoutError", "wait"]);
-    expect(only(await ask(other, 3, "one", { ...traces.options(), timeout: 50 }))).toBe(
-      'TimeoutError: no actor "one" within 50 ms: another process holds the name, and has not started it yet',
+    expect(only(await ask(other, 3, "one", { ...traces.options(), timeout: 500 }))).toBe(
+      'TimeoutError: no actor "one" within 500 ms: its start by another process is not done yet',
     );
     const reason = new Error("not any more");
     abort.abort(reason);
@@ -173,6 +182,53 @@ describe("findOrStart", () => {
   });
 });
 
+describe("an actor that is started under a claim", () => {
+  /** How a registrar answers those who join the claim; null: they may. */
+  const lapsed = ["PermissionDeniedError", "lapsed", "", null, null, null];
+  const joins = (answers: readonly (unknown[] | null)[]): { hub: RawRegistrar; asked: () => number } => {
+    const hub = new RawRegistrar();
+    let asked = 0;
+    hub.onClaim = (peer, [, id, , , , mode]) => {
+      const answer = mode === ClaimMode.join ? (answers[asked++] ?? null) : null;
+      peer.send(answer === null ? [Kind.result, id, null] : [Kind.error, id, [[], answer]]);
+    };
+    return { hub, asked: () => asked };
+  };
+
+  test("asks again when it has lapsed: its parent may be back in a moment", async () => {
+    const { hub, asked } = joins([lapsed, lapsed]);
+    await using _hub = hub;
+    await using nursery = await openNursery({ registryAddrs: [hub.addr] });
+    await using portal = await nursery.findOrStart<Service>("one", { module: service });
+    expect([await portal.run.add(1, 2), asked()]).toEqual([3, 3]);
+  });
+
+  test("gives up without loading its module when it stays lapsed", async () => {
+    await using world = new World();
+    const { hub, asked } = joins(Array.from({ length: 100 }, () => lapsed));
+    await using _hub = hub;
+    const traces = new Traces(world, "one");
+    await using nursery = await openNursery({ registryAddrs: [hub.addr] });
+    const error = await failure(nursery.findOrStart("one", traces.options()));
+    expect(error).toBeInstanceOf(SpawnError);
+    expect(error.message).toContain("lapsed");
+    expect([traces.starts, asked()]).toEqual([[], 11]);
+  });
+
+  test("is not started when another process has got the name, which is then found", async () => {
+    await using world = new World();
+    const holder = { name: "one", uuid: "other", pid: 1, host: "" };
+    const { hub } = joins([["NameTakenError", "taken", "", null, null, { holder }]]);
+    await using _hub = hub;
+    const traces = new Traces(world, "one");
+    await using nursery = await openNursery({ registryAddrs: [hub.addr] });
+    await nursery.findOrStart("one", traces.options());
+    // the second attempt of the same nursery
+    expect(traces.starts).toHaveLength(1);
+    expect(nursery.signal.aborted).toBeFalse();
+  });
+});
+
 describe("findOrStart, when the registrar dies during a start,", () => {
   for (const successor of ["the winner", "another asker"] as const)
     test(`starts nothing twice if ${successor} takes over`, async () => {
@@ -214,6 +270,31 @@ describe("findOrStart, when the registrar dies during a start,", () => {
       expect(only(answers)).toMatch(uuidForm);
       expect(traces.starts).toHaveLength(1);
     });
+
+  test("waits for the next one as long as its timeout says, which may be longer than lookups wait", async () => {
+    await using world = new World();
+    await using elsewhere = new World();
+    const hub = await world.actor("hub");
+    const parent = await world.actor("parent", { limits: { probeTimeoutMs: 100 } });
+    await parent.run(async ({ furrow, keep, args }) => {
+      const nursery = await furrow.openNursery();
+      keep["nursery"] = nursery;
+      await nursery.startActor("child", { module: args[0] as string });
+    }, service.href);
+    // an actor of another registry, which keeps its connection to the child
+    await using _self = await openRootActor(elsewhere.options);
+    const options = { raiseOnNone: true, registryAddrs: [world.unix] } as const;
+    await using child = await findActor<Service>("child", options);
+    // a child can't take over, and its parent is stopped
+    await parent.freeze();
+    await hub.kill();
+    const missed = await failure(child.run.findOrStart("one", service.href, 500));
+    expect((missed as RemoteActorError).remoteName).toBe("RegistryUnavailableError");
+    const asked = child.run.findOrStart("one", service.href, 20_000);
+    expect((await failure(child.run.find("one"))).message).toContain("RegistryUnavailableError");
+    parent.signal("SIGCONT");
+    expect(await asked).toMatch(uuidForm);
+  });
 
   test("starts no second actor while the first may be on its way back", async () => {
     await using world = new World();

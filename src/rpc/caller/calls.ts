@@ -32,6 +32,7 @@ export type Request = Writable<
     | typeof Kind.unregister
     | typeof Kind.update
     | typeof Kind.lookup
+    | typeof Kind.watch
     | typeof Kind.claim
     | typeof Kind.stop
     | typeof Kind.drain
