@@ -3,7 +3,7 @@
  *
  * The layers, each importing only from those above it:
  *
- *   identity, frames, errors, deadline, log, limits   what everything uses
+ *   identity, frames, lookup-report, errors, deadline, log, limits: what everything uses
  *   wire/        frames, messages, and the values that cross
  *   transport/   unix sockets and tcp; addresses
  *   channel/     messages both ways; handshake; the connected peers
@@ -16,7 +16,9 @@ export { currentActor } from "./actor/current.ts";
 export type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor/actor.ts";
 export type { ActorState, Metadata } from "./actor/details.ts";
 export { getPeerByName } from "./discovery/connected.ts";
+export { explainLookup } from "./discovery/explain.ts";
 export { findActor } from "./discovery/find.ts";
+export { forEachActor } from "./discovery/for-each-actor.ts";
 export type { FindOptions, WaitOptions } from "./discovery/lookup.ts";
 export type { PickOption, SelectOptions } from "./discovery/selection.ts";
 export { type QueryResult, queryActor } from "./discovery/query.ts";
@@ -25,6 +27,7 @@ export { Arbiter, Registrar } from "./discovery/registrar-kind.ts";
 export type { Registration } from "./discovery/registration.ts";
 export { getRegistry } from "./discovery/registry.ts";
 export { waitForActor } from "./discovery/wait.ts";
+export { type ActorEvent, watchActors, type WatchOptions } from "./discovery/watch-actors.ts";
 export {
   ActorDiedError,
   ActorDrainingError,
@@ -38,6 +41,7 @@ export {
   HandshakeError,
   LaggedError,
   LimitError,
+  NameTakenError,
   NoRuntimeError,
   NotExposedError,
   PermissionDeniedError,
@@ -53,6 +57,7 @@ export {
   UnauthenticatedError,
 } from "./errors.ts";
 export type { ActorId } from "./identity.ts";
+export type { LookupReport, ReportedCandidate, ReportedDial, ReportedRegistrar } from "./lookup-report.ts";
 export type { Security } from "./actor/security.ts";
 export type { PolicyRule } from "./rpc/policy.ts";
 export type { SecretOption } from "./transport/secret.ts";
@@ -93,9 +98,11 @@ export {
   type UnixAddress,
 } from "./transport/address.ts";
 export { type ActorCluster, openActorCluster } from "./tree/cluster.ts";
-export { type Nursery, openNursery } from "./tree/nursery.ts";
+export type { ChildEvent, ChildInfo, ChildState } from "./tree/child-events.ts";
+export { type Nursery, type NurseryOptions, openNursery } from "./tree/nursery.ts";
 export type { RestartOption } from "./tree/restart.ts";
 export { getRoot, openRootActor } from "./tree/root.ts";
 export type { RootOptions } from "./tree/root-options.ts";
-export type { StartOptions } from "./tree/start-options.ts";
+export type { ReplaceOptions, StartOptions } from "./tree/start-options.ts";
+export type { Strategy } from "./tree/supervisor.ts";
 export { registerError } from "./wire/error-values.ts";

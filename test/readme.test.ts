@@ -92,6 +92,7 @@ describe("docs/concepts.md", () => {
     const expected: Record<string, readonly number[]> = {
       "`openRootActor`": constant("bootTimeoutMs"),
       "`startActor`": constant("startTimeoutMs"),
+      "`findOrStart`": constant("startTimeoutMs"),
       "`findActor`": [...constant("probeTries"), probeTimeoutMs],
       "dialling one address": [dialTimeoutMs],
       "a handshake": [handshakeTimeoutMs],

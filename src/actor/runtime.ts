@@ -63,6 +63,8 @@ export class Runtime implements Actor {
   readonly policy: Policy;
   readonly peers: Peers<Session>;
   readonly dispatcher: Dispatcher;
+  /** Set while a child starts. */
+  data: unknown;
   readonly listeners: Listeners;
   readonly ending: Ending;
   /** See `ServingHost`. Plain fields: each call reads the guard, and each portal the timeout. */

@@ -38,7 +38,11 @@ export async function reach<M>(
 ): Promise<Portal<M> | undefined> {
   const { runtime, transports } = lookup;
   const { id } = registration;
-  if (id.uuid === runtime.uuid) return new LocalPortal<M>(runtime);
+  if (id.uuid === runtime.uuid) {
+    const portal = new LocalPortal<M>(runtime);
+    lookup.recorded?.connected(id.uuid, portal.addr, "this actor itself");
+    return portal;
+  }
   const addrs = registration.dialOrder().filter((addr) => lookup.allows(parseAddress(addr).transport));
   try {
     const target = {
@@ -48,14 +52,15 @@ export async function reach<M>(
       ...(id.host === runtime.id.host && { pid: id.pid }),
       ...(transports && { transports }),
     };
-    const peer = await outsideTasks(() => runtime.peers.connect(target, lookup.deadline));
+    const peer = await outsideTasks(() => runtime.peers.connect(target, lookup.deadline, lookup));
     // this actor's own registrars vouch for it; other registries may not share what they know
     if (lookup.registryAddrs === undefined) peer.isVouched = true;
+    lookup.recorded?.connected(id.uuid, peer.addr);
     return new RemotePortal<M>(peer.handler);
   } catch (error) {
     if (!(error instanceof TransportClosedError)) throw error;
     log.info?.(asError(error).message);
-    lookup.failures.push(error);
+    lookup.record.failures.push(error);
     if (error instanceof UnreachableError && addrs.length > 0)
       for (const link of lookup.registrars.links) link.report(id.uuid);
     return undefined;

@@ -23,6 +23,7 @@ import type { Address } from "../transport/address.ts";
 import { actorNameFault } from "../wire/actor-name.ts";
 import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import { checkDetailsLimits, decodeDetails, decodeMetadata, decodeState } from "./details.ts";
+import type { ClaimDesk } from "./claim-desk.ts";
 import { GracePeriod } from "./grace-period.ts";
 import { Interests } from "./interests.ts";
 import { registrarApi, type ServedTable } from "./registrar-api.ts";
@@ -30,6 +31,7 @@ import { decodeAddresses, encodeAddresses, encodeDetailed, encodeRegistration } 
 import type { OtherMembers, Roster } from "./roster.ts";
 import { SocketSweeper } from "./socket-sweeper.ts";
 import { isDraining, RegistryTable, type StoredRegistration } from "./table.ts";
+import type { WatchService } from "./watch-service.ts";
 
 const log = logger("discovery");
 
@@ -47,6 +49,8 @@ export class RegistrarService implements ServedTable {
   readonly #runtime: Runtime;
   readonly #clients = new Map<Session, Client>();
   readonly #interests: Interests<Session, Message>;
+  /** Made for the first watch. */
+  #watching: WatchService | undefined;
   /** How each registered actor proved its identity, unless the kernel says that it runs as this user. */
   readonly #proofs = new WeakMap<StoredRegistration, PeerProof>();
   #own: StoredRegistration | undefined;
@@ -55,6 +59,7 @@ export class RegistrarService implements ServedTable {
   readonly #gracePeriod = new GracePeriod();
   readonly #sweeper: SocketSweeper;
   #isStopped = false;
+  #desk: ClaimDesk | undefined;
   readonly #undo: (() => void)[];
 
   /** Begins to serve. Misses are held back at least until `opened`. */
@@ -71,6 +76,10 @@ export class RegistrarService implements ServedTable {
     runtime.serve(Kind.lookup, (session, message) => this.#onLookup(session, message));
     runtime.serve(Kind.forget, (session, message) => this.#interests.drop(session, message[1]));
     runtime.serve(Kind.report, (session, message) => this.#onReport(session, message[1]));
+    runtime.serve(Kind.watch, (session, message) => this.watching.onWatch(session, message));
+    runtime.serve(Kind.unwatch, (session, message) => this.#watching?.onUnwatch(session, message[1]));
+    runtime.serve(Kind.claim, (session, message) => this.claims.onClaim(session, message));
+    runtime.serve(Kind.unclaim, (session, [, name, key]) => this.#desk?.withdraw(session.peer, name, key));
     runtime.dispatcher.serve("registrar", registrarApi(this));
     this.#undo = [
       runtime.watchSessions((session) => this.#onSessionEnd(session)),
@@ -105,13 +114,16 @@ export class RegistrarService implements ServedTable {
     const gone = (session: Session, id: number): void => session.replyError(id, retiredError());
     const runtime = this.#runtime;
     // answers what clients sent before they were notified
-    for (const kind of [Kind.register, Kind.unregister, Kind.update, Kind.lookup])
+    for (const kind of [Kind.register, Kind.unregister, Kind.update, Kind.lookup, Kind.watch, Kind.claim])
       runtime.serve(kind, (session, message) => gone(session, message[1]));
-    for (const kind of [Kind.forget, Kind.report]) runtime.serve(kind, () => {});
+    for (const kind of [Kind.forget, Kind.report, Kind.unwatch, Kind.unclaim]) runtime.serve(kind, () => {});
     runtime.dispatcher.unserve("registrar");
+    this.#desk?.stop(retiredError());
     this.#gracePeriod.end();
     this.#interests.wakeAll();
-    const users = new Set([...this.#clients.keys(), ...this.#interests.peers]);
+    this.#watching?.stop();
+    const watching = this.#watching?.peers ?? [];
+    const users = new Set([...this.#clients.keys(), ...this.#interests.peers, ...watching]);
     for (const session of users) session.peer.channel.post([Kind.retired]);
   }
 
@@ -167,9 +179,29 @@ export class RegistrarService implements ServedTable {
     return this.#interests.watch(name, onChange);
   }
 
+  /** The watches of any number of names. */
+  get watching(): WatchService {
+    if (this.#watching === undefined) {
+      const { WatchService: Service } = require("./watch-service.ts") as typeof import("./watch-service.ts");
+      this.#watching = new Service(this.#runtime, this, () => this.#pushes++);
+    }
+    return this.#watching;
+  }
+
   /** @throws {RegistryUnavailableError} when this actor has stopped being the registrar */
   checkServing(): void {
     if (this.#isStopped) throw retiredError();
+  }
+
+  /** Who may start an actor of a name. Most registrars are never asked, and start sooner without its files. */
+  get claims(): ClaimDesk {
+    if (this.#desk === undefined) {
+      const { ClaimDesk: Desk } = require("./claim-desk.ts") as typeof import("./claim-desk.ts");
+      const settled = (): Promise<void> | undefined =>
+        this.#gracePeriod.isOver ? undefined : this.#gracePeriod.over;
+      this.#desk = new Desk({ table: this.table, settled }, this.#runtime.limits.maxCachedNames);
+    }
+    return this.#desk;
   }
 
   #client(session: Session): Client {
@@ -180,7 +212,8 @@ export class RegistrarService implements ServedTable {
   }
 
   #onRegister(session: Session, message: MessageOf<typeof Kind.register>): void {
-    const denied = this.#denial(session);
+    const isNew = this.#clients.get(session)?.current === undefined;
+    const denied = this.#denial(session) ?? (isNew ? this.#desk?.refusal(session.peer) : undefined);
     if (denied !== undefined) {
       log.warn?.(`${describeActor(session.peer.id)}: ${denied.message}`);
       session.replyError(message[1], denied);
@@ -299,11 +332,24 @@ export class RegistrarService implements ServedTable {
     const list = this.table.all(name);
     // who asks for details may pass over all that are there, and wait for one that is on its way back
     if (this.#gracePeriod.isOver || (list.length > 0 && detailed !== true))
-      answer(session, id, name, list.map(encode), kept);
+      answer(
+        session,
+        id,
+        name,
+        list.map((stored) => encode(stored)),
+        kept,
+      );
     else
       void this.awaited(detailed === true ? undefined : name)?.then(() => {
         if (this.#isStopped) session.replyError(id, retiredError());
-        else answer(session, id, name, this.table.all(name).map(encode), kept);
+        else
+          answer(
+            session,
+            id,
+            name,
+            this.table.all(name).map((stored) => encode(stored)),
+            kept,
+          );
       });
   }
 
@@ -316,10 +362,13 @@ export class RegistrarService implements ServedTable {
 
   #onSessionEnd(session: Session): void {
     this.#interests.leave(session);
+    this.#watching?.leave(session);
     const client = this.#clients.get(session);
-    if (client === undefined) return;
     this.#clients.delete(session);
-    if (client.current !== undefined) this.#remove(client.current);
+    if (client?.current !== undefined) this.#remove(client.current);
+    // last: with its hold gone, the name may be free
+    this.#desk?.leave(session.peer);
+    if (client === undefined) return;
     const last = client.current ?? client.former;
     if (last !== undefined) this.#sweeper.sweep(last);
   }
@@ -328,11 +377,15 @@ export class RegistrarService implements ServedTable {
     const revision = this.table.unregister(stored);
     if (revision === 0) return;
     log.info?.(`unregistered ${describeActor(stored.id)}`);
+    this.#watching?.push("down", stored, revision);
     if (!isDraining(stored)) this.#pushRemoved(stored, revision);
+    this.#desk?.onChange(stored.name);
   }
 
-  /** Pushes what a change of the table means for lookups. `ofDetails`: it concerns nothing else. */
+  /** Pushes a change of the table to watchers, and what it means for lookups. `ofDetails`: it concerns nothing else. */
   #announce(stored: StoredRegistration, former?: StoredRegistration, ofDetails = false): void {
+    // first: a push to a lookup's peer may lose it, and so make the next change
+    this.#watching?.push(former === undefined ? "up" : "changed", stored, stored.revision);
     const { name } = stored;
     const wasFound = former !== undefined && !isDraining(former);
     if (isDraining(stored)) {
@@ -342,6 +395,7 @@ export class RegistrarService implements ServedTable {
     const brief = (): Message => [Kind.added, name, encodeRegistration(stored)];
     const detailed = (): Message => [Kind.added, name, encodeDetailed(stored)];
     this.#interests.push(name, ofDetails && wasFound ? undefined : brief, detailed);
+    if (!wasFound) this.#desk?.onChange(name);
   }
 
   #pushRemoved({ name, uuid }: StoredRegistration, revision: number): void {

@@ -44,17 +44,36 @@ export const Kind = {
   unwatched: 39,
   retired: 40,
   update: 41,
+  watch: 42,
+  unwatch: 43,
+  change: 44,
+  resync: 45,
+  claim: 46,
+  unclaim: 47,
   // the tree
   stop: 48,
   ready: 49,
   failed: 50,
   stopping: 51,
   drain: 52,
+  data: 55,
 } as const;
 
 export type Kind = (typeof Kind)[keyof typeof Kind];
 
 type KindName = keyof typeof Kind;
+
+/** What a `claim` asks for. */
+export const ClaimMode = {
+  /** The name. If it is to be unique: now or not at all. Else it waits until the name is free, or an actor has it. */
+  take: 0,
+  /** To belong to the hold of that key. */
+  join: 1,
+  /** The same, for one that belonged to it when its connection ended. The first to come back makes the hold anew. */
+  resume: 2,
+} as const;
+
+export type ClaimMode = (typeof ClaimMode)[keyof typeof ClaimMode];
 
 /** An array whose elements its reader checks. */
 type List = readonly unknown[];
@@ -118,6 +137,18 @@ interface Fields {
   retired: [];
   /** Changes one's own registration; what is null stays. */
   update: [id: number, metadata?: unknown, state?: string | null];
+  /** The pattern is a name, or the beginning of names and a star. */
+  watch: [id: number, pattern: string];
+  /** Gives a watch back; `watchId` is the id of its request. */
+  unwatch: [watchId: number];
+  /** `type` is 0 for up, 1 for changed, 2 for down. */
+  change: [watchId: number, type: number, name: string, registration: List];
+  /** In place of changes that were left out; with a failure, a list, the watch is over. */
+  resync: [watchId: number, revision: number, actors: List, failure?: unknown];
+  /** `mode`: see `ClaimMode`. */
+  claim: [id: number, name: string, isUnique: boolean, key: string, mode: number];
+  /** Gives back what was claimed with that key. */
+  unclaim: [name: string, key: string];
   stop: [id: number];
   /** The sender has booted and is registered. With false: it drains or ends, and isn't to be found by name any more. */
   ready: [isReady?: boolean | null];
@@ -133,6 +164,8 @@ interface Fields {
    * its stop, and doesn't end by itself.
    */
   drain: [id: number, timeoutMs: number, among?: unknown];
+  /** A child asks its parent for the data that it is started with: the result is bytes, see `tree/start-data.ts`. */
+  data: [id: number];
 }
 
 type Messages = {
@@ -203,11 +236,18 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   unwatched: "s",
   retired: "",
   update: "nVS",
+  watch: "ns",
+  unwatch: "n",
+  change: "nnsa",
+  resync: "nnaV",
+  claim: "nsbsn",
+  unclaim: "ss",
   stop: "n",
   ready: "B",
   failed: "a",
   stopping: "V",
   drain: "nnV",
+  data: "n",
 };
 
 const shapeOfKind: (string | undefined)[] = [];

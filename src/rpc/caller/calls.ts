@@ -32,8 +32,11 @@ export type Request = Writable<
     | typeof Kind.unregister
     | typeof Kind.update
     | typeof Kind.lookup
+    | typeof Kind.watch
+    | typeof Kind.claim
     | typeof Kind.stop
     | typeof Kind.drain
+    | typeof Kind.data
   >
 >;
 

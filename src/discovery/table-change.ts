@@ -1,0 +1,27 @@
+/** A change of the registrar's table, on its way to the watchers. */
+import type { ActorChange } from "./actor-event.ts";
+import { readPattern } from "./pattern.ts";
+import type { RegistryTable, StoredRegistration } from "./table.ts";
+
+export interface TableChange {
+  readonly type: ActorChange["type"];
+  readonly stored: StoredRegistration;
+  readonly revision: number;
+  /** The registration as it is sent, once a peer needs it. */
+  form: unknown[] | undefined;
+  /** How many peers it has been sent to. */
+  sent: number;
+}
+
+export interface Watcher {
+  onChange(change: TableChange): void;
+}
+
+/** The registrations that match a valid pattern: name by name, in the order of registration; draining ones come last. */
+export function* matching(table: RegistryTable, pattern: string): IterableIterator<StoredRegistration> {
+  const { text, isPrefix } = readPattern(pattern);
+  if (!isPrefix) {
+    yield* table.all(text);
+    yield* table.draining(text);
+  } else for (const stored of table.entries()) if (stored.name.startsWith(text)) yield stored;
+}
