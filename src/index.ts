@@ -17,6 +17,7 @@ export type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor/act
 export type { ActorState, Metadata } from "./actor/details.ts";
 export { getPeerByName } from "./discovery/connected.ts";
 export { findActor } from "./discovery/find.ts";
+export { forEachActor } from "./discovery/for-each-actor.ts";
 export type { FindOptions, WaitOptions } from "./discovery/lookup.ts";
 export type { PickOption, SelectOptions } from "./discovery/selection.ts";
 export { type QueryResult, queryActor } from "./discovery/query.ts";
@@ -25,6 +26,7 @@ export { Arbiter, Registrar } from "./discovery/registrar-kind.ts";
 export type { Registration } from "./discovery/registration.ts";
 export { getRegistry } from "./discovery/registry.ts";
 export { waitForActor } from "./discovery/wait.ts";
+export { type ActorEvent, watchActors, type WatchOptions } from "./discovery/watch-actors.ts";
 export {
   ActorDiedError,
   ActorNameError,

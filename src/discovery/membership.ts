@@ -207,7 +207,8 @@ export class Membership implements Candidate {
     const { peer } = session;
     peer.isRegistrar = false;
     const link = this.registrars.linkOver(session);
-    if (link === undefined) return;
+    // others may watch there
+    if (link === undefined) return this.registrars.notify();
     this.#lose(link, `${describeActor(peer.id)} is no longer the registrar`, undefined);
   }
 

@@ -30,6 +30,7 @@ import { decodeAddresses, encodeAddresses, encodeDetailed, encodeRegistration } 
 import type { OtherMembers, Roster } from "./roster.ts";
 import { SocketSweeper } from "./socket-sweeper.ts";
 import { isDraining, RegistryTable, type StoredRegistration } from "./table.ts";
+import type { WatchService } from "./watch-service.ts";
 
 const log = logger("discovery");
 
@@ -47,6 +48,8 @@ export class RegistrarService implements ServedTable {
   readonly #runtime: Runtime;
   readonly #clients = new Map<Session, Client>();
   readonly #interests: Interests<Session, Message>;
+  /** Made for the first watch. */
+  #watching: WatchService | undefined;
   /** How each registered actor proved its identity, unless the kernel says that it runs as this user. */
   readonly #proofs = new WeakMap<StoredRegistration, PeerProof>();
   #own: StoredRegistration | undefined;
@@ -71,6 +74,8 @@ export class RegistrarService implements ServedTable {
     runtime.serve(Kind.lookup, (session, message) => this.#onLookup(session, message));
     runtime.serve(Kind.forget, (session, message) => this.#interests.drop(session, message[1]));
     runtime.serve(Kind.report, (session, message) => this.#onReport(session, message[1]));
+    runtime.serve(Kind.watch, (session, message) => this.watching.onWatch(session, message));
+    runtime.serve(Kind.unwatch, (session, message) => this.#watching?.onUnwatch(session, message[1]));
     runtime.dispatcher.serve("registrar", registrarApi(this));
     this.#undo = [
       runtime.watchSessions((session) => this.#onSessionEnd(session)),
@@ -105,13 +110,15 @@ export class RegistrarService implements ServedTable {
     const gone = (session: Session, id: number): void => session.replyError(id, retiredError());
     const runtime = this.#runtime;
     // answers what clients sent before they were notified
-    for (const kind of [Kind.register, Kind.unregister, Kind.update, Kind.lookup])
+    for (const kind of [Kind.register, Kind.unregister, Kind.update, Kind.lookup, Kind.watch])
       runtime.serve(kind, (session, message) => gone(session, message[1]));
-    for (const kind of [Kind.forget, Kind.report]) runtime.serve(kind, () => {});
+    for (const kind of [Kind.forget, Kind.report, Kind.unwatch]) runtime.serve(kind, () => {});
     runtime.dispatcher.unserve("registrar");
     this.#gracePeriod.end();
     this.#interests.wakeAll();
-    const users = new Set([...this.#clients.keys(), ...this.#interests.peers]);
+    this.#watching?.stop();
+    const watching = this.#watching?.peers ?? [];
+    const users = new Set([...this.#clients.keys(), ...this.#interests.peers, ...watching]);
     for (const session of users) session.peer.channel.post([Kind.retired]);
   }
 
@@ -165,6 +172,15 @@ export class RegistrarService implements ServedTable {
   /** Calls `onChange` once, at the next change of the name; returns the function that calls it off. */
   watch(name: string, onChange: () => void): () => void {
     return this.#interests.watch(name, onChange);
+  }
+
+  /** The watches of any number of names. */
+  get watching(): WatchService {
+    if (this.#watching === undefined) {
+      const { WatchService: Service } = require("./watch-service.ts") as typeof import("./watch-service.ts");
+      this.#watching = new Service(this.#runtime, this, () => this.#pushes++);
+    }
+    return this.#watching;
   }
 
   /** @throws {RegistryUnavailableError} when this actor has stopped being the registrar */
@@ -316,6 +332,7 @@ export class RegistrarService implements ServedTable {
 
   #onSessionEnd(session: Session): void {
     this.#interests.leave(session);
+    this.#watching?.leave(session);
     const client = this.#clients.get(session);
     if (client === undefined) return;
     this.#clients.delete(session);
@@ -328,11 +345,14 @@ export class RegistrarService implements ServedTable {
     const revision = this.table.unregister(stored);
     if (revision === 0) return;
     log.info?.(`unregistered ${describeActor(stored.id)}`);
+    this.#watching?.push("down", stored, revision);
     if (!isDraining(stored)) this.#pushRemoved(stored, revision);
   }
 
-  /** Pushes what a change of the table means for lookups. `ofDetails`: it concerns nothing else. */
+  /** Pushes a change of the table to watchers, and what it means for lookups. `ofDetails`: it concerns nothing else. */
   #announce(stored: StoredRegistration, former?: StoredRegistration, ofDetails = false): void {
+    // first: a push to a lookup's peer may lose it, and so make the next change
+    this.#watching?.push(former === undefined ? "up" : "changed", stored, stored.revision);
     const { name } = stored;
     const wasFound = former !== undefined && !isDraining(former);
     if (isDraining(stored)) {

@@ -39,6 +39,7 @@ export class Registrars implements DiscoveryFacts {
   #changed = Promise.withResolvers<void>();
   /** The last metadata that no registrar has refused. */
   #accepted: Metadata | undefined;
+  readonly #listeners = new Set<() => void>();
 
   constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
     this.runtime = runtime;
@@ -129,11 +130,18 @@ export class Registrars implements DiscoveryFacts {
     return this.#changed.promise;
   }
 
-  /** Wakes all that wait for `changed`. */
+  /** Calls `listener` synchronously at each such change; returns an unsubscribe function. */
+  watchChanges(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Wakes all that wait for `changed`, and calls the listeners. */
   notify(): void {
     const { resolve } = this.#changed;
     this.#changed = Promise.withResolvers<void>();
     resolve();
+    for (const listener of this.#listeners) listener();
   }
 
   /** Makes a link of a session whose peer was acquired for it. Call `notify` once it can be used. */

@@ -115,9 +115,9 @@ export function encodeRegistration(stored: StoredRegistration): unknown[] {
   return [stored.uuid, stored.pid, stored.host, stored.addrs, stored.revision];
 }
 
-/** What a registrar sends of a registration to those who ask for the details. */
-export function encodeDetailed(stored: StoredRegistration): unknown[] {
-  return [...encodeRegistration(stored), encodeDetails(stored.details)];
+/** What a registrar sends of a registration to those who ask for the details, as of `revision`. */
+export function encodeDetailed(stored: StoredRegistration, revision: number = stored.revision): unknown[] {
+  return [stored.uuid, stored.pid, stored.host, stored.addrs, revision, encodeDetails(stored.details)];
 }
 
 /** Details as they travel: from the actor to a registrar, and from there to those who ask. */
@@ -152,6 +152,19 @@ export function decodeRegistration(name: string, form: unknown): FoundRegistrati
   // most actors never ask for details, and start sooner without the file (row `spawn`)
   const { decodeDetails } = require("./details.ts") as typeof import("./details.ts");
   return new DetailedFound(id, localized(addrs), revision, decodeDetails(fields[detailsAt]));
+}
+
+/**
+ * Reads what `encodeDetailed` made as users see it, and takes over its arrays.
+ *
+ * @throws {FrameError} when it is malformed
+ */
+export function decodeDetailed(name: string, form: unknown): Registration {
+  const found = decodeRegistration(name, form);
+  if (!(found instanceof DetailedFound))
+    throw new FrameError(`a registration of "${name}" without details from a registrar`);
+  const { id, addrs, revision, details } = found;
+  return { id, addrs: addrs as Address[], revision, ...details };
 }
 
 /**

@@ -69,11 +69,25 @@ export async function registryAt(
   addr: Address,
   deadline: Deadline,
 ): Promise<RegistryPortal> {
+  const registrar = await reachRegistrar(registrars, addr, deadline);
+  if (registrar === "self") return registrars.localPortal;
+  if (registrar instanceof RegistrarLink) return registryPortal(registrar.session);
+  return new RemotePortal<RegistrarApi>(registrar.handler, "registrar.");
+}
+
+/**
+ * As `registrarAt`, for users.
+ *
+ * @throws {RegistryUnavailableError} when no registrar answers there
+ * @throws {TimeoutError} when the actor at `addr` is silent
+ */
+export async function reachRegistrar(
+  registrars: Registrars,
+  addr: Address,
+  deadline: Deadline,
+): Promise<"self" | RegistrarLink | Peer<Session>> {
   try {
-    const registrar = await registrarAt(registrars, addr, deadline);
-    if (registrar === "self") return registrars.localPortal;
-    if (registrar instanceof RegistrarLink) return registryPortal(registrar.session);
-    return new RemotePortal<RegistrarApi>(registrar.handler, "registrar.");
+    return await registrarAt(registrars, addr, deadline);
   } catch (error) {
     const isClear = error instanceof TimeoutError || error instanceof RegistryUnavailableError;
     if (isClear || deadline.signal?.aborted) throw error;

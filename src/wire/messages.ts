@@ -44,6 +44,10 @@ export const Kind = {
   unwatched: 39,
   retired: 40,
   update: 41,
+  watch: 42,
+  unwatch: 43,
+  change: 44,
+  resync: 45,
   // the tree
   stop: 48,
   ready: 49,
@@ -117,6 +121,14 @@ interface Fields {
   retired: [];
   /** Changes one's own registration; what is null stays. */
   update: [id: number, metadata?: unknown, state?: string | null];
+  /** The pattern is a name, or the beginning of names and a star. */
+  watch: [id: number, pattern: string];
+  /** Gives a watch back; `watchId` is the id of its request. */
+  unwatch: [watchId: number];
+  /** `type` is 0 for up, 1 for changed, 2 for down. */
+  change: [watchId: number, type: number, name: string, registration: List];
+  /** In place of changes that were left out; with a failure, a list, the watch is over. */
+  resync: [watchId: number, revision: number, actors: List, failure?: unknown];
   stop: [id: number];
   /** The sender has booted and is registered, or with false: it drains, and lookups must not find it any more. */
   ready: [isReady?: boolean | null];
@@ -194,6 +206,10 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   unwatched: "s",
   retired: "",
   update: "nVS",
+  watch: "ns",
+  unwatch: "n",
+  change: "nnsa",
+  resync: "nnaV",
   stop: "n",
   ready: "B",
   failed: "a",

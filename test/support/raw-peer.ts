@@ -308,6 +308,8 @@ export class RawRegistrar implements AsyncDisposable {
   onRegister: ((peer: RawPeer, message: RawMessage) => void) | undefined;
   /** Called instead of the answer. */
   onLookup: ((peer: RawPeer, message: RawMessage) => void) | undefined;
+  /** Called for a watch or its end, which are otherwise ignored. */
+  onWatch: ((peer: RawPeer, message: RawMessage) => void) | undefined;
   #silence: PromiseWithResolvers<void> | undefined;
   readonly #listener: RawListener = new RawListener((peer) => this.#serve(peer));
 
@@ -348,6 +350,7 @@ export class RawRegistrar implements AsyncDisposable {
     const [kind, id] = message;
     if (kind === Kind.register && this.onRegister !== undefined) this.onRegister(peer, message);
     else if (kind === Kind.lookup && this.onLookup !== undefined) this.onLookup(peer, message);
+    else if (kind === Kind.watch || kind === Kind.unwatch) this.onWatch?.(peer, message);
     else if (kind === Kind.lookup) peer.send([Kind.result, id, []]);
     else if (kind === Kind.register || kind === Kind.unregister) peer.send([Kind.result, id, 1]);
   }

@@ -28,7 +28,12 @@ type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 /** A request of another layer, which the peer answers with a result or an error. Its id is set when it is sent. */
 export type Request = Writable<
   MessageOf<
-    typeof Kind.register | typeof Kind.unregister | typeof Kind.update | typeof Kind.lookup | typeof Kind.stop
+    | typeof Kind.register
+    | typeof Kind.unregister
+    | typeof Kind.update
+    | typeof Kind.lookup
+    | typeof Kind.watch
+    | typeof Kind.stop
   >
 >;
 

@@ -1,0 +1,25 @@
+/** A change of the registrar's table, on its way to the watchers. */
+import type { ActorChange } from "./actor-event.ts";
+import { readPattern } from "./pattern.ts";
+import type { RegistryTable, StoredRegistration } from "./table.ts";
+
+export interface TableChange {
+  readonly type: ActorChange["type"];
+  readonly stored: StoredRegistration;
+  readonly revision: number;
+  /** The registration as it is sent, once a peer needs it. */
+  form: unknown[] | undefined;
+}
+
+export interface Watcher {
+  onChange(change: TableChange): void;
+}
+
+/** The registrations whose names match a valid pattern: name by name, in the order of registration; those that drain last. */
+export function* matching(table: RegistryTable, pattern: string): IterableIterator<StoredRegistration> {
+  const { text, isPrefix } = readPattern(pattern);
+  if (!isPrefix) {
+    yield* table.all(text);
+    yield* table.draining(text);
+  } else for (const stored of table.entries()) if (stored.name.startsWith(text)) yield stored;
+}

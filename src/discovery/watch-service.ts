@@ -1,0 +1,136 @@
+/**
+ * A registrar's watches: those of its peers, and those of its own process. Loaded with the first of them.
+ *
+ * A watch begins with the whole state, not before that is reliable. Each change after that is posted before it is
+ * acknowledged to the actor that made it.
+ */
+import type { Runtime } from "../actor/runtime.ts";
+import { ActorNameError, LimitError } from "../errors.ts";
+import type { Session } from "../rpc/session.ts";
+import type { Kind, MessageOf } from "../wire/messages.ts";
+import type { ActorChange, WatchListener, WatchSource } from "./actor-event.ts";
+import { OwnWatch } from "./own-watch.ts";
+import { patternFault } from "./pattern.ts";
+import { type PeerWatch, PeerWatches, type WatchHost } from "./peer-watches.ts";
+import type { ServedTable } from "./registrar-api.ts";
+import type { StoredRegistration } from "./table.ts";
+import type { TableChange, Watcher } from "./table-change.ts";
+import { WatchIndex } from "./watch-index.ts";
+
+export class WatchService {
+  readonly #runtime: Runtime;
+  readonly #registrar: ServedTable;
+  readonly #host: WatchHost;
+  readonly #index = new WatchIndex<Watcher>();
+  readonly #peers = new Map<Session, PeerWatches>();
+  readonly #own = new Set<OwnWatch>();
+  readonly #undelivered: TableChange[] = [];
+  #isDelivering = false;
+
+  /** `onPush` is called for each message that is pushed. */
+  constructor(runtime: Runtime, registrar: ServedTable, onPush: () => void) {
+    this.#runtime = runtime;
+    this.#registrar = registrar;
+    const onOver = (watch: PeerWatch): void => this.#index.remove(watch.pattern, watch);
+    this.#host = { id: runtime.id, table: registrar.table, onPush, onOver };
+  }
+
+  /** The number of watches that get changes. */
+  get size(): number {
+    return this.#index.size;
+  }
+
+  /** The peers that have a watch. */
+  get peers(): Iterable<Session> {
+    return this.#peers.keys();
+  }
+
+  onWatch(session: Session, [, id, pattern]: MessageOf<typeof Kind.watch>): void {
+    const fault = patternFault(pattern);
+    if (fault !== undefined) return session.replyError(id, new ActorNameError(fault));
+    this.onUnwatch(session, id); // a peer that uses an id again
+    let watches = this.#peers.get(session);
+    if (watches === undefined) this.#peers.set(session, (watches = new PeerWatches(session, this.#host)));
+    const { maxCachedNames } = this.#runtime.limits;
+    if (watches.size >= maxCachedNames * 2) {
+      const text = `${watches.size} watches are as many as a peer may have: twice the registrar's maxCachedNames ${maxCachedNames}`;
+      return session.replyError(id, new LimitError(text));
+    }
+    const watch = watches.add(id, pattern);
+    const awaited = this.#registrar.awaited();
+    if (awaited === undefined) this.#begin(watches, watch);
+    else void awaited.then(() => watches.has(watch) && this.#begin(watches, watch));
+  }
+
+  onUnwatch(session: Session, id: number): void {
+    const watches = this.#peers.get(session);
+    if (watches !== undefined) this.#drop(watches, id);
+  }
+
+  /** Opens a watch of this process. */
+  watch(pattern: string, listener: WatchListener): WatchSource {
+    const { table } = this.#registrar;
+    const watch = new OwnWatch(pattern, listener, table, this.#runtime.id.host, () => {
+      this.#own.delete(watch);
+      this.#index.remove(pattern, watch);
+    });
+    this.#own.add(watch);
+    // not at once: the one who opens it has yet to get it
+    void (this.#registrar.awaited() ?? Promise.resolve()).then(() => {
+      if (!this.#own.has(watch)) return;
+      this.#index.add(pattern, watch);
+      watch.begin();
+    });
+    return watch;
+  }
+
+  /**
+   * Passes a change of the table on. One that is made while another is being passed on, because a peer was lost over it,
+   * waits for its turn: watchers get all changes in the order of their revisions.
+   */
+  push(type: ActorChange["type"], stored: StoredRegistration, revision: number): void {
+    if (this.#index.size === 0) return;
+    this.#undelivered.push({ type, stored, revision, form: undefined });
+    if (this.#isDelivering) return;
+    this.#isDelivering = true;
+    try {
+      for (let next = this.#undelivered.shift(); next !== undefined; next = this.#undelivered.shift())
+        this.#deliver(next);
+    } finally {
+      this.#isDelivering = false;
+    }
+  }
+
+  /** Ends the watches of a peer that is gone. */
+  leave(session: Session): void {
+    const watches = this.#peers.get(session);
+    this.#peers.delete(session);
+    for (const watch of watches?.clear() ?? []) this.#index.remove(watch.pattern, watch);
+  }
+
+  /** Ends the watches of this process: it isn't the registrar any more. */
+  stop(): void {
+    for (const watch of this.#own) watch.end();
+  }
+
+  #deliver(change: TableChange): void {
+    this.#index.visit(change.stored.name, (watcher) => watcher.onChange(change));
+  }
+
+  #begin(watches: PeerWatches, watch: PeerWatch): void {
+    try {
+      this.#registrar.checkServing();
+      watches.answer(watch);
+      this.#index.add(watch.pattern, watch);
+    } catch (error) {
+      this.#drop(watches, watch.id);
+      watches.session.replyError(watch.id, error);
+    }
+  }
+
+  #drop(watches: PeerWatches, id: number): void {
+    const watch = watches.remove(id);
+    if (watch !== undefined) this.#index.remove(watch.pattern, watch);
+    if (watches.size === 0) this.#peers.delete(watches.session);
+  }
+}
