@@ -3,6 +3,9 @@ import { type Stage, TimeoutError } from "./errors.ts";
 /** With a longer delay, setTimeout fires immediately. */
 const longestTimerMs = 0x7fff_ffff;
 
+/** How long a drain may take, unless `timeout` says otherwise. */
+export const defaultDrainMs = 30_000;
+
 /** Waits that users don't set. One object, and not constants, so that a test can shorten them. */
 export const timing = {
   /** How long an unused connection stays open. */
@@ -18,6 +21,8 @@ export const timing = {
   blindGracePeriodMs: 500,
   /** How long an orderly close of a socket waits, without progress, for the peer to read or to end. */
   closeTimeoutMs: 1_000,
+  /** How long a step of an actor's end may take before the log mentions it. */
+  noticeableMs: 100,
   /** How long a test tree waits for faults to be seen and ends to be complete before it calls that a leak. */
   settleMs: 5_000,
 };

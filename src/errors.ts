@@ -225,6 +225,23 @@ export class ContextCancelledError extends FurrowError {
 /** The step that ran out of time. */
 export type Stage = "wait" | "lookup" | "dial" | "handshake" | "call" | "stop";
 
+/**
+ * The call, stream or dialog did not run: `actor` is about to stop, or is ending already. It can be repeated at another
+ * instance. A function that passes this error on did run; its caller gets a `RemoteActorError` with this as the cause.
+ */
+export class ActorDrainingError extends FurrowError {
+  override readonly name = "ActorDrainingError";
+  readonly code = "ERR_ACTOR_DRAINING";
+  /** Who refused. */
+  readonly actor: ActorId;
+
+  /** `state`: "draining" or "ending". */
+  constructor(actor: ActorId, state: string) {
+    super(`${describeActor(actor)} is ${state} and takes on nothing new: this did not run`);
+    this.actor = actor;
+  }
+}
+
 /** A deadline passed; `stage` names the step that was in progress. */
 export class TimeoutError extends FurrowError {
   override readonly name = "TimeoutError";

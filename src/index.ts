@@ -29,6 +29,7 @@ export { waitForActor } from "./discovery/wait.ts";
 export { type ActorEvent, watchActors, type WatchOptions } from "./discovery/watch-actors.ts";
 export {
   ActorDiedError,
+  ActorDrainingError,
   ActorNameError,
   ActorNotFoundError,
   AddressError,

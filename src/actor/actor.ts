@@ -43,6 +43,29 @@ export interface Actor extends AsyncDisposable {
   readonly signal: AbortSignal;
   stats(): ActorStats;
   /**
+   * Registers a clean-up, which the end of the actor awaits: at that point nothing runs for peers any more, the children
+   * have ended, and no lookup finds the actor; calls to other actors still work. Clean-ups run one after the other, the
+   * last one first. If one fails, or takes longer than `timeout` (ms; default `stopGraceMs` plus `stopTermMs`, 3,000), that
+   * is logged and the next one runs; its `signal` fires when its time is up.
+   *
+   * They run however the actor ends in order: by `cancel` or `drain`, here or from elsewhere, by a signal that the runtime
+   * handles, or with its parent. They don't run after `process.exit`, an uncaught error or SIGKILL.
+   *
+   * @returns a function that takes the clean-up back
+   * @throws {RangeError} when `timeout` isn't a finite, non-negative number of milliseconds
+   * @throws {NoRuntimeError} when the clean-ups have already run
+   */
+  onEnd(fn: (signal: AbortSignal) => unknown, options?: { readonly timeout?: number }): () => void;
+  /**
+   * Finishes what runs, then ends the actor as `cancel` does. The actor leaves every lookup at once; new calls, streams and
+   * dialogs of peers are refused with an `ActorDrainingError`, and `currentTask().draining` and `ctx.draining` fire. What
+   * runs, or has been accepted and waits for its turn, may finish within `timeout` (ms, default 30,000), then is cancelled.
+   * When nothing runs here any more, the children drain in what is left of that time; they still serve each other.
+   *
+   * Resolves when the actor has ended. A second drain joins the first; `cancel` cuts it short.
+   */
+  drain(options?: { readonly timeout?: number }): Promise<void>;
+  /**
    * Replaces what lookups and listings show as this actor's metadata. Resolves when every registrar that this actor is
    * registered with has applied it and pushed it to those that watch; a registrar that comes up later gets it with the
    * registration. Changes are applied in the order of the calls.

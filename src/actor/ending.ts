@@ -1,28 +1,30 @@
 /**
  * Ends an actor, from the first abort to the last connection. The order:
  *
- *  1. The actor's signal is aborted, along with every task that runs here for a peer.
+ *  1. New requests are refused, and the actor's signal is aborted, along with every task that runs here for a peer.
  *  2. Those tasks get time to clean up, while the child actors are stopped.
  *  3. The registration is withdrawn: from now on no lookup finds this actor.
- *  4. The peer that requested the end gets its acknowledgement, while it's still connected.
- *  5. Any other work that was registered for the end runs.
- *  6. The listeners and all connections are closed.
+ *  4. The program's clean-ups run (`onEnd`), the last one first.
+ *  5. The peers that requested the end get their acknowledgement, while they're still connected.
+ *  6. Any other work that was registered for the end runs.
+ *  7. The listeners and all connections are closed.
  *
- * What fails in steps 2 to 5 is logged, and the next step runs. A failure in step 6 is the caller's, after every `onEnded`
+ * What fails in steps 2 to 6 is logged, and the next step runs. A failure in step 7 is the caller's, after every `onEnded`
  * listener was called.
  */
-import { Deadline } from "../deadline.ts";
-import { asError } from "../errors.ts";
+import { Deadline, timing } from "../deadline.ts";
+import { asError, NoRuntimeError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import type { Session } from "../rpc/session.ts";
-import { ambientTask } from "../rpc/task.ts";
-import { shieldsEnded } from "../rpc/task-group.ts";
+import { ambientTask, outermost, type Task } from "../rpc/task.ts";
+import { shieldsEndAt, shieldsEnded } from "../rpc/task-group.ts";
+import type { CleanUp, CleanUps } from "./clean-ups.ts";
 
 const log = logger("actor");
 
-/** Steps 2, 3 and 5. The phases run in this order; all work of one phase runs concurrently. */
+/** Steps 2, 3 and 6. The phases run in this order; all work of one phase runs concurrently. */
 export type EndPhase = "children" | "registration" | "rest";
 
 /** What `Ending` needs from its actor. */
@@ -31,7 +33,11 @@ export interface EndingHost {
   readonly limits: Limits;
   /** The sessions whose peers have tasks here. */
   sessions(): readonly Session[];
-  /** Step 6. */
+  /** Step 1: from now on every new request is refused. */
+  refuseAll(): void;
+  /** Step 4: the registrars don't know this actor any more, but those that are connected to it do. */
+  leaveLookups(): void;
+  /** Step 7. */
   close(): Promise<void>;
 }
 
@@ -44,6 +50,15 @@ export class Ending {
     rest: new Set(),
   };
   readonly #listeners = new Set<() => void>();
+  #cleanUps: CleanUps | undefined;
+  /** Called when the first clean-up is registered. */
+  onFirstCleanUp: (() => void) | undefined;
+  /** Undefined once they have been called. */
+  #acknowledges: Set<() => void> | undefined = new Set();
+  /** When descendants that are still ending are done at the latest, by `performance.now()`. */
+  #descendantsEndAt = 0;
+  /** What took noticeably long. */
+  readonly #waits: string[] = [];
   #done: Promise<void> | undefined;
 
   constructor(host: EndingHost) {
@@ -65,36 +80,95 @@ export class Ending {
     return () => this.#work[phase].delete(work);
   }
 
+  /**
+   * Registers a clean-up of the program; returns a function that takes it back.
+   *
+   * @throws as `CleanUps.add`
+   */
+  onEnd(fn: CleanUp, timeoutMs: number): () => void {
+    if (this.#cleanUps === undefined) {
+      if (this.#acknowledges === undefined)
+        throw new NoRuntimeError("the actor has ended: a clean-up registered now would not run");
+      // most actors have none, and start sooner without the file (row `spawn`)
+      const cleanUps = require("./clean-ups.ts") as typeof import("./clean-ups.ts");
+      this.#cleanUps = new cleanUps.CleanUps();
+      this.onFirstCleanUp?.();
+    }
+    return this.#cleanUps.add(fn, timeoutMs);
+  }
+
+  /** How much longer the end may take because of what is bounded by the program, here and in the actors below. */
+  get neededMs(): number {
+    const others = Math.max(shieldsEndAt(), this.#descendantsEndAt) - performance.now();
+    return Math.max(0, others) + (this.#cleanUps?.neededMs ?? 0);
+  }
+
+  /** Notes that an actor below may take that long to end. */
+  expect(neededMs: number): void {
+    this.#descendantsEndAt = Math.max(this.#descendantsEndAt, performance.now() + neededMs);
+  }
+
+  /** Notes for the log what the end has waited for since then; a short wait is left out. */
+  noteWait(what: string, since: number): void {
+    const ms = Math.round(performance.now() - since);
+    if (ms >= timing.noticeableMs) this.#waits.push(`${what} (${ms} ms)`);
+  }
+
   /** Registers a function to call when the actor has ended. */
   onEnded(listener: () => void): void {
     this.#listeners.add(listener);
   }
 
-  /**
-   * Begins the end unless it has already begun, and resolves when it's over. Only the `acknowledge` of the call that
-   * begins it runs, as step 4.
-   */
-  begin(reason: Error, acknowledge: () => void = () => {}): Promise<void> {
-    this.#done ??= this.#run(reason, acknowledge);
+  /** Begins the end unless it has already begun, and resolves when it's over. `acknowledge` runs as step 5. */
+  begin(reason: Error, acknowledge?: () => void): Promise<void> {
+    if (acknowledge !== undefined) {
+      if (this.#acknowledges === undefined) acknowledge();
+      else this.#acknowledges.add(acknowledge);
+    }
+    if (this.#done === undefined) {
+      // set before anything runs: a listener of the signal may begin the end, too
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      this.#done = promise;
+      this.#run(reason).then(resolve, reject);
+    }
     return this.#done;
   }
 
-  async #run(reason: Error, acknowledge: () => void): Promise<void> {
+  async #run(reason: Error): Promise<void> {
     const host = this.#host;
+    const since = performance.now();
     log.info?.(`ending: ${reason.message}`);
+    host.refuseAll();
     this.#controller.abort(reason);
     const sessions = host.sessions();
     for (const session of sessions) session.abortTasks(reason);
     await Promise.all([this.#tasksEnded(sessions), this.#runPhase("children")]);
     await this.#runPhase("registration");
-    acknowledge();
+    if (this.#cleanUps !== undefined) {
+      host.leaveLookups();
+      await this.#cleanUps.run((what, from) => this.noteWait(what, from));
+    }
+    this.#acknowledge();
     await this.#runPhase("rest");
     try {
       await host.close();
     } finally {
-      log.info?.(`${describeActor(host.id)} ended`);
+      this.#tellEnd(since);
       for (const listener of this.#listeners) listener();
     }
+  }
+
+  #acknowledge(): void {
+    const acknowledges = this.#acknowledges ?? [];
+    this.#acknowledges = undefined;
+    for (const acknowledge of acknowledges) acknowledge();
+  }
+
+  #tellEnd(since: number): void {
+    const waited = this.#waits.length > 0 ? `; waited for ${this.#waits.join(", ")}` : "";
+    log.info?.(
+      `${describeActor(this.#host.id)} ended after ${Math.round(performance.now() - since)} ms${waited}`,
+    );
   }
 
   /**
@@ -102,15 +176,21 @@ export class Ending {
    * for longer keeps running as long as the process does, but its result is ignored.
    */
   async #tasksEnded(sessions: readonly Session[]): Promise<void> {
+    const since = performance.now();
     const except = ambientTask();
-    const ended = Promise.all(sessions.map((session) => session.tasksEnded(except)));
+    const own = outermost(except);
+    const isLeftOut = (task: Task): boolean => task === own;
+    const calls = sessions.flatMap((session) => session.running(isLeftOut));
+    const ended = Promise.all(sessions.map((session) => session.tasksEnded(isLeftOut)));
     const bound = new Deadline({ timeout: this.#host.limits.stopGraceMs / 2 }, "end of the tasks");
     try {
       await bound.race("stop", ended);
     } catch {
-      log.warn?.("some tasks ignored their abort; ending without them");
+      const ignoring = sessions.flatMap((session) => session.running(isLeftOut));
+      log.warn?.(`ending without tasks that ignored their abort: ${ignoring.join(", ")}`);
     }
     await shieldsEnded(except);
+    this.noteWait(calls.length > 0 ? `calls: ${calls.join(", ")}` : "shielded work", since);
   }
 
   async #runPhase(phase: EndPhase): Promise<void> {

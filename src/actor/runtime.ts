@@ -6,11 +6,14 @@
 import { Peers } from "../channel/peers.ts";
 import { Channel } from "../channel/channel.ts";
 import { Peer } from "../channel/peer.ts";
-import { asError, ContextCancelledError, PermissionDeniedError } from "../errors.ts";
+import { checkTimeout, Deadline, defaultDrainMs } from "../deadline.ts";
+import { ActorDrainingError, asError, ContextCancelledError, PermissionDeniedError } from "../errors.ts";
+import { withoutFrames } from "../frames.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
 import { logger, setLogName } from "../log.ts";
 import { Dispatcher } from "../rpc/callee/dispatch.ts";
+import type { Guard } from "../rpc/callee/serving.ts";
 import type { Policy } from "../rpc/policy.ts";
 import { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
@@ -62,6 +65,11 @@ export class Runtime implements Actor {
   readonly dispatcher: Dispatcher;
   readonly listeners: Listeners;
   readonly ending: Ending;
+  /** See `ServingHost`. Plain fields: each call reads the guard, and each portal the timeout. */
+  guard: Guard | undefined = undefined;
+  callTimeoutMs: number | undefined = undefined;
+  /** Set by the process tree: drains the children, without ending them. */
+  drainChildren: ((deadline: Deadline) => Promise<void>) | undefined;
   /** When it began to boot, in milliseconds since 1970. */
   readonly startedAt: number = Date.now();
   readonly version: string | null;
@@ -75,6 +83,11 @@ export class Runtime implements Actor {
   readonly #onReady = new Set<(session: Session) => void>();
   readonly #onSessionEnd = new Set<(session: Session) => void>();
   #isReady = false;
+  /** Resolves when nothing runs any more. Set when the actor begins to drain. */
+  #drained: Promise<void> | undefined;
+  /** Created when the signal is first used. */
+  #drainController: AbortController | undefined;
+  #refuses = false;
   #local: { readonly near: Peer<Session>; readonly far: Peer<Session> } | undefined;
 
   constructor(id: ActorId, limits: Limits, isRoot: boolean, options: RuntimeOptions = {}) {
@@ -102,7 +115,9 @@ export class Runtime implements Actor {
     this.ending = new Ending({
       id,
       limits,
-      sessions: () => this.#sessions(),
+      sessions: () => this.sessions(),
+      refuseAll: () => this.#refuseAll(),
+      leaveLookups: () => this.leaveLookups(),
       close: () => this.#close(),
     });
     const { ending, peers } = this;
@@ -118,6 +133,9 @@ export class Runtime implements Actor {
     });
     setLogName(id.name);
     this.serve(Kind.stop, (session, message) => void this.#onStop(session, message[1]));
+    this.serve(Kind.drain, (session, message) => void this.#onDrain(session, message));
+    // to an actor that has asked this one's peer to stop, and isn't its parent
+    this.serve(Kind.stopping, () => {});
   }
 
   get name(): string {
@@ -137,7 +155,7 @@ export class Runtime implements Actor {
     if (state === this.#state) return;
     this.#state = state;
     if (state === "ready") this.becomeReady();
-    else this.#withdraw();
+    else this.leaveLookups();
   }
 
   get addrs(): readonly Address[] {
@@ -236,6 +254,42 @@ export class Runtime implements Actor {
     await this.cancel();
   }
 
+  onEnd(fn: (signal: AbortSignal) => unknown, options: { readonly timeout?: number } = {}): () => void {
+    const { stopGraceMs, stopTermMs } = this.limits;
+    return this.ending.onEnd(fn, options.timeout ?? stopGraceMs + stopTermMs);
+  }
+
+  async drain(options: { readonly timeout?: number } = {}): Promise<void> {
+    const { timeout = defaultDrainMs } = options;
+    checkTimeout(timeout);
+    await this.#drain(timeout);
+    await this.ending.begin(new ContextCancelledError(this.id, "the actor was drained"));
+  }
+
+  /** Lets only so many functions run for peers at once. */
+  limitConcurrency(places: number): void {
+    const { Gate } = require("../rpc/callee/gate.ts") as typeof import("../rpc/callee/gate.ts");
+    this.guard = { error: undefined, spares: () => false, gate: new Gate(places, this.limits) };
+  }
+
+  /** Whether it drains, or has drained. */
+  get isDraining(): boolean {
+    return this.#drained !== undefined;
+  }
+
+  /** Fires when the actor begins to refuse new requests because it drains. */
+  get draining(): AbortSignal {
+    if (this.#drainController === undefined) {
+      this.#drainController = new AbortController();
+      if (this.#refuses) this.#drainController.abort(this.#drainReason());
+    }
+    return this.#drainController.signal;
+  }
+
+  isOwnFunction(name: string): boolean {
+    return this.dispatcher.isOwn(name);
+  }
+
   /** This actor's session with itself, created on first use. */
   get localSession(): Session {
     return (this.#local ??= this.#connectToSelf()).near.handler;
@@ -264,21 +318,85 @@ export class Runtime implements Actor {
     for (const peer of this.peers) peer.channel.post([Kind.ready]);
   }
 
-  /** Tells all peers that this actor is no longer to be found by name, although it is connected. */
-  #withdraw(): void {
+  /** Takes the actor out of all lookups; resolves when every registrar has acknowledged that, or within a bound. */
+  async announceDraining(): Promise<void> {
+    this.leaveLookups();
+    const told = discoveryFacts.find(this)?.update({ state: "draining" });
+    if (told === undefined) return;
+    try {
+      await new Deadline({ timeout: this.limits.stopGraceMs }, "announcement of the drain").race(
+        "stop",
+        told,
+      );
+    } catch (error) {
+      log.warn?.(`some lookups may still find this actor: ${asError(error).message}`);
+    }
+  }
+
+  /** Tells all peers that this actor is not to be found by name any more, however it is connected. */
+  leaveLookups(): void {
+    if (!this.#isReady) return;
     this.#isReady = false;
     for (const peer of this.peers) peer.channel.post([Kind.ready, false]);
   }
 
+  /** Requests are refused from now on; all of them, since the actor is ending. */
+  #refuseAll(): void {
+    const error = withoutFrames(() => new ActorDrainingError(this.id, "ending"));
+    this.guard = { error, spares: () => false, gate: this.guard?.gate };
+  }
+
+  /** Joins the drain that is under way, or begins one; resolves when nothing runs any more, or the time is over. */
+  #drain(timeoutMs: number, among: readonly string[] = []): Promise<void> {
+    // most actors never drain
+    const { drain } = require("./draining.ts") as typeof import("./draining.ts");
+    this.#drained ??= drain(this, timeoutMs, new Set(among), () => {
+      this.#refuses = true;
+      this.#drainController?.abort(this.#drainReason());
+    });
+    return this.#drained;
+  }
+
+  /** Not the error that refuses requests: a function may throw this one. */
+  #drainReason(): ActorDrainingError {
+    return new ActorDrainingError(this.id, "draining");
+  }
+
   async #onStop(session: Session, id: number): Promise<void> {
-    if (!session.permissions.mayStop()) {
-      const text = `the policy of ${describeActor(this.id)} doesn't let this peer stop it`;
-      session.replyError(id, new PermissionDeniedError(text));
+    if (!this.#mayEnd(session, id)) return;
+    await this.#endFor(session, id, "cancelActor");
+  }
+
+  async #onDrain(session: Session, message: MessageOf<typeof Kind.drain>): Promise<void> {
+    const [, id, timeoutMs, among] = message;
+    if (!this.#mayEnd(session, id)) return;
+    if (!Array.isArray(among)) {
+      await this.#drain(timeoutMs);
+      await this.#endFor(session, id, "drainActor");
       return;
     }
-    const reason = new ContextCancelledError(session.peer.id, "cancelActor");
-    // a heartbeat, so that the requester keeps waiting: the end takes as long as the children below need
-    const beat = setInterval(() => session.peer.channel.post([Kind.stopping]), this.limits.stopGraceMs / 3);
+    // the parent drains the whole tree, and ends it as a whole
+    await this.#drain(
+      timeoutMs,
+      among.filter((uuid) => typeof uuid === "string"),
+    );
+    session.reply(id, true);
+  }
+
+  #mayEnd(session: Session, id: number): boolean {
+    if (session.permissions.mayStop()) return true;
+    const text = `the policy of ${describeActor(this.id)} doesn't let this peer stop it`;
+    session.replyError(id, new PermissionDeniedError(text));
+    return false;
+  }
+
+  /** Ends the actor, and acknowledges that to the peer which requested it. */
+  async #endFor(session: Session, id: number, verb: string): Promise<void> {
+    const reason = new ContextCancelledError(session.peer.id, verb);
+    // a heartbeat, so that the requester keeps waiting: the end takes as long as clean-ups and the children below need
+    const beat = setInterval(() => {
+      session.peer.channel.post([Kind.stopping, Math.ceil(this.ending.neededMs)]);
+    }, this.limits.stopGraceMs / 3);
     const acknowledge = (): void => {
       clearInterval(beat);
       session.reply(id, true);
@@ -287,7 +405,8 @@ export class Runtime implements Actor {
     clearInterval(beat);
   }
 
-  #sessions(): Session[] {
+  /** The sessions whose peers have tasks here. */
+  sessions(): Session[] {
     const sessions = Array.from(this.peers, (peer) => peer.handler);
     if (this.#local !== undefined) sessions.push(this.#local.far.handler);
     return sessions;

@@ -59,7 +59,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   readonly addrs: readonly Address[];
   /** As given in its hello, until a later message changes it. */
   isRegistrar: boolean;
-  /** Whether it has finished booting. */
+  /** Whether it has finished booting, and doesn't drain. */
   isReady: boolean;
   /**
    * Whether it is known to be registered where this actor looks up names: only then does it count as the actor of its

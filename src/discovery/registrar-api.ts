@@ -1,5 +1,5 @@
 /** The functions that a registrar offers to its peers and to itself. */
-import { currentTask } from "../rpc/task.ts";
+import { currentTask, leaveUnattended } from "../rpc/task.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { type Registration, registrationOf } from "./registration.ts";
 import type { RegistryTable, StoredRegistration } from "./table.ts";
@@ -55,6 +55,7 @@ function whenReliable<T>(registrar: ServedTable, name: string, answer: (name: st
 
 async function waitFor(registrar: ServedTable, name: string): Promise<Registration> {
   const { signal } = currentTask();
+  leaveUnattended();
   for (;;) {
     const stored = registrar.table.first(name);
     if (stored !== undefined) return show(stored);

@@ -28,6 +28,8 @@ export interface Context<C extends ContextTypes = ContextTypes> extends AsyncIte
   readonly [types]?: C;
   readonly caller: ActorId;
   readonly signal: AbortSignal;
+  /** Fires when this actor begins to drain: bring the dialog to an end soon. Until the drain's timeout it isn't cut short. */
+  readonly draining: AbortSignal;
   /** Lets the caller's `open` resolve, with this value. Once, and before `send`. */
   started(...value: undefined extends Started<C> ? [value?: Started<C>] : [value: Started<C>]): Promise<void>;
   /**

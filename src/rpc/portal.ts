@@ -1,15 +1,26 @@
 /** Portals: what users hold of a session with another actor, or with their own. */
-import { type Bounds, checkTimeout, startTimer } from "../deadline.ts";
-import { PermissionDeniedError, TransportClosedError } from "../errors.ts";
+import { type Bounds, checkTimeout, defaultDrainMs, startTimer } from "../deadline.ts";
+import { LimitError, PermissionDeniedError, TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import { type Address, rankAddresses } from "../transport/address.ts";
 import { Kind } from "../wire/messages.ts";
+import type { Guard } from "./callee/serving.ts";
+import type { Request } from "./caller/calls.ts";
 import { type OpenDialog, openDialog } from "./caller/dialog.ts";
 import type { Session } from "./session.ts";
 import { StreamReader } from "./caller/stream-reader.ts";
+import { ambientTask } from "./task.ts";
 import type { CallOptions, OpenApi, Portal, PortalClosed, PortalGroup, RunApi, StreamApi } from "./types.ts";
 
 const defaultStopMs = 5_000;
+/** Timers take 31 bits. */
+const longestDrainMs = 0x7fff_ffff;
+
+/** The options of a portal, as the runtime makes it. */
+interface PortalOptions extends CallOptions {
+  /** The timeout of its calls, where `timeout` gives none. 0: none, whatever the actor's default. */
+  readonly callTimeoutMs?: number | undefined;
+}
 
 /**
  * An object on which every string property is a function that calls the remote function of that name. A proxy in the
@@ -35,6 +46,17 @@ function boundsOf(options: CallOptions): Bounds | undefined {
   return options.signal === undefined && options.timeout === undefined ? undefined : options;
 }
 
+/** The bounds of calls: those of the portal, with the default timeout if they have none. */
+function callBoundsOf(
+  bounds: Bounds | undefined,
+  { callTimeoutMs }: PortalOptions,
+  session: Session,
+): Bounds | undefined {
+  const timeout = callTimeoutMs ?? session.callTimeoutMs;
+  if (timeout === undefined || timeout === 0 || bounds?.timeout !== undefined) return bounds;
+  return { signal: bounds?.signal, timeout };
+}
+
 /** What both kinds of portals share: the verbs, over a session. */
 abstract class SessionPortal<M> {
   readonly id: ActorId;
@@ -48,10 +70,10 @@ abstract class SessionPortal<M> {
   readonly #prefix: string;
   readonly #bounds: Bounds | undefined;
   /** The options for its calls; `with` merges further options over them. */
-  protected readonly options: CallOptions;
+  protected readonly options: PortalOptions;
 
-  /** `prefix` is prepended to every function name. */
-  constructor(session: Session, prefix: string, options: CallOptions) {
+  /** `prefix` is prepended to every function name: the runtime's own functions have one. */
+  constructor(session: Session, prefix: string, options: PortalOptions) {
     this.id = session.peer.id;
     this.#session = session;
     this.#prefix = prefix;
@@ -60,7 +82,7 @@ abstract class SessionPortal<M> {
   }
 
   get run(): RunApi<M> {
-    return (this.#runApi ??= verb<RunApi<M>>((name, args) => this.#run(name, args)));
+    return (this.#runApi ??= this.#makeRun());
   }
 
   get stream(): StreamApi<M> {
@@ -74,17 +96,34 @@ abstract class SessionPortal<M> {
   abstract with(options: CallOptions): Portal<M>;
   abstract [Symbol.asyncDispose](): Promise<void>;
 
-  /** Why the portal can't be used, or undefined if it can. */
+  /** Why nothing can be called, or undefined if it can. */
   protected abstract get fault(): Error | undefined;
+
+  /** Why the actor can't be asked to end. */
+  protected get endFault(): Error | undefined {
+    return this.fault;
+  }
 
   async cancelActor(options: { readonly timeout?: number } = {}): Promise<boolean> {
     const { timeout = defaultStopMs } = options;
     checkTimeout(timeout);
-    const { fault } = this;
-    if (fault !== undefined) throw fault;
+    return await this.#end([Kind.stop, 0], timeout);
+  }
+
+  async drainActor(options: { readonly timeout?: number } = {}): Promise<boolean> {
+    const { timeout = defaultDrainMs } = options;
+    checkTimeout(timeout);
+    const drainMs = Math.min(Math.ceil(timeout), longestDrainMs);
+    return await this.#end([Kind.drain, 0, drainMs], timeout + defaultStopMs);
+  }
+
+  /** Asks the actor to end, and waits for the acknowledgement. */
+  async #end(request: Request, waitMs: number): Promise<boolean> {
+    const { endFault } = this;
+    if (endFault !== undefined) throw endFault;
     const { promise, resolve, reject } = Promise.withResolvers<boolean>();
-    const timer = startTimer(timeout, () => resolve(false));
-    this.#session.request([Kind.stop, 0]).then(
+    const timer = startTimer(waitMs, () => resolve(false));
+    this.#session.request(request).then(
       () => resolve(true),
       (error: unknown) => {
         if (error instanceof PermissionDeniedError) reject(error);
@@ -98,10 +137,17 @@ abstract class SessionPortal<M> {
     }
   }
 
-  #run(name: string, args: unknown[]): Promise<unknown> {
+  #makeRun(): RunApi<M> {
+    // a registrar's own functions wait as long as they are asked to
+    const bounds =
+      this.#prefix === "" ? callBoundsOf(this.#bounds, this.options, this.#session) : this.#bounds;
+    return verb<RunApi<M>>((name, args) => this.#run(name, args, bounds));
+  }
+
+  #run(name: string, args: unknown[], bounds: Bounds | undefined): Promise<unknown> {
     const { fault } = this;
     return fault === undefined
-      ? this.#session.call(this.#prefix + name, args, this.#bounds)
+      ? this.#session.call(this.#prefix + name, args, bounds)
       : Promise.reject(fault);
   }
 
@@ -135,7 +181,7 @@ export class RemotePortal<M = unknown> extends SessionPortal<M> implements Porta
   #disposed = false;
 
   /** Takes over one `acquire` of the session's peer, unless there is a parent, which already holds one. */
-  constructor(session: Session, prefix = "", options: CallOptions = {}, parent?: RemotePortal<M>) {
+  constructor(session: Session, prefix = "", options: PortalOptions = {}, parent?: RemotePortal<M>) {
     super(session, prefix, options);
     this.addr = session.peer.addr;
     this.#session = session;
@@ -176,6 +222,9 @@ export interface LocalHost {
   /** The actor's session with itself. */
   readonly localSession: Session;
   readonly signal: AbortSignal;
+  /** See `ServingHost.guard`. */
+  readonly guard: Guard | undefined;
+  drain(options: { readonly timeout?: number }): Promise<void>;
 }
 
 /**
@@ -188,7 +237,7 @@ export class LocalPortal<M = unknown> extends SessionPortal<M> implements Portal
   readonly #host: LocalHost;
   readonly #prefix: string;
 
-  constructor(host: LocalHost, prefix = "", options: CallOptions = {}) {
+  constructor(host: LocalHost, prefix = "", options: PortalOptions = {}) {
     super(host.localSession, prefix, options);
     this.addr = rankAddresses(host.addrs)[0] ?? `unix://${host.localSession.peer.id.host}/unbound`;
     this.closed = host.localSession.peer.closed;
@@ -203,7 +252,20 @@ export class LocalPortal<M = unknown> extends SessionPortal<M> implements Portal
   /** Does nothing: there is no connection to release, and the portal may be shared. */
   async [Symbol.asyncDispose](): Promise<void> {}
 
-  protected get fault(): undefined {
+  /** Unlike a message to itself, this knows the task that asks: the drain doesn't wait for that one. */
+  override async drainActor(options: { readonly timeout?: number } = {}): Promise<boolean> {
+    await this.#host.drain(options);
+    return true;
+  }
+
+  protected get fault(): Error | undefined {
+    const gate = this.#host.guard?.gate;
+    if (gate?.places !== 1 || !gate.isInside(ambientTask())) return undefined;
+    const text = `${describeActor(this.id)} runs one call at a time (concurrency 1), and this one calls the actor itself: it would wait for its own end. Call the function directly`;
+    return new LimitError(text);
+  }
+
+  protected override get endFault(): undefined {
     return undefined;
   }
 }

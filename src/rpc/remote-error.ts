@@ -1,6 +1,7 @@
 /** The wire form of failures: `[relayPath, error]`. The path is a list of identities, origin first. */
 import {
   ActorDiedError,
+  ActorDrainingError,
   asError,
   ContextCancelledError,
   LimitError,
@@ -19,10 +20,19 @@ const maxRelays = 64;
 export function encodeFailure(thrown: unknown, self: ActorId): unknown[] {
   if (!isError(thrown)) return [[self], encodeError(thrown)];
   const relayed = thrown instanceof RemoteActorError;
-  // the death of a child originates in the child
-  const died = thrown instanceof ActorDiedError ? [thrown.actor] : [];
-  const path = relayed ? [...thrown.relayPath, self] : [...died, self];
+  // the death of a child originates in the child, and a refusal in who refused
+  const isOfOther = thrown instanceof ActorDiedError || thrown instanceof ActorDrainingError;
+  const origin = isOfOther && thrown.actor.uuid !== self.uuid ? [thrown.actor] : [];
+  const path = relayed ? [...thrown.relayPath, self] : [...origin, self];
   return [path.slice(0, maxRelays), encodeError(relayed ? thrown.cause : thrown)];
+}
+
+/**
+ * Encodes this actor's own refusal of a request. Unlike one that a function throws, its path is empty, which tells the
+ * caller that nothing ran.
+ */
+export function encodeRefusal(refusal: ActorDrainingError): unknown[] {
+  return [[], encodeError(refusal)];
 }
 
 /** The error that a call rejects with; `from` is the peer that reported it. */
@@ -33,7 +43,8 @@ export function decodeFailure(form: readonly unknown[], from: ActorId): Error {
     cause instanceof NotExposedError ||
     cause instanceof LimitError ||
     cause instanceof PermissionDeniedError ||
-    cause instanceof ContextCancelledError
+    cause instanceof ContextCancelledError ||
+    (cause instanceof ActorDrainingError && !hasRun(path))
   ) {
     // its frames would be furrow's own, in the other actor
     setStack(cause, []);
@@ -54,12 +65,18 @@ export function decodeFailure(form: readonly unknown[], from: ActorId): Error {
   );
 }
 
+/** Whether a function threw the error, its own or another actor's. */
+function hasRun(path: unknown): boolean {
+  return !Array.isArray(path) || path.length > 0;
+}
+
 /** Prepares an error to be thrown by an async function: one from another actor gets the frames of the awaiting code. */
 export function toldTo(error: unknown): unknown {
   const isRemote =
     error instanceof RemoteActorError ||
     error instanceof NotExposedError ||
     error instanceof LimitError ||
+    error instanceof ActorDrainingError ||
     error instanceof ContextCancelledError;
   return isRemote ? placeAtCaller(error) : error;
 }

@@ -20,6 +20,8 @@ export type { Answer } from "./caller/calls.ts";
 
 /** What a session needs from its actor. */
 export interface SessionHost extends ServingHost {
+  /** The default `timeout` of this actor's calls, in ms. */
+  readonly callTimeoutMs: number | undefined;
   /** Handles messages of the kinds that higher layers serve. Returns false if no layer serves this kind. */
   onService(session: Session, message: Message): boolean;
   onSessionReady(session: Session): void;
@@ -55,6 +57,11 @@ export class Session implements PeerHandler {
   /** Bytes of messages that have arrived but that streams and dialogs haven't read. */
   get unreadBytes(): number {
     return this.#calls.unreadBytes + this.#serving.unreadBytes;
+  }
+
+  /** The default `timeout` of this actor's calls, in ms; portals apply it. */
+  get callTimeoutMs(): number | undefined {
+    return this.#host.callTimeoutMs;
   }
 
   /** The number of calls, streams and dialogs in flight, in both directions. */
@@ -129,9 +136,14 @@ export class Session implements PeerHandler {
     this.#serving.abort(reason);
   }
 
-  /** Resolves when nothing runs for the peer any more, except possibly `except`: a task can't wait for its own end. */
-  async tasksEnded(except: Task | undefined): Promise<void> {
-    await this.#serving.ended(except);
+  /** The names of the functions that run for the peer or wait for their turn, except those of tasks that are left out. */
+  running(isLeftOut: (task: Task) => boolean): string[] {
+    return this.#serving.running(isLeftOut);
+  }
+
+  /** Resolves when nothing runs for the peer any more, except what `isLeftOut` leaves out. */
+  async tasksEnded(isLeftOut: (task: Task) => boolean): Promise<void> {
+    await this.#serving.ended(isLeftOut);
   }
 
   onReady(): void {

@@ -1,7 +1,7 @@
 /** Scopes for local tasks: a group that joins the tasks it started, and a shield for clean-up. Modelled on trio. */
 import { checkTimeout, startTimer } from "../deadline.ts";
 import { TimeoutError } from "../errors.ts";
-import { ambientTask, Task } from "./task.ts";
+import { ambientTask, innerTask, type Task } from "./task.ts";
 
 /** A scope for local tasks. Leaving its `await using` block joins all of them; the first error cancels the rest. */
 export interface TaskGroup extends AsyncDisposable {
@@ -39,7 +39,7 @@ class Group implements TaskGroup {
 
   constructor(signal: AbortSignal | undefined) {
     const outer = ambientTask();
-    this.#task = new Task(outer?.origin);
+    this.#task = innerTask(outer);
     if (outer !== undefined) this.#undo.push(outer.onAbort((reason) => this.#task.abort(reason)));
     if (signal === undefined) return;
     const onAbort = (): void => this.#task.abort(signal.reason);
@@ -105,7 +105,7 @@ export async function shield<T>(
   options: { readonly timeout: number },
 ): Promise<T> {
   checkTimeout(options.timeout ?? Number.NaN); // untyped callers may leave it out
-  const task = new Task(ambientTask()?.origin);
+  const task = innerTask(ambientTask());
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = startTimer(options.timeout, () => {
     const error = new TimeoutError("stop", `shielded work took longer than ${options.timeout} ms`);
@@ -114,7 +114,7 @@ export async function shield<T>(
   });
   const work = Promise.race([task.run(async () => await fn(task.signal)), promise]);
   // an actor that is ending waits for it
-  shields.set(task, work);
+  shields.set(task, { work, endsAt: performance.now() + options.timeout });
   try {
     return await work;
   } finally {
@@ -123,12 +123,19 @@ export async function shield<T>(
   }
 }
 
-const shields = new Map<Task, Promise<unknown>>();
+const shields = new Map<Task, { readonly work: Promise<unknown>; readonly endsAt: number }>();
 
 /**
  * Resolves when all shielded work now running in this process has ended, except that of `except`. Each has a timeout.
  */
 export async function shieldsEnded(except: Task | undefined): Promise<void> {
   const others = Array.from(shields).filter(([task]) => task !== except);
-  await Promise.allSettled(others.map(([, work]) => work));
+  await Promise.allSettled(others.map(([, { work }]) => work));
+}
+
+/** When the last shielded work now running in this process has ended at the latest, by `performance.now()`; 0 for none. */
+export function shieldsEndAt(): number {
+  let latest = 0;
+  for (const { endsAt } of shields.values()) latest = Math.max(latest, endsAt);
+  return latest;
 }

@@ -10,10 +10,12 @@ import type { ActorId } from "../identity.ts";
 
 const ambient = new AsyncLocalStorage<Task | undefined>();
 
-/** The caller. */
+/** The caller, and what the task hears of the actor that it runs in. */
 export interface TaskOrigin {
   readonly id: ActorId;
   readonly proof: PeerProof;
+  /** See `currentTask`. */
+  readonly draining: AbortSignal;
 }
 
 /** How the caller proved its identity; see `PeerProof`. */
@@ -115,14 +117,46 @@ function applied<A extends unknown[], R>(fn: (...args: A) => R, args: A): R {
   return fn(...args);
 }
 
+/** The task that a group, or a shield, was opened in. */
+const enclosing = new WeakMap<Task, Task>();
+
+/** A task below `outer`, for a group or a shield. */
+export function innerTask(outer: Task | undefined): Task {
+  const task = new Task(outer?.origin);
+  if (outer !== undefined) enclosing.set(task, outer);
+  return task;
+}
+
+/** The call that a task belongs to, however many groups and shields are in between. */
+export function outermost(task: Task | undefined): Task | undefined {
+  let outer = task;
+  for (let at = task; at !== undefined; at = enclosing.get(at)) outer = at;
+  return outer;
+}
+
+/** The calls that a drain doesn't wait for. */
+const unattended = new WeakSet<Task>();
+
+/** Lets the actor drain while the running call goes on: it may wait for others for ever. */
+export function leaveUnattended(): void {
+  const task = outermost(ambientTask());
+  if (task !== undefined) unattended.add(task);
+}
+
+export function isUnattended(task: Task): boolean {
+  return unattended.has(task);
+}
+
 /**
- * The call that the running code serves: the caller, how it proved its identity, and a signal that fires when the
- * caller aborts, times out or dies, or when this actor ends.
+ * The call that the running code serves: the caller, how it proved its identity, and two signals. `signal` fires when
+ * the caller aborts, times out or dies, or when this actor ends: stop now. `draining` fires when this actor begins to
+ * drain: come to an end soon; until the drain's timeout nothing is cut short.
  *
  * @throws {NoRuntimeError} outside a called function
  */
 export function currentTask(): {
   readonly signal: AbortSignal;
+  readonly draining: AbortSignal;
   readonly caller: ActorId;
   readonly peer: TaskPeer;
 } {
@@ -138,6 +172,9 @@ export function currentTask(): {
     },
     get signal() {
       return task.signal;
+    },
+    get draining() {
+      return origin.draining;
     },
   };
 }

@@ -37,7 +37,8 @@ export interface Portal<M = unknown> extends AsyncDisposable {
    * Calls: `portal.run.getQuote("btcusdt")`.
    *
    * A call rejects with `RemoteActorError` when the function throws, `TransportClosedError` when the peer is gone
-   * before it answers, `NotExposedError`, `EncodeError` and `LimitError` as such.
+   * before it answers, `ActorDrainingError` when the peer is about to stop and didn't run it, `NotExposedError`,
+   * `EncodeError` and `LimitError` as such.
    */
   readonly run: RunApi<M>;
   /**
@@ -59,6 +60,15 @@ export interface Portal<M = unknown> extends AsyncDisposable {
    * @throws {PermissionDeniedError} when its policy doesn't let this actor stop it
    */
   cancelActor(options?: { readonly timeout?: number }): Promise<boolean>;
+  /**
+   * Lets that actor finish what it runs, and ends it. It leaves every lookup at once and refuses new calls with an
+   * `ActorDrainingError`; what runs may finish within `timeout` (ms, default 30,000), then is cancelled. A second drain
+   * joins the first, and `cancelActor` cuts it short. True when the actor has ended in order; false when it was gone, or
+   * hasn't said so 5 seconds after `timeout`.
+   *
+   * @throws {PermissionDeniedError} when its policy doesn't let this actor stop it
+   */
+  drainActor(options?: { readonly timeout?: number }): Promise<boolean>;
   /** Resolves when this portal can no longer be used, and says why. */
   readonly closed: Promise<PortalClosed>;
 }

@@ -23,6 +23,8 @@ export interface ChildInit extends TreeSettings {
   readonly bindAddrs: readonly Address[];
   readonly registryAddrs: readonly Address[];
   readonly registrars: readonly DialTarget[];
+  /** How many of its functions may run at once; undefined for any number. */
+  readonly concurrency: number | undefined;
 }
 
 /** The identity of a child, which its parent knows before the child's handshake. */

@@ -46,6 +46,8 @@ async function main(init: ChildInit): Promise<void> {
   runtime.peers.leastStepMs = init.startMs;
   const membership = new Membership(runtime, init.registryAddrs);
   treeSettings.set(runtime, init);
+  runtime.callTimeoutMs = init.callTimeoutMs;
+  if (init.concurrency !== undefined) runtime.limitConcurrency(init.concurrency);
   process.on("exit", () => {
     runtime.listeners.close();
     membership.release();

@@ -62,6 +62,8 @@ export class ChildProcess {
   #started = false;
   #startFailed = false;
   #stillStopping = false;
+  /** When its clean-up, and that of the actors below it, is over at the latest, as it reports. */
+  #cleanUpEndsAt = 0;
   #stopping: Promise<void> | undefined;
   /** The signals that this side sent while the process was running. */
   readonly #sent = new Set<string>();
@@ -115,9 +117,29 @@ export class ChildProcess {
     this.#ready.resolve();
   }
 
-  /** Called when the child reports that it's still ending: its children are stopping, or its functions clean up. */
-  onStopping(): void {
+  /**
+   * Called when the child reports that it's still ending: its children are stopping, or its functions clean up. `neededMs`:
+   * how much longer that may take, by the bounds that its program has set.
+   */
+  onStopping(neededMs: unknown): void {
     this.#stillStopping = true;
+    if (typeof neededMs !== "number" || !(neededMs > 0)) return;
+    this.#cleanUpEndsAt = performance.now() + neededMs;
+    // this actor ends later for it, and reports that in turn
+    this.#runtime.ending.expect(neededMs);
+  }
+
+  /**
+   * Asks the child to drain without ending, while it still serves the actors `among`. Never rejects.
+   */
+  async drain(timeoutMs: number, among: readonly string[]): Promise<void> {
+    const session = this.#runtime.peers.get(this.id.uuid)?.handler;
+    if (session === undefined || !this.#started) return;
+    try {
+      await session.request([Kind.drain, 0, Math.ceil(timeoutMs), among]);
+    } catch (error) {
+      log.info?.(`${describeActor(this.id)} did not drain: ${asError(error).message}`);
+    }
   }
 
   /** Called when the child reports why it's ending. */
@@ -181,7 +203,7 @@ export class ChildProcess {
   /**
    * Waits `graceMs` for the child to end, and again each time that it reports to be still ending (see `onStopping`), so
    * that it isn't killed before it has stopped its own children. The total is bounded: enough for each of
-   * `maxStopLevels` levels to run through all its stop steps.
+   * `maxStopLevels` levels to run through all its stop steps, and for the clean-up that the child reports.
    */
   async #endedGently(graceMs: number): Promise<boolean> {
     const { stopTermMs } = this.#runtime.limits;
@@ -189,7 +211,7 @@ export class ChildProcess {
     do {
       this.#stillStopping = false;
       if (await this.#endedWithin(graceMs)) return true;
-    } while (this.#stillStopping && performance.now() < latest);
+    } while (this.#stillStopping && performance.now() < Math.max(latest, this.#cleanUpEndsAt + graceMs));
     return false;
   }
 

@@ -5,6 +5,7 @@ import type { Runtime } from "../actor/runtime.ts";
 import { checkTimeout, sleep } from "../deadline.ts";
 import { asError, ContextCancelledError, SpawnError, TransportClosedError } from "../errors.ts";
 import { callerFrames, setStack } from "../frames.ts";
+import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import { Registrars } from "../discovery/registrars.ts";
 import { RemotePortal } from "../rpc/portal.ts";
@@ -20,7 +21,7 @@ import { bootRoot } from "./root.ts";
 import { ChildProcess } from "./child-process.ts";
 import { readAddressOption, type RootOptions } from "./root-options.ts";
 import { treeSettings } from "./settings.ts";
-import { describedBy, modulesOf, type StartOptions } from "./start-options.ts";
+import { checkCallOptions, describedBy, modulesOf, type StartOptions } from "./start-options.ts";
 import { enter, enterNow, type Place } from "./starting.ts";
 
 const log = logger("tree");
@@ -87,7 +88,7 @@ class ProcessNursery implements Nursery {
   constructor(runtime: Runtime, ownsRuntime: boolean) {
     this.#runtime = runtime;
     this.#ownsRuntime = ownsRuntime;
-    this.#undo = [runtime.ending.at("children", () => this.cancel())];
+    this.#undo = [runtime.ending.at("children", () => this.#endWithActor())];
     // a nursery opened in a called function is cancelled with the call
     const task = ambientTask();
     if (task !== undefined) this.#undo.push(task.onAbort(() => void this.cancel()));
@@ -102,6 +103,7 @@ class ProcessNursery implements Nursery {
     checkActorName(name);
     const budget = new RestartBudget(readRestart(options.restart));
     checkTimeout(options.timeout);
+    checkCallOptions(options);
     options.signal?.throwIfAborted();
     this.#checkOpen(name);
     refuseUnguarded(`start actor "${name}"`, modulesOf(options), ambientTask() !== undefined);
@@ -127,7 +129,8 @@ class ProcessNursery implements Nursery {
     place.leave();
     const peer = this.#runtime.peers.get(child.id.uuid);
     if (peer === undefined) throw new TransportClosedError(`actor "${name}" ended as soon as it had started`);
-    return new RemotePortal<M>(peer.acquire().handler);
+    const { callTimeoutMs } = options;
+    return new RemotePortal<M>(peer.acquire().handler, "", { callTimeoutMs });
   }
 
   async join(): Promise<void> {
@@ -154,6 +157,19 @@ class ProcessNursery implements Nursery {
     const verdict = this.#failures.length > this.#told ? this.#verdict() : undefined;
     this.#told = this.#failures.length;
     if (verdict !== undefined) throw verdict;
+  }
+
+  /** The children that are up, in the order of their starts. */
+  get started(): readonly ChildProcess[] {
+    return Array.from(this.#children).filter((child) => child.hasStarted);
+  }
+
+  /** The actor's end cancels the nursery, and its log says for whom it waited. */
+  async #endWithActor(): Promise<void> {
+    const since = performance.now();
+    for (const child of this.#children)
+      void child.ended.then(() => this.#runtime.ending.noteWait(`child ${describeActor(child.id)}`, since));
+    await this.cancel();
   }
 
   /** The child with this uuid, for routing its messages. */
@@ -210,6 +226,8 @@ class ProcessNursery implements Nursery {
       bindAddrs: readAddressOption("bindAddrs", options.bindAddrs ?? [], transports),
       registryAddrs: registrars.registryAddrs,
       registrars: registrars.targets(),
+      // not this actor's own, which is among its settings
+      concurrency: options.concurrency,
     };
     const output = options.output ?? "inherit";
     const child = outsideTasks(() => new ChildProcess(runtime, init, { env: options.env ?? {}, output }));
@@ -305,6 +323,12 @@ function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
   if (open === undefined) {
     open = new Set();
     nurseries.set(runtime, open);
+    const all = open;
+    runtime.drainChildren = async (deadline) => {
+      const children = Array.from(all).flatMap(({ started }) => started);
+      const uuids = children.map(({ id }) => id.uuid);
+      await Promise.all(children.map((child) => child.drain(deadline.remainingMs, uuids)));
+    };
     const childOf = (session: Session): ChildProcess | undefined => {
       // a child connects before anyone else can know its uuid: a later connection with its uuid isn't the child
       if (runtime.peers.get(session.peer.id.uuid)?.handler !== session) return undefined;
@@ -321,7 +345,7 @@ function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
       session.peer.isVouched = true;
       child.onReady();
     });
-    runtime.serve(Kind.stopping, (session) => childOf(session)?.onStopping());
+    runtime.serve(Kind.stopping, (session, message) => childOf(session)?.onStopping(message[1]));
     runtime.serve(Kind.failed, (session, message) => childOf(session)?.onFailed(message[1]));
   }
   return open;

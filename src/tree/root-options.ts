@@ -18,6 +18,7 @@ import {
 import { maxDescriptors } from "../transport/descriptors.ts";
 import { registrySocketPath, runtimeDir } from "../transport/runtime-dir.ts";
 import { checkActorName } from "../wire/actor-name.ts";
+import { checkCallTimeout } from "./settings.ts";
 import { describedBy } from "./start-options.ts";
 
 const log = logger("tree");
@@ -46,8 +47,17 @@ export interface RootOptions {
   readonly limits?: Partial<Limits>;
   /** How actors prove their identity, and what peers may do. Inherited by children. */
   readonly security?: Security;
-  /** Default true: SIGINT, SIGTERM and SIGHUP cancel the tree, then exit with 128 + the signal's number. */
-  readonly handleSignals?: boolean;
+  /**
+   * Default true: SIGINT, SIGTERM and SIGHUP cancel the tree, then exit with 128 + the signal's number. With "drain",
+   * SIGTERM drains the tree first, for at most 30 seconds; another signal cuts that short.
+   */
+  readonly handleSignals?: boolean | "drain";
+  /**
+   * The default timeout, in ms, of calls (`portal.run`) that actors of this tree make, where neither `portal.with` nor
+   * `startActor` sets another. Default: none; so are 0 and Infinity. Streams and dialogs aren't affected, nor are the
+   * functions of a registrar.
+   */
+  readonly callTimeoutMs?: number;
   /** Aborts the boot; later cancels the actor. */
   readonly signal?: AbortSignal;
   /** Milliseconds for the boot, including the wait for a registrar that doesn't answer; default 30,000. */
@@ -72,6 +82,7 @@ export interface RootPlan {
 export function readRootOptions(options: RootOptions): RootPlan {
   const { name = "root", bindAddrs: givenBind = [] } = options;
   checkActorName(name);
+  checkCallTimeout(options.callTimeoutMs);
   const limits = fitToDescriptors(resolveLimits(options.limits), maxDescriptors());
   const described = describedBy(options, limits);
   const transports = readTransports(options.enableTransports ?? impliedTransports(options));

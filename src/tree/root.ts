@@ -19,7 +19,7 @@ import { bindFresh, hostsOf, reachableHost } from "./bind.ts";
 import { enableModules, moduleSpecifier, refuseUnguarded } from "./modules.ts";
 import { readRootOptions, type RootOptions, withUsableTransports } from "./root-options.ts";
 import { treeSettings } from "./settings.ts";
-import { handleSignals } from "./signals.ts";
+import { endOnSignals } from "./signals.ts";
 
 const log = logger("tree");
 
@@ -82,12 +82,17 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
       tcpHost = reachableHost(hostsOf(registrars.registryAddrs));
     signal?.throwIfAborted();
     runtime.becomeReady();
+    const { callTimeoutMs } = options;
+    // children get it as JSON, which has no Infinity
+    if (callTimeoutMs !== undefined && Number.isFinite(callTimeoutMs) && callTimeoutMs > 0)
+      runtime.callTimeoutMs = callTimeoutMs;
     treeSettings.set(runtime, {
       root: { name, uuid: id.uuid, addrs: runtime.addrs },
       transports,
       tcpHost,
       limits,
       security: withAbsolutePaths(options.security ?? {}),
+      ...(runtime.callTimeoutMs !== undefined && { callTimeoutMs: runtime.callTimeoutMs }),
     });
   } catch (error) {
     await runtime.cancel();
@@ -96,7 +101,8 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
     throw error;
   }
   setRuntime(runtime);
-  const stopSignals = options.handleSignals === false ? () => {} : handleSignals(runtime);
+  const { handleSignals = true } = options;
+  const stopSignals = handleSignals === false ? () => {} : endOnSignals(runtime, handleSignals === "drain");
   const onAbort = (): void => void runtime.cancel(asError(signal?.reason));
   signal?.addEventListener("abort", onAbort, { once: true });
   runtime.ending.onEnded(() => {

@@ -12,6 +12,16 @@ export interface TreeSettings {
   readonly tcpHost: string;
   readonly limits: Limits;
   readonly security: Security;
+  /** The default timeout of the calls of each actor; left out for none. */
+  readonly callTimeoutMs?: number;
+}
+
+/** @throws {RangeError} when `callTimeoutMs` is given but isn't a non-negative number of milliseconds */
+export function checkCallTimeout(callTimeoutMs: number | undefined): void {
+  if (callTimeoutMs === undefined || callTimeoutMs >= 0) return;
+  throw new RangeError(
+    `callTimeoutMs must be a non-negative number of milliseconds, got ${String(callTimeoutMs)}`,
+  );
 }
 
 /** Set when an actor boots. */

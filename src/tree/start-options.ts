@@ -5,6 +5,7 @@ import type { Limits } from "../limits.ts";
 import type { AddressInput, Transport } from "../transport/address.ts";
 import type { OutputMode } from "./child-process.ts";
 import { moduleSpecifier } from "./modules.ts";
+import { checkCallTimeout } from "./settings.ts";
 import type { RestartOption } from "./restart.ts";
 
 export interface StartOptions {
@@ -26,6 +27,16 @@ export interface StartOptions {
   readonly metadata?: Metadata;
   /** Whether to restart it when it ends; default "never". It keeps its name, but gets a new uuid. */
   readonly restart?: RestartOption;
+  /**
+   * How many of its functions may run at once; default: any number. The other calls, streams and dialogs wait in the order
+   * in which they arrive, at most `maxCallsInFlight` of them. With 1, calls don't interleave.
+   */
+  readonly concurrency?: number;
+  /**
+   * The timeout, in ms, of calls (`portal.run`) through the portal that `startActor` returns, where `portal.with` sets no
+   * other. Default: the tree's. 0 or Infinity: none.
+   */
+  readonly callTimeoutMs?: number;
   /** What to do with its output: pass it on (default), pass it on with its name before each line, or drop it. */
   readonly output?: OutputMode;
   /** Aborts the start. */
@@ -37,6 +48,13 @@ export interface StartOptions {
 /** Specifiers of all modules in the options, in a form that the child can import. */
 export function modulesOf({ module, modules = [] }: StartOptions): string[] {
   return [...(module === undefined ? [] : [module]), ...modules].map(moduleSpecifier);
+}
+
+/** @throws {RangeError} when `concurrency` or `callTimeoutMs` is out of range */
+export function checkCallOptions({ concurrency, callTimeoutMs }: StartOptions): void {
+  checkCallTimeout(callTimeoutMs);
+  if (concurrency === undefined || (Number.isSafeInteger(concurrency) && concurrency > 0)) return;
+  throw new RangeError(`concurrency must be a positive integer, got ${String(concurrency)}`);
 }
 
 /**

@@ -53,6 +53,7 @@ export const Kind = {
   ready: 49,
   failed: 50,
   stopping: 51,
+  drain: 52,
 } as const;
 
 export type Kind = (typeof Kind)[keyof typeof Kind];
@@ -134,8 +135,16 @@ interface Fields {
   ready: [isReady?: boolean | null];
   /** A child could not start, or ends because of this uncaught error. */
   failed: [failure: List];
-  /** The sender was asked to stop, and is still ending its own children or cleaning up. */
-  stopping: [];
+  /**
+   * The sender was asked to stop, and is still ending its own children or cleaning up. `neededMs`: how much longer that
+   * may take.
+   */
+  stopping: [neededMs?: unknown];
+  /**
+   * `among`: the uuids of actors that drain along with the receiver and may still call it; the receiver then waits for
+   * its stop, and doesn't end by itself.
+   */
+  drain: [id: number, timeoutMs: number, among?: unknown];
 }
 
 type Messages = {
@@ -213,7 +222,8 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   stop: "n",
   ready: "B",
   failed: "a",
-  stopping: "",
+  stopping: "V",
+  drain: "nnV",
 };
 
 const shapeOfKind: (string | undefined)[] = [];

@@ -37,6 +37,9 @@ class Node implements SessionHost, AsyncDisposable {
   readonly all: Peer<Session>[] = [];
   addrs: Address[] = [];
   readonly signal: AbortSignal = new AbortController().signal;
+  readonly draining: AbortSignal = this.signal;
+  readonly guard = undefined;
+  readonly callTimeoutMs = undefined;
   readonly #listeners: Listener[] = [];
 
   constructor(name: string, uuid: string, idleMs: number, limits: Partial<Limits>) {

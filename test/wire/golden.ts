@@ -141,7 +141,13 @@ const messages: readonly GoldenRow[] = [
   { what: "ready", message: [Kind.ready], hex: "02000000 91 31" },
   { what: "no longer ready", message: [Kind.ready, false], hex: "03000000 92 31 c2" },
   { what: "failed", message: [Kind.failed, failure], hex: `12000000 92 32 ${failureHex}` },
-  { what: "stopping", message: [Kind.stopping], hex: "02000000 91 33" },
+  { what: "stopping", message: [Kind.stopping, 1_500], hex: "05000000 92 33 cd05dc" },
+  { what: "drain", message: [Kind.drain, 10, 30_000], hex: "06000000 93 34 0a cd7530" },
+  {
+    what: "drain of a tree",
+    message: [Kind.drain, 10, 30_000, ["u-1"]],
+    hex: "0b000000 94 34 0a cd7530 91 a3752d31",
+  },
 ];
 
 /** Values of each type, as the result of a call or its arguments. */

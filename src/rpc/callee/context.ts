@@ -10,6 +10,8 @@ import { check, type Schema, type Schemas } from "./validated.ts";
 export interface ContextHost {
   readonly self: ActorId;
   readonly name: string;
+  /** Fires when the actor begins to drain. */
+  readonly draining: AbortSignal;
   sendStarted(value: unknown): void;
   sendEnd(): void;
 }
@@ -46,6 +48,10 @@ export class ServedContext implements Context<Required<ContextTypes>> {
 
   get signal(): AbortSignal {
     return this.#task.signal;
+  }
+
+  get draining(): AbortSignal {
+    return this.#host.draining;
   }
 
   async started(value?: unknown): Promise<void> {

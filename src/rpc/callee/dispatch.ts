@@ -96,6 +96,11 @@ export class Dispatcher {
     }
   }
 
+  /** Whether the name is that of a function of the runtime, and not of an export. */
+  isOwn(name: string): boolean {
+    return this.#own.has(name) && !this.#exposed.has(name);
+  }
+
   /**
    * Finds the function with this name, for this verb. The runtime's own functions are open to every peer.
    *

@@ -1,9 +1,9 @@
 /** The reply to a request that failed. There is always room for one. */
 import type { Channel } from "../../channel/channel.ts";
-import { asError, LimitError } from "../../errors.ts";
+import { type ActorDrainingError, asError, LimitError } from "../../errors.ts";
 import type { ActorId } from "../../identity.ts";
 import { Kind } from "../../wire/messages.ts";
-import { encodeFailure } from "../remote-error.ts";
+import { encodeFailure, encodeRefusal } from "../remote-error.ts";
 
 /** Loaded the first time that a reply doesn't fit. */
 let refusals: typeof import("./refusals.ts") | undefined;
@@ -12,9 +12,17 @@ const maxNameChars = 64;
 
 /** Replies to a request with a failure, or with a short `LimitError` if there's no room for the failure. */
 export function sendFailure(channel: Channel, id: number, error: unknown, self: ActorId): void {
-  if (!channel.isOpen) return;
+  if (channel.isOpen) sendForm(channel, id, encodeFailure(error, self), error, self);
+}
+
+/** Replies to a request that didn't run, because this actor is about to stop. */
+export function sendRefusal(channel: Channel, id: number, refusal: ActorDrainingError, self: ActorId): void {
+  if (channel.isOpen) sendForm(channel, id, encodeRefusal(refusal), refusal, self);
+}
+
+function sendForm(channel: Channel, id: number, form: unknown[], error: unknown, self: ActorId): void {
   try {
-    channel.sendControl([Kind.error, id, encodeFailure(error, self)], true);
+    channel.sendControl([Kind.error, id, form], true);
   } catch (tooLarge) {
     if (!channel.isOpen) return;
     const { message } = asError(tooLarge);

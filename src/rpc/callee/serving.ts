@@ -1,5 +1,6 @@
 /** Runs the calls, streams and dialogs of one peer, each as a task that the peer can cancel. */
 import {
+  type ActorDrainingError,
   asError,
   ContextCancelledError,
   FrameError,
@@ -9,6 +10,7 @@ import {
 import { type ActorId, describeActor } from "../../identity.ts";
 import { logger } from "../../log.ts";
 import type { Channel } from "../../channel/channel.ts";
+import type { PeerProof } from "../../channel/credentials.ts";
 import type { Limits } from "../../limits.ts";
 import { sendValue, toWire } from "../../wire/encode.ts";
 import { Kind, type MessageOf } from "../../wire/messages.ts";
@@ -16,7 +18,8 @@ import { readArguments, readValue } from "../../wire/values.ts";
 import { ServedContext } from "./context.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import { Inbox, Outbox } from "../flow.ts";
-import { sendFailure } from "./failure.ts";
+import { sendFailure, sendRefusal } from "./failure.ts";
+import type { Gate } from "./gate.ts";
 import { pump } from "./pump.ts";
 import type { Permissions, Policy } from "../policy.ts";
 import { Task, type TaskOrigin } from "../task.ts";
@@ -26,6 +29,7 @@ const log = logger("rpc");
 
 /** A running request. A call has neither outbox nor inbox; a stream has no inbox. */
 interface Served {
+  readonly name: string;
   readonly task: Task;
   readonly outbox: Outbox | undefined;
   readonly inbox: Inbox | undefined;
@@ -37,16 +41,30 @@ export interface ServingHost {
   readonly dispatcher: Dispatcher;
   readonly limits: Limits;
   readonly policy: Policy;
-  /** Aborted when the actor begins to end; requests that arrive later are refused. */
+  /** Aborted when the actor begins to end. */
   readonly signal: AbortSignal;
+  /** Aborted when the actor begins to drain. */
+  readonly draining: AbortSignal;
+  /** Undefined while every request may run at once: one check for each. */
+  readonly guard: Guard | undefined;
+}
+
+/** What stands between a request and its function in an actor that drains, is ending, or limits its concurrency. */
+export interface Guard {
+  /** Why requests are refused, if they are. No user code gets hold of this object, so nobody else can throw it. */
+  readonly error: ActorDrainingError | undefined;
+  /** Whether this request of `caller` is served nevertheless. */
+  spares(caller: ActorId, name: string): boolean;
+  /** Where requests wait for their turn. */
+  readonly gate: Gate | undefined;
 }
 
 /** The peer whose requests run here. */
-export interface ServedPeer extends TaskOrigin {
+export interface ServedPeer extends Omit<TaskOrigin, "draining"> {
   readonly channel: Channel;
 }
 
-export class Serving {
+export class Serving implements TaskOrigin {
   /** What the peer may do here. */
   permissions: Permissions;
   readonly #peer: ServedPeer;
@@ -65,6 +83,18 @@ export class Serving {
     this.#host = host;
   }
 
+  get id(): ActorId {
+    return this.#peer.id;
+  }
+
+  get proof(): PeerProof {
+    return this.#peer.proof;
+  }
+
+  get draining(): AbortSignal {
+    return this.#host.draining;
+  }
+
   get size(): number {
     return this.#running === undefined ? this.#served.size : this.#served.size + 1;
   }
@@ -81,9 +111,16 @@ export class Serving {
     for (const task of this.#tasks()) task.abort(reason);
   }
 
-  /** Resolves when nothing runs any more, except possibly `except`: a task can't wait for its own end. */
-  async ended(except: Task | undefined): Promise<void> {
-    while (this.#tasks().some((task) => task !== except)) {
+  /** The names of the functions that run or wait for their turn, except those of tasks that `isLeftOut` leaves out. */
+  running(isLeftOut: (task: Task) => boolean): string[] {
+    const names: string[] = [];
+    for (const { name, task } of this.#served.values()) if (!isLeftOut(task)) names.push(name);
+    return names;
+  }
+
+  /** Resolves when nothing runs any more, except what `isLeftOut` leaves out: a task can't wait for its own end. */
+  async ended(isLeftOut: (task: Task) => boolean): Promise<void> {
+    while (this.#tasks().some((task) => !isLeftOut(task))) {
       this.#servedEnd ??= Promise.withResolvers<void>();
       await this.#servedEnd.promise;
     }
@@ -113,7 +150,7 @@ export class Serving {
   onCall(message: MessageOf<typeof Kind.call>): void {
     const id = message[1];
     const name = message[2];
-    const task = this.#admit(id);
+    const task = this.#admit(message);
     if (task === undefined) return;
     const args = readArguments(message);
     let result: unknown;
@@ -137,11 +174,42 @@ export class Serving {
   }
 
   #await(id: number, name: string, task: Task, result: Promise<unknown>): void {
-    this.#served.set(id, { task, outbox: undefined, inbox: undefined });
+    this.#served.set(id, { name, task, outbox: undefined, inbox: undefined });
     result.then(
       (value) => this.#succeed(id, name, value),
       (error: unknown) => this.#fail(id, task, error),
     );
+  }
+
+  /** As `onCall`, in an actor that limits its concurrency. */
+  #callInTurn(message: MessageOf<typeof Kind.call>, task: Task, gate: Gate): void {
+    const id = message[1];
+    const name = message[2];
+    const args = readArguments(message);
+    this.#served.set(id, { name, task, outbox: undefined, inbox: undefined });
+    void this.#conclude(id, name, task, async () => {
+      const { fn, schemas } = this.#host.dispatcher.find(name, "run", this.permissions);
+      return await this.#inTurn(gate, task, async () =>
+        schemas === undefined
+          ? await task.apply(fn, args)
+          : await task.apply(checkedCall, [fn, schemas, name, args, task]),
+      );
+    });
+  }
+
+  /** Runs `work` when its turn comes. If the actor begins to end first, the request is refused: it didn't run. */
+  async #inTurn<T>(gate: Gate | undefined, task: Task, work: () => Promise<T>): Promise<T> {
+    if (gate === undefined) return await work();
+    let isBegun = false;
+    try {
+      return await gate.run(task, () => {
+        isBegun = true;
+        return work();
+      });
+    } catch (error) {
+      const { guard, signal } = this.#host;
+      throw !isBegun && signal.aborted ? (guard?.error ?? error) : error;
+    }
   }
 
   onStream(message: MessageOf<typeof Kind.stream>): void {
@@ -149,13 +217,13 @@ export class Serving {
     const name = message[2];
     const outbox = this.#itemOutbox(id, name);
     outbox.allow(message[5], message[6]);
-    const task = this.#admit(id);
+    const task = this.#admit(message);
     if (task === undefined) return;
-    this.#served.set(id, { task, outbox, inbox: undefined });
+    this.#served.set(id, { name, task, outbox, inbox: undefined });
     const args = readArguments(message);
     void this.#conclude(id, name, task, async () => {
       const { fn, schemas } = this.#host.dispatcher.find(name, "stream", this.permissions);
-      return await task.run(async () => {
+      const run = async (): Promise<unknown> => {
         const checked = await checkArguments(schemas, name, args);
         if (task.aborted) throw task.reason;
         return await pump(
@@ -164,7 +232,8 @@ export class Serving {
           outbox,
           valueCheck(schemas?.send, `value of ${name}`),
         );
-      });
+      };
+      return await this.#inTurn(this.#host.guard?.gate, task, () => task.run(run));
     });
   }
 
@@ -182,15 +251,19 @@ export class Serving {
       },
       channel.buffered,
     );
-    const task = this.#admit(id);
+    const task = this.#admit(message);
     if (task === undefined) return;
-    this.#served.set(id, { task, outbox, inbox });
+    this.#served.set(id, { name, task, outbox, inbox });
     channel.post([Kind.allowPuts, id, messages, bytes]);
     const args = readArguments(message);
+    const host = this.#host;
     const context = new ServedContext(
       {
-        self: this.#host.id,
+        self: host.id,
         name,
+        get draining() {
+          return host.draining;
+        },
         sendStarted: (started) => {
           const { value, rich } = toWire(started, "started value of", name);
           channel.send([Kind.started, id, value, rich]);
@@ -205,14 +278,15 @@ export class Serving {
     void this.#conclude(id, name, task, async () => {
       const { fn, schemas } = this.#host.dispatcher.find(name, "open", this.permissions);
       context.useSchemas(schemas);
-      return await task.run(async () => {
+      const run = async (): Promise<unknown> => {
         const checked = await checkArguments(schemas, name, args);
         // cancelled before the function began, which therefore couldn't react to it
         if (task.aborted) throw task.reason;
         const result = await check(schemas?.result, await fn(context, ...checked), `result of ${name}`);
         if (task.aborted) throw task.reason;
         return result;
-      });
+      };
+      return await this.#inTurn(this.#host.guard?.gate, task, () => task.run(run));
     });
   }
 
@@ -221,13 +295,17 @@ export class Serving {
     return new Outbox(channel, (item) => sendValue(channel, Kind.item, id, item, "message of", name));
   }
 
-  /** Makes the task for a request; undefined if it was refused: the actor is ending, or too many are in flight. */
-  #admit(id: number): Task | undefined {
+  /**
+   * Makes the task for a request. Undefined if there's nothing more to do: it was refused, since the actor drains or is
+   * ending or too many are in flight; or it's a call that waits for its turn.
+   */
+  #admit(message: MessageOf<typeof Kind.call | typeof Kind.stream | typeof Kind.open>): Task | undefined {
+    const id = message[1];
     if (this.#served.has(id)) throw new FrameError(`request id ${id} is in use`);
-    const { limits, signal } = this.#host;
+    const { limits, guard } = this.#host;
     const { maxCallsInFlight } = limits;
-    if (signal.aborted) {
-      this.#replyError(id, signal.reason);
+    if (guard?.error !== undefined && !guard.spares(this.#peer.id, message[2])) {
+      sendRefusal(this.#peer.channel, id, guard.error, this.#host.id);
       return undefined;
     }
     if (this.#served.size >= maxCallsInFlight) {
@@ -235,7 +313,10 @@ export class Serving {
       this.#replyError(id, new LimitError(text));
       return undefined;
     }
-    return new Task(this.#peer);
+    const task = new Task(this);
+    if (guard?.gate === undefined || message[0] !== Kind.call) return task;
+    this.#callInTurn(message, task, guard.gate);
+    return undefined;
   }
 
   async #conclude(id: number, name: string, task: Task, work: () => Promise<unknown>): Promise<void> {
@@ -264,6 +345,11 @@ export class Serving {
   /** Replies with the error; if it merely passes on the abort of the task, with the reason of the abort. */
   #fail(id: number, task: Task, error: unknown): void {
     this.#end(id);
+    const refusal = this.#host.guard?.error;
+    if (refusal !== undefined && error === refusal) {
+      sendRefusal(this.#peer.channel, id, refusal, this.#host.id);
+      return;
+    }
     this.#replyError(id, task.aborted && isAbortOf(task, error) ? task.reason : error);
   }
 

@@ -34,6 +34,7 @@ export type Request = Writable<
     | typeof Kind.lookup
     | typeof Kind.watch
     | typeof Kind.stop
+    | typeof Kind.drain
   >
 >;
 
