@@ -1,46 +1,112 @@
 /**
- * Bundles all of `src` into one file, with its bytecode next to it, and writes the package's entry points that load it:
+ * Bundles all of `src`, with its bytecode, and writes the package's entry points that load it:
  * `bun .ci/bundle.ts FOLDER`.
  *
  * A child process that loads the source spends about half of its start on that (bench rows `spawn` and `spawn.packed`).
- * A Bun that the bytecode doesn't suit ignores it and reads the bundled file. There is a single file so that a program,
- * its tests and its children share one instance of each module. It's CommonJS because Bun loads bytecode only for that;
- * the entry points are ES modules with named exports.
+ * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are two, because reading bytecode
+ * takes time by its size: `core.cjs` has all that a child can ever need, so that a running child doesn't read files that an
+ * upgrade may have replaced; `furrow.cjs` adds what programs import. No module is in both, so a program, its tests and its
+ * children share one instance of each. They are CommonJS because Bun loads bytecode only for that; the entry points are ES
+ * modules with named exports.
  *
- * Bun's bundler can't see the exports of such a file when it bundles a user's program. So there's a second file, an ES
- * module, for bundles only. The entry points load the first file by a path that bundlers don't follow, and fall back to
- * the second if the first isn't next to them.
+ * Bun's bundler can't see the exports of such a file when it bundles a user's program. So there's a third file, an ES
+ * module with everything, for bundles only. The entry points load `furrow.cjs` by a path that bundlers don't follow, and
+ * fall back to the third if it isn't next to them.
  */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import type { BunPlugin } from "bun";
 
 const sources = { index: "src/index.ts", testing: "src/testing.ts" } as const;
 const root = join(import.meta.dir, "..");
+/** What a child runs. */
+const childMain = join(root, "src/tree/child-main.ts");
 
 /** Writes everything to `folder`. @throws {AggregateError} when the build fails */
 export async function bundle(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  const everything = join(folder, "everything.ts");
   const paths = Object.entries(sources).map(([name, source]) => [name, join(root, source)] as const);
-  writeFileSync(everything, paths.map(([, path]) => `export * from ${JSON.stringify(path)};\n`).join(""));
+  const everything = paths.map(([, path]) => `export * from ${JSON.stringify(path)};\n`).join("");
+  await bundlePair(folder, everything);
   // otherwise Bun would replace import.meta.path with a path in this checkout
-  const common = { entrypoints: [everything], outdir: folder, target: "bun" as const };
-  await Bun.build({
-    ...common,
-    naming: "furrow.cjs",
-    format: "cjs",
-    bytecode: true,
-    banner: `"use strict";`,
-    define: { "import.meta.path": "module.filename" },
-  });
-  await Bun.build({ ...common, naming: "bundled.js", define: { "import.meta.path": `""` } });
-  rmSync(everything);
+  await build(folder, "bundled.js", everything, { define: { "import.meta.path": `""` } });
   writeFileSync(join(folder, "load.js"), loader);
   for (const [name, path] of paths) {
     const names = Object.keys((await import(path)) as object);
     const entry = `import furrow from "./load.js";\nexport const { ${names.join(", ")} } = furrow;\n`;
     writeFileSync(join(folder, `${name}.js`), entry);
   }
+}
+
+/** Bundles what a child needs into one file, and the rest into another that loads the first. */
+async function bundlePair(folder: string, everything: string): Promise<void> {
+  const core = Array.from(reachedFrom(childMain));
+  const common = {
+    format: "cjs",
+    bytecode: true,
+    minify: { whitespace: true, syntax: true },
+    define: { "import.meta.path": "module.filename" },
+  } as const;
+  const getters = core.map((path) => `${nameOf(path)}: () => require(${JSON.stringify(path)})`);
+  const entry = `import ${JSON.stringify(childMain)};\nexport const modules = { ${getters.join(", ")} };\n`;
+  await build(folder, "core.cjs", entry, { ...common, banner: `"use strict";` });
+  const references = new Map(await Promise.all(core.map(referenceTo)));
+  await build(folder, "furrow.cjs", everything, {
+    ...common,
+    banner: `"use strict";const $core=require("./core.cjs").modules;`,
+    plugins: [replacing(references)],
+  });
+}
+
+/** For the second file: the text of a module that is in the first. */
+async function referenceTo(path: string): Promise<[path: string, text: string]> {
+  const names = Object.keys((await import(path)) as object);
+  return [path, `export const { ${names.join(", ")} } = $core[${nameOf(path)}]();\n`];
+}
+
+async function build(
+  folder: string,
+  naming: string,
+  entry: string,
+  options: Partial<Bun.BuildConfig>,
+): Promise<void> {
+  const file = join(folder, "entry.ts");
+  writeFileSync(file, entry);
+  await Bun.build({
+    entrypoints: [file],
+    outdir: folder,
+    target: "bun",
+    naming,
+    ...options,
+  });
+  rmSync(file);
+}
+
+/** The name of a module in the bundled files, quoted. */
+function nameOf(path: string): string {
+  return JSON.stringify(relative(join(root, "src"), path));
+}
+
+/** All modules that one imports or may load later, directly or not, itself included. */
+function reachedFrom(path: string, found: Set<string> = new Set()): Set<string> {
+  if (found.has(path)) return found;
+  found.add(path);
+  for (const { path: to } of new Bun.Transpiler({ loader: "ts" }).scanImports(readFileSync(path, "utf8")))
+    if (to.startsWith(".")) reachedFrom(join(dirname(path), to), found);
+  return found;
+}
+
+/** Gives the bundler other texts for some modules. */
+function replacing(texts: ReadonlyMap<string, string>): BunPlugin {
+  return {
+    name: "replacing",
+    setup(build) {
+      build.onLoad({ filter: /\.ts$/ }, ({ path }) => {
+        const contents = texts.get(path);
+        return contents === undefined ? undefined : { contents, loader: "ts" };
+      });
+    },
+  };
 }
 
 const loader = `function load() {

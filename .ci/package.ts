@@ -1,5 +1,5 @@
 /**
- * Builds the package as published, in `build/package`: `bun run package`. It runs from one bundled file, see
+ * Builds the package as published, in `build/package`: `bun run package`. It runs from bundled files, see
  * `bundle.ts`. Its manifest is that of the checkout, with the entry points of the bundle.
  */
 import { cpSync, rmSync, writeFileSync } from "node:fs";

@@ -4,7 +4,7 @@
 const capturedFrames = 50;
 
 /** The folder of this file or of the packaged file; "" in a bundle, where furrow's frames can't be told from others. */
-const ownFolder = import.meta.path.replace(/[^\\/]*$/, "");
+const ownFolder = import.meta.path.slice(0, import.meta.path.lastIndexOf("/") + 1);
 
 /** The frames of a stack that belong neither to furrow nor to the JavaScript runtime. */
 export function userFrames(stack: string | undefined): string[] {

@@ -313,9 +313,10 @@ export class Runtime implements Actor {
 
   /** Tells all peers that this actor has registered and can be found by name. */
   becomeReady(): void {
-    if (this.#state === "draining") return;
     this.#isReady = true;
     for (const peer of this.peers) peer.channel.post([Kind.ready]);
+    // its parent has to hear that it has started
+    if (this.#state === "draining") this.#withdraw();
   }
 
   /** Takes the actor out of all lookups; resolves when every registrar has acknowledged that, or within a bound. */

@@ -2,13 +2,19 @@
  * A task is a running call, or a task in a group. Tasks form a tree: aborting one also aborts everything started in it,
  * that is, the tasks below it and their calls, streams and dialogs in flight.
  */
-import { AsyncLocalStorage } from "node:async_hooks";
+import type { AsyncLocalStorage } from "node:async_hooks";
 
 import { NoRuntimeError } from "../errors.ts";
 import type { PeerProof } from "../channel/credentials.ts";
 import type { ActorId } from "../identity.ts";
 
-const ambient = new AsyncLocalStorage<Task | undefined>();
+/** The task of the running code. Created with the first task: loading it takes a millisecond of an actor's start. */
+let ambient: AsyncLocalStorage<Task | undefined> | undefined;
+
+function createAmbient(): AsyncLocalStorage<Task | undefined> {
+  const { AsyncLocalStorage: Storage } = process.getBuiltinModule("node:async_hooks");
+  return (ambient = new Storage());
+}
 
 /** The caller, and what the task hears of the actor that it runs in. */
 export interface TaskOrigin {
@@ -65,7 +71,7 @@ export class Task {
     this.#listeners = undefined;
     if (listeners !== undefined) for (const listener of listeners) listener(reason);
     // the user's listeners belong to the task, even though the abort comes from elsewhere
-    if (this.#controller !== undefined) ambient.run(this, () => this.#controller?.abort(reason));
+    if (this.#controller !== undefined) inTask(this, () => this.#controller?.abort(reason));
   }
 
   /**
@@ -104,12 +110,12 @@ export class Task {
 
   /** As `run`, but passes arguments to `fn`. */
   apply<A extends unknown[], R>(fn: (...args: A) => R, args: A): R {
-    return ambient.run(this, applied<A, R>, fn, args);
+    return (ambient ?? createAmbient()).run(this, applied<A, R>, fn, args);
   }
 
   /** Runs `fn` as this task: `currentTask()` returns it in `fn` and everything that `fn` awaits. */
   run<R>(fn: () => R): R {
-    return ambient.run(this, fn);
+    return (ambient ?? createAmbient()).run(this, fn);
   }
 }
 
@@ -160,7 +166,7 @@ export function currentTask(): {
   readonly caller: ActorId;
   readonly peer: TaskPeer;
 } {
-  const task = ambient.getStore();
+  const task = ambientTask();
   const origin = task?.origin;
   if (task === undefined || origin === undefined) {
     throw new NoRuntimeError("currentTask() works inside a function that was called through a portal");
@@ -186,7 +192,7 @@ function shownProof(proof: PeerProof): TaskPeer {
 
 /** The task that the running code belongs to, if there is one. */
 export function ambientTask(): Task | undefined {
-  return ambient.getStore();
+  return ambient?.getStore();
 }
 
 /** Runs `fn` outside any task: what it opens (sockets, timers) belongs to the actor, not to the running call. */
@@ -196,5 +202,6 @@ export function outsideTasks<R>(fn: () => R): R {
 
 /** Runs `fn` as `task`; undefined runs it outside any task. */
 export function inTask<R>(task: Task | undefined, fn: () => R): R {
-  return ambient.run(task, fn);
+  if (task === undefined && ambient === undefined) return fn();
+  return (ambient ?? createAmbient()).run(task, fn);
 }

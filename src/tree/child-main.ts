@@ -26,7 +26,9 @@ const log = logger("tree");
 /**
  * The file that a child process runs: this one, or the packaged file. "" in a bundle, which holds the whole program.
  */
-export const childFile: string = /[\\/](?:child-main\.ts|furrow\.cjs)$/.test(import.meta.path)
+export const childFile: string = ["child-main.ts", "core.cjs"].some((name) =>
+  import.meta.path.endsWith(`/${name}`),
+)
   ? import.meta.path
   : "";
 

@@ -31,11 +31,17 @@ const builtIn: readonly ErrorClass[] = [
   AggregateError,
   SuppressedError,
 ];
-const classes = new Map<string, ErrorClass>(builtIn.map((known) => [known.name, known]));
-for (const known of Object.values(errors)) {
-  if (typeof known === "function" && known.prototype instanceof errors.FurrowError) {
-    classes.set(known.name, known as unknown as ErrorClass);
+let classes: Map<string, ErrorClass> | undefined;
+
+/** The classes that can be rebuilt, by name. Collected for the first error, not at every start. */
+function knownClasses(): Map<string, ErrorClass> {
+  if (classes !== undefined) return classes;
+  classes = new Map(builtIn.map((known) => [known.name, known]));
+  for (const known of Object.values(errors)) {
+    if (typeof known === "function" && known.prototype instanceof errors.FurrowError)
+      classes.set(known.name, known as unknown as ErrorClass);
   }
+  return classes;
 }
 
 /**
@@ -48,6 +54,7 @@ export function registerError(cls: ErrorClass): void {
   if (typeof cls !== "function" || !(cls.prototype instanceof Error)) {
     throw new TypeError("registerError takes a class that extends Error");
   }
+  const classes = knownClasses();
   const taken = classes.get(cls.name);
   if (cls.name === "" || (taken !== undefined && taken !== cls)) {
     throw new TypeError(
@@ -118,7 +125,7 @@ export function decodeError(form: unknown): Error {
   const className = typeof cls === "string" ? cls : "Error";
   const name = typeof given === "string" ? given : className;
   const message = typeof text === "string" ? text : "";
-  const known = classes.get(className) ?? Error;
+  const known = knownClasses().get(className) ?? Error;
   // not by Object.create: runtimes and tools recognise an error by more than its prototype
   const made = withoutFrames(() => (known === AggregateError ? new AggregateError([]) : new Error()));
   Object.setPrototypeOf(made, known.prototype as object);
@@ -194,11 +201,11 @@ function isErrorForm(form: unknown[]): boolean {
 /** The name by which the other end finds the class. */
 function classOf(error: Error): string {
   const made = className(error);
-  if (made !== "Error" && classes.get(made) === error.constructor) return made;
+  if (made !== "Error" && knownClasses().get(made) === error.constructor) return made;
   // an Error under another name: most likely of a class that isn't registered here, but may be known to another actor
   const { name } = error;
   if (typeof name !== "string" || name === "" || name === "Error") return made === "" ? "Error" : made;
-  return made === "Error" && classes.has(name) ? made : name;
+  return made === "Error" && knownClasses().has(name) ? made : name;
 }
 
 /** The name of an error when it isn't its class's: it was assigned, or the class sets another one. */

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import fc from "fast-check";
 
+import { currentRuntime } from "../../src/actor/current.ts";
 import { metadataBytes } from "../../src/actor/metadata.ts";
 import {
   currentActor,
@@ -309,6 +310,8 @@ describe("what is registered is bounded", () => {
       "LimitError",
       "metadata of 27 B exceeds maxMetadataBytes 20",
     ]);
+    // what the next registrar gets
+    expect(currentRuntime().metadata).toEqual({ n: 1 });
     expect([await at(world), await at(other)]).toEqual([{ n: 1 }, { n: 1 }]);
     await actor.setMetadata({ n: 2 });
     expect([await at(world), await at(other)]).toEqual([{ n: 2 }, { n: 2 }]);

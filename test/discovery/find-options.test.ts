@@ -1,5 +1,6 @@
 /** Which instance of a name `findActor` takes: `pick`, `where` and `needs`. */
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 
 import { currentRuntime } from "../../src/actor/current.ts";
 import { Registrars } from "../../src/discovery/registrars.ts";
@@ -205,6 +206,27 @@ describe("where and needs", () => {
     expect(actor.stats().lookups.requests).toBe(3);
   });
 
+  test("keep a name in the cache while its details are asked for", async () => {
+    await using hub = new RawRegistrar();
+    await using actor = await openRootActor({ registryAddrs: [hub.addr], limits: { maxCachedNames: 1 } });
+    const held = Promise.withResolvers<() => void>();
+    hub.onLookup = (peer, [, id, name, , detailed]) => {
+      const answer = (): void => peer.send([Kind.result, id, []]);
+      if (detailed === true) held.resolve(answer);
+      else peer.send([Kind.result, id, name === "v" ? [["u", 1, hostId(), [], 1]] : []]);
+    };
+    const where = { zone: "eu" };
+    const finds = [findActor("v"), findActor("v", { where })];
+    const answer = await held.promise;
+    await finds[0];
+    // there is room for one name
+    await findActor("x");
+    answer();
+    await finds[1];
+    await findActor("v", { where });
+    expect(actor.stats().lookups.requests).toBe(3);
+  });
+
   test("work in the registrar itself, as its table changes", async () => {
     await using world = new World();
     await using nursery = await openNursery({ ...world.options, metadata: { zone: "eu" } });
@@ -271,7 +293,12 @@ describe("where and needs", () => {
     await using world = new World();
     const hub = await world.actor("hub");
     const next = await world.actor("next");
-    await instances(world, "w", [{ zone: "us" }]);
+    // a child of the next registrar: it can't take over itself
+    await next.run(async ({ furrow, keep, args }) => {
+      const nursery = await furrow.openNursery();
+      keep["nursery"] = nursery;
+      await nursery.startActor("w", { module: args[0] as string, metadata: { zone: "us" } });
+    }, described);
     const late = await world.actor("w", { metadata: { zone: "eu" } });
     const uuid = await late.run(({ furrow }) => furrow.currentActor().uuid);
     await late.freeze();
@@ -310,6 +337,21 @@ describe("a draining actor", () => {
     await child.run.setState("ready");
     expect(await found("w", {})).toBe(child.id.uuid);
     expect(await states()).toContainEqual(["w", "ready"]);
+  });
+
+  test("starts, and isn't found, if it drains before it is registered", async () => {
+    await using world = new World();
+    await world.actor("hub");
+    await using nursery = await openNursery(world.options);
+    const module = join(world.dir, "drains.ts");
+    const from = JSON.stringify(described);
+    await Bun.write(module, `import { setState } from ${from};\nawait setState("draining");\n`);
+    const child = await nursery.startActor("w", { module });
+    expect(await found("w", {})).toBeUndefined();
+    const registry = await getRegistry();
+    expect(await registry.run.listActors()).toContainEqual(
+      expect.objectContaining({ id: child.id, state: "draining" }),
+    );
   });
 
   test("isn't found at the next registrar either", async () => {

@@ -2,10 +2,19 @@
 import { describe, expect, test } from "bun:test";
 
 import type { PeerProof } from "../../src/channel/credentials.ts";
-import { openNursery, openRootActor, PermissionDeniedError, type PolicyRule } from "../../src/index.ts";
+import {
+  openNursery,
+  openRootActor,
+  PermissionDeniedError,
+  type PolicyRule,
+  type TlsFiles,
+} from "../../src/index.ts";
 import { Policy } from "../../src/rpc/policy.ts";
+import { loadTls } from "../../src/transport/tls.ts";
+import { Kind } from "../../src/wire/messages.ts";
 import { Authority, writeTls } from "../support/certificates.ts";
 import { failure } from "../support/outcome.ts";
+import { RawPeer } from "../support/raw-peer.ts";
 import { World } from "../support/world.ts";
 
 const service = new URL("../fixtures/service.ts", import.meta.url).href;
@@ -124,6 +133,36 @@ describe("over TLS", () => {
       }),
     );
     expect(thief.message).toContain('the name "server"');
+  });
+
+  test("a name stays its owner's after an update of what is registered, and while its actors drain", async () => {
+    await using world = new World();
+    const authority = new Authority();
+    const [server, web, thief] = ["server", "web", "thief"].map((name) =>
+      writeTls(world.dir, name, authority.issue(`shop/${name}`)),
+    );
+    await using _actor = await openRootActor({ registryAddrs: [world.tcp], security: { tls: server! } });
+    const register = async (tls: TlsFiles): Promise<RawPeer> => {
+      const peer = await RawPeer.connect(world.tcp, { name: "shop", pid: 1 }, loadTls(tls));
+      await peer.take(Kind.hello);
+      peer.send([Kind.register, 1, []]);
+      return peer;
+    };
+    await using first = await register(web!);
+    first.send([Kind.update, 2, { zone: "eu" }]);
+    await using second = await register(web!);
+    for (const peer of [first, second]) {
+      expect((await peer.take(Kind.result)).slice(0, 2)).toEqual([Kind.result, 1]);
+      peer.send([Kind.update, 3, null, "draining"]);
+      while ((await peer.take(Kind.result))[1] !== 3);
+    }
+    await using other = await register(thief!);
+    const [, , [, fault]] = (await other.take(Kind.error)) as unknown as [
+      number,
+      number,
+      [unknown, unknown[]],
+    ];
+    expect(fault[0]).toBe("PermissionDeniedError");
   });
 
   test("parents start, call and stop their children", async () => {
