@@ -13,13 +13,14 @@
  * listener was called.
  */
 import { Deadline, timing } from "../deadline.ts";
-import { asError, NoRuntimeError } from "../errors.ts";
+import { asError, ContextCancelledError, NoRuntimeError, PermissionDeniedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import type { Session } from "../rpc/session.ts";
 import { ambientTask, outermost, type Task } from "../rpc/task.ts";
 import { shieldsEndAt, shieldsEnded } from "../rpc/task-group.ts";
+import { Kind } from "../wire/messages.ts";
 import type { CleanUp, CleanUps } from "./clean-ups.ts";
 
 const log = logger("actor");
@@ -134,6 +135,22 @@ export class Ending {
     return this.#done;
   }
 
+  /** Ends the actor because a peer requests it, and acknowledges that. */
+  async endFor(session: Session, id: number, verb: string): Promise<void> {
+    if (!mayEnd(this.#host.id, session, id)) return;
+    const reason = new ContextCancelledError(session.peer.id, verb);
+    // a heartbeat, so that the requester keeps waiting: the end takes as long as clean-ups and the children below need
+    const beat = setInterval(() => {
+      session.peer.channel.post([Kind.stopping, Math.ceil(this.neededMs)]);
+    }, this.#host.limits.stopGraceMs / 3);
+    const acknowledge = (): void => {
+      clearInterval(beat);
+      session.reply(id, true);
+    };
+    await this.begin(reason, acknowledge);
+    clearInterval(beat);
+  }
+
   async #run(reason: Error): Promise<void> {
     const host = this.#host;
     const since = performance.now();
@@ -200,4 +217,12 @@ export class Ending {
       if (result.status === "rejected") log.warn?.(`while ending: ${asError(result.reason).message}`);
     }
   }
+}
+
+/** Whether the peer may end the actor; if not, it gets that for an answer. */
+export function mayEnd(actor: ActorId, session: Session, id: number): boolean {
+  if (session.permissions.mayStop()) return true;
+  const text = `the policy of ${describeActor(actor)} doesn't let this peer stop it`;
+  session.replyError(id, new PermissionDeniedError(text));
+  return false;
 }

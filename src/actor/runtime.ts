@@ -6,8 +6,8 @@
 import { Peers } from "../channel/peers.ts";
 import { Channel } from "../channel/channel.ts";
 import { Peer } from "../channel/peer.ts";
-import { checkTimeout, Deadline, defaultDrainMs } from "../deadline.ts";
-import { ActorDrainingError, asError, ContextCancelledError, PermissionDeniedError } from "../errors.ts";
+import { checkTimeout, type Deadline, defaultDrainMs } from "../deadline.ts";
+import { ActorDrainingError, asError, ContextCancelledError } from "../errors.ts";
 import { withoutFrames } from "../frames.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
@@ -67,6 +67,7 @@ export class Runtime implements Actor {
   readonly ending: Ending;
   /** See `ServingHost`. Plain fields: each call reads the guard, and each portal the timeout. */
   guard: Guard | undefined = undefined;
+  drainReason: Error | undefined = undefined;
   callTimeoutMs: number | undefined = undefined;
   /** Set by the process tree: drains the children, without ending them. */
   drainChildren: ((deadline: Deadline) => Promise<void>) | undefined;
@@ -83,11 +84,8 @@ export class Runtime implements Actor {
   readonly #onReady = new Set<(session: Session) => void>();
   readonly #onSessionEnd = new Set<(session: Session) => void>();
   #isReady = false;
-  /** Resolves when nothing runs any more. Set when the actor begins to drain. */
-  #drained: Promise<void> | undefined;
-  /** Created when the signal is first used. */
-  #drainController: AbortController | undefined;
-  #refuses = false;
+  /** Set when the actor begins to drain. */
+  #finished: Promise<void> | undefined;
   #local: { readonly near: Peer<Session>; readonly far: Peer<Session> } | undefined;
 
   constructor(id: ActorId, limits: Limits, isRoot: boolean, options: RuntimeOptions = {}) {
@@ -132,8 +130,11 @@ export class Runtime implements Actor {
       accept: (link, transport) => peers.accept(link, transport),
     });
     setLogName(id.name);
-    this.serve(Kind.stop, (session, message) => void this.#onStop(session, message[1]));
-    this.serve(Kind.drain, (session, message) => void this.#onDrain(session, message));
+    this.serve(Kind.stop, (session, message) => void ending.endFor(session, message[1], "cancelActor"));
+    this.serve(Kind.drain, (session, message) => {
+      const { onDrain } = require("./draining.ts") as typeof import("./draining.ts");
+      void onDrain(this, session, message);
+    });
     // to an actor that has asked this one's peer to stop, and isn't its parent
     this.serve(Kind.stopping, () => {});
   }
@@ -262,8 +263,21 @@ export class Runtime implements Actor {
   async drain(options: { readonly timeout?: number } = {}): Promise<void> {
     const { timeout = defaultDrainMs } = options;
     checkTimeout(timeout);
-    await this.#drain(timeout);
+    await this.finish(timeout);
     await this.ending.begin(new ContextCancelledError(this.id, "the actor was drained"));
+  }
+
+  /**
+   * Takes on nothing new; resolves when nothing runs any more, or the time is over. Doesn't end the actor. Joins the drain
+   * that is under way, if there is one. Calls of the actors `among` are still served.
+   */
+  finish(timeoutMs: number, among: readonly string[] = []): Promise<void> {
+    if (this.#finished === undefined) {
+      // most actors never drain
+      const { finish } = require("./draining.ts") as typeof import("./draining.ts");
+      this.#finished = finish(this, timeoutMs, new Set(among));
+    }
+    return this.#finished;
   }
 
   /** Lets only so many functions run for peers at once. */
@@ -272,22 +286,8 @@ export class Runtime implements Actor {
     this.guard = { error: undefined, spares: () => false, gate: new Gate(places, this.limits) };
   }
 
-  /** Whether it drains, or has drained. */
-  get isDraining(): boolean {
-    return this.#drained !== undefined;
-  }
-
-  /** Fires when the actor begins to refuse new requests because it drains. */
-  get draining(): AbortSignal {
-    if (this.#drainController === undefined) {
-      this.#drainController = new AbortController();
-      if (this.#refuses) this.#drainController.abort(this.#drainReason());
-    }
-    return this.#drainController.signal;
-  }
-
-  isOwnFunction(name: string): boolean {
-    return this.dispatcher.isOwn(name);
+  async registerDraining(): Promise<void> {
+    await discoveryFacts.find(this)?.update({ state: "draining" });
   }
 
   /** This actor's session with itself, created on first use. */
@@ -319,21 +319,6 @@ export class Runtime implements Actor {
     if (this.#state === "draining") this.#withdraw();
   }
 
-  /** Takes the actor out of all lookups; resolves when every registrar has acknowledged that, or within a bound. */
-  async announceDraining(): Promise<void> {
-    this.leaveLookups();
-    const told = discoveryFacts.find(this)?.update({ state: "draining" });
-    if (told === undefined) return;
-    try {
-      await new Deadline({ timeout: this.limits.stopGraceMs }, "announcement of the drain").race(
-        "stop",
-        told,
-      );
-    } catch (error) {
-      log.warn?.(`some lookups may still find this actor: ${asError(error).message}`);
-    }
-  }
-
   /** Tells all peers that this actor is not to be found by name any more, however it is connected. */
   leaveLookups(): void {
     if (!this.#isReady) return;
@@ -345,65 +330,6 @@ export class Runtime implements Actor {
   #refuseAll(): void {
     const error = withoutFrames(() => new ActorDrainingError(this.id, "ending"));
     this.guard = { error, spares: () => false, gate: this.guard?.gate };
-  }
-
-  /** Joins the drain that is under way, or begins one; resolves when nothing runs any more, or the time is over. */
-  #drain(timeoutMs: number, among: readonly string[] = []): Promise<void> {
-    // most actors never drain
-    const { drain } = require("./draining.ts") as typeof import("./draining.ts");
-    this.#drained ??= drain(this, timeoutMs, new Set(among), () => {
-      this.#refuses = true;
-      this.#drainController?.abort(this.#drainReason());
-    });
-    return this.#drained;
-  }
-
-  /** Not the error that refuses requests: a function may throw this one. */
-  #drainReason(): ActorDrainingError {
-    return new ActorDrainingError(this.id, "draining");
-  }
-
-  async #onStop(session: Session, id: number): Promise<void> {
-    if (!this.#mayEnd(session, id)) return;
-    await this.#endFor(session, id, "cancelActor");
-  }
-
-  async #onDrain(session: Session, message: MessageOf<typeof Kind.drain>): Promise<void> {
-    const [, id, timeoutMs, among] = message;
-    if (!this.#mayEnd(session, id)) return;
-    if (!Array.isArray(among)) {
-      await this.#drain(timeoutMs);
-      await this.#endFor(session, id, "drainActor");
-      return;
-    }
-    // the parent drains the whole tree, and ends it as a whole
-    await this.#drain(
-      timeoutMs,
-      among.filter((uuid) => typeof uuid === "string"),
-    );
-    session.reply(id, true);
-  }
-
-  #mayEnd(session: Session, id: number): boolean {
-    if (session.permissions.mayStop()) return true;
-    const text = `the policy of ${describeActor(this.id)} doesn't let this peer stop it`;
-    session.replyError(id, new PermissionDeniedError(text));
-    return false;
-  }
-
-  /** Ends the actor, and acknowledges that to the peer which requested it. */
-  async #endFor(session: Session, id: number, verb: string): Promise<void> {
-    const reason = new ContextCancelledError(session.peer.id, verb);
-    // a heartbeat, so that the requester keeps waiting: the end takes as long as clean-ups and the children below need
-    const beat = setInterval(() => {
-      session.peer.channel.post([Kind.stopping, Math.ceil(this.ending.neededMs)]);
-    }, this.limits.stopGraceMs / 3);
-    const acknowledge = (): void => {
-      clearInterval(beat);
-      session.reply(id, true);
-    };
-    await this.ending.begin(reason, acknowledge);
-    clearInterval(beat);
   }
 
   /** The sessions whose peers have tasks here. */

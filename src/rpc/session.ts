@@ -136,6 +136,11 @@ export class Session implements PeerHandler {
     this.#serving.abort(reason);
   }
 
+  /** Tells what runs for the peer that this actor drains. */
+  fireDraining(reason: Error): void {
+    this.#serving.fireDraining(reason);
+  }
+
   /** The names of the functions that run for the peer or wait for their turn, except those of tasks that are left out. */
   running(isLeftOut: (task: Task) => boolean): string[] {
     return this.#serving.running(isLeftOut);

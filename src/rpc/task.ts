@@ -20,8 +20,8 @@ function createAmbient(): AsyncLocalStorage<Task | undefined> {
 export interface TaskOrigin {
   readonly id: ActorId;
   readonly proof: PeerProof;
-  /** See `currentTask`. */
-  readonly draining: AbortSignal;
+  /** Why the actor drains, once it does. */
+  readonly drainReason: Error | undefined;
 }
 
 /** How the caller proved its identity; see `PeerProof`. */
@@ -140,6 +140,27 @@ export function outermost(task: Task | undefined): Task | undefined {
   return outer;
 }
 
+/** One for each call that has asked for its signal: what listens to it goes with the call. */
+const drainings = new WeakMap<Task, AbortController>();
+
+/** The signal that tells a call that its actor drains. Created when it's first used. */
+export function drainingSignal(task: Task): AbortSignal {
+  const call = outermost(task) ?? task;
+  let controller = drainings.get(call);
+  if (controller === undefined) {
+    drainings.set(call, (controller = new AbortController()));
+    const reason = call.origin?.drainReason;
+    if (reason !== undefined) controller.abort(reason);
+  }
+  return controller.signal;
+}
+
+/** Tells a call that its actor drains. */
+export function fireDraining(call: Task, reason: Error): void {
+  const controller = drainings.get(call);
+  if (controller !== undefined) inTask(call, () => controller.abort(reason));
+}
+
 /** The calls that a drain doesn't wait for. */
 const unattended = new WeakSet<Task>();
 
@@ -180,7 +201,7 @@ export function currentTask(): {
       return task.signal;
     },
     get draining() {
-      return origin.draining;
+      return drainingSignal(task);
     },
   };
 }

@@ -61,7 +61,18 @@ async function main(init: ChildInit): Promise<void> {
   await bindFresh(runtime, init.transports, init.bindAddrs, init.tcpHost);
   const parent = await connectToParent(runtime, init);
   endOnUncaught(runtime, parent);
-  runtime.ending.onEnded(() => process.exit(process.exitCode ?? 0));
+  let endedBy: NodeJS.Signals | undefined;
+  // most actors have nothing to clean up, and may die at once
+  runtime.ending.onFirstCleanUp = () => {
+    const { allowCleanUp } = require("./clean-end.ts") as typeof import("./clean-end.ts");
+    allowCleanUp(runtime, (signal) => (endedBy = signal));
+  };
+  runtime.ending.onEnded(() => {
+    if (endedBy === undefined) process.exit(process.exitCode ?? 0);
+    // to the parent it is as if the signal had ended it at once
+    process.removeAllListeners(endedBy);
+    process.kill(process.pid, endedBy);
+  });
   setRuntime(runtime);
   try {
     const joined = membership.connectKnown(init.registrars);

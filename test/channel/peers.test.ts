@@ -37,7 +37,7 @@ class Node implements SessionHost, AsyncDisposable {
   readonly all: Peer<Session>[] = [];
   addrs: Address[] = [];
   readonly signal: AbortSignal = new AbortController().signal;
-  readonly draining: AbortSignal = this.signal;
+  readonly drainReason = undefined;
   readonly guard = undefined;
   readonly callTimeoutMs = undefined;
   readonly #listeners: Listener[] = [];

@@ -1,8 +1,9 @@
 /** What a program registers with `onEnd` runs at the end of its actor, whatever ends it. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { currentRuntime } from "../../src/actor/current.ts";
 import {
   currentActor,
   findActor,
@@ -12,6 +13,7 @@ import {
   type Portal,
 } from "../../src/index.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
+import { Kind } from "../../src/wire/messages.ts";
 import { arrivals, openGate } from "../fixtures/gates.ts";
 import { failure } from "../support/outcome.ts";
 import { until, World } from "../support/world.ts";
@@ -175,6 +177,30 @@ describe("clean-up runs to its end", () => {
     }
   });
 
+  test("when a program without a nursery cancels it, which hears now and then that it's still ending", async () => {
+    await using world = new World();
+    await using actor = await openRootActor({ ...world.options, name: "gates", enableModules: [gates] });
+    const limits = { stopGraceMs: 30 };
+    await world.actor("program", { enableModules: [module.href], limits });
+    await using portal = await findActor<Drains>("program", { raiseOnNone: true });
+    await portal.run.cleanUpInto("/dev/null", ["slowly"], "heartbeats");
+    const { channel } = currentRuntime().peers.get(portal.id.uuid)!;
+    const heard = Promise.withResolvers<void>();
+    const { handler } = channel;
+    channel.handler = {
+      ...handler,
+      onMessage(message, bytes) {
+        if (message[0] === Kind.stopping) heard.resolve();
+        handler.onMessage(message, bytes);
+      },
+    };
+    const cancelled = portal.cancelActor();
+    await heard.promise;
+    openGate("heartbeats slowly");
+    expect(await cancelled).toBeTrue();
+    expect(actor.signal.aborted).toBeFalse();
+  });
+
   for (const [signal, code] of [
     ["SIGINT", 130],
     ["SIGTERM", 143],
@@ -211,5 +237,78 @@ describe("clean-up runs to its end", () => {
       currentActor().onEnd(() => Bun.write(file, `${readFileSync(file, "utf8")}root\n`));
     }
     expect(written(file)).toEqual(["b", "a", "root"]);
+  });
+
+  test("when its process gets SIGTERM, which still counts as a death by that signal", async () => {
+    await using world = new World();
+    const nursery = await openNursery(world.options);
+    const { child, file } = await childWith(world, nursery);
+    process.kill(child.id.pid, "SIGTERM");
+    expect(await failure(nursery.join())).toMatchObject({ name: "ActorDiedError", signal: "SIGTERM" });
+    expect(written(file)).toEqual(["b", "a"]);
+    await nursery[Symbol.asyncDispose]();
+  });
+
+  test("when its parent is killed, or loses the connection to it", async () => {
+    for (const end of ["SIGKILL", "cut"] as const) {
+      await using world = new World();
+      await using _ = await openRootActor({ ...world.options, name: "gates", enableModules: [gates] });
+      const file = join(world.dir, "cleaned");
+      const program = await world.actor("program");
+      const pid = await program.run(
+        async ({ furrow, keep, args: [href, name, gate] }) => {
+          const nursery = await furrow.openNursery();
+          keep["nursery"] = nursery;
+          void nursery.join().catch(() => {});
+          const child = await nursery.startActor<Drains>("child", { module: href as string });
+          await child.run.cleanUpInto(name as string, ["a", "b"], gate as string);
+          return child.id.pid;
+        },
+        module.href,
+        file,
+        end,
+      );
+      if (end === "SIGKILL") program.signal("SIGKILL");
+      else
+        await program.run(({ furrow }) => {
+          const { peers } = furrow.currentActor() as unknown as {
+            peers: Iterable<{ id: { name: string }; channel: { link: { abort(): void } } }>;
+          };
+          for (const peer of peers) if (peer.id.name === "child") peer.channel.link.abort();
+        });
+      await arrivals(`${end} b`);
+      openGate(`${end} b`);
+      openGate(`${end} a`);
+      await until(() => !isProcessAlive(pid));
+      expect(written(file)).toEqual(["b", "a"]);
+      expect(readdirSync(world.dir).filter((name) => name.endsWith(".c"))).toEqual([]);
+    }
+  });
+});
+
+describe("an actor with clean-ups", () => {
+  test("doesn't outlive its parent for longer than the stop bounds, whether it hangs or computes", async () => {
+    await using world = new World();
+    for (const [name, blocks] of [
+      ["hangs", false],
+      ["computes", true],
+    ] as const) {
+      const limits = { stopGraceMs: 100, stopTermMs: 100 };
+      const program = await world.actor(name, { limits });
+      const pid = await program.run(
+        async ({ furrow, keep, args: [href, isBlocked] }) => {
+          const nursery = await furrow.openNursery();
+          keep["nursery"] = nursery;
+          const child = await nursery.startActor<Drains>("child", { module: href as string });
+          await child.run.cleanUpSlowlyInto("/dev/null", ["never"], 9_000);
+          if (isBlocked === true) child.run.spin().catch(() => {});
+          return child.id.pid;
+        },
+        module.href,
+        blocks,
+      );
+      await program.kill();
+      await until(() => !isProcessAlive(pid));
+    }
   });
 });

@@ -2,7 +2,7 @@
 import { ContextCancelledError, TransportClosedError } from "../../errors.ts";
 import type { ActorId } from "../../identity.ts";
 import type { Inbox, Outbox } from "../flow.ts";
-import type { Task } from "../task.ts";
+import { drainingSignal, type Task } from "../task.ts";
 import type { Context, ContextTypes } from "../types.ts";
 import { check, type Schema, type Schemas } from "./validated.ts";
 
@@ -10,8 +10,6 @@ import { check, type Schema, type Schemas } from "./validated.ts";
 export interface ContextHost {
   readonly self: ActorId;
   readonly name: string;
-  /** Fires when the actor begins to drain. */
-  readonly draining: AbortSignal;
   sendStarted(value: unknown): void;
   sendEnd(): void;
 }
@@ -51,7 +49,7 @@ export class ServedContext implements Context<Required<ContextTypes>> {
   }
 
   get draining(): AbortSignal {
-    return this.#host.draining;
+    return drainingSignal(this.#task);
   }
 
   async started(value?: unknown): Promise<void> {

@@ -22,7 +22,7 @@ import { sendFailure, sendRefusal } from "./failure.ts";
 import type { Gate } from "./gate.ts";
 import { pump } from "./pump.ts";
 import type { Permissions, Policy } from "../policy.ts";
-import { Task, type TaskOrigin } from "../task.ts";
+import { fireDraining, Task, type TaskOrigin } from "../task.ts";
 import { check, checkArguments, checkedCall, valueCheck } from "./validated.ts";
 
 const log = logger("rpc");
@@ -43,8 +43,8 @@ export interface ServingHost {
   readonly policy: Policy;
   /** Aborted when the actor begins to end. */
   readonly signal: AbortSignal;
-  /** Aborted when the actor begins to drain. */
-  readonly draining: AbortSignal;
+  /** Why the actor drains, once it does. Not the error of the guard: functions may throw this one. */
+  readonly drainReason: Error | undefined;
   /** Undefined while every request may run at once: one check for each. */
   readonly guard: Guard | undefined;
 }
@@ -60,7 +60,7 @@ export interface Guard {
 }
 
 /** The peer whose requests run here. */
-export interface ServedPeer extends Omit<TaskOrigin, "draining"> {
+export interface ServedPeer extends Omit<TaskOrigin, "drainReason"> {
   readonly channel: Channel;
 }
 
@@ -91,8 +91,8 @@ export class Serving implements TaskOrigin {
     return this.#peer.proof;
   }
 
-  get draining(): AbortSignal {
-    return this.#host.draining;
+  get drainReason(): Error | undefined {
+    return this.#host.drainReason;
   }
 
   get size(): number {
@@ -109,6 +109,11 @@ export class Serving implements TaskOrigin {
   /** Aborts all running requests; the connection stays open. */
   abort(reason: Error): void {
     for (const task of this.#tasks()) task.abort(reason);
+  }
+
+  /** Tells everything that runs that the actor drains. */
+  fireDraining(reason: Error): void {
+    for (const task of this.#tasks()) fireDraining(task, reason);
   }
 
   /** The names of the functions that run or wait for their turn, except those of tasks that `isLeftOut` leaves out. */
@@ -256,14 +261,10 @@ export class Serving implements TaskOrigin {
     this.#served.set(id, { name, task, outbox, inbox });
     channel.post([Kind.allowPuts, id, messages, bytes]);
     const args = readArguments(message);
-    const host = this.#host;
     const context = new ServedContext(
       {
-        self: host.id,
+        self: this.#host.id,
         name,
-        get draining() {
-          return host.draining;
-        },
         sendStarted: (started) => {
           const { value, rich } = toWire(started, "started value of", name);
           channel.send([Kind.started, id, value, rich]);
