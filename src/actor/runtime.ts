@@ -316,7 +316,7 @@ export class Runtime implements Actor {
     this.#isReady = true;
     for (const peer of this.peers) peer.channel.post([Kind.ready]);
     // its parent has to hear that it has started
-    if (this.#state === "draining") this.#withdraw();
+    if (this.#state === "draining") this.leaveLookups();
   }
 
   /** Tells all peers that this actor is not to be found by name any more, however it is connected. */
