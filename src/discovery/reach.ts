@@ -1,8 +1,9 @@
 /** Connects to the registrations that a lookup found. */
-import { UnreachableError } from "../channel/peer.ts";
+import { type Peer, UnreachableError } from "../channel/peer.ts";
 import { asError, TimeoutError, TransportClosedError, UnauthenticatedError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { LocalPortal, RemotePortal } from "../rpc/portal.ts";
+import type { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
 import { parseAddress } from "../transport/address.ts";
@@ -36,9 +37,19 @@ export async function reach<M>(
   lookup: Lookup,
   registration: FoundRegistration,
 ): Promise<Portal<M> | undefined> {
+  const { runtime } = lookup;
+  if (registration.id.uuid === runtime.uuid) return new LocalPortal<M>(runtime);
+  const peer = await reachPeer(lookup, registration);
+  return peer && new RemotePortal<M>(peer.handler);
+}
+
+/** As `reach`, for another actor than this one. The caller owes the peer one `release`. */
+export async function reachPeer(
+  lookup: Lookup,
+  registration: FoundRegistration,
+): Promise<Peer<Session> | undefined> {
   const { runtime, transports } = lookup;
   const { id } = registration;
-  if (id.uuid === runtime.uuid) return new LocalPortal<M>(runtime);
   const addrs = registration.dialOrder().filter((addr) => lookup.allows(parseAddress(addr).transport));
   try {
     const target = {
@@ -51,7 +62,7 @@ export async function reach<M>(
     const peer = await outsideTasks(() => runtime.peers.connect(target, lookup.deadline));
     // this actor's own registrars vouch for it; other registries may not share what they know
     if (lookup.registryAddrs === undefined) peer.isVouched = true;
-    return new RemotePortal<M>(peer.handler);
+    return peer;
   } catch (error) {
     if (!(error instanceof TransportClosedError)) throw error;
     log.info?.(asError(error).message);

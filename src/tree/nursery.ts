@@ -5,7 +5,7 @@ import type { Runtime } from "../actor/runtime.ts";
 import { checkTimeout, sleep } from "../deadline.ts";
 import { asError, ContextCancelledError, SpawnError, TransportClosedError } from "../errors.ts";
 import { callerFrames, setStack } from "../frames.ts";
-import { describeActor } from "../identity.ts";
+import { describeActor, nextUuid } from "../identity.ts";
 import { logger } from "../log.ts";
 import { Registrars } from "../discovery/registrars.ts";
 import { RemotePortal } from "../rpc/portal.ts";
@@ -208,7 +208,8 @@ class ProcessNursery implements Nursery {
     return place;
   }
 
-  #spawn(name: string, options: StartOptions, startMs: number): ChildProcess {
+  /** `before`: the uuid of the process whose place it takes. */
+  #spawn(name: string, options: StartOptions, startMs: number, before?: string): ChildProcess {
     const runtime = this.#runtime;
     const tree = treeSettings.of(runtime);
     const registrars = Registrars.of(runtime);
@@ -218,7 +219,7 @@ class ProcessNursery implements Nursery {
       ...tree,
       transports,
       name,
-      uuid: crypto.randomUUID(),
+      uuid: nextUuid(before),
       parent: { name: runtime.name, uuid: runtime.uuid, addrs: runtime.addrs },
       startMs: Math.min(startMs, longestStartMs),
       ...describedBy(options, runtime.limits),
@@ -248,7 +249,7 @@ class ProcessNursery implements Nursery {
       this.#children.delete(child);
       // startActor itself reports a failed first start
       if (!first.hasStarted) break;
-      child = await this.#replace(name, options, budget, failure);
+      child = await this.#replace(name, options, budget, failure, first.id.uuid);
     }
     this.#supervised--;
     const { resolve } = this.#changed;
@@ -262,6 +263,7 @@ class ProcessNursery implements Nursery {
     options: StartOptions,
     budget: RestartBudget,
     ended: Error | undefined,
+    before: string,
   ): Promise<ChildProcess | undefined> {
     let failure = ended;
     for (;;) {
@@ -272,7 +274,7 @@ class ProcessNursery implements Nursery {
       log.info?.(`restarting "${name}" in ${wait} ms${failure ? `: ${failure.message}` : ""}`);
       try {
         await sleep(wait, this.signal);
-        return await this.#restart(name, options);
+        return await this.#restart(name, options, before);
       } catch (error) {
         if (this.signal.aborted) return undefined;
         // a failed start uses up a restart too
@@ -283,10 +285,10 @@ class ProcessNursery implements Nursery {
     return undefined;
   }
 
-  async #restart(name: string, options: StartOptions): Promise<ChildProcess> {
+  async #restart(name: string, options: StartOptions, before: string): Promise<ChildProcess> {
     const place = await this.#place(name, options.timeout ?? startTimeoutMs, undefined);
     try {
-      const child = this.#spawn(name, options, place.leftMs);
+      const child = this.#spawn(name, options, place.leftMs, before);
       await child.started(place.leftMs, this.signal).catch(async (error: unknown) => {
         place.leave();
         await child.stop();

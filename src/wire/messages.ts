@@ -54,6 +54,9 @@ export const Kind = {
   failed: 50,
   stopping: 51,
   drain: 52,
+  // how busy an actor is
+  watchLoad: 53,
+  load: 54,
 } as const;
 
 export type Kind = (typeof Kind)[keyof typeof Kind];
@@ -85,7 +88,8 @@ interface Fields {
   refuse: [code: string, text: string, uuid?: unknown, proof?: unknown];
   /** Over plain tcp: the dialler's proof, and what its hello left out. */
   prove: [proof: unknown, name: string, host: string, pid: number, addrs: List, isRegistrar: boolean];
-  bye: [reason: string];
+  /** `unanswered`: the ids of the receiver's calls, streams and dialogs that have arrived and have no answer. */
+  bye: [reason: string, unanswered?: unknown];
   ping: [n: number];
   pong: [n: number];
   idle: [];
@@ -145,6 +149,10 @@ interface Fields {
    * its stop, and doesn't end by itself.
    */
   drain: [id: number, timeoutMs: number, among?: unknown];
+  /** Asks to hear of the receiver's load from now on. */
+  watchLoad: [];
+  /** How many calls, streams and dialogs the sender has in flight for others than the receiver. */
+  load: [calls: number];
 }
 
 type Messages = {
@@ -186,7 +194,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   hello: "nsssnsabSVV",
   refuse: "ssVV",
   prove: "Vssnab",
-  bye: "s",
+  bye: "sV",
   ping: "n",
   pong: "n",
   idle: "",
@@ -224,6 +232,8 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   failed: "a",
   stopping: "V",
   drain: "nnV",
+  watchLoad: "",
+  load: "n",
 };
 
 const shapeOfKind: (string | undefined)[] = [];
