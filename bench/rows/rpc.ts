@@ -6,11 +6,11 @@ import type { Operation } from "../harness/timing.ts";
 import { inFlight, lanes, pingBytes } from "../raw/echo.ts";
 import { contestWithEcho } from "./contest.ts";
 
-type EchoCall = () => Promise<string>;
+export type EchoCall = () => Promise<string>;
 
-const text = "x".repeat(pingBytes);
+export const text: string = "x".repeat(pingBytes);
 
-async function openCall(stack: AsyncDisposableStack): Promise<EchoCall> {
+export async function openCall(stack: AsyncDisposableStack): Promise<EchoCall> {
   const portal = stack.use(await findActor<typeof actor>("server", { raiseOnNone: true }));
   return () => portal.run.echo(text);
 }

@@ -124,13 +124,14 @@ export class ServiceCore implements CallHost, InstanceHost {
     fn: string,
     args: readonly unknown[],
     deadline: Deadline,
+    first: Instance | undefined,
     except: Instance | undefined = this.#self(),
   ): Promise<Placed> {
     const since = performance.now();
-    for (;;) {
+    for (let next = first; ; next = undefined) {
       this.checkOpen();
       deadline.check("wait");
-      const instance = this.choose(fn, args, except);
+      const instance = next ?? this.choose(fn, args, except);
       if (instance === undefined) {
         await this.#change(since, deadline);
         continue;

@@ -121,7 +121,7 @@ async function beginSomewhere<T>(
   const signals = [leaving, plan.bounds?.signal, ambientTask()?.signal].filter((one) => one !== undefined);
   const attempts = new Attempts(fn, plan.isIdempotent);
   for (;;) {
-    const { instance, session } = place(request) ?? (await find(request, signals));
+    const { instance, session } = await place(request, signals);
     host.attend();
     try {
       return await begin(() => exchange(request, session));
@@ -133,20 +133,17 @@ async function beginSomewhere<T>(
   }
 }
 
-/** An instance that is connected, if the next one is. */
-function place({ host, fn, args }: Request): Placed | undefined {
+/** Chooses an instance; only one that isn't connected yet has to be waited for. */
+function place(request: Request, signals: readonly AbortSignal[]): Placed | Promise<Placed> {
+  const { host, fn, args, plan } = request;
   host.checkOpen();
   const instance = host.choose(fn, args);
   const session = instance?.session;
-  if (session === undefined) return undefined;
-  // this very actor may not be of use
-  return instance!.isLocal && host.selfFault() !== undefined ? undefined : { instance: instance!, session };
-}
-
-async function find({ host, fn, args, plan }: Request, signals: readonly AbortSignal[]): Promise<Placed> {
+  const isSelf = instance?.isLocal === true && host.selfFault() !== undefined;
+  if (session !== undefined && !isSelf) return { instance: instance!, session };
   const signal = AbortSignal.any([...signals]);
   const deadline = new Deadline({ signal, timeout: plan.bounds?.timeout }, "call of", fn);
-  return await host.find(fn, args, deadline);
+  return host.find(fn, args, deadline, isSelf ? undefined : instance);
 }
 
 function exchange({ kind, fn, args, plan }: Request, session: Session): Exchange {

@@ -23,12 +23,18 @@ export interface CallHost {
   /** Chooses an instance of those that calls may go to. */
   choose(fn: string, args: readonly unknown[], except?: Instance): Instance | undefined;
   /**
-   * Chooses an instance and connects to it, waiting for one while there is none.
+   * Connects to that instance, or to another that it chooses, waiting for one while there is none.
    *
    * @throws {ActorNotFoundError} when there was none for `waitMs`
    * @throws {TimeoutError} with stage "wait", and the signal's reason, as `deadline` says
    */
-  find(fn: string, args: readonly unknown[], deadline: Deadline, except?: Instance): Promise<Placed>;
+  find(
+    fn: string,
+    args: readonly unknown[],
+    deadline: Deadline,
+    first: Instance | undefined,
+    except?: Instance,
+  ): Promise<Placed>;
   /** Why a call of this very actor would wait for its own end, if it would. */
   selfFault(): Error | undefined;
   /** Keeps an eye on the instances while something is in flight. */
@@ -82,7 +88,7 @@ export class ServiceCall implements CallAnswer {
       host.checkOpen();
       const instance = host.choose(this.#fn, this.#args);
       const session = instance?.session;
-      if (session === undefined) void this.#find();
+      if (session === undefined) void this.#find(instance);
       else this.#send(instance!, session);
     } catch (error) {
       this.#reject(error);
@@ -150,14 +156,20 @@ export class ServiceCall implements CallAnswer {
   /** Goes to any other instance than this very actor. */
   #avoid(self: Instance, fault: Error): void {
     if (this.host.choose(this.#fn, this.#args, self) === undefined) this.#reject(fault);
-    else void this.#find(self);
+    else void this.#find(undefined, self);
   }
 
-  async #find(except?: Instance): Promise<void> {
+  async #find(first?: Instance, except?: Instance): Promise<void> {
     const search = (this.#search = new AbortController());
     const deadline = new Deadline({ signal: search.signal }, "search of an instance");
     try {
-      const { instance, session } = await this.host.find(this.#fn, this.#args, deadline, except);
+      const { instance, session } = await this.host.find(
+        this.#fn,
+        this.#args,
+        deadline,
+        first,
+        except,
+      );
       this.#search = undefined;
       if (!search.signal.aborted) this.#send(instance, session);
     } catch (error) {
