@@ -212,17 +212,15 @@ export class ServiceCore implements CallHost, InstanceHost {
    */
   async #change(since: number, deadline: Deadline): Promise<void> {
     const leftMs = Math.max(0, since + this.#waitMs - performance.now());
-    const timeout = Math.min(leftMs, deadline.remainingMs);
+    const { remainingMs, signal } = deadline;
+    const patience = new Deadline({ timeout: Math.min(leftMs, remainingMs), signal }, "wait");
     const waiter = Promise.withResolvers<void>();
     this.#waiting.add(waiter);
     try {
-      await new Deadline({ timeout, signal: deadline.signal }, "wait for an instance").race(
-        "wait",
-        waiter.promise,
-      );
+      await patience.race("wait", waiter.promise);
     } catch (error) {
-      deadline.check("wait");
-      throw error instanceof TimeoutError ? this.#none() : error;
+      if (signal?.aborted) throw error;
+      throw leftMs <= remainingMs ? this.#none() : deadline.expired("wait");
     } finally {
       this.#waiting.delete(waiter);
     }
