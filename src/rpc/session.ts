@@ -5,7 +5,7 @@
  */
 import { type ChannelEnd, closedError } from "../channel/channel.ts";
 import type { Peer, PeerHandler } from "../channel/peer.ts";
-import type { Bounds } from "../deadline.ts";
+import { type Bounds, timing } from "../deadline.ts";
 import { FrameError, TransportClosedError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { Kind, type Message } from "../wire/messages.ts";
@@ -17,9 +17,6 @@ import type { Permissions } from "./policy.ts";
 import type { Task } from "./task.ts";
 
 export type { Answer } from "./caller/calls.ts";
-
-/** How long a reported load counts: after that it says nothing about now. */
-const loadLastsMs = 1_000;
 
 /** What a session needs from its actor. */
 export interface SessionHost extends ServingHost {
@@ -185,7 +182,7 @@ export class Session implements PeerHandler {
 
   /** How many calls the peer has in flight for others, as it reported of late; 0 if it didn't. */
   get othersLoad(): number {
-    return this.#load > 0 && performance.now() - this.#loadedAt < loadLastsMs ? this.#load : 0;
+    return this.#load > 0 && performance.now() - this.#loadedAt < timing.loadLastsMs ? this.#load : 0;
   }
 
   /** Aborts everything that runs for the peer; the connection stays open. */

@@ -31,7 +31,7 @@ export class Stage implements AsyncDisposable {
 
   async start(name: string, options: Partial<StartOptions> = {}): Promise<Portal<Served>> {
     const env = { [notesVariable]: this.notes };
-    return await this.nursery.startActor<Served>(name, { module, env, ...options });
+    return await this.nursery.startActor<Served>(name, { module, env, timeout: 60_000, ...options });
   }
 
   /** Starts so many of a name; returns their uuids in the order of registration. */
