@@ -24,6 +24,8 @@ const firstPauseMs = 50;
 const longestPauseMs = 1_000;
 /** How many checks in a row an instance may be silent after it was asked for a sign of life. */
 const silentChecks = 2;
+/** How many checks pass before an instance that has answered is asked again. */
+const restingChecks = 3;
 
 /** What an instance needs of its service. */
 export interface InstanceHost {
@@ -59,9 +61,10 @@ export class Instance implements Candidate {
   #isConnecting = false;
   #pauseMs = firstPauseMs;
   #connectedAt = 0;
-  /** For `checkSilence`: the oldest call that waited at the last check, and how many checks found silence. */
+  /** For `checkSilence`: the oldest call that waited at the last check, how many found silence, and how many to pass. */
   #oldest: number | undefined;
   #silentFor = 0;
+  #resting = 0;
 
   constructor(host: InstanceHost, registration: Registration) {
     const { uuid } = registration.id;
@@ -149,7 +152,11 @@ export class Instance implements Candidate {
     this.#silentFor = 0;
     if (this.#isSilent) this.#setSilent(false);
     const [oldest] = session.pending.keys();
-    if (oldest !== undefined && oldest === this.#oldest) channel.askForSign();
+    if (this.#resting > 0) this.#resting--;
+    else if (oldest !== undefined && oldest === this.#oldest) {
+      channel.askForSign();
+      this.#resting = restingChecks;
+    }
     this.#oldest = oldest;
     return oldest !== undefined;
   }

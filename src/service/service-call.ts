@@ -163,13 +163,7 @@ export class ServiceCall implements CallAnswer {
     const search = (this.#search = new AbortController());
     const deadline = new Deadline({ signal: search.signal }, "search of an instance");
     try {
-      const { instance, session } = await this.host.find(
-        this.#fn,
-        this.#args,
-        deadline,
-        first,
-        except,
-      );
+      const { instance, session } = await this.host.find(this.#fn, this.#args, deadline, first, except);
       this.#search = undefined;
       if (!search.signal.aborted) this.#send(instance, session);
     } catch (error) {

@@ -94,7 +94,9 @@ describe("a call", () => {
     (await one.peer()).cut();
     const error = await call;
     expect(error).toBeInstanceOf(TransportClosedError);
-    expect(error.message).toMatch(/^fn may have run on w#\w{8}: connection to w#\w{8} was lost: the peer died$/);
+    expect(error.message).toMatch(
+      /^fn may have run on w#\w{8}: connection to w#\w{8} was lost: the peer died$/,
+    );
     expect(error.message).toContain(one.uuid.slice(0, 8));
     expect(two.asked).toEqual([]);
   });
@@ -115,7 +117,11 @@ describe("a call", () => {
     await comeToHelp();
     expect(await Promise.all([partly, queued, batched])).toEqual([two.uuid, two.uuid, two.uuid]);
     expect((await written).message).toContain("may have run");
-    expect(two.peers[0]!.received.slice(1).map(([, , , args]) => args)).toEqual([[large], ["queued"], ["batched"]]);
+    expect(two.peers[0]!.received.slice(1).map(([, , , args]) => args)).toEqual([
+      [large],
+      ["queued"],
+      ["batched"],
+    ]);
   });
 
   test("that an instance which leaves had not read goes to another; one that it had read rejects", async () => {
@@ -133,7 +139,9 @@ describe("a call", () => {
 
   test("that is made in the moment in which its instance leaves goes to another", async () => {
     await using service = await connected();
-    const next = (service.run["fn"](1) as Promise<unknown>).then(() => service.run["fn"](2) as Promise<unknown>);
+    const next = (service.run["fn"](1) as Promise<unknown>).then(
+      () => service.run["fn"](2) as Promise<unknown>,
+    );
     const [, id] = await one.take();
     (await one.peer()).send([Kind.result, id, "done"], [Kind.bye, "over", []]);
     await comeToHelp();

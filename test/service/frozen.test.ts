@@ -18,11 +18,7 @@ async function answersOfTwo(service: Service<Served>, pending: Promise<string>[]
 }
 
 /** Resolves when calls go to that instance alone. */
-async function untilAlone(
-  service: Service<Served>,
-  uuid: string,
-  pending: Promise<string>[],
-): Promise<void> {
+async function untilAlone(service: Service<Served>, uuid: string, pending: Promise<string>[]): Promise<void> {
   await until(async () => {
     const answers = await answersOfTwo(service, pending);
     return answers.length === 2 && answers.every((one) => one === uuid);

@@ -31,7 +31,7 @@ test("a service that is scaled from 1 to 20 and to 3 under load fails no call an
   /** Each instance gets an even share of the calls from now on. */
   const expectEvenShares = async (): Promise<void> => {
     await take();
-    let shares: Record<string, number> = {};
+    const shares: Record<string, number> = {};
     await until(async () => {
       for (const [uuid, count] of Object.entries(await take())) shares[uuid] = (shares[uuid] ?? 0) + count;
       return Object.values(shares).reduce((sum, count) => sum + count, 0) >= 100 * instances.length;

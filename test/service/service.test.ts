@@ -114,7 +114,9 @@ describe("a service", () => {
     const error = await failure(service.run.crash("once"));
     expect(error).toBeInstanceOf(TransportClosedError);
     expect(error.message).toMatch(
-      new RegExp(`^crash may have run on w#${id.uuid.slice(0, 8)}: connection to w#\\w+ was lost: the peer died$`),
+      new RegExp(
+        `^crash may have run on w#${id.uuid.slice(0, 8)}: connection to w#\\w+ was lost: the peer died$`,
+      ),
     );
     expect(await service.run.who()).not.toBe(id.uuid);
     expect(stage.counts().get("once")).toBe(1);
@@ -494,7 +496,9 @@ describe("openService", () => {
     await using world = new World();
     await using _ = await openRootActor(world.options);
     expect(await failure(openService(""))).toBeInstanceOf(ActorNameError);
-    expect((await failure(openService("w*"))).message).toBe('a service has one name, and "w*" stands for many');
+    expect((await failure(openService("w*"))).message).toBe(
+      'a service has one name, and "w*" stands for many',
+    );
     expect(await failure(openService("w", { waitMs: -1 }))).toBeInstanceOf(RangeError);
     expect(await failure(openService("w", { by: "fastest" as "random" }))).toBeInstanceOf(RangeError);
     expect(await failure(openService("w", { needs: "fn" as unknown as string[] }))).toBeInstanceOf(TypeError);

@@ -61,7 +61,12 @@ describe("a service under load", () => {
     announce(`${count} kills`);
     const chance = new Chance(seed + 1);
     await using stage = await Stage.open();
-    const restart = { when: "on-failure", maxRestarts: kills, withinMs: 1_200_000, backoffMs: [1, 1] } as const;
+    const restart = {
+      when: "on-failure",
+      maxRestarts: kills,
+      withinMs: 1_200_000,
+      backoffMs: [1, 1],
+    } as const;
     await stage.startMany("w", atOnce, { restart });
     const callers = await openCallers(stage.world, "w", programs, { ...load, isHalfIdempotent: true });
     const registry = await getRegistry();

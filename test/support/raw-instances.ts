@@ -104,8 +104,7 @@ export class RawDirectory implements AsyncDisposable {
   }
 
   #push(type: number, [name, form]: readonly [string, unknown[]]): void {
-    for (const [peer, id] of this.#watches)
-      if (peer.isOpen) peer.send([Kind.change, id, type, name, form]);
+    for (const [peer, id] of this.#watches) if (peer.isOpen) peer.send([Kind.change, id, type, name, form]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,13 @@
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { type Nursery, openNursery, type Portal, type RootOptions, type StartOptions } from "../../src/index.ts";
+import {
+  type Nursery,
+  openNursery,
+  type Portal,
+  type RootOptions,
+  type StartOptions,
+} from "../../src/index.ts";
 import { notesVariable } from "../fixtures/served.ts";
 import { World } from "./world.ts";
 
