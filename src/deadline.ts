@@ -6,6 +6,11 @@ const longestTimerMs = 0x7fff_ffff;
 /** How long a drain may take, unless `timeout` says otherwise. */
 export const defaultDrainMs = 30_000;
 
+/** A timeout as messages carry it: a whole number, and no longer than a timer can be. */
+export function wholeMs(timeout: number): number {
+  return Math.min(Math.ceil(timeout), longestTimerMs);
+}
+
 /** Waits that users don't set. One object, and not constants, so that a test can shorten them. */
 export const timing = {
   /** How long an unused connection stays open. */

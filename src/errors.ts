@@ -4,10 +4,16 @@
  */
 import { framesIn, printedStack, setStack, userFrames } from "./frames.ts";
 import { type ActorId, describeActor } from "./identity.ts";
+import type { LookupReport } from "./lookup-report.ts";
 
 /** The base class of every error that furrow itself throws. */
 export abstract class FurrowError extends Error {
   abstract readonly code: string;
+  /**
+   * On the error of a lookup: what the lookup did, as `explainLookup` gives it. Not enumerable, so that it doesn't bury
+   * the message when the error is printed, and stays in this process.
+   */
+  declare readonly report?: LookupReport;
 
   constructor(message: string, options?: { readonly cause?: unknown }) {
     // `cause: undefined` would still create the property, which would then be printed
@@ -82,6 +88,19 @@ export class UnauthenticatedError extends FurrowError {
 export class PermissionDeniedError extends FurrowError {
   override readonly name = "PermissionDeniedError";
   readonly code = "ERR_PERMISSION_DENIED";
+}
+
+/** A name can't be taken: it is unique and held by `holder`, or it is to be unique and `holder` has it. Nothing was started. */
+export class NameTakenError extends FurrowError {
+  override readonly name = "NameTakenError";
+  readonly code = "ERR_NAME_TAKEN";
+  /** The actor that has the name; while that is still starting, the one that starts it. */
+  readonly holder: ActorId;
+
+  constructor(message: string, holder: ActorId) {
+    super(message);
+    this.holder = holder;
+  }
 }
 
 /** The connection couldn't be made, or was lost. Pending work may or may not have run at the peer. */

@@ -3,7 +3,7 @@
  *
  * The layers, each importing only from those above it:
  *
- *   identity, frames, errors, deadline, log, limits   what everything uses
+ *   identity, frames, lookup-report, errors, deadline, log, limits: what everything uses
  *   wire/        frames, messages, and the values that cross
  *   transport/   unix sockets and tcp; addresses
  *   channel/     messages both ways; handshake; the connected peers
@@ -17,6 +17,7 @@ export { currentActor } from "./actor/current.ts";
 export type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor/actor.ts";
 export type { ActorState, Metadata } from "./actor/details.ts";
 export { getPeerByName } from "./discovery/connected.ts";
+export { explainLookup } from "./discovery/explain.ts";
 export { findActor } from "./discovery/find.ts";
 export { forEachActor } from "./discovery/for-each-actor.ts";
 export type { FindOptions, WaitOptions } from "./discovery/lookup.ts";
@@ -41,6 +42,7 @@ export {
   HandshakeError,
   LaggedError,
   LimitError,
+  NameTakenError,
   NoRuntimeError,
   NotExposedError,
   PermissionDeniedError,
@@ -56,6 +58,7 @@ export {
   UnauthenticatedError,
 } from "./errors.ts";
 export type { ActorId } from "./identity.ts";
+export type { LookupReport, ReportedCandidate, ReportedDial, ReportedRegistrar } from "./lookup-report.ts";
 export type { Security } from "./actor/security.ts";
 export type { PolicyRule } from "./rpc/policy.ts";
 export type { SecretOption } from "./transport/secret.ts";
@@ -99,9 +102,11 @@ export { openService } from "./service/open-service.ts";
 export type { Service, ServiceCallOptions, ServiceOptions } from "./service/types.ts";
 export type { KeyOf, ServiceBy } from "./service/balance.ts";
 export { type ActorCluster, openActorCluster } from "./tree/cluster.ts";
-export { type Nursery, openNursery } from "./tree/nursery.ts";
+export type { ChildEvent, ChildInfo, ChildState } from "./tree/child-events.ts";
+export { type Nursery, type NurseryOptions, openNursery } from "./tree/nursery.ts";
 export type { RestartOption } from "./tree/restart.ts";
 export { getRoot, openRootActor } from "./tree/root.ts";
 export type { RootOptions } from "./tree/root-options.ts";
-export type { StartOptions } from "./tree/start-options.ts";
+export type { ReplaceOptions, StartOptions } from "./tree/start-options.ts";
+export type { Strategy } from "./tree/supervisor.ts";
 export { registerError } from "./wire/error-values.ts";

@@ -15,8 +15,7 @@ import type { ActorId } from "./identity.ts";
 import { parseAddress } from "./transport/address.ts";
 import { loadOs } from "./transport/host.ts";
 import { isProcessAlive } from "./transport/runtime-dir.ts";
-import { type Nursery, openNursery } from "./tree/nursery.ts";
-import type { RootOptions } from "./tree/root-options.ts";
+import { type Nursery, type NurseryOptions, openNursery } from "./tree/nursery.ts";
 
 /** More connections than any listener's backlog holds. */
 const backlogConnections = 1_024;
@@ -55,7 +54,7 @@ export interface TestTree extends AsyncDisposable {
  *
  * @throws as `openRootActor`
  */
-export async function testTree(options: RootOptions = {}): Promise<TestTree> {
+export async function testTree(options: NurseryOptions = {}): Promise<TestTree> {
   const dir = mkdtempSync(join(loadOs().tmpdir(), "furrow-"));
   const before = process.env["FURROW_RUNTIME_DIR"];
   process.env["FURROW_RUNTIME_DIR"] = dir;

@@ -5,6 +5,7 @@ import { dirname, join, relative, sep } from "node:path";
 const layers: readonly string[] = [
   "identity.ts",
   "frames.ts",
+  "lookup-report.ts",
   "errors.ts",
   "deadline.ts",
   "log.ts",

@@ -92,10 +92,13 @@ describe("docs/concepts.md", () => {
     const expected: Record<string, readonly number[]> = {
       "`openRootActor`": constant("bootTimeoutMs"),
       "`startActor`": constant("startTimeoutMs"),
+      "`findOrStart`": constant("startTimeoutMs"),
       "`findActor`": [...constant("probeTries"), probeTimeoutMs],
       "dialling one address": [dialTimeoutMs],
       "a handshake": [handshakeTimeoutMs],
       "`portal.cancelActor()`": constant("defaultStopMs"),
+      "`portal.drainActor()`": constant("defaultDrainMs"),
+      "a clean-up of": [stopGraceMs, stopTermMs],
       "stopping a child: after the cancel": [stopGraceMs],
       "stopping a child: after SIGTERM": [stopTermMs],
       "leaving a stream or dialog": [stopGraceMs, stopTermMs],

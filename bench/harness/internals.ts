@@ -90,6 +90,29 @@ export function registrarLink(): RegistrarLink {
   return link;
 }
 
+/** Takes a name that is free, and gives it back. */
+export async function claimAndRelease(name: string): Promise<void> {
+  claims ??= await openClaims();
+  await claims(name);
+}
+
+let claims: ((name: string) => Promise<void>) | undefined;
+
+/** Revisions before `findOrStart` have none. */
+async function openClaims(): Promise<(name: string) => Promise<void>> {
+  const { Holds, HeldName } = (await import(
+    join(import.meta.dir, "../../src/discovery/holds.ts")
+  )) as typeof import("../../src/discovery/holds.ts");
+  const { Deadline } = await import("../../src/deadline.ts");
+  const held = Holds.of(registrars.of(currentRuntime()) as Parameters<typeof Holds.of>[0]);
+  const deadline = new Deadline({}, "claim");
+  return async (name) => {
+    const taken = await held.takeOrFind(name, false, deadline);
+    if (!(taken instanceof HeldName)) throw new Error(`${name} is registered`);
+    taken.use()();
+  };
+}
+
 /** The table of the registrar in this process. */
 export function registrarTable(): NonNullable<Registrars["service"]>["table"] {
   const { service } = registrars.of(currentRuntime());

@@ -69,6 +69,8 @@ export interface ServerPlaces {
   readonly echo: RawTarget;
   /** A raw socket that sends as much as it is asked for: `serveFlood`. */
   readonly flood: RawTarget;
+  /** A raw socket that passes on what one connection sends to all others: `serveFanOut`. */
+  readonly fanOut: RawTarget;
   /** A socket that serves calls without furrow: `serveBare`. */
   readonly bare: RawTarget;
 }

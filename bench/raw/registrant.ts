@@ -70,7 +70,8 @@ export class Registrant implements AsyncDisposable {
   }
 }
 
-function hello(name: string, addrs: readonly Address[]): Message {
+/** The hello of an actor of this process that can be dialled at `addrs`. */
+export function hello(name: string, addrs: readonly Address[]): Message {
   const uuid = crypto.randomUUID();
   return [
     Kind.hello,
@@ -88,7 +89,8 @@ function hello(name: string, addrs: readonly Address[]): Message {
   ];
 }
 
-function encode(message: Message): Uint8Array {
+/** A message as one frame. */
+export function encode(message: Message): Uint8Array {
   const batch = new Batch();
   batch.add(message, maxFrameBytes);
   const parts: Uint8Array[] = [];

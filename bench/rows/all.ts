@@ -2,6 +2,7 @@
 import type { Row } from "../harness/row.ts";
 import { bareRows } from "./bare.ts";
 import { besideRows } from "./beside.ts";
+import { claimRows } from "./claim.ts";
 import { codecRows } from "./codec.ts";
 import { echoRows } from "./echo.ts";
 import { findRows } from "./find.ts";
@@ -14,6 +15,7 @@ import { spawnRows } from "./spawn.ts";
 import { streamRows } from "./stream.ts";
 import { memoryRow, tableRows } from "./table.ts";
 import { tlsRows } from "./tls.ts";
+import { watchRows } from "./watch.ts";
 
 export const rows: readonly Row[] = [
   ...echoRows,
@@ -26,6 +28,8 @@ export const rows: readonly Row[] = [
   ...findRows,
   ...tlsRows,
   ...registerRows,
+  ...claimRows,
+  ...watchRows,
   ...tableRows,
   memoryRow,
   ...codecRows,

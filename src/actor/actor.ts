@@ -39,6 +39,8 @@ export interface Actor extends AsyncDisposable {
   readonly isRoot: boolean;
   /** Whether it keeps the registry table. Can become true later: a root takes over when its registrar is gone. */
   readonly isRegistrar: boolean;
+  /** What `startActor`'s option `data` gave it; undefined in a root. */
+  readonly data: unknown;
   /** Aborted when the actor begins to end. */
   readonly signal: AbortSignal;
   stats(): ActorStats;

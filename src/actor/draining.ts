@@ -35,9 +35,7 @@ export interface DrainingHost {
   sessions(): readonly Session[];
   /** Drains without ending, or joins that. */
   finish(timeoutMs: number, among?: readonly string[]): Promise<void>;
-  /** Tells all peers that this actor isn't to be found any more. */
-  leaveLookups(): void;
-  /** Resolves when all registrars have acknowledged it. */
+  /** Takes the actor out of all lookups, of peers too; resolves when all registrars have acknowledged it. */
   registerDraining(): Promise<void>;
   drainReason: Error | undefined;
   /** Drains the children, without ending them. */
@@ -78,8 +76,10 @@ export async function finish(
     const reason = new ActorDrainingError(host.id, "draining");
     host.drainReason = reason;
     for (const session of host.sessions()) session.fireDraining(reason);
+    const since = performance.now();
     log.info?.(`draining, for ${timeoutMs} ms at most: ${running(host, isLeftOut)}`);
     await deadline.race("stop", idle(host, isLeftOut));
+    log.info?.(`nothing runs any more, ${Math.round(performance.now() - since)} ms later`);
     await deadline.race("stop", host.drainChildren?.(deadline) ?? Promise.resolve());
   } catch (error) {
     if (!(error instanceof TimeoutError)) return; // the end has begun
@@ -89,7 +89,6 @@ export async function finish(
 
 /** Resolves when every registrar has acknowledged it; a silent one isn't waited for any longer than at the end. */
 async function announce(host: DrainingHost): Promise<void> {
-  host.leaveLookups();
   const bound = new Deadline({ timeout: host.limits.stopGraceMs }, "announcement of the drain");
   try {
     await bound.race("stop", host.registerDraining());

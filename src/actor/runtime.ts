@@ -63,6 +63,8 @@ export class Runtime implements Actor {
   readonly policy: Policy;
   readonly peers: Peers<Session>;
   readonly dispatcher: Dispatcher;
+  /** Set while a child starts. */
+  data: unknown;
   readonly listeners: Listeners;
   readonly ending: Ending;
   /** See `ServingHost`. Plain fields: each call reads the guard, and each portal the timeout. */
@@ -282,6 +284,11 @@ export class Runtime implements Actor {
     return this.#finished;
   }
 
+  /** Whether it drains, or has begun to. */
+  get isFinishing(): boolean {
+    return this.#finished !== undefined;
+  }
+
   /** Lets only so many functions run for peers at once. */
   limitConcurrency(places: number): void {
     const { Gate } = require("../rpc/callee/gate.ts") as typeof import("../rpc/callee/gate.ts");
@@ -321,7 +328,7 @@ export class Runtime implements Actor {
     if (this.#state === "draining") this.leaveLookups();
   }
 
-  /** Tells all peers that this actor is not to be found by name any more, however it is connected. */
+  /** Tells all peers that this actor is no longer to be found by name, although it is connected. */
   leaveLookups(): void {
     if (!this.#isReady) return;
     this.#isReady = false;

@@ -15,6 +15,7 @@ import { FrameDecoder, type FrameSink } from "../wire/frame.ts";
 import { checkMessage, Kind, type Message } from "../wire/messages.ts";
 import { weighedFrom, weightFault } from "../wire/weight-limit.ts";
 import { Buffered, type Holder } from "./buffered.ts";
+import type { Share } from "./share.ts";
 import { beginChunk, endChunk, flushLater, type Sender } from "./turn.ts";
 
 const log = logger("channel");
@@ -27,6 +28,11 @@ export const maxStrangerBytes = 4_096;
 const maxControlBytes = 65_536;
 /** Grace after a deadline, to read what arrived while this process was busy. */
 export const lastChanceMs: number = 50;
+/** A chunk with no more messages than this is processed in one turn. */
+const unsharedMessages = 64;
+
+/** Loaded by the first connection that sends more at once. */
+let shares: typeof import("./share.ts") | undefined;
 
 /** closed: by this side. peer-closed: with a bye. peer-died: without one. error: broken rules, or a broken link. */
 export interface ChannelEnd {
@@ -71,6 +77,8 @@ export class Channel implements LinkReader, Sender, Holder {
   /** The queue size, in bytes, at which that reserve is used up. */
   #ceiling: number;
   #end: ChannelEnd | undefined;
+  /** Says what became of the peer, for errors of those who still use the channel after its end. */
+  epitaph: (() => string | undefined) | undefined;
   #isEstablished = false;
   #pingTimer: Timer | undefined;
   #unanswered = 0;
@@ -78,6 +86,13 @@ export class Channel implements LinkReader, Sender, Holder {
   #progressAt = 0;
   #stallTimer: Timer | undefined;
   #lastChance = false;
+  /** How many more messages may be processed before the share is asked, and the share once there is one. */
+  #left = 0;
+  #share: Share | undefined;
+  /** What has been received and left for later turns; the link is paused meanwhile. */
+  #backlog: Uint8Array[] | undefined;
+  /** How the link ended, until the backlog has been processed. */
+  #linkEnd: LinkEnd | undefined;
 
   /** `maxFrameBytes` applies until `admit` or `establish`. All connections of the actor share one `buffered`. */
   constructor(
@@ -114,9 +129,17 @@ export class Channel implements LinkReader, Sender, Holder {
     this.#decoder.maxFrameBytes = maxHelloBytes;
   }
 
+  /** The error for those who still use the channel when it has ended. */
+  closedError(end: ChannelEnd): TransportClosedError {
+    const error = closedError(end, this.label);
+    const text = this.epitaph?.();
+    return text === undefined ? error : new TransportClosedError(text, { cause: error });
+  }
+
   /** Bytes held: unsent, part of an unfinished frame, or not yet read by a stream or dialog. */
   get heldBytes(): number {
-    return this.link.pendingBytes + this.#decoder.gatheredBytes + (this.handler.unreadBytes ?? 0);
+    const later = this.#backlog?.reduce((sum, { length }) => sum + length, 0) ?? 0;
+    return this.link.pendingBytes + this.#decoder.gatheredBytes + later + (this.handler.unreadBytes ?? 0);
   }
 
   /** Where the message that was sent last ends, counted in bytes from the beginning of the connection. */
@@ -262,21 +285,73 @@ export class Channel implements LinkReader, Sender, Holder {
     // drop what arrives while the link is closing: the handler has already had `onEnd`
     if (this.#end !== undefined) return;
     this.#unanswered = 0;
+    if (this.#backlog !== undefined) {
+      // a paused link may still have some that it had read before
+      this.#backlog.push(chunk);
+      this.buffered.grew(chunk.length);
+      return;
+    }
+    const used = this.#process(chunk);
+    if (used < chunk.length) this.#postpone(chunk.subarray(used));
+    else if (this.#decoder.gatheredBytes > 0) this.#noteProgress(chunk.length);
+  }
+
+  /** Processes messages for one turn; returns how many bytes of the chunk they took. */
+  #process(chunk: Uint8Array): number {
+    this.#left = this.#share === undefined ? unsharedMessages : this.#share.begin();
     beginChunk();
     try {
-      this.#decoder.push(chunk, this.#onFrame);
+      return this.#decoder.push(chunk, this.#onFrame);
     } catch (error) {
       if (!(error instanceof FrameError)) log.error?.(`${this.link.remote}: ${asError(error).stack}`);
       this.abort(asError(error));
+      return chunk.length;
     } finally {
       endChunk(this, this.handler.isBusy === false);
     }
+  }
+
+  /** Leaves the rest of a chunk to later turns, so that other connections get theirs. */
+  #postpone(rest: Uint8Array): void {
+    if (this.#end !== undefined) return;
+    this.#backlog = [rest];
+    this.buffered.grew(rest.length);
+    this.link.pause();
+    this.#continueLater();
+  }
+
+  #continueLater(): void {
+    // ticks run after the microtasks: by then the calls of this turn have run that don't wait for anything
+    queueMicrotask(() => process.nextTick(() => this.#share?.measure()));
+    setImmediate(() => this.#continue());
+  }
+
+  #continue(): void {
+    const [chunk, ...more] = this.#backlog ?? [];
+    if (chunk === undefined) return;
+    this.#unanswered = 0;
+    const used = this.#process(chunk);
+    // the channel may have ended
+    if (this.#backlog === undefined) return;
+    if (used < chunk.length) more.unshift(chunk.subarray(used));
+    if (more.length > 0) {
+      this.#backlog = more;
+      this.#continueLater();
+      return;
+    }
+    this.#backlog = undefined;
     if (this.#decoder.gatheredBytes > 0) this.#noteProgress(chunk.length);
+    this.link.resume();
+    if (this.#linkEnd !== undefined) this.onEnd(this.#linkEnd);
   }
 
   onEnd(end: LinkEnd): void {
     // not before: queued bytes are held until the link has closed
     this.buffered.remove(this);
+    if (this.#backlog !== undefined) {
+      this.#linkEnd = end;
+      return;
+    }
     if (end.kind === "failed") this.#finish({ reason: "peer-died", error: end.error });
     else if (this.#decoder.end() === "clean") this.#finish({ reason: "peer-died" });
     else this.#finish({ reason: "peer-died", error: new FrameError("input ended inside a frame") });
@@ -300,8 +375,17 @@ export class Channel implements LinkReader, Sender, Holder {
       default:
         this.handler.onMessage(message, end - start);
     }
-    return this.#end === undefined;
+    return this.#end === undefined && (--this.#left > 0 || this.#mayGoOn());
   };
+
+  #mayGoOn(): boolean {
+    if (this.#share === undefined) {
+      shares ??= require("./share.ts") as typeof import("./share.ts");
+      this.#share = new shares.Share(unsharedMessages);
+    }
+    this.#left = this.#share.more();
+    return this.#left > 0;
+  }
 
   readonly #write = (bytes: Uint8Array, start: number, end: number, stable: boolean): void => {
     this.link.write(bytes, start, end, stable);
@@ -349,7 +433,7 @@ export class Channel implements LinkReader, Sender, Holder {
   }
 
   #checkOpen(): void {
-    if (this.#end !== undefined) throw closedError(this.#end, this.label);
+    if (this.#end !== undefined) throw this.closedError(this.#end);
   }
 
   #queued(bytes: number): number {
@@ -394,6 +478,11 @@ export class Channel implements LinkReader, Sender, Holder {
     clearInterval(this.#pingTimer);
     clearTimeout(this.#stallTimer);
     this.#batch.clear();
+    if (this.#backlog !== undefined) {
+      // the link has to read on to see its own end
+      this.#backlog = undefined;
+      this.link.resume();
+    }
     log.debug?.(`${this.link.remote}: ended: ${end.reason}${end.error ? `: ${end.error.message}` : ""}`);
     this.handler.onEnd(end);
   }

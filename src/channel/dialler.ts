@@ -18,6 +18,7 @@ import { logger } from "../log.ts";
 import { type Address, parseAddress, type Transport } from "../transport/address.ts";
 import { Channel } from "./channel.ts";
 import { checkExposure, linkProof, type PeerProof, secretProof } from "./credentials.ts";
+import type { DialAttempt, DialObserver, DialTrace } from "./dial-trace.ts";
 import type { HandshakeHost } from "./handshake-host.ts";
 import { greet, type Hello, type Purpose, RefusedError } from "./handshake.ts";
 import { type DialTarget, type Peer, type PeerHandler, UnreachableError } from "./peer.ts";
@@ -32,9 +33,14 @@ const crossedRetryMs = 20;
  */
 const maxYields = 10;
 
-interface Dial<H extends PeerHandler> {
-  readonly done: Promise<Peer<H>>;
+/** How far a dial has got. */
+interface Progress extends DialTrace {
   stage: Stage;
+  readonly attempts: DialAttempt[];
+}
+
+interface Dial<H extends PeerHandler> extends Progress {
+  readonly done: Promise<Peer<H>>;
 }
 
 /** An open link whose handshake is still to come; its transport decides how the two sides prove their identity. */
@@ -61,14 +67,15 @@ export class Dialler<H extends PeerHandler> {
   }
 
   /** @throws as `Peers.connect` */
-  async connect(target: DialTarget, deadline: Deadline): Promise<Peer<H>> {
+  async connect(target: DialTarget, deadline: Deadline, observer?: DialObserver): Promise<Peer<H>> {
     const { uuid, transports } = target;
     const key = transports === undefined ? uuid : `${uuid} ${transports.join(" ")}`;
     for (;;) {
       const live = this.#host.index.to(target);
       if (live === undefined) {
         const dial =
-          this.#dials.get(key) ?? this.#startDial(key, (onStage) => this.#dialTarget(target, onStage));
+          this.#dials.get(key) ?? this.#startDial(key, (progress) => this.#dialTarget(target, progress));
+        observer?.onDial(uuid, dial);
         const peer = await deadline.race(() => dial.stage, dial.done);
         // the shared dial may have reached another process that claims the same uuid
         if (isUsable(peer) && peer.isHeldBy(target)) return peer.acquire();
@@ -88,8 +95,8 @@ export class Dialler<H extends PeerHandler> {
       if (isUsable(live)) return live.acquire();
       const dial =
         this.#dials.get(addr) ??
-        this.#startDial(addr, async (onStage) => {
-          const peer = await this.#dialUntilSettled(undefined, addr, onStage);
+        this.#startDial(addr, async (progress) => {
+          const peer = await this.#dialUntilSettled(undefined, addr, progress);
           if (peer.isOpen) this.#servers.set(addr, peer);
           return peer;
         });
@@ -127,11 +134,11 @@ export class Dialler<H extends PeerHandler> {
   }
 
   /** `key`: a uuid with any transports required, or an address dialled without a target. */
-  #startDial(key: string, work: (onStage: (stage: Stage) => void) => Promise<Peer<H>>): Dial<H> {
-    const dial: { done?: Promise<Peer<H>>; stage: Stage } = { stage: "dial" };
+  #startDial(key: string, work: (progress: Progress) => Promise<Peer<H>>): Dial<H> {
+    const dial: Progress & { done?: Promise<Peer<H>> } = { stage: "dial", attempts: [] };
     const run = async (): Promise<Peer<H>> => {
       try {
-        const peer = await work((stage) => (dial.stage = stage));
+        const peer = await work(dial);
         // hold it for the callers that wait for this dial: they acquire it in later microtasks
         peer.acquire();
         setTimeout(() => peer.release(), 0);
@@ -147,14 +154,18 @@ export class Dialler<H extends PeerHandler> {
   }
 
   /** Tries the target's addresses in order. */
-  async #dialTarget(target: DialTarget, onStage: (stage: Stage) => void): Promise<Peer<H>> {
+  async #dialTarget(target: DialTarget, progress: Progress): Promise<Peer<H>> {
     const failures: Error[] = [];
     let notAbsent: Error | undefined;
     for (const addr of target.addrs) {
+      const since = performance.now();
+      const attempt: DialAttempt = { addr, since, ms: undefined, error: undefined };
+      progress.attempts.push(attempt);
       try {
-        return await this.#dialUntilSettled(target, addr, onStage);
+        return await this.#dialUntilSettled(target, addr, progress);
       } catch (error) {
-        log.debug?.(`dial of ${target.name} at ${addr}: ${asError(error).message}`);
+        attempt.error = asError(error);
+        log.debug?.(`dial of ${target.name} at ${addr}: ${attempt.error.message}`);
         if (error instanceof LimitError) throw error;
         if (error instanceof TimeoutError) {
           // it accepted but stays silent: a stopped process won't answer at its other addresses either
@@ -163,7 +174,9 @@ export class Dialler<H extends PeerHandler> {
         } else if (error instanceof UnauthenticatedError) {
           notAbsent ??= error;
         }
-        failures.push(asError(error));
+        failures.push(attempt.error);
+      } finally {
+        attempt.ms = performance.now() - since;
       }
     }
     throw notAbsent ?? new UnreachableError(target, failures);
@@ -173,7 +186,7 @@ export class Dialler<H extends PeerHandler> {
   async #dialUntilSettled(
     target: DialTarget | undefined,
     addr: Address,
-    onStage: (stage: Stage) => void,
+    progress: Progress,
   ): Promise<Peer<H>> {
     const { index, limits } = this.#host;
     const deadline = new Deadline({ timeout: limits.handshakeTimeoutMs }, `dial of ${addr}`);
@@ -183,7 +196,7 @@ export class Dialler<H extends PeerHandler> {
       const isBeside = known !== undefined && isUsable(known);
       try {
         const purpose = isBeside ? "further" : undefined;
-        return await this.#dialAddress(addr, target, purpose, yields < maxYields, onStage);
+        return await this.#dialAddress(addr, target, purpose, yields < maxYields, progress);
       } catch (error) {
         if (!(error instanceof RefusedError) || !isRetried(error)) throw error;
         if (error instanceof YieldedError) yields++;
@@ -203,10 +216,10 @@ export class Dialler<H extends PeerHandler> {
     target: DialTarget | undefined,
     purpose: Purpose | undefined,
     mayYield: boolean,
-    onStage: (stage: Stage) => void,
+    progress: Progress,
   ): Promise<Peer<H>> {
     const host = this.#host;
-    onStage("dial");
+    progress.stage = "dial";
     const opened = await this.#open(addr, undefined);
     const { channel, transport } = opened;
     const live = target === undefined ? undefined : host.index.to(target);
@@ -216,7 +229,7 @@ export class Dialler<H extends PeerHandler> {
       void channel.link.close();
       return live;
     }
-    onStage("handshake");
+    progress.stage = "handshake";
     try {
       const self = host.self();
       const own: Hello = { ...self, purpose: purpose ?? self.purpose, target: target?.uuid ?? null };

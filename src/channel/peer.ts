@@ -11,7 +11,7 @@ import { type ActorId, describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import { type Address, bestAddress, type Transport } from "../transport/address.ts";
 import { Kind, type Message } from "../wire/messages.ts";
-import { type Channel, type ChannelEnd, closedError } from "./channel.ts";
+import type { Channel, ChannelEnd } from "./channel.ts";
 import type { PeerProof } from "./credentials.ts";
 import { type Hello, refusalError } from "./handshake.ts";
 
@@ -170,7 +170,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   /** Keeps the connection until `release`. @throws {TransportClosedError} when it has ended */
   acquire(): this {
     const { end } = this.channel;
-    if (end !== undefined) throw closedError(end, describeActor(this.id));
+    if (end !== undefined) throw this.channel.closedError(end);
     this.#users++;
     clearTimeout(this.#idleTimer);
     return this;

@@ -8,6 +8,7 @@ import { Acceptor } from "./acceptor.ts";
 import { Buffered } from "./buffered.ts";
 import type { Channel } from "./channel.ts";
 import type { Credentials } from "./credentials.ts";
+import type { DialObserver } from "./dial-trace.ts";
 import { Dialler } from "./dialler.ts";
 import type { Hello } from "./handshake.ts";
 import type { HandshakeHost } from "./handshake-host.ts";
@@ -95,15 +96,15 @@ export class Peers<H extends PeerHandler = PeerHandler> {
 
   /**
    * Returns a connection to the target, dialling if there is none; the caller owes one `release`. The target's
-   * addresses are tried in order until a handshake with its uuid completes.
+   * addresses are tried in order until a handshake with its uuid completes. `observer` is called for each dial.
    *
    * @throws {UnreachableError} when every address refused, or belongs to another actor
    * @throws {UnauthenticatedError} when no address worked and a peer failed to prove its identity or rejected our
    *   proof
    * @throws {TimeoutError} when the peer is silent, with the stage
    */
-  async connect(target: DialTarget, deadline: Deadline): Promise<Peer<H>> {
-    return await this.#dialler.connect(target, deadline);
+  async connect(target: DialTarget, deadline: Deadline, observer?: DialObserver): Promise<Peer<H>> {
+    return await this.#dialler.connect(target, deadline, observer);
   }
 
   /**

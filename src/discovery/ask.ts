@@ -11,7 +11,9 @@ import {
 import type { Address } from "../transport/address.ts";
 import { inOwnTable } from "./known.ts";
 import type { Lookup } from "./lookup.ts";
+import type { LookupRecord } from "./lookup-record.ts";
 import { registryPatienceMs } from "./probe.ts";
+import type { Question } from "./question.ts";
 import { askOnce, RegistrarLink } from "./registrar-link.ts";
 import type { Found } from "./registration.ts";
 import { connectedLinks, registrarAt } from "./registry.ts";
@@ -28,33 +30,31 @@ export function askAll(lookup: Lookup): Promise<Found> {
 
 /** Asks the registrars side by side. One answer that is `enough` ends it early. */
 async function ask(lookup: Lookup, enough: (found: Found) => boolean): Promise<Found> {
-  const { registrars, registryAddrs, failures } = lookup;
+  const { record, registrars, registryAddrs } = lookup;
   const deadline = patience(lookup);
   if (registryAddrs !== undefined) {
-    return await combine(
-      registryAddrs.map((addr) => askAddress(lookup, addr, deadline)),
-      deadline,
-      enough,
-      failures,
-    );
+    const inquiries = registryAddrs.map((addr) => askAddress(lookup, addr, deadline));
+    return await combine(inquiries, deadline, enough, record);
   }
   for (;;) {
     const links = await connectedLinks(registrars, deadline);
     if (links.length === 0) {
+      const question = record.ask(registrars.ownAddr);
       const found = await askOwnTable(lookup);
-      if (found !== undefined) return found;
-      continue;
+      if (found === undefined) continue;
+      question.answered(found, "table");
+      return found;
     }
     try {
-      const only = links.length === 1 ? links[0] : undefined;
-      if (only !== undefined) return await deadline.race("lookup", askLink(lookup, only));
-      return await combine(
-        links.map((link) => askLink(lookup, link)),
-        deadline,
-        enough,
-        failures,
-      );
+      const inquiries = links.map((link) => askLink(lookup, link));
+      const [only] = inquiries;
+      if (inquiries.length > 1 || only === undefined)
+        return await combine(inquiries, deadline, enough, record);
+      const found = await deadline.race("lookup", only.answer);
+      only.question.answered(found);
+      return found;
     } catch (error) {
+      record.failed(error);
       // if the registrars ended during the request, the next one is asked, within the deadline
       if (links.some((link) => link.isOpen) || error instanceof TimeoutError) throw error;
       deadline.check("lookup");
@@ -62,9 +62,28 @@ async function ask(lookup: Lookup, enough: (found: Found) => boolean): Promise<F
   }
 }
 
+/** A question under way. */
+interface Inquiry {
+  readonly question: Question;
+  readonly answer: Promise<Found>;
+}
+
+function askLink(lookup: Lookup, link: RegistrarLink): Inquiry {
+  const question = lookup.record.ask(link);
+  return { question, answer: answerOf(link, lookup, question) };
+}
+
+function askAddress(lookup: Lookup, addr: Address, deadline: Deadline): Inquiry {
+  const question = lookup.record.ask(addr);
+  return { question, answer: answerAt(addr, lookup, deadline, question) };
+}
+
 /** Asks a linked registrar, or the cache that it keeps current. */
-function askLink({ name, wantsDetails }: Lookup, link: RegistrarLink): Promise<Found> {
-  return Promise.resolve(wantsDetails ? link.lookupDetailed(name) : link.lookup(name));
+function answerOf(link: RegistrarLink, { name, wantsDetails }: Lookup, question: Question): Promise<Found> {
+  const found = wantsDetails ? link.lookupDetailed(name) : link.lookup(name);
+  if (found instanceof Promise) return found;
+  question.answered(found, "cache");
+  return Promise.resolve(found);
 }
 
 /** The lookup's deadline, but no later than the default patience with a silent registry. */
@@ -86,15 +105,21 @@ async function askOwnTable(lookup: Lookup): Promise<Found | undefined> {
   return inOwnTable(lookup);
 }
 
-async function askAddress(lookup: Lookup, addr: Address, deadline: Deadline): Promise<Found> {
+async function answerAt(
+  addr: Address,
+  lookup: Lookup,
+  deadline: Deadline,
+  question: Question,
+): Promise<Found> {
   const { name, registrars, wantsDetails } = lookup;
   const registrar = await registrarAt(registrars, addr, deadline);
   if (registrar === "self") {
     const found = await askOwnTable(lookup);
     if (found === undefined) throw new RegistryUnavailableError("this actor is no longer the registrar");
+    question.answered(found, "table");
     return found;
   }
-  if (registrar instanceof RegistrarLink) return await askLink(lookup, registrar);
+  if (registrar instanceof RegistrarLink) return await answerOf(registrar, lookup, question);
   try {
     return await askOnce(registrar.handler, name, registrars.counters, wantsDetails);
   } finally {
@@ -103,45 +128,49 @@ async function askAddress(lookup: Lookup, addr: Address, deadline: Deadline): Pr
 }
 
 /**
- * Combines the answers of several registrars. Those that are down or silent are noted in `faults`; it fails only when all
- * of them are.
+ * Combines the answers of several registrars. Those that are down or silent are noted as failures; it fails only when
+ * all of them are.
  *
  * @throws {RegistryUnavailableError} when none answered; `cause` says why for each
  * @throws {TimeoutError} when the only one asked is silent
  * @throws {LimitError} when the answer of the only one asked is too large
  */
 async function combine(
-  questions: readonly Promise<Found>[],
+  inquiries: readonly Inquiry[],
   deadline: Deadline,
   enough: (found: Found) => boolean,
-  faults: Error[],
+  record: LookupRecord,
 ): Promise<Found> {
   const answers: Found[] = [];
   const failures: Error[] = [];
   const early = Promise.withResolvers<void>();
   const all = Promise.all(
-    questions.map(async (question) => {
+    inquiries.map(async ({ question, answer }) => {
       try {
-        const found = await question;
+        const found = await answer;
+        question.answered(found);
         answers.push(found);
         if (enough(found)) early.resolve();
       } catch (error) {
+        question.failed(error);
         failures.push(asError(error));
       }
     }),
   );
   try {
     await deadline.race("lookup", Promise.race([all, early.promise]));
+    record.overtaken();
   } catch (error) {
-    if (!(error instanceof TimeoutError) || questions.length === 1) throw error;
+    record.failed(error);
+    if (!(error instanceof TimeoutError) || inquiries.length === 1) throw error;
     failures.push(error);
   }
   if (answers.length > 0) {
-    faults.push(...failures);
+    record.failures.push(...failures);
     return answers.find(enough) ?? answers.flat();
   }
   const [only] = failures;
-  if (questions.length === 1) {
+  if (inquiries.length === 1) {
     // the error of the only one says more than "no registrar answered"
     if (
       only instanceof TimeoutError ||

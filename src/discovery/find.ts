@@ -7,6 +7,7 @@ import { connectedPeer } from "./connected.ts";
 import { knownFor } from "./known.ts";
 import { loadOf } from "./load.ts";
 import { type FindOptions, Lookup } from "./lookup.ts";
+import type { Source } from "./lookup-record.ts";
 import { reach, reachFirst } from "./reach.ts";
 import type { Found } from "./registration.ts";
 
@@ -55,35 +56,43 @@ export async function findActor<M>(
   options: FindOptions = {},
 ): Promise<Portal<M> | PortalGroup<M> | null> {
   const lookup = new Lookup(name, options);
-  const found = options.onlyFirst === false ? await findAll<M>(lookup) : await findOne<M>(lookup);
-  const none = found === null || (Array.isArray(found) && found.length === 0);
-  if (none && options.raiseOnNone) throw notFound(lookup);
-  return found;
+  try {
+    const found = options.onlyFirst === false ? await findAll<M>(lookup) : await findOne<M>(lookup);
+    const none = found === null || (Array.isArray(found) && found.length === 0);
+    if (none && options.raiseOnNone) throw notFound(lookup);
+    return found;
+  } catch (error) {
+    throw lookup.reported(error);
+  }
 }
 
 /** The actor to pick, by default the last registered, or the next one that can be reached. */
-async function findOne<M>(lookup: Lookup): Promise<Portal<M> | null> {
+export async function findOne<M>(lookup: Lookup): Promise<Portal<M> | null> {
   const local = lookup.registryAddrs === undefined ? knownFor(lookup) : undefined;
   // a connection says nothing of other instances, nor of what its peer has registered
   if (local === undefined && lookup.selection === undefined) {
     const peer = connectedPeer(lookup);
-    if (peer !== undefined) return new RemotePortal<M>(peer.acquire().handler);
+    if (peer !== undefined) {
+      lookup.recorded?.byPeer(peer);
+      return new RemotePortal<M>(peer.acquire().handler);
+    }
   }
   const found = local ?? (await askAny(lookup));
   const fit = fitting(lookup, found);
-  const portal = await reachOne<M>(lookup, fit);
+  const portal = await reachOne<M>(lookup, fit, found, local && lookup.registrars.memory);
   if (portal !== null || fit.length === 0 || !hasSeveralRegistrars(lookup)) return portal;
   // the first registrar to answer knew only dead ones; another may know a live one
   const tried = new Set(fit.map(({ id }) => id.uuid));
-  const others = lookup.filter(await askAll(lookup)).filter(({ id }) => !tried.has(id.uuid));
-  return await reachOne<M>(lookup, others);
+  const all = await askAll(lookup);
+  const others = lookup.filter(all).filter(({ id }) => !tried.has(id.uuid));
+  return await reachOne<M>(lookup, others, all);
 }
 
 /** Those that the caller wants. If none is, the failures say why. */
 function fitting(lookup: Lookup, found: Found): Found {
   const fit = lookup.filter(found);
   if (fit.length === 0 && lookup.selection !== undefined)
-    lookup.failures.push(...lookup.selection.lacks(found));
+    lookup.record.failures.push(...lookup.selection.lacks(found));
   return fit;
 }
 
@@ -91,19 +100,27 @@ function hasSeveralRegistrars({ registrars, registryAddrs }: Lookup): boolean {
   return (registryAddrs?.length ?? registrars.links.length) > 1;
 }
 
-/** Connects to the one to pick, or the next that can be reached. */
-async function reachOne<M>(lookup: Lookup, found: Found): Promise<Portal<M> | null> {
+/** Connects to the one to pick, or the next that can be reached. `found`: those among which these are the ones that fit. */
+async function reachOne<M>(
+  lookup: Lookup,
+  fit: Found,
+  found: Found,
+  source?: Source,
+): Promise<Portal<M> | null> {
   const { runtime, selection } = lookup;
-  const ordered = selection?.order(found, (id) => loadOf(runtime, id)) ?? found.toReversed();
+  const ordered = selection?.order(fit, (id) => loadOf(runtime, id)) ?? fit.toReversed();
+  lookup.consider(ordered, found, source);
   return (await reachFirst<M>(lookup, ordered)) ?? null;
 }
 
 /** Every actor of the name that can be reached, each once. */
-async function findAll<M>(lookup: Lookup): Promise<PortalGroup<M>> {
+export async function findAll<M>(lookup: Lookup): Promise<PortalGroup<M>> {
   // no single cache has them all: each registrar is asked, or its cache
-  const found = fitting(lookup, await askAll(lookup));
-  const byUuid = new Map(found.map((one) => [one.id.uuid, one]));
-  const results = await Promise.allSettled(Array.from(byUuid.values(), (one) => reach<M>(lookup, one)));
+  const found = await askAll(lookup);
+  const byUuid = new Map(fitting(lookup, found).map((one) => [one.id.uuid, one]));
+  const each = Array.from(byUuid.values());
+  lookup.consider(each, found);
+  const results = await Promise.allSettled(each.map((one) => reach<M>(lookup, one)));
   const portals = results.flatMap((result) => (result.status === "fulfilled" ? (result.value ?? []) : []));
   const failed = results.find((result) => result.status === "rejected");
   if (failed !== undefined && (portals.length === 0 || lookup.deadline.signal?.aborted)) {
@@ -113,7 +130,8 @@ async function findAll<M>(lookup: Lookup): Promise<PortalGroup<M>> {
   return portalGroup(portals);
 }
 
-function notFound({ name, failures, wantsDetails }: Lookup): ActorNotFoundError {
+function notFound({ name, record, wantsDetails }: Lookup): ActorNotFoundError {
+  const { failures } = record;
   const why = failures.length > 0 ? `; ${messagesOf(failures)}` : "";
   const kind = wantsDetails ? " that fits" : "";
   return new ActorNotFoundError(`no live actor named "${name}"${kind}${why}`, { cause: causeOf(failures) });

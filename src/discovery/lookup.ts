@@ -7,6 +7,7 @@
  */
 import { currentRuntime } from "../actor/current.ts";
 import type { Runtime } from "../actor/runtime.ts";
+import type { DialObserver, DialTrace } from "../channel/dial-trace.ts";
 import { type Bounds, Deadline } from "../deadline.ts";
 import { AddressError } from "../errors.ts";
 import { ambientTask } from "../rpc/task.ts";
@@ -18,6 +19,7 @@ import {
   type Transport,
 } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
+import type { LookupRecord, Source } from "./lookup-record.ts";
 import type { Found } from "./registration.ts";
 import { Registrars } from "./registrars.ts";
 import type { Selection, SelectOptions } from "./selection.ts";
@@ -54,8 +56,11 @@ function selectionOf({ pick, where, needs }: SelectOptions): Selection | undefin
   });
 }
 
-/** A name, the caller's options, and one deadline for all steps. */
-export class Lookup {
+/** Loaded by the first lookup that isn't answered from memory. */
+let records: typeof import("./lookup-record.ts") | undefined;
+
+/** A name, the caller's options, one deadline for all steps, and a record of them. */
+export class Lookup implements DialObserver {
   readonly name: string;
   readonly runtime: Runtime;
   readonly registrars: Registrars;
@@ -67,16 +72,21 @@ export class Lookup {
   readonly transports: readonly Transport[] | undefined;
   /** Which instances are wanted, if the caller says. */
   readonly selection: Selection | undefined;
-  /** The failed dials, the instances that don't fit, and the registrars that didn't answer: the cause of an `ActorNotFoundError`. */
-  readonly failures: Error[] = [];
+  /** Only once there is something to record: most lookups are answered from memory, over a connection that exists. */
+  #record: LookupRecord | undefined;
+  /** What a record that is made later begins with: see `consider`. */
+  #tried: Found | undefined;
+  #found: Found | undefined;
+  #source: Source | undefined;
 
-  constructor(name: string, options: FindOptions) {
+  /** `what`: how errors name the operation. */
+  constructor(name: string, options: FindOptions, what = "lookup of") {
     checkActorName(name);
     this.runtime = currentRuntime();
     this.registrars = Registrars.of(this.runtime);
     this.name = name;
     this.bounds = { signal: withTask(options.signal), timeout: options.timeout };
-    this.deadline = new Deadline(this.bounds, "lookup of", name);
+    this.deadline = new Deadline(this.bounds, what, name);
     this.registryAddrs = options.registryAddrs?.map(normalizeAddress);
     if (this.registryAddrs?.length === 0) {
       throw new AddressError(
@@ -107,5 +117,55 @@ export class Lookup {
   /** Whether the caller allows this transport. */
   allows(transport: Transport): boolean {
     return this.transports === undefined || this.transports.includes(transport);
+  }
+
+  /** What has been asked and dialled; begins with the first use. */
+  get record(): LookupRecord {
+    return this.#record ?? this.recordSince(performance.now());
+  }
+
+  /** The record, if there is one. */
+  get recorded(): LookupRecord | undefined {
+    return this.#record;
+  }
+
+  /** Begins the record of a lookup that began before. */
+  recordSince(since: number): LookupRecord {
+    records ??= require("./lookup-record.ts") as typeof import("./lookup-record.ts");
+    const record = (this.#record = new records.LookupRecord(this, since));
+    if (this.#tried !== undefined) record.consider(this.#tried, this.#found, this.#source);
+    return record;
+  }
+
+  /**
+   * Notes the instances that are about to be tried, in that order, and those among which they were selected. Without a
+   * source they are from the answers to this lookup.
+   */
+  consider(tried: Found, found: Found = tried, source?: Source): void {
+    if (this.#record === undefined) {
+      this.#tried = tried;
+      this.#found = found;
+      this.#source = source;
+    } else {
+      this.#record.consider(tried, found, source);
+    }
+  }
+
+  onDial(uuid: string, dial: DialTrace): void {
+    this.record.dialling(uuid, dial);
+  }
+
+  /** Whether it is the reason of the caller's abort or of the actor's end, which belongs to all that it ends. */
+  isAbort(error: unknown): boolean {
+    return [this.deadline.signal, this.runtime.signal].some(
+      (signal) => signal?.aborted && signal.reason === error,
+    );
+  }
+
+  /** The error that the lookup fails with, with its report. */
+  reported(error: unknown): unknown {
+    if (this.isAbort(error)) return error;
+    this.record.failed(error);
+    return this.record.attachTo(error);
   }
 }

@@ -5,7 +5,7 @@
 import type { Runtime } from "../actor/runtime.ts";
 import type { DialTarget } from "../channel/peer.ts";
 import { Deadline } from "../deadline.ts";
-import { asError, RegistryUnavailableError, TimeoutError } from "../errors.ts";
+import { asError, NameTakenError, RegistryUnavailableError, TimeoutError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import type { Session } from "../rpc/session.ts";
@@ -15,7 +15,7 @@ import { removeTreeSockets, sweepSockets } from "../transport/socket-lock.ts";
 import { Kind } from "../wire/messages.ts";
 import { type Boot, type Candidate, Election, RegistrationRefused } from "./election.ts";
 import { registryPatienceMs } from "./probe.ts";
-import type { RegistrarLink } from "./registrar-link.ts";
+import { nameTaken, type RegistrarLink } from "./registrar-link.ts";
 import { Registrars } from "./registrars.ts";
 import { isOfThisHost, socketDirs } from "./registry-files.ts";
 import { Roster } from "./roster.ts";
@@ -77,6 +77,7 @@ export class Membership implements Candidate {
    * Registers with every registrar that is connected, and from now on with each that comes up.
    *
    * @throws {RegistryUnavailableError} when there is none
+   * @throws {NameTakenError} when one refuses this actor's name
    */
   async register(): Promise<void> {
     this.#registered = true;
@@ -84,10 +85,16 @@ export class Membership implements Candidate {
     const timeout = registryPatienceMs(this.#runtime.limits);
     const deadline = new Deadline({ timeout, signal: this.#stop.signal }, "registration");
     for (;;) {
-      const { changed } = registrars;
-      const results = await Promise.allSettled(registrars.links.map((link) => this.#registerAt(link)));
+      const { changed, links } = registrars;
+      const results = await Promise.allSettled(links.map((link) => this.#registerAt(link)));
       if (registrars.vacant().length > 0) this.#election.start();
-      if (registrars.isRegistrar || results.some(({ status }) => status === "fulfilled")) return;
+      for (const result of results) if (result.status === "rejected") throwTaken(result.reason);
+      // one that was started under a hold must be registered where its name is held
+      const isHeld = registrars.holds?.hasOwn === true;
+      const isDone = results.some(
+        ({ status }, at) => status === "fulfilled" && (!isHeld || links[at] === registrars.firstLink),
+      );
+      if (registrars.isRegistrar || isDone) return;
       try {
         // the registrar ended during the registration: the election finds the next one, which then gets it
         await deadline.race("lookup", changed);
@@ -121,12 +128,15 @@ export class Membership implements Candidate {
     // enlisted before it is registered: from then on a new registrar must not take it for absent
     this.#enlist();
     try {
-      await this.#patience(peer.id.name).race("lookup", link.register(this.#runtime));
+      const patience = this.#patience(peer.id.name);
+      // before it is registered: a registrar that waits for this process to be back must know its holds by then
+      if (registrars.holds !== undefined) await patience.race("lookup", registrars.holds.resume(link));
+      await patience.race("lookup", link.register(this.#runtime));
     } catch (error) {
       if (registrars.linkOf(peer.id.uuid) !== link) throw error;
       const isRefusal = peer.isOpen && !(error instanceof TimeoutError);
       registrars.drop(link, asError(error));
-      if (isRefusal) throw new RegistrationRefused(registrars.unavailable());
+      if (isRefusal) throw new RegistrationRefused(nameTaken(error) ?? registrars.unavailable());
       throw error;
     }
     log.info?.(`registered with ${describeActor(peer.id)} at ${peer.addr}`);
@@ -179,6 +189,7 @@ export class Membership implements Candidate {
     const isWhole = this.#enlist();
     const mayHaveMore = wasMember && (!isWhole || !registrars.registryAddrs.every(isOfThisHost));
     registrars.service?.registerSelf();
+    if (registrars.service !== undefined) registrars.holds?.resumeHere(registrars.service);
     registrars.service?.opened(this.#roster, this.#roster.others(), mayHaveMore);
     if (wasMember) log.info?.("took over as the registrar");
     tenure.watch((addr) => this.#yield(addr));
@@ -262,4 +273,9 @@ export class Membership implements Candidate {
     this.#tenure?.release();
     this.#roster.leave();
   }
+}
+
+/** @throws the error with which a registrar refused a name, if `error` is one */
+function throwTaken(error: unknown): void {
+  if (error instanceof RegistrationRefused && error.cause instanceof NameTakenError) throw error.cause;
 }

@@ -15,6 +15,11 @@ import { matching, type TableChange, type Watcher } from "./table-change.ts";
 
 /** A peer with more unsent bytes than this is left behind. */
 const maxUnsentBytes = 65_536;
+/**
+ * To so many peers a change goes with whatever else they get in this turn, and to further ones at once: what waits takes a
+ * buffer for each peer (row `watch.push.1000`).
+ */
+const gatheredPeers = 8;
 
 /** What they need of the registrar. */
 export interface WatchHost {
@@ -74,11 +79,11 @@ export class PeerWatches {
    * @throws {LimitError} when it is too large for a frame
    */
   answer(watch: PeerWatch): void {
-    // not cut, and not replaced: the one who asked must hear of it
+    // not `session.reply`: the caller has to know when it doesn't fit
     this.session.peer.channel.sendControl([Kind.result, watch.id, this.#state(watch)], true);
   }
 
-  push(watch: PeerWatch, { type, stored }: TableChange, form: unknown[]): void {
+  push(watch: PeerWatch, change: TableChange, form: unknown[]): void {
     const { channel } = this.session.peer;
     if (this.#behind.has(watch)) return;
     if (channel.link.pendingBytes > maxUnsentBytes) {
@@ -87,7 +92,8 @@ export class PeerWatches {
       return;
     }
     this.#host.onPush();
-    channel.post([Kind.change, watch.id, ChangeType[type], stored.name, form]);
+    channel.post([Kind.change, watch.id, ChangeType[change.type], change.stored.name, form]);
+    if (++change.sent > gatheredPeers) channel.flush();
   }
 
   /** Sends those that were left behind the whole state, one after the other as the peer reads. */

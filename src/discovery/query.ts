@@ -10,8 +10,9 @@ import { askAny, patience } from "./ask.ts";
 import { connectedPeer } from "./connected.ts";
 import { lastKnown } from "./known.ts";
 import { Lookup, type WaitOptions } from "./lookup.ts";
+import { failedSince, type RegistrarLink } from "./registrar-link.ts";
 import { Registrars } from "./registrars.ts";
-import type { FoundRegistration } from "./registration.ts";
+import type { Found, FoundRegistration } from "./registration.ts";
 import { anyRegistry, registryAt, type RegistryPortal, registryPortal } from "./registry.ts";
 
 /** What `queryActor` found. Dispose it to release the registrar's portal. */
@@ -56,10 +57,11 @@ function queryShortly(name: string, options: WaitOptions): Promise<QueryResult> 
   const task = ambientTask();
   if (task?.aborted) throw task.reason;
   checkActorName(name);
-  const answer = Promise.resolve(link.lookup(name)).then(
+  const asked = link.lookup(name);
+  const answer = Promise.resolve(asked).then(
     (found) => resultOf(found[found.length - 1], link.session),
     (error: unknown) => {
-      if (link.isOpen || error instanceof TimeoutError) throw error;
+      if (link.isOpen || error instanceof TimeoutError) throw withReport(error, name, options, link, asked);
       // the registrar ended during the request: another will take over
       return query(new Lookup(name, options));
     },
@@ -67,17 +69,43 @@ function queryShortly(name: string, options: WaitOptions): Promise<QueryResult> 
   return task === undefined ? answer : task.follow(answer);
 }
 
+/** The error of a short lookup's only request, with a report. */
+function withReport(
+  error: unknown,
+  name: string,
+  options: WaitOptions,
+  link: RegistrarLink,
+  asked: Found | Promise<Found>,
+): unknown {
+  const since = failedSince(asked) ?? performance.now();
+  const lookup = new Lookup(name, options);
+  lookup.recordSince(since).ask(link, since);
+  return lookup.reported(error);
+}
+
 async function query(lookup: Lookup): Promise<QueryResult> {
-  const { registrars, registryAddrs } = lookup;
+  const { registryAddrs } = lookup;
   const addr = registryAddrs?.[0];
-  if (addr === undefined) {
-    const peer = connectedPeer(lookup);
-    if (peer !== undefined) return new AddressResult(rankAddresses(peer.addrs)[0] ?? null, peer.id, null);
-    const found = await askAny(lookup);
-    const asked = registrars.isRegistrar ? registrars.localPortal : registrars.onlyLink?.session;
-    return resultOf(found.at(-1), asked ?? (await anyRegistry(registrars, patience(lookup))));
+  try {
+    return addr === undefined ? await queryOwn(lookup) : await queryAt(lookup, addr);
+  } catch (error) {
+    throw lookup.reported(error);
   }
-  const registry = await registryAt(registrars, addr, lookup.deadline);
+}
+
+async function queryOwn(lookup: Lookup): Promise<QueryResult> {
+  const { registrars } = lookup;
+  const peer = connectedPeer(lookup);
+  if (peer !== undefined) return new AddressResult(rankAddresses(peer.addrs)[0] ?? null, peer.id, null);
+  const found = await askAny(lookup);
+  const asked = registrars.isRegistrar ? registrars.localPortal : registrars.onlyLink?.session;
+  return resultOf(found.at(-1), asked ?? (await anyRegistry(registrars, patience(lookup))));
+}
+
+async function queryAt(lookup: Lookup, addr: Address): Promise<QueryResult> {
+  const { registrars, record, deadline } = lookup;
+  record.ask(addr);
+  const registry = await registryAt(registrars, addr, deadline);
   try {
     return resultOf((await askAny(lookup)).at(-1), registry);
   } catch (error) {

@@ -38,7 +38,12 @@ export async function reach<M>(
   registration: FoundRegistration,
 ): Promise<Portal<M> | undefined> {
   const { runtime } = lookup;
-  if (registration.id.uuid === runtime.uuid) return new LocalPortal<M>(runtime);
+  const { uuid } = registration.id;
+  if (uuid === runtime.uuid) {
+    const portal = new LocalPortal<M>(runtime);
+    lookup.recorded?.connected(uuid, portal.addr, "this actor itself");
+    return portal;
+  }
   const peer = await reachPeer(lookup, registration);
   return peer && new RemotePortal<M>(peer.handler);
 }
@@ -59,14 +64,15 @@ export async function reachPeer(
       ...(id.host === runtime.id.host && { pid: id.pid }),
       ...(transports && { transports }),
     };
-    const peer = await outsideTasks(() => runtime.peers.connect(target, lookup.deadline));
+    const peer = await outsideTasks(() => runtime.peers.connect(target, lookup.deadline, lookup));
     // this actor's own registrars vouch for it; other registries may not share what they know
     if (lookup.registryAddrs === undefined) peer.isVouched = true;
+    lookup.recorded?.connected(id.uuid, peer.addr);
     return peer;
   } catch (error) {
     if (!(error instanceof TransportClosedError)) throw error;
     log.info?.(asError(error).message);
-    lookup.failures.push(error);
+    lookup.record.failures.push(error);
     if (error instanceof UnreachableError && addrs.length > 0)
       for (const link of lookup.registrars.links) link.report(id.uuid);
     return undefined;

@@ -2,7 +2,8 @@
  * This actor's link to one registrar: its registration there, and the cache of names that the registrar keeps current.
  * Both end with the connection.
  */
-import { TimeoutError } from "../errors.ts";
+import { NameTakenError, RemoteActorError, TimeoutError } from "../errors.ts";
+import { setStack } from "../frames.ts";
 import { describeActor } from "../identity.ts";
 import type { DetailsChange } from "../actor/details.ts";
 import type { Runtime } from "../actor/runtime.ts";
@@ -36,6 +37,14 @@ function isUnderway(request: LookupRequest): boolean {
 
 /** Called when a request ends, before its promise settles; and again with a list that comes after that, too late. */
 type OnOver = (request: LookupRequest, list: Found | undefined) => void;
+
+/** When each request that failed was made, by `performance.now()`. */
+const failures = new WeakMap<object, number>();
+
+/** When the request was made whose promise was rejected. */
+export function failedSince(promise: object): number | undefined {
+  return failures.get(promise);
+}
 
 /** A lookup in progress, shared by all that wait for it. */
 class LookupRequest implements Answer {
@@ -71,6 +80,7 @@ class LookupRequest implements Answer {
 
   reject(error: unknown): void {
     this.#over(undefined);
+    failures.set(this.promise, this.since);
     this.#reject(error);
   }
 
@@ -259,6 +269,15 @@ export class RegistrarLink {
     if (this.#underway === 0 || !this.session.peer.isOpen) clearTimeout(this.#silenceTimer);
     this.cache.clear();
   }
+}
+
+/** The refusal of a name, if that is what a registrar's error says. */
+export function nameTaken(error: unknown): NameTakenError | undefined {
+  const told = error instanceof RemoteActorError ? error.cause : error;
+  if (!(told instanceof NameTakenError)) return undefined;
+  // its frames would be the registrar's
+  if (told !== error) setStack(told, []);
+  return told;
 }
 
 /** Asks a registrar once: the answer is not cached, and its changes are not pushed. */

@@ -23,6 +23,7 @@ import type { Address } from "../transport/address.ts";
 import { actorNameFault } from "../wire/actor-name.ts";
 import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import { checkDetailsLimits, decodeDetails, decodeMetadata, decodeState } from "./details.ts";
+import type { ClaimDesk } from "./claim-desk.ts";
 import { GracePeriod } from "./grace-period.ts";
 import { Interests } from "./interests.ts";
 import { registrarApi, type ServedTable } from "./registrar-api.ts";
@@ -58,6 +59,7 @@ export class RegistrarService implements ServedTable {
   readonly #gracePeriod = new GracePeriod();
   readonly #sweeper: SocketSweeper;
   #isStopped = false;
+  #desk: ClaimDesk | undefined;
   readonly #undo: (() => void)[];
 
   /** Begins to serve. Misses are held back at least until `opened`. */
@@ -76,6 +78,8 @@ export class RegistrarService implements ServedTable {
     runtime.serve(Kind.report, (session, message) => this.#onReport(session, message[1]));
     runtime.serve(Kind.watch, (session, message) => this.watching.onWatch(session, message));
     runtime.serve(Kind.unwatch, (session, message) => this.#watching?.onUnwatch(session, message[1]));
+    runtime.serve(Kind.claim, (session, message) => this.claims.onClaim(session, message));
+    runtime.serve(Kind.unclaim, (session, [, name, key]) => this.#desk?.withdraw(session.peer, name, key));
     runtime.dispatcher.serve("registrar", registrarApi(this));
     this.#undo = [
       runtime.watchSessions((session) => this.#onSessionEnd(session)),
@@ -110,10 +114,11 @@ export class RegistrarService implements ServedTable {
     const gone = (session: Session, id: number): void => session.replyError(id, retiredError());
     const runtime = this.#runtime;
     // answers what clients sent before they were notified
-    for (const kind of [Kind.register, Kind.unregister, Kind.update, Kind.lookup, Kind.watch])
+    for (const kind of [Kind.register, Kind.unregister, Kind.update, Kind.lookup, Kind.watch, Kind.claim])
       runtime.serve(kind, (session, message) => gone(session, message[1]));
-    for (const kind of [Kind.forget, Kind.report, Kind.unwatch]) runtime.serve(kind, () => {});
+    for (const kind of [Kind.forget, Kind.report, Kind.unwatch, Kind.unclaim]) runtime.serve(kind, () => {});
     runtime.dispatcher.unserve("registrar");
+    this.#desk?.stop(retiredError());
     this.#gracePeriod.end();
     this.#interests.wakeAll();
     this.#watching?.stop();
@@ -188,6 +193,17 @@ export class RegistrarService implements ServedTable {
     if (this.#isStopped) throw retiredError();
   }
 
+  /** Who may start an actor of a name. Most registrars are never asked, and start sooner without its files. */
+  get claims(): ClaimDesk {
+    if (this.#desk === undefined) {
+      const { ClaimDesk: Desk } = require("./claim-desk.ts") as typeof import("./claim-desk.ts");
+      const settled = (): Promise<void> | undefined =>
+        this.#gracePeriod.isOver ? undefined : this.#gracePeriod.over;
+      this.#desk = new Desk({ table: this.table, settled }, this.#runtime.limits.maxCachedNames);
+    }
+    return this.#desk;
+  }
+
   #client(session: Session): Client {
     let client = this.#clients.get(session);
     if (client === undefined)
@@ -196,7 +212,7 @@ export class RegistrarService implements ServedTable {
   }
 
   #onRegister(session: Session, message: MessageOf<typeof Kind.register>): void {
-    const denied = this.#denial(session);
+    const denied = this.#denial(session) ?? this.#desk?.refusal(session.peer, session.peer.id.name);
     if (denied !== undefined) {
       log.warn?.(`${describeActor(session.peer.id)}: ${denied.message}`);
       session.replyError(message[1], denied);
@@ -315,11 +331,24 @@ export class RegistrarService implements ServedTable {
     const list = this.table.all(name);
     // who asks for details may pass over all that are there, and wait for one that is on its way back
     if (this.#gracePeriod.isOver || (list.length > 0 && detailed !== true))
-      answer(session, id, name, list.map(encode), kept);
+      answer(
+        session,
+        id,
+        name,
+        list.map((stored) => encode(stored)),
+        kept,
+      );
     else
       void this.awaited(detailed === true ? undefined : name)?.then(() => {
         if (this.#isStopped) session.replyError(id, retiredError());
-        else answer(session, id, name, this.table.all(name).map(encode), kept);
+        else
+          answer(
+            session,
+            id,
+            name,
+            this.table.all(name).map((stored) => encode(stored)),
+            kept,
+          );
       });
   }
 
@@ -334,9 +363,11 @@ export class RegistrarService implements ServedTable {
     this.#interests.leave(session);
     this.#watching?.leave(session);
     const client = this.#clients.get(session);
-    if (client === undefined) return;
     this.#clients.delete(session);
-    if (client.current !== undefined) this.#remove(client.current);
+    if (client?.current !== undefined) this.#remove(client.current);
+    // last: with its hold gone, the name may be free
+    this.#desk?.leave(session.peer);
+    if (client === undefined) return;
     const last = client.current ?? client.former;
     if (last !== undefined) this.#sweeper.sweep(last);
   }
@@ -347,6 +378,7 @@ export class RegistrarService implements ServedTable {
     log.info?.(`unregistered ${describeActor(stored.id)}`);
     this.#watching?.push("down", stored, revision);
     if (!isDraining(stored)) this.#pushRemoved(stored, revision);
+    this.#desk?.onChange(stored.name);
   }
 
   /** Pushes a change of the table to watchers, and what it means for lookups. `ofDetails`: it concerns nothing else. */
@@ -359,6 +391,7 @@ export class RegistrarService implements ServedTable {
       if (wasFound) this.#pushRemoved(stored, stored.revision);
       return;
     }
+    this.#desk?.onChange(name);
     const brief = (): Message => [Kind.added, name, encodeRegistration(stored)];
     const detailed = (): Message => [Kind.added, name, encodeDetailed(stored)];
     this.#interests.push(name, ofDetails && wasFound ? undefined : brief, detailed);

@@ -27,6 +27,16 @@ import type { RegistrarService } from "./registrar.ts";
 
 const registrarsPart: Part<Registrars> = new Part();
 
+/** The names that this process holds: `holds.ts`, which most processes never load. */
+export interface HeldNames {
+  /** Whether this actor was started under a hold. */
+  readonly hasOwn: boolean;
+  /** Takes all of them along to the registrar of this link, if it is the one that decides on names. */
+  resume(link: RegistrarLink): Promise<void>;
+  /** The same for this actor as the registrar. */
+  resumeHere(service: RegistrarService): void;
+}
+
 export class Registrars implements DiscoveryFacts {
   readonly runtime: Runtime;
   readonly counters: LookupCounters = { requests: 0, hits: 0, pushes: 0 };
@@ -37,6 +47,7 @@ export class Registrars implements DiscoveryFacts {
   /** Why each address had no registrar when it was last asked. */
   readonly #faults = new Map<Address, Error>();
   #changed = Promise.withResolvers<void>();
+  holds: HeldNames | undefined;
   /** The last metadata that no registrar has refused. */
   #accepted: Metadata | undefined;
   readonly #listeners = new Set<() => void>();
@@ -85,10 +96,26 @@ export class Registrars implements DiscoveryFacts {
     return undefined;
   }
 
+  /** The link to the registrar at the first registry address: the one that decides who may have a name. */
+  get firstLink(): RegistrarLink | undefined {
+    const [first] = this.registryAddrs;
+    return first && this.linkTo(first);
+  }
+
   /** A portal of the registrar to itself; always the same object. */
   get localPortal(): LocalPortal<RegistrarApi> {
     this.#local ??= new LocalPortal<RegistrarApi>(this.runtime, "registrar.");
     return this.#local;
+  }
+
+  /** What answers lookups without a question. */
+  get memory(): "table" | "cache" {
+    return this.isRegistrar ? "table" : "cache";
+  }
+
+  /** Where the registrar is asked, while that is this actor. */
+  get ownAddr(): Address {
+    return this.registryAddrs[0] ?? this.localPortal.addr;
   }
 
   /** The link to the registrar of that uuid, if there is one. */
@@ -182,6 +209,11 @@ export class Registrars implements DiscoveryFacts {
     this.#service?.stop();
     this.#service = undefined;
     this.notify();
+  }
+
+  /** Why that address had no registrar when it was last asked. */
+  faultAt(addr: Address): Error | undefined {
+    return this.#faults.get(addr);
   }
 
   noteFault(addr: Address, error: Error): void {

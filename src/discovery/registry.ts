@@ -26,10 +26,31 @@ export type RegistryPortal = Portal<RegistrarApi> | LocalPortal<RegistrarApi>;
 export async function getRegistry(addr?: AddressInput): Promise<RegistryPortal> {
   const runtime = currentRuntime();
   const registrars = Registrars.of(runtime);
-  if (addr !== undefined)
-    return await registryAt(registrars, normalizeAddress(addr), new Deadline({}, "getRegistry"));
-  const timeout = registryPatienceMs(runtime.limits);
-  return await anyRegistry(registrars, new Deadline({ timeout }, "getRegistry"));
+  const at = addr === undefined ? undefined : normalizeAddress(addr);
+  const since = performance.now();
+  try {
+    if (at !== undefined) return await registryAt(registrars, at, new Deadline({}, "getRegistry"));
+    const timeout = registryPatienceMs(runtime.limits);
+    return await anyRegistry(registrars, new Deadline({ timeout }, "getRegistry"));
+  } catch (error) {
+    throw withReport(error, registrars, at, since);
+  }
+}
+
+/** The error of a lookup for a registrar, with a report of that. */
+function withReport(
+  error: unknown,
+  registrars: Registrars,
+  addr: Address | undefined,
+  since: number,
+): unknown {
+  const { LookupRecord } = require("./lookup-record.ts") as typeof import("./lookup-record.ts");
+  const registryAddrs = addr === undefined ? undefined : [addr];
+  const allows = (): boolean => true;
+  const lookup = { name: "", registrars, registryAddrs, selection: undefined, allows };
+  const record = new LookupRecord(lookup, since);
+  if (addr !== undefined) record.ask(addr, since).failed(error);
+  return record.attachTo(error);
 }
 
 /** A portal to the registrar of that session. */

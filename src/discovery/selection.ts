@@ -85,6 +85,11 @@ export class Selection {
     return all.slice(-maxDescribed).flatMap((one) => this.#lack(one) ?? []);
   }
 
+  /** What one that doesn't fit lacks. */
+  whyNot(found: FoundRegistration): string | undefined {
+    return this.#lack(found)?.message;
+  }
+
   #lack(found: FoundRegistration): FurrowError | undefined {
     const { metadata, functions } = found instanceof DetailedFound ? found.details : nothing;
     const missing = this.#needs.filter((name) => !functions.some((fn) => fn.name === name));

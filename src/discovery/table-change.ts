@@ -9,13 +9,15 @@ export interface TableChange {
   readonly revision: number;
   /** The registration as it is sent, once a peer needs it. */
   form: unknown[] | undefined;
+  /** How many peers it has been sent to. */
+  sent: number;
 }
 
 export interface Watcher {
   onChange(change: TableChange): void;
 }
 
-/** The registrations whose names match a valid pattern: name by name, in the order of registration; those that drain last. */
+/** The registrations that match a valid pattern: name by name, in the order of registration; draining ones come last. */
 export function* matching(table: RegistryTable, pattern: string): IterableIterator<StoredRegistration> {
   const { text, isPrefix } = readPattern(pattern);
   if (!isPrefix) {

@@ -17,17 +17,23 @@ import { Watch } from "./watch.ts";
 export async function waitForActor<M = unknown>(name: string, options: WaitOptions = {}): Promise<Portal<M>> {
   const lookup = Lookup.at(name, options);
   const { signal } = lookup.runtime;
-  for (;;) {
-    signal.throwIfAborted();
-    using watch = new Watch(lookup);
-    const peer = connectedPeer(lookup);
-    if (peer !== undefined && !isKnown(lookup.registrars, name))
-      return new RemotePortal<M>(peer.acquire().handler);
-    const found = await watch.start();
-    const portal = await reachFirst<M>(lookup, found);
-    if (portal !== undefined) return portal;
-    // those that are registered but refuse may only be busy: try them again after a while
-    if (found.length > 0) watch.wakeSoon();
-    await lookup.deadline.race("wait", watch.changed);
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      using watch = new Watch(lookup);
+      const peer = connectedPeer(lookup);
+      if (peer !== undefined && !isKnown(lookup.registrars, name))
+        return new RemotePortal<M>(peer.acquire().handler);
+      lookup.recorded?.again();
+      const found = await watch.start();
+      lookup.consider(found);
+      const portal = await reachFirst<M>(lookup, found);
+      if (portal !== undefined) return portal;
+      // those that are registered but refuse may only be busy: try them again after a while
+      if (found.length > 0) watch.wakeSoon();
+      await lookup.deadline.race("wait", watch.changed);
+    }
+  } catch (error) {
+    throw lookup.reported(error);
   }
 }

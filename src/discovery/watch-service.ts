@@ -90,7 +90,7 @@ export class WatchService {
    */
   push(type: ActorChange["type"], stored: StoredRegistration, revision: number): void {
     if (this.#index.size === 0) return;
-    this.#undelivered.push({ type, stored, revision, form: undefined });
+    this.#undelivered.push({ type, stored, revision, form: undefined, sent: 0 });
     if (this.#isDelivering) return;
     this.#isDelivering = true;
     try {

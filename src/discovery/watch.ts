@@ -3,6 +3,7 @@ import { TimeoutError } from "../errors.ts";
 import type { Address } from "../transport/address.ts";
 import { known } from "./known.ts";
 import type { Lookup } from "./lookup.ts";
+import type { Question } from "./question.ts";
 import type { RegistrarLink } from "./registrar-link.ts";
 import { type Found, foundOf } from "./registration.ts";
 import { registryAt } from "./registry.ts";
@@ -53,10 +54,7 @@ export class Watch implements Disposable {
     }
     void changed.then(this.#onChange);
     if (links.length === 0) return [];
-    const asked = links.map(async (link) => {
-      await link.lookup(name);
-      return link;
-    });
+    const asked = links.map((link) => this.#ask(link));
     // one answer is enough to go on with; a later one counts as a change
     const first = await deadline.race(
       "wait",
@@ -75,14 +73,16 @@ export class Watch implements Disposable {
 
   /** As `start`, with the registrar at `addr`. If this actor isn't linked to it, that registrar does the waiting. */
   async #startAt(addr: Address): Promise<Found> {
-    const { name, registrars, bounds, deadline } = this.#lookup;
+    const { name, record, registrars, bounds, deadline } = this.#lookup;
+    const question = record.ask(addr);
     const registry = await registryAt(registrars, addr, deadline);
     try {
       const link = registrars.linkOf(registry.id.uuid);
       if (link !== undefined) {
-        await deadline.race("wait", Promise.resolve(link.lookup(name)));
+        await deadline.race("wait", this.#ask(link, question));
         return this.#watchCache(link);
       }
+      question.answered([], registry === registrars.localPortal ? "table" : "registrar");
       const waiting = new AbortController();
       this.#undo.push(() => waiting.abort());
       const signal =
@@ -91,10 +91,28 @@ export class Watch implements Disposable {
       const found = await deadline.race("wait", waited.waitForActor(name));
       // that one may be out of reach: try all that are there now
       const others = await deadline.race("wait", waited.findActors(name));
-      return (others.length > 0 ? others : [found]).map(foundOf);
+      question.found = (others.length > 0 ? others : [found]).map(foundOf);
+      return question.found;
     } finally {
       await registry[Symbol.asyncDispose]();
     }
+  }
+
+  /** Has the link's cache keep the name. Only a question that has to be sent is recorded, or one that is given. */
+  async #ask(link: RegistrarLink, given?: Question): Promise<RegistrarLink> {
+    const answer = link.lookup(this.#lookup.name);
+    if (!(answer instanceof Promise)) {
+      given?.answered(answer, "cache");
+      return link;
+    }
+    const question = given ?? this.#lookup.record.ask(link);
+    try {
+      question.answered(await answer);
+    } catch (error) {
+      question.failed(error);
+      throw error;
+    }
+    return link;
   }
 
   /** Reads the cache and watches it in one step: no change can come in between. */

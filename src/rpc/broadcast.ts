@@ -1,6 +1,6 @@
 /** Shares one stream among many local readers. */
 import { Deadline } from "../deadline.ts";
-import { LaggedError } from "../errors.ts";
+import { type End, Subscriber } from "./subscriber.ts";
 import { ambientTask, inTask, type Task } from "./task.ts";
 
 const defaultCapacity = 64;
@@ -37,9 +37,6 @@ export function broadcast<T>(
   }
   return new Broadcaster(source, capacity);
 }
-
-/** How a subscriber's values end. */
-type End = { readonly error?: unknown };
 
 class Broadcaster<T> implements Broadcast<T> {
   readonly #source: AsyncIterable<T>;
@@ -108,61 +105,5 @@ class Broadcaster<T> implements Broadcast<T> {
     this.#end = end;
     for (const subscriber of this.#subscribers) subscriber.finish(end);
     this.#subscribers.clear();
-  }
-}
-
-/** One reader's queue. */
-class Subscriber<T> implements AsyncIterableIterator<T> {
-  readonly #capacity: number;
-  readonly #leave: () => void;
-  readonly #values: T[] = [];
-  readonly #readers: PromiseWithResolvers<IteratorResult<T>>[] = [];
-  #end: End | undefined;
-
-  constructor(capacity: number, leave: () => void) {
-    this.#capacity = capacity;
-    this.#leave = leave;
-  }
-
-  push(value: T): void {
-    if (this.#end !== undefined) return;
-    const reader = this.#readers.shift();
-    if (reader !== undefined) {
-      reader.resolve({ done: false, value });
-    } else if (this.#values.length < this.#capacity) {
-      this.#values.push(value);
-    } else {
-      this.#leave();
-      this.finish({ error: new LaggedError(`a subscriber is more than ${this.#capacity} values behind`) });
-    }
-  }
-
-  finish(end: End): void {
-    if (this.#end !== undefined) return;
-    this.#end = end;
-    for (const reader of this.#readers.splice(0)) this.next().then(reader.resolve, reader.reject);
-  }
-
-  next(): Promise<IteratorResult<T>> {
-    if (this.#values.length > 0) return Promise.resolve({ done: false, value: this.#values.shift() as T });
-    if (this.#end === undefined) {
-      const reader = Promise.withResolvers<IteratorResult<T>>();
-      this.#readers.push(reader);
-      return reader.promise;
-    }
-    const end = this.#end;
-    this.#end = {};
-    return "error" in end ? Promise.reject(end.error) : Promise.resolve({ done: true, value: undefined });
-  }
-
-  async return(): Promise<IteratorResult<T>> {
-    this.#leave();
-    this.finish({});
-    this.#values.length = 0;
-    return { done: true, value: undefined };
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
   }
 }

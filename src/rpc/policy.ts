@@ -16,7 +16,7 @@ export interface PolicyRule {
   readonly from: string;
   /** Names of exported functions that they may call; a trailing `*` matches any rest. Lookups are always allowed. */
   readonly call?: readonly string[];
-  /** Whether they may stop this actor with `cancelActor()`. An actor's own parent always may. */
+  /** Whether they may stop this actor with `cancelActor()` or `drainActor()`. An actor's own parent always may. */
   readonly stop?: boolean;
   /** Names that they may register with this actor, even if already in use; a trailing `*` matches any rest. */
   readonly register?: readonly string[];

@@ -1,5 +1,5 @@
 /** Portals: what users hold of a session with another actor, or with their own. */
-import { type Bounds, checkTimeout, defaultDrainMs, startTimer } from "../deadline.ts";
+import { type Bounds, checkTimeout, defaultDrainMs, startTimer, wholeMs } from "../deadline.ts";
 import { LimitError, PermissionDeniedError, TransportClosedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import { type Address, rankAddresses } from "../transport/address.ts";
@@ -13,8 +13,6 @@ import { ambientTask } from "./task.ts";
 import type { CallOptions, OpenApi, Portal, PortalClosed, PortalGroup, RunApi, StreamApi } from "./types.ts";
 
 const defaultStopMs = 5_000;
-/** Timers take 31 bits. */
-const longestDrainMs = 0x7fff_ffff;
 
 /** The options of a portal, as the runtime makes it. */
 interface PortalOptions extends CallOptions {
@@ -113,8 +111,7 @@ abstract class SessionPortal<M> {
   async drainActor(options: { readonly timeout?: number } = {}): Promise<boolean> {
     const { timeout = defaultDrainMs } = options;
     checkTimeout(timeout);
-    const drainMs = Math.min(Math.ceil(timeout), longestDrainMs);
-    return await this.#end([Kind.drain, 0, drainMs], timeout + defaultStopMs);
+    return await this.#end([Kind.drain, 0, wholeMs(timeout)], timeout + defaultStopMs);
   }
 
   /** Asks the actor to end, and waits for the acknowledgement. */

@@ -3,7 +3,7 @@
  * makes, `callee/` what it runs for the peer; each message belongs to one of the two. When the connection ends,
  * pending requests are rejected and running tasks aborted, synchronously.
  */
-import { type ChannelEnd, closedError } from "../channel/channel.ts";
+import type { ChannelEnd } from "../channel/channel.ts";
 import type { Peer, PeerHandler } from "../channel/peer.ts";
 import { type Bounds, timing } from "../deadline.ts";
 import { FrameError, TransportClosedError } from "../errors.ts";
@@ -259,7 +259,7 @@ export class Session implements PeerHandler {
 
   onEnd(end: ChannelEnd): void {
     if (this.isBusy) {
-      const error = closedError(end, describeActor(this.peer.id));
+      const error = this.peer.channel.closedError(end);
       this.#calls.fail(error, end);
       const gone = `the caller ${describeActor(this.peer.id)} is gone`;
       this.abortTasks(new TransportClosedError(gone, { cause: error }));

@@ -1,4 +1,5 @@
 /** What the failure of an attempt at one instance means for the call: it goes on to another, or fails. */
+import { closedError } from "../channel/channel.ts";
 import { ActorDrainingError, ContextCancelledError, FurrowError, TransportClosedError } from "../errors.ts";
 import { framesIn, setStack } from "../frames.ts";
 import { describeActor } from "../identity.ts";
@@ -36,7 +37,7 @@ export class Attempts {
     if (error instanceof TransportClosedError && !session.peer.isOpen) {
       instance.lose(session, error);
       if (error instanceof NotRunError || this.#mayRepeat()) return;
-      throw this.#lost(error, session);
+      throw this.#lost(session);
     }
     // the instance has ended, and its tasks with it; new calls would be refused
     if (error instanceof ContextCancelledError && this.#mayRepeat()) return;
@@ -47,10 +48,14 @@ export class Attempts {
     return this.#isIdempotent && ++this.#losses <= maxLosses;
   }
 
-  #lost(error: TransportClosedError, session: Session): TransportClosedError {
+  #lost({ peer }: Session): TransportClosedError {
     const times = this.#losses > 1 ? `, the last of ${this.#losses} instances that were lost with it` : "";
-    const text = `${this.#fn} may have run on ${describeActor(session.peer.id)}${times}: ${error.message}`;
-    return new TransportClosedError(text, { cause: error });
+    const who = describeActor(peer.id);
+    // not the channel's own, which may go on about portals
+    const error = closedError(peer.channel.end!, who);
+    return new TransportClosedError(`${this.#fn} may have run on ${who}${times}: ${error.message}`, {
+      cause: error,
+    });
   }
 }
 

@@ -211,7 +211,7 @@ export class Instance implements Candidate {
         const { signal } = this.#ending;
         const lookup = Lookup.at(id.name, { signal, ...(registryAddr !== undefined && { registryAddr }) });
         const peer = await reachPeer(lookup, foundOf(this.registration));
-        if (peer === undefined) throw lookup.failures.at(-1) ?? new Error("it can't be reached");
+        if (peer === undefined) throw lookup.record.failures.at(-1) ?? new Error("it can't be reached");
         return peer.handler;
       });
     } catch (error) {

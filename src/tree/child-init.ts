@@ -1,5 +1,6 @@
 /** What a parent passes to the child that it starts, in one environment variable. */
 import type { Metadata } from "../actor/details.ts";
+import type { HoldForm } from "../discovery/holds.ts";
 import type { ActorId } from "../identity.ts";
 import type { DialTarget } from "../channel/peer.ts";
 import type { Address } from "../transport/address.ts";
@@ -20,11 +21,17 @@ export interface ChildInit extends TreeSettings {
   readonly version: string | null;
   readonly metadata: Metadata;
   readonly modules: readonly string[];
+  /** The modules of its parent, and of those that the parent descends from; see `refuseUnguarded`. */
+  readonly lineage: readonly string[];
+  /** Whether the parent has data for it; see `start-data.ts`. */
+  readonly hasData: boolean;
   readonly bindAddrs: readonly Address[];
   readonly registryAddrs: readonly Address[];
   readonly registrars: readonly DialTarget[];
   /** How many of its functions may run at once; undefined for any number. */
   readonly concurrency: number | undefined;
+  /** The hold under which it is started, if its name is held. */
+  readonly hold?: HoldForm;
 }
 
 /** The identity of a child, which its parent knows before the child's handshake. */

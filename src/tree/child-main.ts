@@ -8,6 +8,7 @@ import { readSecurity } from "../actor/security.ts";
 import { Deadline } from "../deadline.ts";
 import { asError } from "../errors.ts";
 import { logger } from "../log.ts";
+import type { HoldForm } from "../discovery/holds.ts";
 import { Membership } from "../discovery/membership.ts";
 import type { Peer } from "../channel/peer.ts";
 import { allPermissions } from "../rpc/policy.ts";
@@ -18,7 +19,7 @@ import { hostId } from "../transport/host.ts";
 import { Kind } from "../wire/messages.ts";
 import { bindFresh } from "./bind.ts";
 import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
-import { enableModules } from "./modules.ts";
+import { enableModules, setLineage } from "./modules.ts";
 import { treeSettings } from "./settings.ts";
 
 const log = logger("tree");
@@ -37,6 +38,7 @@ const failedCode = 1;
 
 async function main(init: ChildInit): Promise<void> {
   reserveRuntime();
+  setLineage(init.lineage);
   const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false, {
     rootUuid: init.root.uuid,
     security: readSecurity(init.security),
@@ -76,6 +78,11 @@ async function main(init: ChildInit): Promise<void> {
   setRuntime(runtime);
   try {
     const joined = membership.connectKnown(init.registrars);
+    if (init.hold !== undefined) {
+      await joined;
+      await joinHold(membership, init.name, init.hold);
+    }
+    if (init.hasData) runtime.data = await fetchData(parent);
     await enableModules(runtime, init.modules);
     await joined;
     await membership.register();
@@ -85,6 +92,12 @@ async function main(init: ChildInit): Promise<void> {
   }
   runtime.peers.leastStepMs = 0;
   runtime.becomeReady();
+}
+
+/** Before any of its modules are loaded: if its parent is dead, another process may have been given the name. */
+async function joinHold(membership: Membership, name: string, hold: HoldForm): Promise<void> {
+  const { Holds } = require("../discovery/holds.ts") as typeof import("../discovery/holds.ts");
+  await Holds.of(membership.registrars).join(name, hold);
 }
 
 async function connectToParent(runtime: Runtime, init: ChildInit): Promise<Peer<Session>> {
@@ -108,6 +121,12 @@ async function connectToParent(runtime: Runtime, init: ChildInit): Promise<Peer<
     return runtime.cancel();
   });
   return parent;
+}
+
+/** What most children don't need isn't loaded. */
+async function fetchData(parent: Peer<Session>): Promise<unknown> {
+  const { fetchData: fetch } = require("./start-data.ts") as typeof import("./start-data.ts");
+  return await fetch(parent.handler);
 }
 
 function endOnUncaught(runtime: Runtime, parent: Peer<Session>): void {

@@ -1,7 +1,14 @@
 /** One child process: starts it, watches it, and stops it by escalating from cancel message to SIGTERM to SIGKILL. */
 import type { Runtime } from "../actor/runtime.ts";
-import { sleep, startTimer } from "../deadline.ts";
-import { ActorDiedError, type ActorDeath, asError, SpawnError, TimeoutError } from "../errors.ts";
+import { sleep, startTimer, wholeMs } from "../deadline.ts";
+import {
+  ActorDiedError,
+  type ActorDeath,
+  asError,
+  NameTakenError,
+  SpawnError,
+  TimeoutError,
+} from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import { withoutFrames } from "../frames.ts";
 import { logger } from "../log.ts";
@@ -11,14 +18,13 @@ import { hostId } from "../transport/host.ts";
 import { removeDeadSocket } from "../transport/socket-lock.ts";
 import { Kind } from "../wire/messages.ts";
 import { freshSocketPaths } from "./bind.ts";
-import { childFile } from "./child-main.ts";
-import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
+import { childId, type ChildInit } from "./child-init.ts";
+import { withoutBanner } from "./inspector.ts";
+import { type LaunchOptions, launchOf } from "./launch.ts";
 import { OutputTail } from "./output.ts";
 
 const log = logger("tree");
 
-/** Variables that a child must not inherit: with the parent's debugger settings it could wait or fail at startup. */
-const privateVariables = ["BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_NOTIFY", initVariable];
 /** How long to wait for the rest of a dead child's stderr: another process may hold the pipe open. */
 const stderrGraceMs = 200;
 
@@ -28,25 +34,6 @@ const stopSignals: ReadonlySet<string> = new Set(["SIGTERM", "SIGINT", "SIGHUP"]
 const groupStopMs = 50;
 /** How many levels of descendants a child may request stop time for. */
 const maxStopLevels = 8;
-
-/** What to do with a child's output: pass it on, pass it on with the child's name before each line, or drop it. */
-export type OutputMode = "inherit" | "prefix" | "ignore";
-
-export interface SpawnOptions {
-  readonly env: Readonly<Record<string, string>>;
-  readonly output: OutputMode;
-}
-
-/**
- * Explains why a bundle can't start actors and what to do instead. A child runs a file of furrow, which a bundle
- * lacks.
- */
-function bundleAdvice(): string {
-  const leaveOut = "bun build --external furrow, with furrow in its node_modules";
-  return Bun.isStandaloneExecutable
-    ? `an executable made by bun build --compile: it contains no file that a child could run. Run the program with bun, bundled or not (${leaveOut}), or start the actor in a program that runs that way and find it by name from this one`
-    : `a bundle: leave furrow out of it (${leaveOut})`;
-}
 
 export class ChildProcess {
   readonly id: ActorId;
@@ -69,20 +56,16 @@ export class ChildProcess {
   readonly #sent = new Set<string>();
 
   /** @throws {SpawnError} when the process can't be started */
-  constructor(runtime: Runtime, init: ChildInit, options: SpawnOptions) {
+  constructor(runtime: Runtime, init: ChildInit, options: LaunchOptions) {
     this.#runtime = runtime;
     this.init = init;
-    const env: Record<string, string | undefined> = { ...process.env, ...options.env };
-    for (const name of privateVariables) delete env[name];
-    env[initVariable] = JSON.stringify(init);
-    env[orphanVariable] = "1";
-    if (childFile === "") throw new SpawnError(`cannot start actor "${init.name}" from ${bundleAdvice()}`);
-    const command = [process.execPath, childFile, init.name];
+    const { command, env, cwd, output, hasInspector } = launchOf(init, options);
     try {
       this.#process = Bun.spawn(command, {
         env,
+        ...(cwd !== undefined && { cwd }),
         stdin: "ignore",
-        stdout: options.output === "prefix" ? "pipe" : options.output,
+        stdout: output === "prefix" ? "pipe" : output,
         stderr: "pipe",
       });
     } catch (error) {
@@ -91,9 +74,11 @@ export class ChildProcess {
       });
     }
     this.id = childId(init, this.#process.pid, hostId());
-    const prefix = options.output === "prefix" ? `${init.name}: ` : "";
-    const silent = options.output === "ignore";
-    this.#stderr = new OutputTail(this.#process.stderr, silent ? undefined : () => process.stderr, prefix);
+    const prefix = output === "prefix" ? `${init.name}: ` : "";
+    const sink = output === "ignore" ? undefined : () => process.stderr;
+    const { stderr } = this.#process;
+    const text = hasInspector ? withoutBanner(stderr, (address) => this.#tellDebugger(address)) : stderr;
+    this.#stderr = new OutputTail(text, sink, prefix);
     const { stdout } = this.#process;
     if (stdout instanceof ReadableStream) new OutputTail(stdout, () => process.stdout, prefix);
     this.ended = this.#watch();
@@ -107,6 +92,11 @@ export class ChildProcess {
   /** Whether it has started up. If it ends before that, it's a failed start, not a failed child. */
   get hasStarted(): boolean {
     return this.#started;
+  }
+
+  /** Whether `stop` has been called. */
+  get isStopping(): boolean {
+    return this.#stopping !== undefined;
   }
 
   /** Called when the child reports that it has registered. */
@@ -136,7 +126,7 @@ export class ChildProcess {
     const session = this.#runtime.peers.get(this.id.uuid)?.handler;
     if (session === undefined || !this.#started) return;
     try {
-      await session.request([Kind.drain, 0, Math.ceil(timeoutMs), among]);
+      await session.request([Kind.drain, 0, wholeMs(timeoutMs), among]);
     } catch (error) {
       log.info?.(`${describeActor(this.id)} did not drain: ${asError(error).message}`);
     }
@@ -152,6 +142,7 @@ export class ChildProcess {
    * Waits until the child has started up.
    *
    * @throws {SpawnError} when it ends first (`cause`: its own error), or isn't ready within `timeoutMs`
+   * @throws {NameTakenError} when it ends because a registrar refused its name
    */
   async started(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const { promise, reject } = Promise.withResolvers<never>();
@@ -173,6 +164,21 @@ export class ChildProcess {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
     }
+  }
+
+  /**
+   * Has the child finish what runs, for at most `timeoutMs`, and end in order; then ends it as `stop` does. Resolves when it
+   * has been reaped.
+   */
+  async retire(timeoutMs: number): Promise<void> {
+    const session = this.#runtime.peers.get(this.id.uuid)?.handler;
+    if (session !== undefined && this.#started && !this.isStopping) {
+      const drained = session.request([Kind.drain, 0, wholeMs(timeoutMs)]).catch((error: unknown) => {
+        log.info?.(`${describeActor(this.id)} did not drain: ${asError(error).message}`);
+      });
+      await Promise.race([drained, this.#endedWithin(timeoutMs + this.#runtime.limits.stopGraceMs)]);
+    }
+    await this.stop();
   }
 
   /** Ends the child, gently at first; resolves when it has been reaped. */
@@ -253,12 +259,13 @@ export class ChildProcess {
    * failed. This side may see the child's end before its own signal.
    */
   async #isOfGroupStop(signal: string): Promise<boolean> {
-    const { signal: ending } = this.#runtime;
+    const runtime = this.#runtime;
     if (!stopSignals.has(signal)) return false;
+    const isEnding = (): boolean => runtime.signal.aborted || runtime.isFinishing;
     // a timer that is due fires before a pending signal is handled, and the signal is handled before the turn ends
-    if (!ending.aborted) await sleep(groupStopMs, ending).catch(() => {});
-    if (!ending.aborted) await new Promise((resolve) => setImmediate(resolve));
-    return ending.aborted;
+    if (!isEnding()) await sleep(groupStopMs, runtime.signal).catch(() => {});
+    if (!isEnding()) await new Promise((resolve) => setImmediate(resolve));
+    return isEnding();
   }
 
   /** A child that was killed, or ended before it could clean up, leaves its socket files behind. */
@@ -277,8 +284,18 @@ export class ChildProcess {
     }
   }
 
-  #startFailure(error: Error | undefined): SpawnError {
+  /** Printed, whatever becomes of the child's output: it was asked for, and it holds a port that is new each time. */
+  #tellDebugger(address: string): void {
+    const browser = address.replace(/^wss?:\/\//, "https://debug.bun.sh/#");
+    process.stderr.write(
+      `furrow: debugger of ${describeActor(this.id)} (pid ${this.id.pid}): ${address}, in a browser: ${browser}\n`,
+    );
+  }
+
+  #startFailure(error: Error | undefined): SpawnError | NameTakenError {
     const own = this.#failure;
+    // errors of its modules come as the cause of a SpawnError
+    if (own instanceof NameTakenError) return own;
     const { name } = this.id;
     const why = own ? `${own.name}: ${own.message}` : (error?.message ?? "its process ended with code 0");
     const [text, cause] =

@@ -5,11 +5,27 @@ import type { Runtime } from "../actor/runtime.ts";
 import { Deadline } from "../deadline.ts";
 import { SpawnError, TimeoutError } from "../errors.ts";
 import { setStack, userFrames, withoutFrames } from "../frames.ts";
+import { initVariable } from "./child-init.ts";
 
-/** The module that a child is currently importing, and the error of anything it was refused meanwhile. */
-let importing: { readonly specifier: string; refused: SpawnError | undefined } | undefined;
-/** The modules of this process's actor, if it's a child. */
-const ownModules = new Set<string>();
+/** What a child's process has to know of its modules, so that they don't start themselves without end. */
+interface Imports {
+  /** The module that is being imported, and the error of anything it was refused meanwhile. */
+  current: { readonly specifier: string; refused: Error | undefined } | undefined;
+  /** The modules of this process's actor. */
+  readonly own: Set<string>;
+  /** Those of the actors that this one descends from. */
+  readonly inherited: Set<string>;
+  /** Whether this is a child that has yet to import its modules: what runs before that is a preload. */
+  isPreloading: boolean;
+}
+
+/** Global, because an actor's module may import another copy of furrow than the one that its process runs. */
+const imports = ((globalThis as { [key: symbol]: Imports | undefined })[Symbol.for("furrow.imports")] ??= {
+  current: undefined,
+  own: new Set(),
+  inherited: new Set(),
+  isPreloading: false,
+});
 
 /**
  * Imports modules and lets peers call what they export.
@@ -22,11 +38,12 @@ export async function enableModules(
   modules: readonly string[],
   signal?: AbortSignal,
 ): Promise<void> {
+  imports.isPreloading = false;
   for (const specifier of new Set(modules)) {
     let namespace: object;
-    const current: typeof importing = runtime.isRoot ? undefined : { specifier, refused: undefined };
-    importing = current;
-    if (current !== undefined) ownModules.add(pathOf(specifier));
+    const current: Imports["current"] = runtime.isRoot ? undefined : { specifier, refused: undefined };
+    imports.current = current;
+    if (current !== undefined) imports.own.add(pathOf(specifier));
     try {
       namespace = await load(specifier, signal);
     } catch (error) {
@@ -35,7 +52,7 @@ export async function enableModules(
       const cause = readableLoadError(error);
       throw new SpawnError(`module ${specifier} cannot be loaded: ${describeLoadError(error)}`, { cause });
     } finally {
-      importing = undefined;
+      imports.current = undefined;
     }
     // even if the module caught the error: each child would start another one, without end
     if (current?.refused !== undefined) throw current.refused;
@@ -43,25 +60,45 @@ export async function enableModules(
   }
 }
 
+/** The modules of this actor and of those that it descends from; a root has none. */
+export function lineage(): string[] {
+  return [...imports.inherited.union(imports.own)];
+}
+
+/** In a child, before its modules are imported: sets the modules of the actors that it descends from. */
+export function setLineage(modules: readonly string[]): void {
+  imports.isPreloading = true;
+  for (const module of modules) imports.inherited.add(module);
+}
+
 /**
  * Refuses to start actors from a module that does so whenever it's imported: its child would import it too, and start
  * another one, without end.
  *
- * @throws {SpawnError} while a child imports a module; later, when `modules` includes one of the child's own and the
- *   code isn't running in a call
+ * @throws {SpawnError} while a child imports a module, or has yet to begin to (in a preload); later, when `modules` includes one
+ *   of the child's own, or of an actor that it descends from, and the code isn't running in a call
  */
 export function refuseUnguarded(what: string, modules: readonly string[] = [], isCalled = true): void {
-  const repeated = isCalled ? undefined : modules.find((module) => ownModules.has(pathOf(module)));
-  if (importing === undefined && repeated === undefined) return;
-  const when =
-    importing === undefined
-      ? `of the module that runs here (${repeated}) outside of a call`
-      : `while ${importing.specifier} is being imported by an actor`;
+  const when = unguarded(isCalled ? [] : modules);
+  if (when === undefined) return;
   const error = new SpawnError(
     `cannot ${what} ${when}: put the code that only the main program should run inside "if (import.meta.main) { ... }"`,
   );
-  if (importing !== undefined) importing.refused ??= error;
+  if (imports.current !== undefined) imports.current.refused ??= error;
   throw error;
+}
+
+/** Says why an actor must not be started now, or undefined if it may be. */
+function unguarded(modules: readonly string[]): string | undefined {
+  const { current, own, inherited, isPreloading } = imports;
+  if (current !== undefined) return `while ${current.specifier} is being imported by an actor`;
+  // the variable is there until the copy of furrow that runs the actor has been loaded
+  if (isPreloading || process.env[initVariable] !== undefined) return "in a preload of an actor's process";
+  const repeated = modules.find((module) => own.has(pathOf(module)) || inherited.has(pathOf(module)));
+  if (repeated === undefined) return undefined;
+  return own.has(pathOf(repeated))
+    ? `of the module that runs here (${repeated}) outside of a call`
+    : `of a module that this one was started by (${repeated}) outside of a call`;
 }
 
 /** Specifiers name files by path or by URL; this makes them comparable. */

@@ -1,50 +1,106 @@
 /** A nursery owns the processes started in it: none outlives its block. Modelled on those of trio and tractor. */
 import { currentRuntime, hasRuntime, isBooting } from "../actor/current.ts";
-import { Part } from "../actor/part.ts";
 import type { Runtime } from "../actor/runtime.ts";
-import { checkTimeout, sleep } from "../deadline.ts";
-import { asError, ContextCancelledError, SpawnError, TransportClosedError } from "../errors.ts";
-import { callerFrames, setStack } from "../frames.ts";
-import { describeActor, nextUuid } from "../identity.ts";
-import { logger } from "../log.ts";
-import { Registrars } from "../discovery/registrars.ts";
+import { checkTimeout, defaultDrainMs } from "../deadline.ts";
+import { ContextCancelledError, messagesOf, SpawnError, TransportClosedError } from "../errors.ts";
+import { describeActor } from "../identity.ts";
 import { RemotePortal } from "../rpc/portal.ts";
-import type { Session } from "../rpc/session.ts";
-import { ambientTask, outsideTasks } from "../rpc/task.ts";
+import { ambientTask } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
-import { readTransports } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
-import { Kind } from "../wire/messages.ts";
+import type { ChildEvent, ChildInfo } from "./child-events.ts";
+import type { ChildProcess } from "./child-process.ts";
+import { type ChildOwner, nurseriesOf } from "./child-routes.ts";
+import { ChildStarts, startTimeoutMs } from "./child-starts.ts";
+import type { Starter } from "./find-or-start.ts";
+import { checkLaunch } from "./launch.ts";
+import type { Member } from "./member.ts";
 import { refuseUnguarded } from "./modules.ts";
-import { RestartBudget, readRestart } from "./restart.ts";
+import { type CallArguments, callOnce, type CallResult, type FunctionName } from "./one-call.ts";
+import { readRestart } from "./restart.ts";
 import { bootRoot } from "./root.ts";
-import { ChildProcess } from "./child-process.ts";
-import { readAddressOption, type RootOptions } from "./root-options.ts";
-import { treeSettings } from "./settings.ts";
-import { checkCallOptions, describedBy, modulesOf, type StartOptions } from "./start-options.ts";
-import { enter, enterNow, type Place } from "./starting.ts";
+import type { RootOptions } from "./root-options.ts";
+import { encodeData } from "./start-data.ts";
+import {
+  checkCallOptions,
+  type HeldStartOptions,
+  modulesOf,
+  type ReplaceOptions,
+  type StartOptions,
+} from "./start-options.ts";
+import { checkStrategy, type Strategy, Supervisor } from "./supervisor.ts";
 
-const log = logger("tree");
-
-/** How long a child may take to register, unless `timeout` says otherwise. */
-const startTimeoutMs = 10_000;
-/** What a start without a timeout passes to its child as `startMs`: timers take 31 bits. */
-const longestStartMs = 0x3fff_ffff;
+/** Timers take 31 bits, and the stop's own time is added. */
+const longestDrainMs = 0x3fff_ffff;
 
 /**
  * Owns child actors. Leaving its `await using` block cancels those that still run, and returns when all have been
  * reaped.
  */
 export interface Nursery extends AsyncDisposable {
-  /** Aborted when a child fails or the nursery is cancelled. */
+  /**
+   * Aborted when a child fails or the nursery is cancelled; with the strategies `"one-for-one"` and `"rest-for-one"`, only when it
+   * is cancelled.
+   */
   readonly signal: AbortSignal;
   /**
    * Starts an actor in a new process; resolves with a portal once it has registered.
    *
    * @throws {SpawnError} when it can't be started: `cause` is its own error, the message ends with its stderr
+   * @throws {NameTakenError} with `unique`, when another actor has the name; without it, when a unique one has
    * @throws {ActorNameError | AddressError | TypeError | LimitError} when an argument is malformed
    */
   startActor<M = unknown>(name: string, options: StartOptions): Promise<Portal<M>>;
+  /**
+   * Replaces the actor of that name in this nursery without a moment in which nobody serves: starts the new one, waits until it
+   * is ready, then drains the old one and ends it, or all of them if there are several. If there is none, it just starts one.
+   * Resolves when the old one has been reaped. Several replacements of one name take place one after the other.
+   *
+   * If the start fails, the old one stays. `signal` and `timeout` concern the start; `drainTimeout` the rest. What the old one does
+   * while it ends isn't a failure of the nursery. The new one has the options that are given here, its restarts included.
+   *
+   * @throws as `startActor`; `TransportClosedError` when the new one ends as soon as it has started
+   */
+  replaceActor<M = unknown>(name: string, options: ReplaceOptions): Promise<Portal<M>>;
+  /** As below, without a type: takes and gives anything, as a portal without one does. */
+  // oxlint-disable-next-line typescript/no-explicit-any -- as for the results of an untyped portal
+  run(module: string | URL, fn: string, ...args: readonly unknown[]): Promise<any>;
+  /**
+   * Starts an actor for one call, makes the call, and ends the actor; resolves with the call's result when the actor has been
+   * reaped. Its name is `fn`. Give both type arguments: `nursery.run<typeof import("./primes.ts"), "count">(module,
+   * "count", 10)`.
+   *
+   * The actor ends with its call, however that ends, and with the nursery. Whatever goes wrong is the caller's to handle, and not a
+   * failed child.
+   *
+   * @throws as `startActor`, and as the call: `TransportClosedError` when the actor dies during the call (`cause`: how)
+   */
+  run<M, K extends FunctionName<M> = FunctionName<M>>(
+    module: string | URL,
+    fn: K,
+    ...args: CallArguments<M, K>
+  ): Promise<CallResult<M, K>>;
+  /** The children, in the order of their first start, those that wait for a restart included. A snapshot. */
+  readonly children: readonly ChildInfo[];
+  /**
+   * Everything that happens to the children from now on: `for await (const event of nursery.events())`. Ends when the nursery has
+   * failed or was cancelled, and its children are reaped. A reader that leaves more than 1,024 events unread gets those, and then
+   * a `LaggedError`.
+   */
+  events(): AsyncIterableIterator<ChildEvent>;
+  /**
+   * Finds the actor of that name as `findActor` does, or starts it: one process, however many ask at once, in any program
+   * with the same first registry address. The process belongs to the nursery that has started it, and ends with that; the
+   * portals of the others end then, too. `timeout` (default 10,000) includes the wait for the start by another program. If that
+   * fails, or its program dies, the next one that asked starts the actor.
+   *
+   * @throws {SpawnError} when it was this nursery's turn to start it, and it can't be started
+   * @throws {TimeoutError} when `timeout` passes while another program starts it, or when the actor or the registrar is
+   *   silent; `stage` says in which step
+   * @throws {RegistryUnavailableError} when there is no registrar to ask
+   * @throws {ActorNameError | AddressError | TypeError | LimitError} when an argument is malformed
+   */
+  findOrStart<M = unknown>(name: string, options: StartOptions): Promise<Portal<M>>;
   /**
    * Waits until every child has ended on its own.
    *
@@ -58,36 +114,60 @@ export interface Nursery extends AsyncDisposable {
   cancel(): Promise<void>;
 }
 
+/** The options of `openNursery`: all but `strategy` are for booting a root. */
+export interface NurseryOptions extends RootOptions {
+  /**
+   * Whose lives a child that fails shares: those of all its siblings, of none (`"one-for-one"`), or of the ones that were started
+   * after it (`"rest-for-one"`). If it may be restarted, those are restarted with it; if not, they are ended. Default:
+   * `"one-for-all"` for a failure that isn't restarted, while a restart concerns no siblings.
+   */
+  readonly strategy?: Strategy;
+}
+
 /**
  * Opens a nursery. Boots a root actor if this process has none, and ends it with the nursery.
  *
- * @throws as `openRootActor`; `RuntimeExistsError` when options are given but there is already an actor
+ * @throws as `openRootActor`; `RuntimeExistsError` when options other than `strategy` are given but there is already an
+ *   actor
+ * @throws {RangeError} when `strategy` is unknown
  */
-export async function openNursery(options?: RootOptions): Promise<Nursery> {
+export async function openNursery(options: NurseryOptions = {}): Promise<Nursery> {
   refuseUnguarded("open a nursery");
-  // options are for booting a root: if there's already an actor, or one is booting, bootRoot rejects them
-  const boots = !hasRuntime() || isBooting() || Object.keys(options ?? {}).length > 0;
-  const runtime = boots ? await bootRoot(options ?? {}) : currentRuntime();
-  return new ProcessNursery(runtime, boots);
+  const { strategy, ...rootOptions } = options;
+  checkStrategy(strategy);
+  // these are for booting a root: if there's already an actor, or one is booting, bootRoot rejects them
+  const boots = !hasRuntime() || isBooting() || Object.keys(rootOptions).length > 0;
+  const runtime = boots ? await bootRoot(rootOptions) : currentRuntime();
+  return new ProcessNursery(runtime, boots, strategy);
 }
 
-class ProcessNursery implements Nursery {
+class ProcessNursery implements Nursery, ChildOwner {
   readonly #runtime: Runtime;
   readonly #ownsRuntime: boolean;
   readonly #controller = new AbortController();
-  /** The running processes. A child that waits for its restart has none. */
-  readonly #children = new Set<ChildProcess>();
-  #supervised = 0;
-  readonly #failures: Error[] = [];
+  readonly #supervisor: Supervisor;
+  readonly #starts: ChildStarts;
   /** How many of the failures have been reported. */
   #told = 0;
   #closed = false;
-  #changed = Promise.withResolvers<void>();
+  /** By name: the replacement in progress. */
+  readonly #replacing = new Map<string, Promise<unknown>>();
   readonly #undo: (() => void)[];
 
-  constructor(runtime: Runtime, ownsRuntime: boolean) {
+  constructor(runtime: Runtime, ownsRuntime: boolean, strategy: Strategy | undefined) {
     this.#runtime = runtime;
     this.#ownsRuntime = ownsRuntime;
+    const { signal } = this;
+    const supervisor = (this.#supervisor = new Supervisor(
+      {
+        signal,
+        restart: (member, aborted) => this.#starts.restart(member, aborted),
+        abort: (failure) => this.#controller.abort(failure),
+      },
+      strategy,
+    ));
+    const checkOpen = (name: string): void => this.#checkOpen(name);
+    this.#starts = new ChildStarts({ runtime, supervisor, signal, checkOpen });
     this.#undo = [runtime.ending.at("children", () => this.#endWithActor())];
     // a nursery opened in a called function is cancelled with the call
     const task = ambientTask();
@@ -99,52 +179,47 @@ class ProcessNursery implements Nursery {
     return this.#controller.signal;
   }
 
+  get children(): readonly ChildInfo[] {
+    return this.#supervisor.children;
+  }
+
+  events(): AsyncIterableIterator<ChildEvent> {
+    return this.#supervisor.events.subscribe();
+  }
+
   async startActor<M>(name: string, options: StartOptions): Promise<Portal<M>> {
-    checkActorName(name);
-    const budget = new RestartBudget(readRestart(options.restart));
-    checkTimeout(options.timeout);
-    checkCallOptions(options);
-    options.signal?.throwIfAborted();
-    this.#checkOpen(name);
-    refuseUnguarded(`start actor "${name}"`, modulesOf(options), ambientTask() !== undefined);
-    const timeout = options.timeout ?? startTimeoutMs;
-    const place = enterNow(timeout) ?? (await this.#place(name, timeout, options.signal));
-    let child: ChildProcess;
-    try {
-      child = this.#spawn(name, options, place.leftMs);
-    } catch (error) {
-      place.leave();
-      throw error;
-    }
-    this.#supervised++;
-    void this.#supervise(child, name, options, budget);
-    try {
-      await child.started(place.leftMs, options.signal);
-    } catch (error) {
-      place.leave();
-      await child.stop();
-      if (error instanceof SpawnError) setStack(error, callerFrames());
-      throw error;
-    }
-    place.leave();
-    const peer = this.#runtime.peers.get(child.id.uuid);
-    if (peer === undefined) throw new TransportClosedError(`actor "${name}" ended as soon as it had started`);
-    const { callTimeoutMs } = options;
-    return new RemotePortal<M>(peer.acquire().handler, "", { callTimeoutMs });
+    return await this.#startNamed<M>(name, options, this.#check(name, options));
+  }
+
+  async replaceActor<M>(name: string, options: ReplaceOptions): Promise<Portal<M>> {
+    const data = this.#check(name, options);
+    checkTimeout(options.drainTimeout);
+    return await inTurn(this.#replacing, name, () => this.#replace<M>(name, options, data));
+  }
+
+  async findOrStart<M>(name: string, options: StartOptions): Promise<Portal<M>> {
+    const data = this.#check(name, options);
+    const { findOrStart } = require("./find-or-start.ts") as typeof import("./find-or-start.ts");
+    return await findOrStart<M>(this.#starter(data), name, options, options.timeout ?? startTimeoutMs);
+  }
+
+  async run(module: string | URL, fn: string, ...args: readonly unknown[]): Promise<unknown> {
+    const options = { module };
+    const start = async (name: string): ReturnType<ChildStarts["start"]> =>
+      await this.#starts.start({ name, options, isOneCall: true }, this.#check(name, options));
+    return await callOnce(start, fn, args, this.signal);
   }
 
   async join(): Promise<void> {
-    while (this.#supervised > 0) await this.#changed.promise;
+    await this.#supervisor.ended();
     const verdict = this.#verdict();
-    this.#told = this.#failures.length;
+    this.#told = this.#supervisor.failures.length;
     if (verdict !== undefined) throw verdict;
   }
 
   async cancel(): Promise<void> {
     this.#controller.abort(new ContextCancelledError(this.#runtime.id, "the nursery was cancelled"));
-    await Promise.all(Array.from(this.#children, (child) => child.stop()));
-    // stop() resolves when the process ends; its supervision finishes a moment later
-    while (this.#supervised > 0) await this.#changed.promise;
+    await this.#supervisor.stopAll();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -154,28 +229,89 @@ class ProcessNursery implements Nursery {
     nurseriesOf(this.#runtime).delete(this);
     if (this.#ownsRuntime) await this.#runtime.cancel();
     // don't report again what join() has reported
-    const verdict = this.#failures.length > this.#told ? this.#verdict() : undefined;
-    this.#told = this.#failures.length;
+    const { failures } = this.#supervisor;
+    const verdict = failures.length > this.#told ? this.#verdict() : undefined;
+    this.#told = failures.length;
     if (verdict !== undefined) throw verdict;
   }
 
-  /** The children that are up, in the order of their starts. */
+  /** The processes that are up, in the order of their first starts. */
   get started(): readonly ChildProcess[] {
-    return Array.from(this.#children).filter((child) => child.hasStarted);
+    return this.#supervisor.members.flatMap(({ process }) => (process?.hasStarted ? process : []));
   }
 
   /** The actor's end cancels the nursery, and its log says for whom it waited. */
   async #endWithActor(): Promise<void> {
     const since = performance.now();
-    for (const child of this.#children)
-      void child.ended.then(() => this.#runtime.ending.noteWait(`child ${describeActor(child.id)}`, since));
+    for (const { process } of this.#supervisor.members)
+      void process?.ended.then(() =>
+        this.#runtime.ending.noteWait(`child ${describeActor(process.id)}`, since),
+      );
     await this.cancel();
   }
 
-  /** The child with this uuid, for routing its messages. */
-  child(uuid: string): ChildProcess | undefined {
-    for (const child of this.#children) if (child.id.uuid === uuid) return child;
+  /** The member whose running process has this uuid, for routing its messages. */
+  member(uuid: string): Member | undefined {
+    for (const member of this.#supervisor.members) if (member.process?.id.uuid === uuid) return member;
     return undefined;
+  }
+
+  async #startNamed<M>(
+    name: string,
+    options: HeldStartOptions,
+    data: Uint8Array | undefined,
+  ): Promise<Portal<M>> {
+    if (!options.unique || options.hold !== undefined) return await this.#open<M>(name, options, data);
+    const { startUnique } = require("./find-or-start.ts") as typeof import("./find-or-start.ts");
+    return await startUnique<M>(this.#starter(data), name, options, options.timeout ?? startTimeoutMs);
+  }
+
+  async #replace<M>(name: string, options: ReplaceOptions, data: Uint8Array | undefined): Promise<Portal<M>> {
+    const old = this.#supervisor.named(name);
+    // both have the name under one hold: other actors are still refused it
+    const hold = old.find((member) => member.plan.options.hold !== undefined)?.plan.options.hold;
+    // of several, none is the one that it replaces
+    const inPlaceOf = old.length === 1 ? old[0]?.id?.uuid : undefined;
+    const heir = { ...options, inPlaceOf, ...(hold !== undefined && { hold }) };
+    const portal = await this.#startNamed<M>(name, heir, data);
+    const fresh = this.#supervisor.members.find(({ id }) => id?.uuid === portal.id.uuid);
+    if (fresh === undefined)
+      throw new TransportClosedError(`actor "${name}" ended as soon as it had started; the old one stays`);
+    const drainMs = Math.min(options.drainTimeout ?? defaultDrainMs, longestDrainMs);
+    await Promise.all(old.map((member) => this.#supervisor.retire(member, fresh, drainMs)));
+    return portal;
+  }
+
+  #starter(data: Uint8Array | undefined): Starter {
+    return {
+      runtime: this.#runtime,
+      signal: this.signal,
+      checkOpen: (name) => this.#checkOpen(name),
+      start: async <M>(name: string, options: HeldStartOptions) => await this.#open<M>(name, options, data),
+    };
+  }
+
+  async #open<M>(name: string, options: HeldStartOptions, data: Uint8Array | undefined): Promise<Portal<M>> {
+    const { peer } = await this.#starts.start({ name, options, isOneCall: false }, data);
+    const { callTimeoutMs } = options;
+    return new RemotePortal<M>(peer.acquire().handler, "", { callTimeoutMs });
+  }
+
+  /**
+   * Checks everything about a start that can be known before there is a process. Returns the option `data`, encoded.
+   *
+   * @throws when an argument is malformed, or the nursery is closed
+   */
+  #check(name: string, options: StartOptions): Uint8Array | undefined {
+    checkActorName(name);
+    readRestart(options.restart);
+    checkTimeout(options.timeout);
+    checkCallOptions(options);
+    checkLaunch(options);
+    options.signal?.throwIfAborted();
+    this.#checkOpen(name);
+    refuseUnguarded(`start actor "${name}"`, modulesOf(options), ambientTask() !== undefined);
+    return options.data === undefined ? undefined : encodeData(name, options.data, this.#runtime.limits);
   }
 
   #checkOpen(name: string): void {
@@ -186,169 +322,27 @@ class ProcessNursery implements Nursery {
     }
   }
 
-  /** Waits until a process may start; see `starting.ts`. */
-  async #place(name: string, timeout: number, signal: AbortSignal | undefined): Promise<Place> {
-    let place: Place;
-    try {
-      const both = signal === undefined ? this.signal : AbortSignal.any([signal, this.signal]);
-      place = await enter(name, timeout, both);
-    } catch (error) {
-      signal?.throwIfAborted();
-      this.#checkOpen(name);
-      throw error;
-    }
-    try {
-      // it may have been aborted just as it got the place
-      signal?.throwIfAborted();
-      this.#checkOpen(name);
-    } catch (error) {
-      place.leave();
-      throw error;
-    }
-    return place;
-  }
-
-  /** `before`: the uuid of the process whose place it takes. */
-  #spawn(name: string, options: StartOptions, startMs: number, before?: string): ChildProcess {
-    const runtime = this.#runtime;
-    const tree = treeSettings.of(runtime);
-    const registrars = Registrars.of(runtime);
-    const transports =
-      options.enableTransports === undefined ? tree.transports : readTransports(options.enableTransports);
-    const init = {
-      ...tree,
-      transports,
-      name,
-      uuid: nextUuid(before),
-      parent: { name: runtime.name, uuid: runtime.uuid, addrs: runtime.addrs },
-      startMs: Math.min(startMs, longestStartMs),
-      ...describedBy(options, runtime.limits),
-      modules: modulesOf(options),
-      bindAddrs: readAddressOption("bindAddrs", options.bindAddrs ?? [], transports),
-      registryAddrs: registrars.registryAddrs,
-      registrars: registrars.targets(),
-      // not this actor's own, which is among its settings
-      concurrency: options.concurrency,
-    };
-    const output = options.output ?? "inherit";
-    const child = outsideTasks(() => new ChildProcess(runtime, init, { env: options.env ?? {}, output }));
-    this.#children.add(child);
-    return child;
-  }
-
-  /** Follows a child and its replacements until the last one ends. A failure cancels its siblings. */
-  async #supervise(
-    first: ChildProcess,
-    name: string,
-    options: StartOptions,
-    budget: RestartBudget,
-  ): Promise<void> {
-    let child: ChildProcess | undefined = first;
-    while (child !== undefined) {
-      const failure = await child.ended;
-      this.#children.delete(child);
-      // startActor itself reports a failed first start
-      if (!first.hasStarted) break;
-      child = await this.#replace(name, options, budget, failure, first.id.uuid);
-    }
-    this.#supervised--;
-    const { resolve } = this.#changed;
-    this.#changed = Promise.withResolvers<void>();
-    resolve();
-  }
-
-  /** Restarts a child that has ended, as its restart policy says; returns undefined if it isn't started again. */
-  async #replace(
-    name: string,
-    options: StartOptions,
-    budget: RestartBudget,
-    ended: Error | undefined,
-    before: string,
-  ): Promise<ChildProcess | undefined> {
-    let failure = ended;
-    for (;;) {
-      const wait = budget.next(failure !== undefined, performance.now());
-      if (wait === undefined) break;
-      // the nursery is being cancelled; the child would have been restarted, so its end doesn't count as a failure
-      if (this.signal.aborted) return undefined;
-      log.info?.(`restarting "${name}" in ${wait} ms${failure ? `: ${failure.message}` : ""}`);
-      try {
-        await sleep(wait, this.signal);
-        return await this.#restart(name, options, before);
-      } catch (error) {
-        if (this.signal.aborted) return undefined;
-        // a failed start uses up a restart too
-        failure = asError(error);
-      }
-    }
-    if (failure !== undefined) this.#fail(failure);
-    return undefined;
-  }
-
-  async #restart(name: string, options: StartOptions, before: string): Promise<ChildProcess> {
-    const place = await this.#place(name, options.timeout ?? startTimeoutMs, undefined);
-    try {
-      const child = this.#spawn(name, options, place.leftMs, before);
-      await child.started(place.leftMs, this.signal).catch(async (error: unknown) => {
-        place.leave();
-        await child.stop();
-        this.#children.delete(child);
-        throw error;
-      });
-      return child;
-    } finally {
-      place.leave();
-    }
-  }
-
-  #fail(failure: Error): void {
-    log.info?.(failure.message);
-    this.#failures.push(failure);
-    this.#controller.abort(failure);
-    for (const sibling of this.#children) void sibling.stop();
-  }
-
   /** All failures as one error; a single failure is returned as itself. */
   #verdict(): Error | undefined {
-    const [only, ...more] = this.#failures;
+    const { failures } = this.#supervisor;
+    const [only, ...more] = failures;
     if (only === undefined || more.length === 0) return only;
-    const text = this.#failures.map(({ message }) => message).join("; ");
-    return new AggregateError([...this.#failures], `${this.#failures.length} actors failed: ${text}`);
+    return new AggregateError([...failures], `${failures.length} actors failed: ${messagesOf(failures)}`);
   }
 }
 
-const nurseries: Part<Set<ProcessNursery>> = new Part();
-
-/** The open nurseries of an actor. The first call makes the actor route messages of its children. */
-function nurseriesOf(runtime: Runtime): Set<ProcessNursery> {
-  let open = nurseries.find(runtime);
-  if (open === undefined) {
-    open = new Set();
-    nurseries.set(runtime, open);
-    const all = open;
-    runtime.drainChildren = async (deadline) => {
-      const children = Array.from(all).flatMap(({ started }) => started);
-      const uuids = children.map(({ id }) => id.uuid);
-      await Promise.all(children.map((child) => child.drain(deadline.remainingMs, uuids)));
-    };
-    const childOf = (session: Session): ChildProcess | undefined => {
-      // a child connects before anyone else can know its uuid: a later connection with its uuid isn't the child
-      if (runtime.peers.get(session.peer.id.uuid)?.handler !== session) return undefined;
-      for (const nursery of open ?? []) {
-        const child = nursery.child(session.peer.id.uuid);
-        if (child?.pid === session.peer.id.pid) return child;
-      }
-      return undefined;
-    };
-    runtime.watchReady((session) => {
-      const child = childOf(session);
-      if (child === undefined) return;
-      // it has registered with its parent's registrars
-      session.peer.isVouched = true;
-      child.onReady();
-    });
-    runtime.serve(Kind.stopping, (session, message) => childOf(session)?.onStopping(message[1]));
-    runtime.serve(Kind.failed, (session, message) => childOf(session)?.onFailed(message[1]));
+/** Runs `work` after what runs under that name. */
+async function inTurn<T>(
+  running: Map<string, Promise<unknown>>,
+  name: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const before = running.get(name) ?? Promise.resolve();
+  const mine = before.then(work, work);
+  running.set(name, mine);
+  try {
+    return await mine;
+  } finally {
+    if (running.get(name) === mine) running.delete(name);
   }
-  return open;
 }

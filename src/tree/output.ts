@@ -20,7 +20,7 @@ export class OutputTail {
    * Reads `source` to its end, and passes it on to `sink`; without a `sink`, it only keeps the tail. If there is a
    * `prefix`, each line gets it, and a line of more than 64 Ki characters is split, with a mark.
    */
-  constructor(source: ReadableStream<Uint8Array>, sink: Sink | undefined, prefix: string) {
+  constructor(source: AsyncIterable<Uint8Array>, sink: Sink | undefined, prefix: string) {
     this.#done = this.#pump(source, sink, prefix);
   }
 
@@ -37,7 +37,7 @@ export class OutputTail {
     clearTimeout(timer);
   }
 
-  async #pump(source: ReadableStream<Uint8Array>, sink: Sink | undefined, prefix: string): Promise<void> {
+  async #pump(source: AsyncIterable<Uint8Array>, sink: Sink | undefined, prefix: string): Promise<void> {
     const decoder = new TextDecoder();
     const lines = new PrefixedLines(prefix);
     for await (const chunk of source) {

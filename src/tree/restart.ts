@@ -55,13 +55,29 @@ export class RestartBudget {
     this.policy = policy;
   }
 
+  /** Whether its child may be restarted at all. */
+  get restarts(): boolean {
+    return this.policy.when !== "never";
+  }
+
+  /** How many restarts of the current window are used up. */
+  get used(): number {
+    return this.#times.length;
+  }
+
+  /** Whether the policy restarts a child that ended like this, as long as the window allows. */
+  appliesTo(failed: boolean): boolean {
+    const { when } = this.policy;
+    return when === "always" || (when === "on-failure" && failed);
+  }
+
   /**
    * The delay in ms before the next restart of a child that ended at `nowMs`. Undefined if it isn't restarted, either
    * because of its policy or because the restarts of the window are used up.
    */
   next(failed: boolean, nowMs: number): number | undefined {
-    const { when, maxRestarts, withinMs, backoffMs } = this.policy;
-    if (when === "never" || (when === "on-failure" && !failed)) return undefined;
+    const { maxRestarts, withinMs, backoffMs } = this.policy;
+    if (!this.appliesTo(failed)) return undefined;
     this.#times = this.#times.filter((time) => nowMs - time < withinMs);
     if (this.#times.length >= maxRestarts) return undefined;
     const [first, longest] = backoffMs;

@@ -36,6 +36,7 @@ const bootTimeoutMs = 30_000;
  * @throws {AddressError | ActorNameError | LimitError | TypeError} when an option is malformed, or an address can't be
  *   bound
  * @throws {RegistryOccupiedError} when no registrar answers and something else does; nothing is bound
+ * @throws {NameTakenError} when the name belongs to an actor that was started with `unique`
  * @throws {RegistryExistsError} with `ensureRegistry`, when another registrar answers
  * @throws {RegistryUnavailableError} when the registrar rejects the registration, serves none of the registry
  *   addresses, or exists but doesn't answer before `timeout` or `signal` ends the wait (`cause` says which); nothing

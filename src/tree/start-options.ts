@@ -1,9 +1,10 @@
 /** The options of `startActor`. */
 import type { Metadata } from "../actor/details.ts";
 import { readMetadata, readVersion } from "../actor/metadata.ts";
+import type { HeldName } from "../discovery/holds.ts";
 import type { Limits } from "../limits.ts";
 import type { AddressInput, Transport } from "../transport/address.ts";
-import type { OutputMode } from "./child-process.ts";
+import type { OutputMode } from "./launch.ts";
 import { moduleSpecifier } from "./modules.ts";
 import { checkCallTimeout } from "./settings.ts";
 import type { RestartOption } from "./restart.ts";
@@ -19,12 +20,25 @@ export interface StartOptions {
   /** Default: the tree's. */
   readonly enableTransports?: readonly Transport[];
   readonly bindAddrs?: readonly AddressInput[];
-  /** Merged over this process's environment. */
+  /**
+   * What the actor finds as `currentActor().data`, from the first line of its modules on: any value that can cross, of at most
+   * `maxFrameBytes`. It is copied when `startActor` is called, and every restart gets that copy.
+   */
+  readonly data?: unknown;
+  /**
+   * Merged over this process's environment. `BUN_INSPECT` and its relatives reach the actor only from here, and only if they
+   * differ from this process's own.
+   */
   readonly env?: Readonly<Record<string, string>>;
   /** The version to register it with, 1 to 255 bytes without control characters; see `Registration`. */
   readonly version?: string;
   /** What to register it with; see `Actor.setMetadata`. A restart begins with these again. */
   readonly metadata?: Metadata;
+  /**
+   * Whether it must be the only actor of its name. If the name is taken, nothing is started; and while it runs, or waits for
+   * its restart, every other actor is refused the name. Default false.
+   */
+  readonly unique?: boolean;
   /** Whether to restart it when it ends; default "never". It keeps its name, but gets a new uuid. */
   readonly restart?: RestartOption;
   /**
@@ -39,10 +53,32 @@ export interface StartOptions {
   readonly callTimeoutMs?: number;
   /** What to do with its output: pass it on (default), pass it on with its name before each line, or drop it. */
   readonly output?: OutputMode;
+  /** The actor's working directory; default: this process's. `module` is still relative to this process's. */
+  readonly cwd?: string;
+  /** Flags of Bun for the actor's process, such as `["--smol", "--preload", "./setup.ts"]`. */
+  readonly execArgv?: readonly string[];
+  /**
+   * Whether the actor listens for a debugger: true for a free port of 127.0.0.1, or where (`"127.0.0.1:6499/quotes"`). The
+   * address is printed on stderr with the actor's name.
+   */
+  readonly inspect?: boolean | string;
   /** Aborts the start. */
   readonly signal?: AbortSignal;
   /** Milliseconds for the start, including the wait while other actors are starting; default 10,000. */
   readonly timeout?: number;
+}
+
+/** The options of `replaceActor`. */
+export interface ReplaceOptions extends StartOptions {
+  /** Milliseconds for the old one to finish what runs; default 30,000. After that it is cancelled. */
+  readonly drainTimeout?: number;
+}
+
+/** A start of an actor whose name this process holds, or that replaces another. */
+export interface HeldStartOptions extends StartOptions {
+  readonly hold?: HeldName;
+  /** The uuid of the actor whose place it takes: see `placeOf`. */
+  readonly inPlaceOf?: string | undefined;
 }
 
 /** Specifiers of all modules in the options, in a form that the child can import. */

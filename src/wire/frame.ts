@@ -11,7 +11,7 @@ export const headerBytes = 4;
 
 /**
  * Takes one frame, `source[start..end)`. The bytes are lent: keeping them keeps the whole chunk alive. Returning false
- * ends the delivery, and the rest of the chunk is dropped.
+ * ends the delivery; `push` returns where the rest of the chunk begins.
  */
 export type FrameSink = (source: Uint8Array, start: number, end: number) => boolean;
 
@@ -32,22 +32,23 @@ export class FrameDecoder {
   }
 
   /**
-   * Feeds one chunk and hands each frame that is complete to `sink`, in order.
+   * Feeds one chunk and hands each frame that is complete to `sink`, in order. Returns how many bytes of the chunk it has
+   * used: all of them, unless `sink` ended the delivery.
    *
    * @throws {FrameError} when a length is 0 or above `maxFrameBytes`; the decoder cannot be used after that
    */
-  push(chunk: Uint8Array, sink: FrameSink): void {
+  push(chunk: Uint8Array, sink: FrameSink): number {
     let at = 0;
     if (this.#body !== undefined) {
       at = this.#fillBody(chunk, 0, sink);
-      if (at < 0) return;
+      if (at < 0) return ~at;
     } else if (this.#headerFilled > 0) {
       at = this.#fillHeader(chunk);
-      if (this.#headerFilled < headerBytes) return;
+      if (this.#headerFilled < headerBytes) return at;
       this.#headerFilled = 0;
       this.#startBody(this.#checked(readLength(this.#header, 0)));
       at = this.#fillBody(chunk, at, sink);
-      if (at < 0) return;
+      if (at < 0) return ~at;
     }
     const { length } = chunk;
     while (length - at >= headerBytes) {
@@ -56,12 +57,14 @@ export class FrameDecoder {
       if (length - at < size) {
         this.#startBody(size);
         this.#fillBody(chunk, at, sink);
-        return;
+        return length;
       }
-      if (!sink(chunk, at, at + size)) return;
-      at += size;
+      const end = at + size;
+      if (!sink(chunk, at, end)) return end;
+      at = end;
     }
     while (at < length) this.#header[this.#headerFilled++] = chunk[at++]!;
+    return length;
   }
 
   /** How many bytes of an incomplete frame have arrived. */
@@ -96,15 +99,15 @@ export class FrameDecoder {
     this.#bodyFilled = 0;
   }
 
-  /** Copies the chunk's part of the body; returns where the next frame starts, or -1 when there is nothing left to do. */
+  /** Copies the chunk's part of the body; returns where the next frame starts, or its complement to go no further. */
   #fillBody(chunk: Uint8Array, at: number, sink: FrameSink): number {
     const body = this.#body!;
     const take = Math.min(body.length - this.#bodyFilled, chunk.length - at);
     body.set(take === chunk.length ? chunk : chunk.subarray(at, at + take), this.#bodyFilled);
     this.#bodyFilled += take;
-    if (this.#bodyFilled < body.length) return -1;
+    if (this.#bodyFilled < body.length) return ~(at + take);
     this.#body = undefined;
-    return sink(body, 0, body.length) ? at + take : -1;
+    return sink(body, 0, body.length) ? at + take : ~(at + take);
   }
 }
 

@@ -48,6 +48,8 @@ export const Kind = {
   unwatch: 43,
   change: 44,
   resync: 45,
+  claim: 46,
+  unclaim: 47,
   // the tree
   stop: 48,
   ready: 49,
@@ -57,11 +59,24 @@ export const Kind = {
   // how busy an actor is
   watchLoad: 53,
   load: 54,
+  data: 55,
 } as const;
 
 export type Kind = (typeof Kind)[keyof typeof Kind];
 
 type KindName = keyof typeof Kind;
+
+/** What a `claim` asks for. */
+export const ClaimMode = {
+  /** The name. If it is to be unique: now or not at all. Else it waits until the name is free, or an actor has it. */
+  take: 0,
+  /** To belong to the hold of that key. */
+  join: 1,
+  /** The same, for one that belonged to it when its connection ended. The first to come back makes the hold anew. */
+  resume: 2,
+} as const;
+
+export type ClaimMode = (typeof ClaimMode)[keyof typeof ClaimMode];
 
 /** An array whose elements its reader checks. */
 type List = readonly unknown[];
@@ -134,8 +149,12 @@ interface Fields {
   change: [watchId: number, type: number, name: string, registration: List];
   /** In place of changes that were left out; with a failure, a list, the watch is over. */
   resync: [watchId: number, revision: number, actors: List, failure?: unknown];
+  /** `mode`: see `ClaimMode`. */
+  claim: [id: number, name: string, isUnique: boolean, key: string, mode: number];
+  /** Gives back what was claimed with that key. */
+  unclaim: [name: string, key: string];
   stop: [id: number];
-  /** The sender has booted and is registered, or with false: it drains, and lookups must not find it any more. */
+  /** The sender has booted and is registered. With false: it drains or ends, and isn't to be found by name any more. */
   ready: [isReady?: boolean | null];
   /** A child could not start, or ends because of this uncaught error. */
   failed: [failure: List];
@@ -153,6 +172,8 @@ interface Fields {
   watchLoad: [];
   /** How many calls, streams and dialogs the sender has in flight for others than the receiver. */
   load: [calls: number];
+  /** A child asks its parent for the data that it is started with: the result is bytes, see `tree/start-data.ts`. */
+  data: [id: number];
 }
 
 type Messages = {
@@ -227,6 +248,8 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   unwatch: "n",
   change: "nnsa",
   resync: "nnaV",
+  claim: "nsbsn",
+  unclaim: "ss",
   stop: "n",
   ready: "B",
   failed: "a",
@@ -234,6 +257,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   drain: "nnV",
   watchLoad: "",
   load: "n",
+  data: "n",
 };
 
 const shapeOfKind: (string | undefined)[] = [];

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 
 import type { ActorChange, WatchListener, WatchSource } from "../../src/discovery/actor-event.ts";
 import type { Registration } from "../../src/discovery/registration.ts";
@@ -244,6 +245,61 @@ describe("a watch of several registrars", () => {
     two.change("up", "a");
     two.change("down", "a");
     expect(scene.take()).toEqual(["down a 2"]);
+  });
+
+  test("leads a reader to what the registrars know together, whatever they do", () => {
+    const uuid = fc.constantFrom("a", "b", "c");
+    const step = fc.oneof(
+      fc.record({ what: fc.constant("sync" as const), at: fc.nat(2), uuids: fc.uniqueArray(uuid) }),
+      fc.record({ what: fc.constantFrom("up" as const, "down" as const), at: fc.nat(2), uuid }),
+      fc.record({ what: fc.constantFrom("lose" as const, "find" as const), at: fc.nat(2) }),
+      fc.record({ what: fc.constant("runOut" as const) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const registrars = [new Registrar(), new Registrar(), new Registrar()];
+        let places = [registrars[0]!, registrars[1]!];
+        const scene = new Scene(...places);
+        let view = new Set<string>();
+        for (const one of steps) {
+          if (one.what === "runOut") scene.runOut();
+          else {
+            const registrar = registrars[one.at]!;
+            const isThere = places.includes(registrar);
+            if (one.what === "lose" && isThere) {
+              places = places.filter((other) => other !== registrar);
+              registrar.listener?.onEnd();
+              scene.set(...places);
+              registrars[one.at] = new Registrar();
+            } else if (one.what === "find" && !isThere) scene.set(...(places = [...places, registrar]));
+            else if (one.what === "sync" && isThere) registrar.sync(...one.uuids);
+            else if (one.what === "up" && registrar.isReady)
+              registrar.change(
+                registrar.find(one.uuid) ? "changed" : "up",
+                one.uuid,
+                `tcp://${scene.log.length}`,
+              );
+            else if (one.what === "down" && registrar.find(one.uuid)) registrar.change("down", one.uuid);
+          }
+          for (const entry of scene.take()) {
+            const [type, ...uuids] = entry.split(" ");
+            if (type === "sync") view = new Set(uuids);
+            else {
+              // a reader never hears of one that it doesn't know, nor twice that one came
+              expect(view.has(uuids[0]!)).toBe(type !== "up");
+              if (type === "down") view.delete(uuids[0]!);
+              else view.add(uuids[0]!);
+            }
+          }
+          if (!scene.merge.isSynced) continue;
+          expect([...view].toSorted()).toEqual(scene.state.toSorted());
+          const known = new Set(places.flatMap((place) => Array.from(place.actors(), ({ id }) => id.uuid)));
+          for (const one of known) expect(view).toContain(one);
+          if (!scene.isWaiting) expect(view).toEqual(known);
+        }
+      }),
+      { numRuns: 2_000 },
+    );
   });
 
   test("starts anew when all are lost", () => {

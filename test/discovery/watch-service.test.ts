@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 
 import { currentRuntime } from "../../src/actor/current.ts";
+import type { WatchSource } from "../../src/discovery/actor-event.ts";
 import { Registrars } from "../../src/discovery/registrars.ts";
 import { currentActor, LimitError, openRootActor, watchActors } from "../../src/index.ts";
 import { failure } from "../support/outcome.ts";
@@ -143,7 +144,8 @@ describe("a registrar with watches", () => {
 
   test("answers with a LimitError when the state doesn't fit into a frame, and keeps no watch", async () => {
     await using world = new World();
-    await using _ = await openRootActor({ ...world.options, limits: { maxFrameBytes: 65_536 } });
+    const limits = { maxFrameBytes: 65_536, maxCachedNames: 1 };
+    await using _ = await openRootActor({ ...world.options, limits });
     const peers = await Promise.all(Array.from({ length: 20 }, (_one, n) => connect(world, `m${n}`)));
     const metadata = { text: "x".repeat(4_000) };
     for (const peer of peers) {
@@ -151,9 +153,12 @@ describe("a registrar with watches", () => {
       await peer.take(Kind.result);
     }
     const [first] = peers as [RawPeer];
-    first.send([Kind.watch, 2, "m*"], [Kind.watch, 3, "m1"]);
-    const [[, , name, message], state] = (await takeAll(first, 2)) as [string[], unknown[]];
-    expect([name, state]).toEqual(["LimitError", ["state", 3, "m1"]]);
+    // those that were refused don't count as watches of this peer, which may have two
+    first.send([Kind.watch, 2, "m*"], [Kind.watch, 3, "*"], [Kind.watch, 4, "m*"], [Kind.watch, 5, "m1"]);
+    const answers = await takeAll(first, 4);
+    expect(answers.map(([kind]) => kind)).toEqual(["error", "error", "error", "state"]);
+    const [[, , name, message]] = answers as [string[]];
+    expect(name).toBe("LimitError");
     expect(message).toBe("frame of more than 65536 B exceeds maxFrameBytes 65536");
     expect(watches()).toBe(1);
     await Promise.all(peers.map((peer) => peer[Symbol.asyncDispose]()));
@@ -250,6 +255,37 @@ describe("a registrar with watches", () => {
       ["error", 2, "RegistryUnavailableError", "this actor is no longer the registrar"],
     ]);
     await own.return?.();
+  });
+});
+
+describe("the watches of the registrar's own process", () => {
+  test("get changes in the order of revisions, those that arise while another is passed on included", async () => {
+    await using world = new World();
+    await using _ = await openRootActor({ ...world.options, name: "root" });
+    const { table, watching } = Registrars.of(currentRuntime()).service!;
+    const register = (name: string): void => {
+      const id = { name, uuid: name, pid: 1, host: "host" };
+      const stored = table.register(id, []);
+      watching.push("up", stored, stored.revision);
+    };
+    const seen: string[] = [];
+    const synced: Promise<void>[] = [];
+    // as the loss of a peer, over what is pushed to it, is the next change
+    const open = (onName: (name: string) => void): WatchSource => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      synced.push(promise);
+      return watching.watch("*", {
+        onSync: resolve,
+        onChange: ({ actor }) => onName(actor.id.name),
+        onEnd: () => {},
+      });
+    };
+    const sources = [open((name) => name === "first" && register("second")), open((name) => seen.push(name))];
+    await Promise.all(synced);
+    register("first");
+    expect(seen).toEqual(["first", "second"]);
+    for (const source of sources) source.close();
+    expect(watches()).toBe(0);
   });
 });
 

@@ -160,6 +160,27 @@ describe("a watch", () => {
     await Promise.all([answered.stop(), pending.stop()]);
   });
 
+  test("goes on with the next at an address when the registrar there steps down", async () => {
+    await using hub = new RawRegistrar();
+    await using world = new World();
+    await using _ = await openRootActor(world.options);
+    let asked = 0;
+    const left = Promise.withResolvers<void>();
+    hub.onWatch = (peer, [kind, id]) => {
+      if (kind === Kind.unwatch) return left.resolve();
+      asked++;
+      peer.send(state(id, asked, `state-${asked}`));
+      if (asked === 1) peer.send([Kind.retired]);
+    };
+    const watching = new Watching(watchActors("*", { registryAddr: hub.addr }));
+    expect(await watching.take(1)).toEqual(["sync state-1"]);
+    await left.promise;
+    // it is the registrar again for those that connect anew
+    hub.cut();
+    expect(await watching.take(1)).toEqual(["sync state-2"]);
+    await watching.stop();
+  });
+
   test("follows this actor into office and out of it", async () => {
     await using world = new World();
     const hub = await world.actor("hub");

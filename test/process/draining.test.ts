@@ -169,6 +169,23 @@ describe("drainActor", () => {
     expect(await drained).toBeFalse();
     expect(await child.drainActor()).toBeFalse();
   });
+
+  test("takes a timeout of any size, also for a tree, and nothing that isn't one", async () => {
+    await using world = new World();
+    await using nursery = await nurseryIn(world);
+    const child = await nursery.startActor<Drains>("child", { module });
+    for (const timeout of [-1, Number.NaN])
+      expect(await failure(child.drainActor({ timeout }))).toBeInstanceOf(RangeError);
+    await child.run.startBelow("below");
+    await using below = await findActor<Drains>("below", { raiseOnNone: true });
+    const running = below.run.work("without a bound");
+    await arrivals("without a bound");
+    const drained = child.drainActor({ timeout: Number.POSITIVE_INFINITY });
+    await refused(below);
+    openGate("without a bound");
+    expect(await running).toBe("done at without a bound");
+    expect(await drained).toBeTrue();
+  });
 });
 
 describe("an actor that drains", () => {
@@ -445,6 +462,26 @@ describe("SIGTERM", () => {
     shop.signal("SIGINT");
     expect(await running).toMatchObject({ reason: "SIGINT" });
     expect(await shop.process.exited).toBe(130);
+  });
+
+  test("to the whole group, as systemd sends it, isn't a failure of the children that it ends", async () => {
+    await using world = new World();
+    await using _ = await openRootActor({ ...world.options, name: "gates", enableModules: [gates] });
+    const shop = await shopIn(world, "drain");
+    await using root = await findActor<Drains>("shop", { raiseOnNone: true });
+    const running = root.run.work("group");
+    await arrivals("group");
+    const stock = await shop.run(async ({ furrow, keep }) => {
+      const told = (error: unknown): string => String(error);
+      keep["joined"] = (keep["nursery"] as Nursery).join().then(() => "joined", told);
+      await using found = await furrow.findActor("stock", { raiseOnNone: true });
+      return found.id.pid;
+    });
+    for (const pid of [stock, shop.pid]) process.kill(pid, "SIGTERM");
+    expect(await shop.run(({ keep }) => keep["joined"] as Promise<string>)).toBe("joined");
+    openGate("group");
+    expect(await running).toBe("done at group");
+    expect(await shop.process.exited).toBe(143);
   });
 
   test("cancels at once without it, and so does SIGINT with it", async () => {

@@ -1,5 +1,6 @@
 /** Faulty actor modules, and the errors that their starters get. */
 import { describe, expect, test } from "bun:test";
+import { cpSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 
 import { ActorDiedError, findActor, openNursery, openRootActor, SpawnError } from "../../src/index.ts";
@@ -17,7 +18,7 @@ async function written(world: World, name: string, text: string): Promise<string
 
 /** Source that defines `main`, which starts `module` as an actor, with the imports it needs. */
 function starter(module: string): string {
-  return `
+  return `${counting}
     import { openActorCluster, openNursery, openRootActor } from ${furrow};
     export const fn = () => 1;
     async function main() {
@@ -28,7 +29,35 @@ function starter(module: string): string {
   `;
 }
 
+/** Counts the loads of a module in a file, and ends a process that would be one too many: a mistake here must not fork on. */
+const counting = `
+  import { appendFileSync, readFileSync } from "node:fs";
+  if (process.env.COUNT_FILE) {
+    appendFileSync(process.env.COUNT_FILE, ".");
+    if (readFileSync(process.env.COUNT_FILE).length > 8) process.exit(9);
+  }
+`;
+
 const ownModule = starter("import.meta.url");
+const callOnce = `${counting}
+  import { openNursery } from ${furrow};
+  export const fn = () => 1;
+  async function main() {
+    await using nursery = await openNursery();
+    await nursery.run(import.meta.url, "fn");
+  }
+`;
+
+function loads(file: string): number {
+  return readFileSync(file, "utf8").length;
+}
+
+/** Another copy of furrow, in the world's folder: what a process has loaded of the first is unknown to it. */
+function copyFurrow(world: World): void {
+  const root = join(import.meta.dir, "../..");
+  cpSync(join(root, "src"), join(world.dir, "copy/src"), { recursive: true });
+  symlinkSync(join(root, "node_modules"), join(world.dir, "copy/node_modules"));
+}
 
 describe("a module without its import.meta.main guard", () => {
   test.each([
@@ -38,14 +67,27 @@ describe("a module without its import.meta.main guard", () => {
     ["boots an actor of its own", `${ownModule} await openRootActor();`],
     ["opens a cluster", `${ownModule} await openActorCluster({ module: import.meta.url });`],
     ["starts another module", `${starter('"./other.ts"')} await main();`],
+    ["starts a while later", `${ownModule} await Bun.sleep(20); await main();`],
+    ["runs an actor for one call", `${callOnce} await main();`],
+    [
+      "imports another that does",
+      `${counting}; await import("./unguarded-too.ts"); export const fn = () => 1;`,
+    ],
+    ["uses another copy of furrow", `${ownModule.replace(furrow, `"./copy/src/index.ts"`)} await main();`],
   ])("that %s fails the start at once, and the error names the guard", async (_, text) => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const module = await written(world, "unguarded.ts", text);
-    const error = await failure(nursery.startActor("outer", { module, output: "ignore", timeout: 5_000 }));
+    await written(world, "unguarded-too.ts", `${ownModule} await main();`);
+    if (text.includes("./copy/")) copyFurrow(world);
+    const env = { COUNT_FILE: join(world.dir, "loads") };
+    const error = await failure(
+      nursery.startActor("outer", { module, env, output: "ignore", timeout: 5_000 }),
+    );
     expect(error).toBeInstanceOf(SpawnError);
     expect(error.message).toMatch(/^actor "outer": .* while .*unguarded\.ts is being imported/);
     expect(error.message).toContain("if (import.meta.main)");
+    expect(loads(env.COUNT_FILE)).toBeLessThanOrEqual(2); // of the two modules of one process
     expect(await findActor("inner")).toBeNull();
     expect(nursery.signal.aborted).toBeFalse();
   });
@@ -63,6 +105,51 @@ describe("a module without its import.meta.main guard", () => {
     // root, outer, and its end
     expect(actor.stats().registrar?.revision).toBe(3);
     await failure(nursery[Symbol.asyncDispose]().then(() => Promise.reject(new Error("told"))));
+  });
+
+  test.each([
+    ["starts the other, which starts it", starter("new URL('./b.ts', import.meta.url)")],
+    [
+      "does so through another copy of furrow",
+      starter("new URL('./b.ts', import.meta.url)").replace(furrow, `"./copy/src/index.ts"`),
+    ],
+  ])("of two that later %s is refused when the circle closes", async (_, text) => {
+    await using world = new World();
+    await using _actor = await openRootActor(world.options);
+    const nursery = await openNursery();
+    copyFurrow(world);
+    // they keep what they have started
+    const later = (source: string): string =>
+      `${source.replace("portal.run.fn()", "nursery.join()")} setTimeout(main, 20);`;
+    await written(world, "b.ts", later(starter("new URL('./a.ts', import.meta.url)")));
+    const module = await written(world, "a.ts", later(text));
+    const env = { COUNT_FILE: join(world.dir, "loads") };
+    await nursery.startActor("outer", { module, env, output: "ignore" });
+    const error = await failure(nursery.join());
+    expect(error).toBeInstanceOf(ActorDiedError);
+    expect(error.message).toContain("if (import.meta.main)");
+    expect(loads(env.COUNT_FILE)).toBe(2);
+    await failure(nursery[Symbol.asyncDispose]().then(() => Promise.reject(new Error("told"))));
+  });
+
+  test.each([
+    ["a preload of its flags", furrow],
+    ["a preload that uses another copy of furrow", `"./copy/src/index.ts"`],
+  ])("that is %s fails the start", async (_, copy) => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    copyFurrow(world);
+    const text = `${starter("'./other.ts'").replace(furrow, copy)} await main();`;
+    const preload = await written(world, "preload.ts", text);
+    const module = await written(world, "other.ts", "export const fn = () => 1;");
+    const env = { COUNT_FILE: join(world.dir, "loads") };
+    const execArgv = ["--preload", preload];
+    const error = await failure(
+      nursery.startActor("outer", { module, env, execArgv, output: "ignore", timeout: 5_000 }),
+    );
+    expect(error).toBeInstanceOf(SpawnError);
+    expect(error.message).toContain("if (import.meta.main)");
+    expect(loads(env.COUNT_FILE)).toBe(1);
   });
 
   test("may start itself within a call, or another module later", async () => {

@@ -206,30 +206,36 @@ describe("an error", () => {
 
 describe("a peer that never reads", () => {
   let far: Runtime;
+  let answered = 0;
   beforeAll(async () => {
     const limits = { maxPendingSendBytes: 400_000, maxFrameBytes: 1_000_000 };
     const text = "x".repeat(300_000);
-    far = await actor("far", { limits, functions: { large: () => text } });
+    const large = (): string => {
+      answered++;
+      return text;
+    };
+    far = await actor("far", { limits, functions: { large } });
   });
   afterAll(async () => await far.cancel());
 
   test("and calls on and on loses its connection when 65,536 calls wait for an answer, and holds a quarter more than maxPendingSendBytes at the most", async () => {
     await using peer = await RawPeer.connect(far.addrs[0]!, { name: "deaf" });
     await peer.take(Kind.hello);
-    const served = far.peers.byName("deaf")![0]!;
+    const deaf = far.peers.byName("deaf")![0]!;
     peer.pause();
     let most = 0;
     let id = 0;
-    for (let round = 0; round < 200 && served.isOpen; round++) {
+    answered = 0;
+    for (let round = 0; round < 200 && deaf.isOpen; round++) {
       const calls = Array.from(
         { length: round < 2 ? 2 : 500 },
         () => [Kind.call, ++id, "large", []] as const,
       );
       peer.send(...calls);
-      await Bun.sleep(0);
-      most = Math.max(most, served.channel.link.pendingBytes);
+      while (answered < id && deaf.isOpen) await Bun.sleep(0);
+      most = Math.max(most, deaf.channel.link.pendingBytes);
     }
-    const end = await served.closed;
+    const end = await deaf.closed;
     expect(end.error).toBeInstanceOf(LimitError);
     expect(end.error?.message).toContain("65536 calls wait for a reply");
     expect(end.error?.message).toContain("maxPendingSendBytes 400000");

@@ -246,7 +246,7 @@ describe("a stream", () => {
       (await two.peer()).send([Kind.item, id, args], [Kind.result, id, "end"]);
     }
     const values = await Promise.all(firsts);
-    expect(values.map(({ value }) => (value as number[])[0]).toSorted()).toEqual([1, 2]);
+    expect(new Set(values.map(({ value }) => (value as number[])[0]))).toEqual(new Set([1, 2]));
     for (const stream of streams) expect(await stream.next()).toEqual({ done: true, value: "end" });
   });
 

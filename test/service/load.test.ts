@@ -5,7 +5,7 @@ import { findActor, openRootActor, openService } from "../../src/index.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { RawDirectory, RawInstance } from "../support/raw-instances.ts";
 import { RawPeer } from "../support/raw-peer.ts";
-import { type Served } from "../support/served.ts";
+import type { Served } from "../support/served.ts";
 import { setTiming } from "../support/timing.ts";
 import { until, World } from "../support/world.ts";
 

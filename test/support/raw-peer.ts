@@ -299,8 +299,8 @@ export class RawListener implements AsyncDisposable {
 }
 
 /**
- * A scripted registrar. It acknowledges every registration and finds no name, unless `onRegister` or `onLookup` does
- * something else.
+ * A scripted registrar. It acknowledges every registration, finds no name and grants every claim, unless `onRegister`,
+ * `onLookup` or `onClaim` does something else.
  */
 export class RawRegistrar implements AsyncDisposable {
   readonly uuid: string = crypto.randomUUID();
@@ -310,6 +310,8 @@ export class RawRegistrar implements AsyncDisposable {
   onLookup: ((peer: RawPeer, message: RawMessage) => void) | undefined;
   /** Called for a watch or its end, which are otherwise ignored. */
   onWatch: ((peer: RawPeer, message: RawMessage) => void) | undefined;
+  /** Called instead of giving the name away. */
+  onClaim: ((peer: RawPeer, message: RawMessage) => void) | undefined;
   #silence: PromiseWithResolvers<void> | undefined;
   readonly #listener: RawListener = new RawListener((peer) => this.#serve(peer));
 
@@ -351,6 +353,8 @@ export class RawRegistrar implements AsyncDisposable {
     if (kind === Kind.register && this.onRegister !== undefined) this.onRegister(peer, message);
     else if (kind === Kind.lookup && this.onLookup !== undefined) this.onLookup(peer, message);
     else if (kind === Kind.watch || kind === Kind.unwatch) this.onWatch?.(peer, message);
+    else if (kind === Kind.claim && this.onClaim !== undefined) this.onClaim(peer, message);
+    else if (kind === Kind.claim) peer.send([Kind.result, id, null]);
     else if (kind === Kind.lookup) peer.send([Kind.result, id, []]);
     else if (kind === Kind.register || kind === Kind.unregister) peer.send([Kind.result, id, 1]);
   }

@@ -52,6 +52,7 @@ export async function callee(
   await ctx.started(5);
   // @ts-expect-error -- not what it sends
   await ctx.send("tick");
+  ctx.draining.throwIfAborted();
   // @ts-expect-error -- the caller is read
   ctx.caller.name = "other";
 }

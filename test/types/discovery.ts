@@ -1,15 +1,19 @@
 /** Compiles, or does not: what lookups return for which options, and what options take. Nothing here is ever run. */
 import {
   type Actor,
+  type ActorEvent,
   type Address,
   type AddressInput,
   Arbiter,
   currentActor,
+  explainLookup,
   findActor,
+  forEachActor,
   type FurrowError,
   getPeerByName,
   getRegistry,
   type LocalPortal,
+  type LookupReport,
   openRootActor,
   type ParsedAddress,
   parseAddress,
@@ -23,11 +27,35 @@ import {
   type RootOptions,
   TimeoutError,
   waitForActor,
+  watchActors,
 } from "../../src/index.ts";
 import { holds, type Same } from "./same.ts";
 
 interface Quotes {
   getQuote(symbol: string): number;
+}
+
+export async function watches(): Promise<void> {
+  const events = watchActors("quotes*", { registryAddr: "unix:///run/x.sock", signal: AbortSignal.abort() });
+  holds<Same<typeof events, AsyncIterableIterator<ActorEvent>>>();
+  for await (const event of events) {
+    holds<Same<typeof event.revision, number>>();
+    if (event.type === "sync") holds<Same<typeof event.actors, Registration[]>>();
+    else {
+      holds<Same<typeof event.type, "up" | "changed" | "down">>();
+      holds<Same<typeof event.actor, Registration>>();
+    }
+    // @ts-expect-error -- a sync has all actors, not one
+    void event.actor;
+  }
+  const done = forEachActor<Quotes>("quotes", async (quotes, signal) => {
+    holds<Same<typeof quotes, Portal<Quotes>>>();
+    holds<Same<typeof signal, AbortSignal>>();
+    await quotes.run.getQuote("btc");
+    // @ts-expect-error -- it has no such function
+    await quotes.run.getQuotes();
+  });
+  holds<Same<typeof done, Promise<void>>>();
 }
 
 export async function lookups(): Promise<void> {
@@ -59,6 +87,13 @@ export async function lookups(): Promise<void> {
   const registry = await getRegistry();
   const found = await registry.run.findActor("quotes");
   holds<Same<NonNullable<typeof found>["revision"], number>>();
+  const report = await explainLookup("quotes", { enableTransports: ["unix"], timeout: 100 });
+  holds<Same<typeof report, LookupReport>>();
+  holds<Same<FurrowError["report"], LookupReport | undefined>>();
+  const dialled: Address | undefined = report.candidates[0]?.dials[0]?.addr;
+  void dialled;
+  // @ts-expect-error -- it is a record
+  report.candidates.push();
   const peers = getPeerByName("quotes");
   holds<Same<typeof peers, Peer[] | null>>();
 

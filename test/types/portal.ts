@@ -85,6 +85,8 @@ export async function options(): Promise<void> {
   // @ts-expect-error -- an unknown option
   void portal.with({ timeoutMs: 100 });
   holds<Same<Awaited<ReturnType<typeof portal.cancelActor>>, boolean>>();
+  holds<Same<Awaited<ReturnType<typeof portal.drainActor>>, boolean>>();
+  await portal.drainActor({ timeout: 100 });
   await using group = [] as unknown as PortalGroup<Exports>;
   for (const one of group) void one.run.add(1, 2);
   // @ts-expect-error -- a group is read

@@ -4,12 +4,14 @@
  */
 import {
   type ActorCluster,
+  type ChildInfo,
   type Context,
   type Dialog,
   findActor,
   type FindOptions,
   type LocalPortal,
   type Nursery,
+  openNursery,
   type Portal,
   type PortalGroup,
   waitForActor,
@@ -273,6 +275,8 @@ export async function clusters(cluster: ActorCluster<Module>): Promise<void> {
 export async function children(nursery: Nursery): Promise<void> {
   const child = await nursery.startActor<Module>("child", { module: import.meta.url, restart: "always" });
   same<Portal<Module>, typeof child>(true);
+  const shared = await nursery.findOrStart<Module>("child", { module: import.meta.url, unique: true });
+  same<Portal<Module>, typeof shared>(true);
   await nursery.startActor("child", { restart: { when: "on-failure", maxRestarts: 1, backoffMs: [1, 2] } });
   // @ts-expect-error -- no such policy
   await nursery.startActor("child", { restart: "sometimes" });
@@ -282,4 +286,53 @@ export async function children(nursery: Nursery): Promise<void> {
   await nursery.startActor(1, {});
   // @ts-expect-error -- no such option
   await nursery.startActor("child", { modul: import.meta.url });
+  await nursery.startActor("child", {
+    data: { any: new Map() },
+    execArgv: ["--smol"],
+    cwd: "/",
+    inspect: true,
+  });
+  await nursery.startActor("child", { inspect: "127.0.0.1:6499" });
+  // @ts-expect-error -- a list
+  await nursery.startActor("child", { execArgv: "--smol" });
+  const [first] = nursery.children;
+  same<ChildInfo | undefined, typeof first>(true);
+  // @ts-expect-error -- a snapshot
+  nursery.children.push(first!);
+  for await (const event of nursery.events()) {
+    same<"started" | "died" | "restarted" | "gave-up", (typeof event)["type"]>(true);
+    same<Error | undefined, (typeof event)["error"]>(true);
+  }
+  await openNursery({ strategy: "rest-for-one" });
+  // @ts-expect-error -- no such strategy
+  await openNursery({ strategy: "rest-for-all" });
+}
+
+export async function oneCall(nursery: Nursery, file: URL): Promise<void> {
+  const number = await nursery.run<Module, "add">(file, "add", 1, 2);
+  same<number, typeof number>(true);
+  const text = await nursery.run<Module, "later">("./module.ts", "later", "a");
+  same<string, typeof text>(true);
+  const nothing = await nursery.run<Module, "failsLater">(file, "failsLater");
+  same<never, typeof nothing>(true);
+  const sum = await nursery.run<Module, "rest">(file, "rest", 1, 2, 3);
+  same<number, typeof sum>(true);
+  // without a type it takes and gives anything
+  const anything = await nursery.run(file, "whatever", 1, "a");
+  same<true, IsAny<typeof anything>>(true);
+  anything.field.call();
+  // @ts-expect-error -- too few arguments
+  await nursery.run<Module, "add">(file, "add", 1);
+  // @ts-expect-error -- of another type
+  await nursery.run<Module, "add">(file, "add", 1, "2");
+  // @ts-expect-error -- no such function
+  await nursery.run<Module, "subtract">(file, "subtract", 1, 2);
+  // @ts-expect-error -- another one than the type says
+  await nursery.run<Module, "add">(file, "later", "a");
+  // @ts-expect-error -- a generator is no call
+  await nursery.run<Module, "ticks">(file, "ticks", "a");
+  // @ts-expect-error -- neither is a dialog
+  await nursery.run<Module, "feed">(file, "feed", "a");
+  // @ts-expect-error -- a symbol can't cross
+  await nursery.run<Module, "takesSymbol">(file, "takesSymbol", Symbol.iterator);
 }

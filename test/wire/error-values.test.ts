@@ -118,6 +118,7 @@ describe("an error that crosses", () => {
       relayPath: [id],
     }),
     new errors.LimitError("limit", { cause: new Error("inner") }),
+    new errors.NameTakenError("taken", id),
   ])("stays itself when it is one of furrow's own: %s", (error) => {
     const copy = arrived(error);
     expect(copy.constructor).toBe(error.constructor);
@@ -284,9 +285,9 @@ describe("registerError", () => {
 });
 
 describe("an error by a peer that leaves out, or makes up, what its class promises", () => {
-  const fields = [null, {}, { canceller: null, actor: null, relayPath: 5 }, { relayPath: [null] }];
-  const forms = ["ContextCancelledError", "RemoteActorError", "ActorDiedError"].flatMap((name) =>
-    fields.map((own): [name: string, own: object | null] => [name, own]),
+  const fields = [null, {}, { canceller: null, actor: null, holder: 1, relayPath: 5 }, { relayPath: [null] }];
+  const forms = ["ContextCancelledError", "RemoteActorError", "ActorDiedError", "NameTakenError"].flatMap(
+    (name) => fields.map((own): [name: string, own: object | null] => [name, own]),
   );
 
   test.each(forms)("is a plain error of that name, and can be passed on (%s with %j)", (name, own) => {

@@ -17,6 +17,10 @@ const hostHex = "b030313233343536373839616263646566";
 const nonce = new Uint8Array(16).fill(0xaa);
 const proof = new Uint8Array(32).fill(0xbb);
 const proofHex = `c420${"bb".repeat(32)}`;
+const details = ["1.2", { zone: "eu" }, null, 1_700_000_000_000, [["add", "run"]], "ready"];
+const registration = ["u-1", 4711, host, [addr], 300, details];
+const registrationHex = (map: string): string =>
+  `96 a3752d31 cd1267 ${hostHex} 91${addrHex} cd012c 96 a3312e32 ${map} a47a6f6e65 a26575 c0 cb4278bcfe56800000 91 92 a3616464 a372756e a57265616479`;
 const failure = [[], ["Error", "no", "", null, null, null]];
 const failureHex = "92 90 96 a54572726f72 a26e6f a0 c0 c0 c0";
 
@@ -102,12 +106,7 @@ const messages: readonly GoldenRow[] = [
   { what: "register", message: [Kind.register, 6, [addr]], hex: `15000000 93 20 06 91${addrHex}` },
   {
     what: "register with details",
-    message: [
-      Kind.register,
-      6,
-      [addr],
-      ["1.2", { zone: "eu" }, null, 1_700_000_000_000, [["add", "run"]], "ready"],
-    ],
+    message: [Kind.register, 6, [addr], details],
     hex: `3d000000 94 20 06 91${addrHex} 96 a3312e32 81 a47a6f6e65 a26575 c0 cb4278bcfe56800000 91 92 a3616464 a372756e a57265616479`,
   },
   { what: "unregister", message: [Kind.unregister, 7], hex: "03000000 92 21 07" },
@@ -141,10 +140,42 @@ const messages: readonly GoldenRow[] = [
     message: [Kind.update, 9, null, "draining"],
     hex: "0d000000 94 29 09 c0 a8647261696e696e67",
   },
+  { what: "watch", message: [Kind.watch, 9, "quotes*"], hex: "0b000000 93 2a 09 a771756f7465732a" },
+  {
+    what: "the state that a watch begins with",
+    message: [Kind.result, 9, [301, [["quotes", registration]]]],
+    hex: `68000000 93 09 09 92 cd012d 91 92 a671756f746573 ${registrationHex("de0001")}`,
+  },
+  { what: "unwatch", message: [Kind.unwatch, 9], hex: "03000000 92 2b 09" },
+  {
+    what: "change",
+    message: [Kind.change, 9, 1, "quotes", registration],
+    hex: `61000000 95 2c 09 01 a671756f746573 ${registrationHex("81")}`,
+  },
+  {
+    what: "resync",
+    message: [Kind.resync, 9, 301, [["quotes", registration]]],
+    hex: `67000000 94 2d 09 cd012d 91 92 a671756f746573 ${registrationHex("de0001")}`,
+  },
+  {
+    what: "resync with the failure that ends the watch",
+    message: [Kind.resync, 9, 301, [], failure],
+    hex: `17000000 95 2d 09 cd012d 90 ${failureHex}`,
+  },
+  {
+    what: "claim",
+    message: [Kind.claim, 9, "quotes", false, "k-1", 0],
+    hex: "10000000 96 2e 09 a671756f746573 c2 a36b2d31 00",
+  },
+  {
+    what: "unclaim",
+    message: [Kind.unclaim, "quotes", "k-1"],
+    hex: "0d000000 93 2f a671756f746573 a36b2d31",
+  },
   // the tree
   { what: "stop", message: [Kind.stop, 9], hex: "03000000 92 30 09" },
   { what: "ready", message: [Kind.ready], hex: "02000000 91 31" },
-  { what: "no longer ready", message: [Kind.ready, false], hex: "03000000 92 31 c2" },
+  { what: "ready no more", message: [Kind.ready, false], hex: "03000000 92 31 c2" },
   { what: "failed", message: [Kind.failed, failure], hex: `12000000 92 32 ${failureHex}` },
   { what: "stopping", message: [Kind.stopping, 1_500], hex: "05000000 92 33 cd05dc" },
   { what: "drain", message: [Kind.drain, 10, 30_000], hex: "06000000 93 34 0a cd7530" },
@@ -156,6 +187,7 @@ const messages: readonly GoldenRow[] = [
   // how busy an actor is
   { what: "watchLoad", message: [Kind.watchLoad], hex: "02000000 91 35" },
   { what: "load", message: [Kind.load, 12], hex: "03000000 92 36 0c" },
+  { what: "data", message: [Kind.data, 10], hex: "03000000 92 37 0a" },
 ];
 
 /** Values of each type, as the result of a call or its arguments. */

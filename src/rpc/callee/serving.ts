@@ -234,8 +234,7 @@ export class Serving implements TaskOrigin {
   }
 
   /** Runs `work` when its turn comes. If the actor begins to end first, the request is refused: it didn't run. */
-  async #inTurn<T>(gate: Gate | undefined, task: Task, work: () => Promise<T>): Promise<T> {
-    if (gate === undefined) return await work();
+  async #inTurn<T>(gate: Gate, task: Task, work: () => Promise<T>): Promise<T> {
     let isBegun = false;
     try {
       return await gate.run(task, () => {
@@ -269,7 +268,8 @@ export class Serving implements TaskOrigin {
           valueCheck(schemas?.send, `value of ${name}`),
         );
       };
-      return await this.#inTurn(this.#host.guard?.gate, task, () => task.run(run));
+      const gate = this.#host.guard?.gate;
+      return await (gate === undefined ? task.run(run) : this.#inTurn(gate, task, () => task.run(run)));
     });
   }
 
@@ -318,7 +318,8 @@ export class Serving implements TaskOrigin {
         if (task.aborted) throw task.reason;
         return result;
       };
-      return await this.#inTurn(this.#host.guard?.gate, task, () => task.run(run));
+      const gate = this.#host.guard?.gate;
+      return await (gate === undefined ? task.run(run) : this.#inTurn(gate, task, () => task.run(run)));
     });
   }
 

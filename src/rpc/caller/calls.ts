@@ -48,8 +48,10 @@ export type Request = Writable<
     | typeof Kind.update
     | typeof Kind.lookup
     | typeof Kind.watch
+    | typeof Kind.claim
     | typeof Kind.stop
     | typeof Kind.drain
+    | typeof Kind.data
   >
 >;
 

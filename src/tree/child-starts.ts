@@ -1,0 +1,151 @@
+/** Starts the processes of a nursery's members, the first of each and every restart. */
+import type { Peer } from "../channel/peer.ts";
+import type { Runtime } from "../actor/runtime.ts";
+import { NameTakenError, SpawnError, TransportClosedError } from "../errors.ts";
+import { callerFrames, setStack } from "../frames.ts";
+import { nextUuid } from "../identity.ts";
+import { Registrars } from "../discovery/registrars.ts";
+import type { Session } from "../rpc/session.ts";
+import { outsideTasks } from "../rpc/task.ts";
+import { readTransports } from "../transport/address.ts";
+import { ChildProcess } from "./child-process.ts";
+import { Member, type MemberPlan } from "./member.ts";
+import { lineage } from "./modules.ts";
+import type { Started } from "./one-call.ts";
+import { readAddressOption } from "./root-options.ts";
+import { treeSettings } from "./settings.ts";
+import { describedBy, modulesOf } from "./start-options.ts";
+import { enter, enterNow, type Place } from "./starting.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+/** How long a child may take to register, unless `timeout` says otherwise. */
+export const startTimeoutMs = 10_000;
+/** What a start without a timeout passes to its child as `startMs`: timers take 31 bits. */
+const longestStartMs = 0x3fff_ffff;
+
+/** The nursery. */
+export interface StartsHost {
+  readonly runtime: Runtime;
+  readonly supervisor: Supervisor;
+  /** Aborted when the nursery fails or is cancelled. */
+  readonly signal: AbortSignal;
+  /** @throws {SpawnError} when the nursery is closed */
+  checkOpen(name: string): void;
+}
+
+export class ChildStarts {
+  readonly #host: StartsHost;
+
+  constructor(host: StartsHost) {
+    this.#host = host;
+  }
+
+  /** Starts a new member; resolves when it is ready. `data`: the option of that name, encoded. */
+  async start(plan: MemberPlan, data: Uint8Array | undefined): Promise<Started> {
+    const { name, options } = plan;
+    const member = new Member(plan, data);
+    const timeout = options.timeout ?? startTimeoutMs;
+    const place = enterNow(timeout) ?? (await this.#place(name, timeout, options.signal));
+    let child: ChildProcess;
+    try {
+      this.#host.checkOpen(name); // its name may have been waited for
+      child = this.#spawn(member, place.leftMs);
+    } catch (error) {
+      place.leave();
+      throw error;
+    }
+    member.release = options.hold?.use();
+    this.#host.supervisor.add(member);
+    this.#host.supervisor.watch(member, child);
+    try {
+      await child.started(place.leftMs, options.signal);
+    } catch (thrown) {
+      place.leave();
+      await member.stop();
+      this.#host.supervisor.drop(member);
+      const error = member.endedBy ?? thrown;
+      if (error instanceof SpawnError || error instanceof NameTakenError) setStack(error, callerFrames());
+      throw error;
+    }
+    place.leave();
+    this.#host.supervisor.onStarted(member);
+    const peer = this.#introduce(member, child);
+    if (peer === undefined) throw new TransportClosedError(`actor "${name}" ended as soon as it had started`);
+    return { member, child, peer };
+  }
+
+  /** Starts the next process of a member; resolves when it is ready. If it can't be, or on abort, the process is gone. */
+  async restart(member: Member, signal: AbortSignal): Promise<void> {
+    const { name, options } = member.plan;
+    const place = await this.#place(name, options.timeout ?? startTimeoutMs, signal);
+    try {
+      const child = this.#spawn(member, place.leftMs);
+      this.#host.supervisor.watch(member, child);
+      await child.started(place.leftMs, signal);
+      this.#introduce(member, child);
+    } catch (error) {
+      place.leave();
+      await member.stop();
+      throw error;
+    } finally {
+      place.leave();
+    }
+  }
+
+  /** The connection to a child that has just become ready; undefined if it has ended already. */
+  #introduce(member: Member, { id }: ChildProcess): Peer<Session> | undefined {
+    const peer = this.#host.runtime.peers.get(id.uuid);
+    if (peer !== undefined) peer.channel.epitaph = () => member.epitaph(id);
+    return peer;
+  }
+
+  /** Waits until a process may start; see `starting.ts`. */
+  async #place(name: string, timeout: number, signal: AbortSignal | undefined): Promise<Place> {
+    let place: Place;
+    try {
+      const both = signal === undefined ? this.#host.signal : AbortSignal.any([signal, this.#host.signal]);
+      place = await enter(name, timeout, both);
+    } catch (error) {
+      signal?.throwIfAborted();
+      this.#host.checkOpen(name);
+      throw error;
+    }
+    try {
+      // it may have been aborted just as it got the place
+      signal?.throwIfAborted();
+      this.#host.checkOpen(name);
+    } catch (error) {
+      place.leave();
+      throw error;
+    }
+    return place;
+  }
+
+  #spawn({ plan, data, id }: Member, startMs: number): ChildProcess {
+    const { name, options } = plan;
+    const runtime = this.#host.runtime;
+    const tree = treeSettings.of(runtime);
+    const registrars = Registrars.of(runtime);
+    const transports =
+      options.enableTransports === undefined ? tree.transports : readTransports(options.enableTransports);
+    const init = {
+      ...tree,
+      transports,
+      name,
+      uuid: nextUuid(id?.uuid ?? options.inPlaceOf),
+      parent: { name: runtime.name, uuid: runtime.uuid, addrs: runtime.addrs },
+      startMs: Math.min(startMs, longestStartMs),
+      ...describedBy(options, runtime.limits),
+      modules: modulesOf(options),
+      lineage: lineage(),
+      hasData: data !== undefined,
+      bindAddrs: readAddressOption("bindAddrs", options.bindAddrs ?? [], transports),
+      registryAddrs: registrars.registryAddrs,
+      registrars: registrars.targets(),
+      // not this actor's own, which is among its settings
+      concurrency: options.concurrency,
+      ...(options.hold && { hold: options.hold.form }),
+    };
+    return outsideTasks(() => new ChildProcess(runtime, init, options));
+  }
+}
