@@ -45,15 +45,11 @@ function withTask(signal: AbortSignal | undefined): AbortSignal | undefined {
 }
 
 /** Most lookups take any instance: the file is loaded with the first that doesn't. */
-function selectionOf({ pick, where, needs }: SelectOptions): Selection | undefined {
-  const isUnselective = (pick === undefined || pick === "last") && where === undefined && needs === undefined;
-  if (isUnselective) return undefined;
+function selectionOf(options: SelectOptions): Selection | undefined {
+  const { pick = "last", where, needs } = options;
+  if (pick === "last" && where === undefined && needs === undefined) return undefined;
   const { Selection } = require("./selection.ts") as typeof import("./selection.ts");
-  return new Selection({
-    ...(pick !== undefined && { pick }),
-    ...(where !== undefined && { where }),
-    ...(needs !== undefined && { needs }),
-  });
+  return new Selection(options);
 }
 
 /** Loaded by the first lookup that isn't answered from memory. */
