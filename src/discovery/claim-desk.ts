@@ -105,10 +105,11 @@ export class ClaimDesk {
   }
 
   /**
-   * Why this actor may not register under the name: it is unique, and held by others. Peers that aren't of this user can't
+   * Why this actor may not register under its name: that is unique, and held by others. Peers that aren't of this user can't
    * keep a name from those that are.
    */
-  refusal(member: Claimant, name: string): NameTakenError | undefined {
+  refusal(member: Claimant): NameTakenError | undefined {
+    const { name } = member.id;
     const hold = this.#claims.hold(name);
     if (!hold?.isUnique || hold.members.has(member)) return undefined;
     return hold.isOwn || !isOwn(member) ? this.#taken(name) : undefined;

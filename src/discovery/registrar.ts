@@ -212,7 +212,8 @@ export class RegistrarService implements ServedTable {
   }
 
   #onRegister(session: Session, message: MessageOf<typeof Kind.register>): void {
-    const denied = this.#denial(session) ?? this.#desk?.refusal(session.peer, session.peer.id.name);
+    const isNew = this.#clients.get(session)?.current === undefined;
+    const denied = this.#denial(session) ?? (isNew ? this.#desk?.refusal(session.peer) : undefined);
     if (denied !== undefined) {
       log.warn?.(`${describeActor(session.peer.id)}: ${denied.message}`);
       session.replyError(message[1], denied);
@@ -391,10 +392,10 @@ export class RegistrarService implements ServedTable {
       if (wasFound) this.#pushRemoved(stored, stored.revision);
       return;
     }
-    this.#desk?.onChange(name);
     const brief = (): Message => [Kind.added, name, encodeRegistration(stored)];
     const detailed = (): Message => [Kind.added, name, encodeDetailed(stored)];
     this.#interests.push(name, ofDetails && wasFound ? undefined : brief, detailed);
+    if (!wasFound) this.#desk?.onChange(name);
   }
 
   #pushRemoved({ name, uuid }: StoredRegistration, revision: number): void {
