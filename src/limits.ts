@@ -50,7 +50,10 @@ export interface Limits {
    * closes the oldest. Stops clients that connect and send nothing.
    */
   readonly maxStrangers: number;
-  /** Calls that one peer may have in flight in this actor. */
+  /**
+   * Calls that one peer may have in flight in this actor. So many calls of all peers may wait for their turn, where
+   * `concurrency` limits how many run.
+   */
   readonly maxCallsInFlight: number;
   /** Messages that a stream or dialog may have in flight in each direction. */
   readonly creditMessages: number;

@@ -13,7 +13,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /**
    * Milliseconds for each call, or for each step of a stream or dialog (the start, the next message, a send); after that
-   * it rejects with a `TimeoutError` of stage "call", and is cancelled at the callee.
+   * it rejects with a `TimeoutError` of stage "call", and is cancelled at the callee. Infinity is no timeout, also for
+   * calls that `callTimeoutMs` bounds otherwise; 0 has passed at once.
    */
   readonly timeout?: number;
 }

@@ -21,6 +21,8 @@ import { until, World } from "../support/world.ts";
 const gates = new URL("../fixtures/gates.ts", import.meta.url);
 const module = new URL("../fixtures/drains.ts", import.meta.url);
 type Drains = typeof import("../fixtures/drains.ts");
+const service = new URL("../fixtures/service.ts", import.meta.url);
+type Service = typeof import("../fixtures/service.ts");
 
 /** The lines that clean-ups have written. */
 function written(file: string): string[] {
@@ -165,6 +167,19 @@ describe("clean-up runs to its end", () => {
     await nursery.cancel();
     expect(written(file)).toEqual(["b", "a"]);
     expect([child.id.pid, below].some(isProcessAlive)).toBeFalse();
+  });
+
+  test("when it is shielded, just as well", async () => {
+    await using world = new World();
+    const limits = { stopGraceMs: 150, stopTermMs: 1 };
+    await using nursery = await openNursery({ ...world.options, limits });
+    const child = await nursery.startActor<Service>("child", { module: service });
+    const file = join(world.dir, "cleaned");
+    const hanging = failure(child.run.hangAndCleanUp(file, 1_600));
+    await child.run.add(1, 2);
+    await nursery.cancel();
+    await hanging;
+    expect(written(file)).toEqual(["cleaned"]);
   });
 
   test("when it is drained, or cancelled by a peer", async () => {
