@@ -5,7 +5,9 @@
  */
 import { currentRuntime } from "../actor/current.ts";
 import type { Runtime } from "../actor/runtime.ts";
-import { checkTimeout, Deadline, timing } from "../deadline.ts";
+import { closedError } from "../channel/channel.ts";
+import { Deadline, timing } from "../deadline.ts";
+import { readPattern } from "../discovery/pattern.ts";
 import { registryPatienceMs } from "../discovery/probe.ts";
 import { Registrars } from "../discovery/registrars.ts";
 import type { Registration } from "../discovery/registration.ts";
@@ -20,15 +22,13 @@ import {
   TimeoutError,
   TransportClosedError,
 } from "../errors.ts";
-import { logger } from "../log.ts";
-import { closedError } from "../channel/channel.ts";
 import { describeActor } from "../identity.ts";
+import { logger } from "../log.ts";
 import { selfCallFault } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
 import { ambientTask } from "../rpc/task.ts";
 import { type AddressInput, normalizeAddress } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
-import { readPattern } from "../discovery/pattern.ts";
 import { Kind } from "../wire/messages.ts";
 import { type Balance, balanceBy, checkBy } from "./balance.ts";
 import type { Instance, InstanceHost } from "./instance.ts";
@@ -70,10 +70,11 @@ export class ServiceCore implements CallHost, InstanceHost {
     if (readPattern(name).isPrefix)
       throw new ActorNameError(`a service has one name, and ${JSON.stringify(name)} stands for many`);
     checkBy(by);
-    checkTimeout(waitMs);
+    if (!(waitMs >= 0))
+      throw new RangeError(`waitMs must be a non-negative number of milliseconds, got ${String(waitMs)}`);
     this.name = name;
     this.runtime = currentRuntime();
-    this.registryAddr = registryAddr && normalizeAddress(registryAddr);
+    this.registryAddr = registryAddr === undefined ? undefined : normalizeAddress(registryAddr);
     this.asksLoad = by === "least-busy";
     this.#waitMs = waitMs;
     this.#balance = balanceBy<Instance>(by);

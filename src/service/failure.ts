@@ -1,6 +1,12 @@
 /** What the failure of an attempt at one instance means for the call: it goes on to another, or fails. */
 import { closedError } from "../channel/channel.ts";
-import { ActorDrainingError, ContextCancelledError, FurrowError, TransportClosedError } from "../errors.ts";
+import {
+  ActorDrainingError,
+  ContextCancelledError,
+  EncodeError,
+  FurrowError,
+  TransportClosedError,
+} from "../errors.ts";
 import { framesIn, setStack } from "../frames.ts";
 import { describeActor } from "../identity.ts";
 import { NotRunError } from "../rpc/caller/calls.ts";
@@ -62,7 +68,8 @@ export class Attempts {
 /** The error, with the instance in its message if it doesn't name it already. */
 function named(error: unknown, session: Session): unknown {
   const who = describeActor(session.peer.id);
-  if (!(error instanceof FurrowError) || error.message.includes(who)) return error;
+  const isOwn = !(error instanceof FurrowError) || error instanceof EncodeError;
+  if (isOwn || error.message.includes(who)) return error;
   error.message = `${who}: ${error.message}`;
   setStack(error, framesIn(error.stack));
   return error;

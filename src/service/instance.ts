@@ -6,11 +6,11 @@
  */
 import type { Runtime } from "../actor/runtime.ts";
 import { sleep, startTimer } from "../deadline.ts";
-import { asError, TimeoutError } from "../errors.ts";
-import { describeActor } from "../identity.ts";
 import { Lookup } from "../discovery/lookup.ts";
 import { reachPeer } from "../discovery/reach.ts";
 import { foundOf, type Registration } from "../discovery/registration.ts";
+import { asError, TimeoutError } from "../errors.ts";
+import { describeActor } from "../identity.ts";
 import type { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import type { AddressInput } from "../transport/address.ts";
@@ -120,12 +120,13 @@ export class Instance implements Candidate {
     this.#isSilent = false;
     this.#silentFor = 0;
     if (this.#ending.signal.aborted) return;
-    if (performance.now() - this.#connectedAt >= longestPauseMs) {
+    if (performance.now() - this.#connectedAt < longestPauseMs) {
+      this.#note(error);
+      if (!this.#isConnecting) void this.#connect(true);
+    } else {
       this.#pauseMs = firstPauseMs;
-      return;
+      this.#host.onChange(); // it may have been silent before
     }
-    this.#note(error);
-    if (!this.#isConnecting) void this.#connect(true);
   }
 
   /** It isn't registered any more. What is in flight there may still be answered. */
