@@ -26,6 +26,10 @@ export const timing = {
   blindGracePeriodMs: 500,
   /** How long an orderly close of a socket waits, without progress, for the peer to read or to end. */
   closeTimeoutMs: 1_000,
+  /** How often a service looks for instances that have stopped answering. One that is silent for three of these is frozen. */
+  silenceCheckMs: 250,
+  /** How long a load counts that an instance has reported: after that it says nothing about now. */
+  loadLastsMs: 1_000,
   /** How long a step of an actor's end may take before the log mentions it. */
   noticeableMs: 100,
   /** How long a test tree waits for faults to be seen and ends to be complete before it calls that a leak. */

@@ -16,6 +16,24 @@ export function describeActor(id: ActorId): string {
   return `${id.name}#${id.uuid.slice(0, 8)}`;
 }
 
+/** The form of the uuids that furrow makes; peers in other languages may use another. */
+const groups = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-([0-9a-f]{12})$/;
+
+/**
+ * What stays of an actor's uuid when its nursery starts it again: the last group. It tells an actor from others of its
+ * name as well as the whole uuid does. A uuid of another form is a place of its own.
+ */
+export function placeOf(uuid: string): string {
+  return groups.exec(uuid)?.[1] ?? uuid;
+}
+
+/** The uuid of the next life of an actor, in the same place; that of a first life when there was none before. */
+export function nextUuid(before: string | undefined): string {
+  const uuid = crypto.randomUUID();
+  const place = before === undefined ? undefined : groups.exec(before)?.[1];
+  return place === undefined ? uuid : `${uuid.slice(0, -place.length)}${place}`;
+}
+
 /** Reads an identity received from a peer; undefined if it isn't one. */
 export function readActorId(form: unknown): ActorId | undefined {
   if (typeof form !== "object" || form === null) return undefined;

@@ -10,6 +10,7 @@
  *   rpc/         calls, portals, remote errors
  *   actor/       the actor of this process
  *   discovery/   the table, the registrar, the cache, lookups
+ *   service/     a name as one: calls to whichever instance is there
  *   tree/        root, nursery, child processes
  */
 export { currentActor } from "./actor/current.ts";
@@ -97,6 +98,9 @@ export {
   type Transport,
   type UnixAddress,
 } from "./transport/address.ts";
+export { openService } from "./service/open-service.ts";
+export type { Service, ServiceCallOptions, ServiceOptions } from "./service/types.ts";
+export type { KeyOf, ServiceBy } from "./service/balance.ts";
 export { type ActorCluster, openActorCluster } from "./tree/cluster.ts";
 export type { ChildEvent, ChildInfo, ChildState } from "./tree/child-events.ts";
 export { type Nursery, type NurseryOptions, openNursery } from "./tree/nursery.ts";

@@ -16,6 +16,7 @@ const layers: readonly string[] = [
   "rpc/",
   "actor/",
   "discovery/",
+  "service/",
   "tree/",
   "testing.ts",
   "index.ts",

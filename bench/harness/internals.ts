@@ -8,6 +8,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 import { currentRuntime } from "../../src/actor/current.ts";
+import * as furrow from "../../src/index.ts";
 import type { ActorId, Address } from "../../src/index.ts";
 import type { ParsedTcpAddress } from "../../src/transport/address.ts";
 import * as tcp from "../../src/transport/tcp.ts";
@@ -36,6 +37,11 @@ export const hasTls: boolean = "tcpDriver" in tcp;
 export function tcpDriver(identity?: TlsIdentity): TransportDriver<ParsedTcpAddress> {
   return tcp.tcpDriver(identity);
 }
+
+/** `openService` of this revision, if it has one. */
+export const openService: typeof furrow.openService | undefined = (
+  furrow as Partial<Pick<typeof furrow, "openService">>
+).openService;
 
 /** This actor's connection to a registrar: what the rows use of it. */
 export interface RegistrarLink {

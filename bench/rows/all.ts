@@ -10,6 +10,7 @@ import { idleRows } from "./idle.ts";
 import { lookupRows } from "./lookup.ts";
 import { registerRows } from "./register.ts";
 import { rpcRows } from "./rpc.ts";
+import { serviceRows } from "./service.ts";
 import { spawnRows } from "./spawn.ts";
 import { streamRows } from "./stream.ts";
 import { memoryRow, tableRows } from "./table.ts";
@@ -20,6 +21,7 @@ export const rows: readonly Row[] = [
   ...echoRows,
   ...bareRows,
   ...rpcRows,
+  ...serviceRows,
   ...streamRows,
   ...lookupRows,
   ...besideRows,

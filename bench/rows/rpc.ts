@@ -8,7 +8,7 @@ import { contestWithEcho } from "./contest.ts";
 
 export type EchoCall = () => Promise<string>;
 
-const text = "x".repeat(pingBytes);
+export const text: string = "x".repeat(pingBytes);
 
 export async function openCall(stack: AsyncDisposableStack): Promise<EchoCall> {
   const portal = stack.use(await findActor<typeof actor>("server", { raiseOnNone: true }));

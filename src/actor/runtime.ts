@@ -71,6 +71,7 @@ export class Runtime implements Actor {
   guard: Guard | undefined = undefined;
   drainReason: Error | undefined = undefined;
   callTimeoutMs: number | undefined = undefined;
+  served = 0;
   /** Set by the process tree: drains the children, without ending them. */
   drainChildren: ((deadline: Deadline) => Promise<void>) | undefined;
   /** When it began to boot, in milliseconds since 1970. */
@@ -139,6 +140,7 @@ export class Runtime implements Actor {
     });
     // to an actor that has asked this one's peer to stop, and isn't its parent
     this.serve(Kind.stopping, () => {});
+    this.serve(Kind.watchLoad, (session) => session.watchLoad());
   }
 
   get name(): string {

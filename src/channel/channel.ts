@@ -38,6 +38,8 @@ let shares: typeof import("./share.ts") | undefined;
 export interface ChannelEnd {
   readonly reason: "closed" | "peer-closed" | "peer-died" | "error";
   readonly error?: Error;
+  /** With "peer-closed": what the peer's bye says of this side's requests, unchecked. */
+  readonly unanswered?: unknown;
 }
 
 export interface ChannelHandler {
@@ -52,6 +54,8 @@ export interface ChannelHandler {
   readonly isBusy?: boolean;
   /** Bytes of messages kept until they are read. Default 0. */
   readonly unreadBytes?: number;
+  /** The ids of the peer's requests that have no answer yet, for the bye; undefined if they can't be told. */
+  readonly unanswered?: readonly number[] | undefined;
 }
 
 export class Channel implements LinkReader, Sender, Holder {
@@ -136,6 +140,21 @@ export class Channel implements LinkReader, Sender, Holder {
   get heldBytes(): number {
     const later = this.#backlog?.reduce((sum, { length }) => sum + length, 0) ?? 0;
     return this.link.pendingBytes + this.#decoder.gatheredBytes + later + (this.handler.unreadBytes ?? 0);
+  }
+
+  /** Where the message that was sent last ends, counted in bytes from the beginning of the connection. */
+  get sentTo(): number {
+    const { writtenBytes, pendingBytes } = this.link;
+    return writtenBytes + pendingBytes + this.#batch.pendingBytes;
+  }
+
+  /**
+   * Whether all of the message that ends there may have reached the peer. On a channel that has ended; before that, what
+   * waits may still leave.
+   */
+  mayHaveLeft(sentTo: number): boolean {
+    // an orderly close sends what is pending
+    return this.#end?.reason === "closed" || sentTo <= this.link.writtenBytes;
   }
 
   /** Accepts the full protocol, once the handshake is done. */
@@ -228,7 +247,9 @@ export class Channel implements LinkReader, Sender, Holder {
   /** Sends a bye and closes in order: nothing sent before it is lost. */
   async close(reason = "closed"): Promise<void> {
     if (this.#end === undefined) {
-      this.#batch.add([Kind.bye, reason], maxControlBytes);
+      const { unanswered } = this.handler;
+      const bye: Message = unanswered === undefined ? [Kind.bye, reason] : [Kind.bye, reason, unanswered];
+      this.#batch.add(bye, maxControlBytes);
       this.flush();
       this.#finish({ reason: "closed" });
     }
@@ -247,7 +268,17 @@ export class Channel implements LinkReader, Sender, Holder {
    * often it is called, the peer keeps its time to answer.
    */
   checkPeer(): void {
-    if (this.link.mayFallSilent && this.isOpen && this.#unanswered === 0) this.#ping();
+    if (this.link.mayFallSilent) this.askForSign();
+  }
+
+  /** Pings the peer on any link, unless a ping is unanswered already. Its silence then shows in `isSilent`. */
+  askForSign(): void {
+    if (this.isOpen && this.#unanswered === 0) this.#ping();
+  }
+
+  /** Whether nothing has arrived since the last ping. */
+  get isSilent(): boolean {
+    return this.#unanswered > 0;
   }
 
   onData(chunk: Uint8Array): void {
@@ -331,7 +362,7 @@ export class Channel implements LinkReader, Sender, Holder {
     const message = checkMessage(decode(source, start, end));
     switch (message[0]) {
       case Kind.bye:
-        this.#finish({ reason: "peer-closed" });
+        this.#finish({ reason: "peer-closed", unanswered: message[2] });
         void this.link.close();
         break;
       case Kind.ping:

@@ -23,6 +23,8 @@ export interface PeerHandler {
   readonly isBusy: boolean;
   /** Bytes of messages kept until they are read. Default 0. */
   readonly unreadBytes?: number;
+  /** See `ChannelHandler`. */
+  readonly unanswered?: readonly number[] | undefined;
   /** The peer has booted, and is registered. */
   onReady(): void;
   onMessage(message: Message, bytes: number): void;
@@ -119,6 +121,9 @@ export class Peer<H extends PeerHandler = PeerHandler> {
       },
       get unreadBytes() {
         return handler.unreadBytes ?? 0;
+      },
+      get unanswered() {
+        return handler.unanswered;
       },
     };
     channel.label = describeActor(this.id);

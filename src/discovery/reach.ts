@@ -1,8 +1,9 @@
 /** Connects to the registrations that a lookup found. */
-import { UnreachableError } from "../channel/peer.ts";
+import { type Peer, UnreachableError } from "../channel/peer.ts";
 import { asError, TimeoutError, TransportClosedError, UnauthenticatedError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { LocalPortal, RemotePortal } from "../rpc/portal.ts";
+import type { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
 import { parseAddress } from "../transport/address.ts";
@@ -36,13 +37,24 @@ export async function reach<M>(
   lookup: Lookup,
   registration: FoundRegistration,
 ): Promise<Portal<M> | undefined> {
-  const { runtime, transports } = lookup;
-  const { id } = registration;
-  if (id.uuid === runtime.uuid) {
+  const { runtime } = lookup;
+  const { uuid } = registration.id;
+  if (uuid === runtime.uuid) {
     const portal = new LocalPortal<M>(runtime);
-    lookup.recorded?.connected(id.uuid, portal.addr, "this actor itself");
+    lookup.recorded?.connected(uuid, portal.addr, "this actor itself");
     return portal;
   }
+  const peer = await reachPeer(lookup, registration);
+  return peer && new RemotePortal<M>(peer.handler);
+}
+
+/** As `reach`, for another actor than this one. The caller owes the peer one `release`. */
+export async function reachPeer(
+  lookup: Lookup,
+  registration: FoundRegistration,
+): Promise<Peer<Session> | undefined> {
+  const { runtime, transports } = lookup;
+  const { id } = registration;
   const addrs = registration.dialOrder().filter((addr) => lookup.allows(parseAddress(addr).transport));
   try {
     const target = {
@@ -56,7 +68,7 @@ export async function reach<M>(
     // this actor's own registrars vouch for it; other registries may not share what they know
     if (lookup.registryAddrs === undefined) peer.isVouched = true;
     lookup.recorded?.connected(id.uuid, peer.addr);
-    return new RemotePortal<M>(peer.handler);
+    return peer;
   } catch (error) {
     if (!(error instanceof TransportClosedError)) throw error;
     log.info?.(asError(error).message);

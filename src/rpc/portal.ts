@@ -25,7 +25,7 @@ interface PortalOptions extends CallOptions {
  * prototype creates each property when it is first read; from then on it's a regular property, as fast to read as any
  * other (row `rpc.unix`).
  */
-function verb<Api>(call: (name: string, args: unknown[]) => unknown): Api {
+export function verb<Api>(call: (name: string, args: unknown[]) => unknown): Api {
   const handler: ProxyHandler<object> = {
     get(_, name, verbs) {
       // with a "then", `await portal.run` would be a call
@@ -39,7 +39,7 @@ function verb<Api>(call: (name: string, args: unknown[]) => unknown): Api {
   return Object.create(new Proxy(Object.freeze(Object.create(null) as object), handler)) as Api;
 }
 
-function boundsOf(options: CallOptions): Bounds | undefined {
+export function boundsOf(options: CallOptions): Bounds | undefined {
   checkTimeout(options.timeout);
   return options.signal === undefined && options.timeout === undefined ? undefined : options;
 }
@@ -256,15 +256,20 @@ export class LocalPortal<M = unknown> extends SessionPortal<M> implements Portal
   }
 
   protected get fault(): Error | undefined {
-    const gate = this.#host.guard?.gate;
-    if (gate?.places !== 1 || !gate.isInside(ambientTask())) return undefined;
-    const text = `${describeActor(this.id)} runs one call at a time (concurrency 1), and this one calls the actor itself: it would wait for its own end. Call the function directly`;
-    return new LimitError(text);
+    return selfCallFault(this.id, this.#host.guard);
   }
 
   protected override get endFault(): undefined {
     return undefined;
   }
+}
+
+/** Why the running code can't call this very actor: its call would wait for its own end. Undefined if it can. */
+export function selfCallFault(id: ActorId, guard: Guard | undefined): LimitError | undefined {
+  const gate = guard?.gate;
+  if (gate?.places !== 1 || !gate.isInside(ambientTask())) return undefined;
+  const text = `${describeActor(id)} runs one call at a time (concurrency 1), and this one calls the actor itself: it would wait for its own end. Call the function directly`;
+  return new LimitError(text);
 }
 
 /** Makes the array of portals disposable: disposing it disposes all of them. */

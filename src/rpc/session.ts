@@ -5,13 +5,13 @@
  */
 import type { ChannelEnd } from "../channel/channel.ts";
 import type { Peer, PeerHandler } from "../channel/peer.ts";
-import type { Bounds } from "../deadline.ts";
+import { type Bounds, timing } from "../deadline.ts";
 import { FrameError, TransportClosedError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { Kind, type Message } from "../wire/messages.ts";
 import { sendFailure } from "./callee/failure.ts";
 import { Serving, type ServingHost } from "./callee/serving.ts";
-import { type Answer, Calls, type Request } from "./caller/calls.ts";
+import { type Answer, type CallAnswer, Calls, type Request } from "./caller/calls.ts";
 import type { Exchange } from "./caller/exchange.ts";
 import type { Permissions } from "./policy.ts";
 import type { Task } from "./task.ts";
@@ -33,6 +33,10 @@ export class Session implements PeerHandler {
   readonly #host: SessionHost;
   readonly #calls: Calls;
   readonly #serving: Serving;
+  /** What the peer reported last of its load, and when. */
+  #load = 0;
+  #loadedAt = 0;
+  #asksLoad = false;
 
   constructor(peer: Peer<Session>, host: SessionHost) {
     this.peer = peer;
@@ -87,6 +91,27 @@ export class Session implements PeerHandler {
   }
 
   /**
+   * As `call`, but passes the reply to `answer`: a `NotRunError` if the connection ends and the function certainly didn't
+   * run.
+   *
+   * @throws {EncodeError | TransportClosedError | LimitError} synchronously, when it can't be sent; `answer` isn't
+   *   called
+   */
+  callFor(name: string, args: unknown[], answer: CallAnswer): void {
+    this.#calls.callFor(name, args, answer);
+  }
+
+  /** Cancels a call of `callFor`, unless it has its reply; `answer` isn't called any more. */
+  giveUp(answer: CallAnswer, word: string): void {
+    this.#calls.giveUp(answer, word);
+  }
+
+  /** Those who wait for a reply of the peer, by the id of the request; the oldest first. */
+  get pending(): ReadonlyMap<number, Answer> {
+    return this.#calls.pending;
+  }
+
+  /**
    * Opens a stream or a dialog, depending on `kind`. It is cancelled with `bounds.signal`, and with the task that the
    * running code belongs to.
    *
@@ -129,6 +154,35 @@ export class Session implements PeerHandler {
 
   replyError(id: number, error: unknown): void {
     sendFailure(this.peer.channel, id, error, this.#host.id);
+  }
+
+  /** See `ChannelHandler`. */
+  get unanswered(): readonly number[] | undefined {
+    return this.#serving.unanswered;
+  }
+
+  /** Reports to the peer from now on how busy this actor is with others. */
+  watchLoad(): void {
+    this.#serving.watchLoad();
+  }
+
+  /** Asks the peer, once, to report that. Its reports go to `noteLoad`. */
+  askLoad(): void {
+    if (this.#asksLoad) return;
+    this.#asksLoad = true;
+    this.peer.channel.post([Kind.watchLoad]);
+  }
+
+  /** @throws {FrameError} when it wasn't asked for */
+  noteLoad(calls: number): void {
+    if (!this.#asksLoad) throw new FrameError("a report of a load that wasn't asked for");
+    this.#load = calls;
+    this.#loadedAt = performance.now();
+  }
+
+  /** How many calls the peer has in flight for others, as it reported of late; 0 if it didn't. */
+  get othersLoad(): number {
+    return this.#load > 0 && performance.now() - this.#loadedAt < timing.loadLastsMs ? this.#load : 0;
   }
 
   /** Aborts everything that runs for the peer; the connection stays open. */
@@ -206,7 +260,7 @@ export class Session implements PeerHandler {
   onEnd(end: ChannelEnd): void {
     if (this.isBusy) {
       const error = this.peer.channel.closedError(end);
-      this.#calls.fail(error);
+      this.#calls.fail(error, end);
       const gone = `the caller ${describeActor(this.peer.id)} is gone`;
       this.abortTasks(new TransportClosedError(gone, { cause: error }));
     }

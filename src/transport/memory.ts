@@ -18,6 +18,7 @@ class MemoryLink implements Link {
   readonly mayFallSilent = false;
   readonly pendingBytes = 0;
   writes = 0;
+  writtenBytes = 0;
   other: MemoryLink | undefined;
   #ended = false;
 
@@ -26,6 +27,7 @@ class MemoryLink implements Link {
     const { other } = this;
     if (this.#ended || other === undefined) return;
     this.writes++;
+    this.writtenBytes += end - start;
     const chunk = copyOf(bytes, start, end);
     queueMicrotask(() => {
       if (!other.#ended) other.reader.onData(chunk);

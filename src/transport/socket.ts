@@ -25,6 +25,7 @@ export class SocketLink implements Link {
   readonly mayFallSilent: boolean;
   peer: LinkPeer | undefined;
   writes = 0;
+  writtenBytes = 0;
   #socket: BunSocket | undefined;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
@@ -79,9 +80,10 @@ export class SocketLink implements Link {
     if (this.#queue.length === 0) {
       this.writes++;
       const taken = socket.write(bytes, start, end - start);
-      if (taken >= end - start) return;
       // the peer accepts no more; the close handler reports that once everything it sent has been read
       if (taken < 0) return;
+      this.writtenBytes += taken;
+      if (taken >= end - start) return;
       from += taken;
     }
     this.#queue.push(stable ? bytes.subarray(from, end) : copyOf(bytes, from, end));
@@ -198,6 +200,7 @@ export class SocketLink implements Link {
         break;
       }
       this.#queuedBytes -= taken;
+      this.writtenBytes += taken;
       if (this.#closing !== undefined) this.#boundClosing();
       if (taken < next.length) {
         this.#queue[0] = next.subarray(taken);

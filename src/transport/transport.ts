@@ -48,6 +48,8 @@ export interface Link {
   readonly mayFallSilent: boolean;
   /** Bytes that the kernel hasn't accepted yet. */
   readonly pendingBytes: number;
+  /** Bytes that it has accepted so far; still right after the end. */
+  readonly writtenBytes: number;
   /** Number of write calls to the kernel so far. */
   readonly writes: number;
   /**

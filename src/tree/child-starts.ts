@@ -3,6 +3,7 @@ import type { Peer } from "../channel/peer.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { NameTakenError, SpawnError, TransportClosedError } from "../errors.ts";
 import { callerFrames, setStack } from "../frames.ts";
+import { nextUuid } from "../identity.ts";
 import { Registrars } from "../discovery/registrars.ts";
 import type { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
@@ -120,7 +121,7 @@ export class ChildStarts {
     return place;
   }
 
-  #spawn({ plan, data }: Member, startMs: number): ChildProcess {
+  #spawn({ plan, data, id }: Member, startMs: number): ChildProcess {
     const { name, options } = plan;
     const runtime = this.#host.runtime;
     const tree = treeSettings.of(runtime);
@@ -131,7 +132,7 @@ export class ChildStarts {
       ...tree,
       transports,
       name,
-      uuid: crypto.randomUUID(),
+      uuid: nextUuid(id?.uuid ?? options.inPlaceOf),
       parent: { name: runtime.name, uuid: runtime.uuid, addrs: runtime.addrs },
       startMs: Math.min(startMs, longestStartMs),
       ...describedBy(options, runtime.limits),

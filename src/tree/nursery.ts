@@ -270,7 +270,10 @@ class ProcessNursery implements Nursery, ChildOwner {
     const old = this.#supervisor.named(name);
     // both have the name under one hold: other actors are still refused it
     const hold = old.find((member) => member.plan.options.hold !== undefined)?.plan.options.hold;
-    const portal = await this.#startNamed<M>(name, hold === undefined ? options : { ...options, hold }, data);
+    // of several, none is the one that it replaces
+    const inPlaceOf = old.length === 1 ? old[0]?.id?.uuid : undefined;
+    const heir = { ...options, inPlaceOf, ...(hold !== undefined && { hold }) };
+    const portal = await this.#startNamed<M>(name, heir, data);
     const fresh = this.#supervisor.members.find(({ id }) => id?.uuid === portal.id.uuid);
     if (fresh === undefined)
       throw new TransportClosedError(`actor "${name}" ended as soon as it had started; the old one stays`);

@@ -74,9 +74,11 @@ export interface ReplaceOptions extends StartOptions {
   readonly drainTimeout?: number;
 }
 
-/** A start of an actor whose name this process holds. */
+/** A start of an actor whose name this process holds, or that replaces another. */
 export interface HeldStartOptions extends StartOptions {
   readonly hold?: HeldName;
+  /** The uuid of the actor whose place it takes: see `placeOf`. */
+  readonly inPlaceOf?: string | undefined;
 }
 
 /** Specifiers of all modules in the options, in a form that the child can import. */

@@ -56,6 +56,9 @@ export const Kind = {
   failed: 50,
   stopping: 51,
   drain: 52,
+  // how busy an actor is
+  watchLoad: 53,
+  load: 54,
   data: 55,
 } as const;
 
@@ -100,7 +103,8 @@ interface Fields {
   refuse: [code: string, text: string, uuid?: unknown, proof?: unknown];
   /** Over plain tcp: the dialler's proof, and what its hello left out. */
   prove: [proof: unknown, name: string, host: string, pid: number, addrs: List, isRegistrar: boolean];
-  bye: [reason: string];
+  /** `unanswered`: the ids of the receiver's calls, streams and dialogs that have arrived and have no answer. */
+  bye: [reason: string, unanswered?: unknown];
   ping: [n: number];
   pong: [n: number];
   idle: [];
@@ -164,6 +168,10 @@ interface Fields {
    * its stop, and doesn't end by itself.
    */
   drain: [id: number, timeoutMs: number, among?: unknown];
+  /** Asks to hear of the receiver's load from now on. */
+  watchLoad: [];
+  /** How many calls, streams and dialogs the sender has in flight for others than the receiver. */
+  load: [calls: number];
   /** A child asks its parent for the data that it is started with: the result is bytes, see `tree/start-data.ts`. */
   data: [id: number];
 }
@@ -207,7 +215,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   hello: "nsssnsabSVV",
   refuse: "ssVV",
   prove: "Vssnab",
-  bye: "s",
+  bye: "sV",
   ping: "n",
   pong: "n",
   idle: "",
@@ -247,6 +255,8 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   failed: "a",
   stopping: "V",
   drain: "nnV",
+  watchLoad: "",
+  load: "n",
   data: "n",
 };
 

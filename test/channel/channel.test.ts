@@ -124,6 +124,7 @@ function recorded(): { channel: Channel; writes: { bytes: Uint8Array; length: nu
     peer: undefined,
     mayFallSilent: false,
     pendingBytes: 0,
+    writtenBytes: 0,
     writes: 0,
     write: (bytes, start, end, stable) => void writes.push({ bytes, length: end - start, stable }),
     drained: () => Promise.resolve(),

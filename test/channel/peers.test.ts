@@ -40,6 +40,7 @@ class Node implements SessionHost, AsyncDisposable {
   readonly drainReason = undefined;
   readonly guard = undefined;
   readonly callTimeoutMs = undefined;
+  served = 0;
   readonly #listeners: Listener[] = [];
 
   constructor(name: string, uuid: string, idleMs: number, limits: Partial<Limits>) {

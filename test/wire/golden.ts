@@ -54,6 +54,11 @@ const messages: readonly GoldenRow[] = [
     hex: `52000000 97 18 ${proofHex} a671756f746573 ${hostHex} cd1267 91${addrHex} c2`,
   },
   { what: "bye", message: [Kind.bye, "closed"], hex: "09000000 92 02 a6636c6f736564" },
+  {
+    what: "bye to one who waits for answers",
+    message: [Kind.bye, "closed", [7, 300]],
+    hex: "0e000000 93 02 a6636c6f736564 92 07 cd012c",
+  },
   { what: "ping", message: [Kind.ping, 7], hex: "03000000 92 03 07" },
   { what: "pong", message: [Kind.pong, 7], hex: "03000000 92 04 07" },
   { what: "idle", message: [Kind.idle], hex: "02000000 91 05" },
@@ -179,6 +184,9 @@ const messages: readonly GoldenRow[] = [
     message: [Kind.drain, 10, 30_000, ["u-1"]],
     hex: "0b000000 94 34 0a cd7530 91 a3752d31",
   },
+  // how busy an actor is
+  { what: "watchLoad", message: [Kind.watchLoad], hex: "02000000 91 35" },
+  { what: "load", message: [Kind.load, 12], hex: "03000000 92 36 0c" },
   { what: "data", message: [Kind.data, 10], hex: "03000000 92 37 0a" },
 ];
 

@@ -27,6 +27,9 @@ import { check, checkArguments, checkedCall, valueCheck } from "./validated.ts";
 
 const log = logger("rpc");
 
+/** A bye lists at most so many unanswered requests. */
+const maxListed = 1_000;
+
 /** A running request. A call has neither outbox nor inbox; a stream has no inbox. */
 interface Served {
   readonly name: string;
@@ -47,6 +50,8 @@ export interface ServingHost {
   readonly drainReason: Error | undefined;
   /** Undefined while every request may run at once: one check for each. */
   readonly guard: Guard | undefined;
+  /** How many requests run or wait for their turn, of all peers. Calls that return at once aren't counted. */
+  served: number;
 }
 
 /** What stands between a request and its function in an actor that drains, is ending, or limits its concurrency. */
@@ -74,8 +79,12 @@ export class Serving implements TaskOrigin {
    * The call whose function is on the stack. It joins `#served` only if it returns a promise, which most calls don't.
    */
   #running: Task | undefined;
+  /** Whether something has to be done after each request: one check for each. */
+  #isFollowed = false;
   /** Resolves when the next request ends. */
   #servedEnd: PromiseWithResolvers<void> | undefined;
+  /** The load that the peer was told last, if it has asked to hear of it. */
+  #toldLoad: number | undefined;
 
   constructor(peer: ServedPeer, host: ServingHost) {
     this.permissions = host.policy.permissionsOf(peer.proof);
@@ -106,6 +115,27 @@ export class Serving implements TaskOrigin {
     return bytes;
   }
 
+  /** The requests without an answer; undefined if they can't be told, or are too many to be listed in a message. */
+  get unanswered(): readonly number[] | undefined {
+    if (this.#running !== undefined || this.#served.size > maxListed) return undefined;
+    return Array.from(this.#served.keys());
+  }
+
+  /** Reports to the peer from now on how busy this actor is with others, along with its answers. */
+  watchLoad(): void {
+    if (this.#toldLoad !== undefined) return;
+    this.#toldLoad = 0;
+    this.#isFollowed = true;
+    this.#tellLoad();
+  }
+
+  #tellLoad(): void {
+    const load = this.#host.served - this.#served.size;
+    if (load === this.#toldLoad) return;
+    this.#toldLoad = load;
+    this.#peer.channel.post([Kind.load, load]);
+  }
+
   /** Aborts all running requests; the connection stays open. */
   abort(reason: Error): void {
     for (const task of this.#tasks()) task.abort(reason);
@@ -127,6 +157,7 @@ export class Serving implements TaskOrigin {
   async ended(isLeftOut: (task: Task) => boolean): Promise<void> {
     while (this.#tasks().some((task) => !isLeftOut(task))) {
       this.#servedEnd ??= Promise.withResolvers<void>();
+      this.#isFollowed = true;
       await this.#servedEnd.promise;
     }
   }
@@ -179,7 +210,7 @@ export class Serving implements TaskOrigin {
   }
 
   #await(id: number, name: string, task: Task, result: Promise<unknown>): void {
-    this.#served.set(id, { name, task, outbox: undefined, inbox: undefined });
+    this.#enter(id, { name, task, outbox: undefined, inbox: undefined });
     result.then(
       (value) => this.#succeed(id, name, value),
       (error: unknown) => this.#fail(id, task, error),
@@ -191,7 +222,7 @@ export class Serving implements TaskOrigin {
     const id = message[1];
     const name = message[2];
     const args = readArguments(message);
-    this.#served.set(id, { name, task, outbox: undefined, inbox: undefined });
+    this.#enter(id, { name, task, outbox: undefined, inbox: undefined });
     void this.#conclude(id, name, task, async () => {
       const { fn, schemas } = this.#host.dispatcher.find(name, "run", this.permissions);
       return await this.#inTurn(gate, task, async () =>
@@ -223,7 +254,7 @@ export class Serving implements TaskOrigin {
     outbox.allow(message[5], message[6]);
     const task = this.#admit(message);
     if (task === undefined) return;
-    this.#served.set(id, { name, task, outbox, inbox: undefined });
+    this.#enter(id, { name, task, outbox, inbox: undefined });
     const args = readArguments(message);
     void this.#conclude(id, name, task, async () => {
       const { fn, schemas } = this.#host.dispatcher.find(name, "stream", this.permissions);
@@ -258,7 +289,7 @@ export class Serving implements TaskOrigin {
     );
     const task = this.#admit(message);
     if (task === undefined) return;
-    this.#served.set(id, { name, task, outbox, inbox });
+    this.#enter(id, { name, task, outbox, inbox });
     channel.post([Kind.allowPuts, id, messages, bytes]);
     const args = readArguments(message);
     const context = new ServedContext(
@@ -357,12 +388,26 @@ export class Serving implements TaskOrigin {
 
   #end(id: number): void {
     const served = this.#served.size > 0 ? this.#served.get(id) : undefined;
-    if (served !== undefined) this.#served.delete(id);
-    this.#servedEnd?.resolve();
-    this.#servedEnd = undefined;
+    if (served !== undefined) {
+      this.#served.delete(id);
+      this.#host.served--;
+    }
+    if (this.#isFollowed) this.#followUp();
     // a context kept after its function has returned can't be used
     if (served?.outbox !== undefined)
       served.outbox.close(new TransportClosedError("the function has returned"));
+  }
+
+  #enter(id: number, served: Served): void {
+    this.#served.set(id, served);
+    this.#host.served++;
+  }
+
+  #followUp(): void {
+    this.#servedEnd?.resolve();
+    this.#servedEnd = undefined;
+    this.#isFollowed = this.#toldLoad !== undefined;
+    if (this.#isFollowed) this.#tellLoad();
   }
 
   #tasks(): Task[] {

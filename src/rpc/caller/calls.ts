@@ -2,9 +2,9 @@
  * The requests that this side has made to one peer: calls, streams, dialogs, and requests of other layers. Each has an
  * id. A reply is handled synchronously when it arrives, before any message after it.
  */
-import type { Channel } from "../../channel/channel.ts";
+import type { Channel, ChannelEnd } from "../../channel/channel.ts";
 import { type Bounds, startTimer } from "../../deadline.ts";
-import { TimeoutError } from "../../errors.ts";
+import { TimeoutError, TransportClosedError } from "../../errors.ts";
 import { type ActorId, describeActor } from "../../identity.ts";
 import type { Limits } from "../../limits.ts";
 import { sendCall, sendValue, toWire } from "../../wire/encode.ts";
@@ -21,6 +21,21 @@ const maxReasonChars = 4_096;
 export interface Answer {
   resolve(value: unknown): void;
   reject(error: unknown): void;
+  /** Where the request ends, as `Channel.sentTo`. With it, the end of the connection can be a `NotRunError`. */
+  readonly sentTo?: number;
+}
+
+/** Receives the reply to a call, and keeps what tells whether the call ran if there is none. */
+export interface CallAnswer extends Answer {
+  id: number;
+  sentTo: number;
+}
+
+/** The connection ended, and the peer certainly hasn't begun with the request. Users see a `TransportClosedError`. */
+export class NotRunError extends TransportClosedError {
+  constructor(end: Error) {
+    super(`${end.message}; this did not run`, { cause: end.cause });
+  }
 }
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -91,6 +106,25 @@ export class Calls implements ExchangePort {
     }
   }
 
+  /** As `Session.callFor`. */
+  callFor(name: string, args: unknown[], answer: CallAnswer): void {
+    const id = ++this.#lastId;
+    sendCall(this.#peer.channel, id, name, args);
+    answer.id = id;
+    answer.sentTo = this.#peer.channel.sentTo;
+    this.#pending.set(id, answer);
+  }
+
+  /** As `Session.giveUp`. */
+  giveUp({ id }: CallAnswer, word: string): void {
+    if (this.#pending.delete(id)) this.cancelRequest(id, word);
+  }
+
+  /** The requests that wait for a reply, the oldest first. */
+  get pending(): ReadonlyMap<number, Answer> {
+    return this.#pending;
+  }
+
   /** As `Session.exchange`. */
   exchange(
     kind: typeof Kind.stream | typeof Kind.open,
@@ -110,6 +144,7 @@ export class Calls implements ExchangePort {
     const exchange = new Exchange(this, name, id, this.#host.id, credit, stopBoundMs);
     this.#exchanges.set(id, exchange);
     this.#pending.set(id, {
+      sentTo: this.channel.sentTo,
       resolve: (result) => {
         this.#exchanges.delete(id);
         exchange.onResult(result);
@@ -184,11 +219,17 @@ export class Calls implements ExchangePort {
     this.#exchanges.get(message[1])?.outbox.allow(message[2], message[3]);
   }
 
-  /** Rejects all pending requests: no replies will come. */
-  fail(error: Error): void {
-    const pending = Array.from(this.#pending.values());
+  /** Rejects all pending requests, with `error` or a `NotRunError`: no replies will come. */
+  fail(error: Error, { unanswered }: ChannelEnd): void {
+    const pending = Array.from(this.#pending);
     this.#pending.clear();
-    for (const one of pending) one.reject(error);
+    const arrived = Array.isArray(unanswered) ? new Set<unknown>(unanswered) : undefined;
+    for (const [id, one] of pending) {
+      const { sentTo } = one;
+      const hasArrived = arrived === undefined || arrived.has(id);
+      const mayHaveRun = sentTo === undefined || (hasArrived && this.channel.mayHaveLeft(sentTo));
+      one.reject(mayHaveRun ? error : new NotRunError(error));
+    }
   }
 
   /** A separate function without `withResolvers`: inlining it, or using that, would allocate more for every call. */
