@@ -356,7 +356,15 @@ class Population {
     asked: number,
     metadata: { v: number } | null,
   ): Promise<void> {
-    const found = await this.#ask(asked, (other) => other.call("find", name, metadata));
+    let found: string[] = [];
+    await this.#until("it is found", async () => {
+      found = await this.#ask(asked, (other) => other.call("find", name, metadata));
+      if (owner.isDead || found.includes(uuid)) return true;
+      // while actors are on their way back, a name is answered with those that are there, unless `where` says which
+      if (!this.#isTakeover || metadata !== null) return true;
+      this.#count("answers in part");
+      return false;
+    });
     if (owner.isDead || found.includes(uuid)) return;
     const what = metadata === null ? "" : ` with ${JSON.stringify(metadata)}`;
     this.#fault(`${name} ${uuid} of ${owner.name}${what} isn't among those found: ${found.join(" ")}`);
