@@ -93,6 +93,7 @@ describe("docs/concepts.md", () => {
       "`openRootActor`": constant("bootTimeoutMs"),
       "`startActor`": constant("startTimeoutMs"),
       "`findOrStart`": constant("startTimeoutMs"),
+      "a call of a service": constant("defaultWaitMs"),
       "`findActor`": [...constant("probeTries"), probeTimeoutMs],
       "dialling one address": [dialTimeoutMs],
       "a handshake": [handshakeTimeoutMs],

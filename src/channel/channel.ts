@@ -38,8 +38,6 @@ let shares: typeof import("./share.ts") | undefined;
 export interface ChannelEnd {
   readonly reason: "closed" | "peer-closed" | "peer-died" | "error";
   readonly error?: Error;
-  /** With "peer-closed": what the peer's bye says of this side's requests, unchecked. */
-  readonly unanswered?: unknown;
 }
 
 export interface ChannelHandler {
@@ -72,6 +70,8 @@ export class Channel implements LinkReader, Sender, Holder {
   readonly #weighedFrom: number;
   /** Maintained by `turn.ts`. */
   waits = false;
+  /** The ids of this side's requests that the peer had read and not answered when it left, as its bye says: unchecked. */
+  openAtPeer: unknown;
   /** Bytes of send queue reserved for control messages and errors, beyond what other messages may fill. */
   readonly #reserve: number;
   /** The queue size, in bytes, at which that reserve is used up. */
@@ -362,7 +362,8 @@ export class Channel implements LinkReader, Sender, Holder {
     const message = checkMessage(decode(source, start, end));
     switch (message[0]) {
       case Kind.bye:
-        this.#finish({ reason: "peer-closed", unanswered: message[2] });
+        this.openAtPeer = message[2];
+        this.#finish({ reason: "peer-closed" });
         void this.link.close();
         break;
       case Kind.ping:

@@ -14,7 +14,7 @@ export type PickOption = "last" | "first" | "random" | "least-busy";
 export interface SelectOptions {
   /**
    * Which instance, where several would do: the last or first that registered, any, or the one with the fewest calls in
-   * flight from this process (among equals, any). Default "last". The next in that order is tried if it can't be reached.
+   * flight from this process, and from others where the actor reports them here (among equals, any). Default "last". The next in that order is tried if it can't be reached.
    */
   readonly pick?: PickOption;
   /** Only instances whose metadata has each of these keys, with an equal value. */

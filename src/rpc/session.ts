@@ -260,7 +260,7 @@ export class Session implements PeerHandler {
   onEnd(end: ChannelEnd): void {
     if (this.isBusy) {
       const error = this.peer.channel.closedError(end);
-      this.#calls.fail(error, end);
+      this.#calls.fail(error);
       const gone = `the caller ${describeActor(this.peer.id)} is gone`;
       this.abortTasks(new TransportClosedError(gone, { cause: error }));
     }

@@ -2,7 +2,7 @@
  * The requests that this side has made to one peer: calls, streams, dialogs, and requests of other layers. Each has an
  * id. A reply is handled synchronously when it arrives, before any message after it.
  */
-import type { Channel, ChannelEnd } from "../../channel/channel.ts";
+import type { Channel } from "../../channel/channel.ts";
 import { type Bounds, startTimer } from "../../deadline.ts";
 import { TimeoutError, TransportClosedError } from "../../errors.ts";
 import { type ActorId, describeActor } from "../../identity.ts";
@@ -220,10 +220,11 @@ export class Calls implements ExchangePort {
   }
 
   /** Rejects all pending requests, with `error` or a `NotRunError`: no replies will come. */
-  fail(error: Error, { unanswered }: ChannelEnd): void {
+  fail(error: Error): void {
     const pending = Array.from(this.#pending);
     this.#pending.clear();
-    const arrived = Array.isArray(unanswered) ? new Set<unknown>(unanswered) : undefined;
+    const { openAtPeer } = this.channel;
+    const arrived = Array.isArray(openAtPeer) ? new Set<unknown>(openAtPeer) : undefined;
     for (const [id, one] of pending) {
       const { sentTo } = one;
       const hasArrived = arrived === undefined || arrived.has(id);
