@@ -22,8 +22,8 @@ export class Share {
   constructor(unclocked: number) {
     this.#unclocked = unclocked;
     this.#granted = unclocked;
-    // not more at first: the work of calls that aren't answered at once only shows after the turn
-    this.#size = unclocked + step;
+    // no more at first: the work of calls that await something only shows after the turn
+    this.#size = 2 * unclocked;
   }
 
   /** Begins a turn; returns after how many messages to call `more`. */

@@ -169,7 +169,8 @@ export class Holds implements HeldNames {
   /** Where to claim: the registrar at the first registry address, waiting for it while there is none. */
   async #desk(deadline: Deadline): Promise<Desk> {
     const { runtime } = this.#registrars;
-    const timeout = Math.min(deadline.remainingMs, registryPatienceMs(runtime.limits));
+    const patienceMs = Math.max(registryPatienceMs(runtime.limits), runtime.peers.leastStepMs);
+    const timeout = Math.min(deadline.remainingMs, patienceMs);
     const patience = new Deadline({ timeout, signal: deadline.signal }, "claim");
     for (;;) {
       const { service, firstLink, changed } = this.#registrars;

@@ -5,7 +5,7 @@
 import { Part } from "../actor/part.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { Deadline, sleep } from "../deadline.ts";
-import { NameTakenError, TimeoutError } from "../errors.ts";
+import { NameTakenError, RegistryUnavailableError, TimeoutError } from "../errors.ts";
 import { callerFrames, setStack } from "../frames.ts";
 import { connectedPeer } from "../discovery/connected.ts";
 import { findOne } from "../discovery/find.ts";
@@ -28,7 +28,7 @@ export interface Starter {
   start<M>(name: string, options: HeldStartOptions): Promise<Portal<M>>;
 }
 
-/** How long to leave alone an actor that is registered, but can't be reached: it may be busy, or just ending. */
+/** How long to leave alone what can't be reached: an actor that is busy, or just ending; or all registrars. */
 const retryMs = 100;
 
 /** By name: the attempts of this process that are under way. All who ask meanwhile wait for their end, and look again. */
@@ -46,7 +46,6 @@ export async function findOrStart<M>(
     for (;;) {
       const portal = (await findNearby<M>(lookup)) ?? (await share<M>(starter, lookup, options));
       if (portal !== undefined) return portal;
-      starter.checkOpen(name);
     }
   } catch (error) {
     throw explained(error, starter, name, options, timeout);
@@ -93,6 +92,12 @@ async function share<M>(
   attempts.set(name, promise);
   try {
     return await attempt<M>(starter, lookup, options);
+  } catch (error) {
+    if (!(error instanceof RegistryUnavailableError) || deadline.remainingMs === 0) throw error;
+    // there may be one soon: lookups don't wait as long as a start may
+    await sleep(Math.min(retryMs, deadline.remainingMs), deadline.signal);
+    if (deadline.remainingMs === 0) throw error;
+    return undefined;
   } finally {
     attempts.delete(name);
     resolve();
@@ -157,7 +162,7 @@ function explained(
   starter.checkOpen(name);
   if (error instanceof NameTakenError) setStack(error, callerFrames());
   if (!(error instanceof TimeoutError) || error.stage !== "wait") return error;
-  const text = `no actor "${name}" within ${timeout} ms: another process holds the name, and has not started it yet`;
+  const text = `no actor "${name}" within ${timeout} ms: its start by another process is not done yet`;
   return new TimeoutError("wait", text, { cause: error });
 }
 

@@ -92,12 +92,12 @@ function sizes(turns: readonly number[]): number[] {
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, id) => id);
 
 describe("a connection that has sent many messages at once", () => {
-  test("is served in one turn, as long as there are no more than 64", async () => {
+  test("is served in one turn, as long as there are no more than 128", async () => {
     using turns = new Turns();
     await using receiver = await openReceiver(turns);
-    receiver.peer.send(...puts(64));
-    await until(() => receiver.ids.length === 64);
-    expect(sizes(receiver.turns)).toEqual([64]);
+    receiver.peer.send(...puts(128));
+    await until(() => receiver.ids.length === 128);
+    expect(sizes(receiver.turns)).toEqual([128]);
   });
 
   test("is served in several turns, in order, and in larger shares as they turn out cheap", async () => {
@@ -107,8 +107,8 @@ describe("a connection that has sent many messages at once", () => {
     await until(() => receiver.ids.length === 20_000);
     expect(receiver.ids).toEqual(upTo(20_000));
     const [first, ...later] = sizes(receiver.turns);
-    expect(first!).toBeLessThanOrEqual(72);
-    expect(Math.max(...later)).toBeGreaterThan(72);
+    expect(first!).toBeLessThanOrEqual(128);
+    expect(Math.max(...later)).toBeGreaterThan(128);
   });
 
   test("gets smaller shares where they are expensive, whether at once or in the microtasks after", async () => {
@@ -120,7 +120,7 @@ describe("a connection that has sent many messages at once", () => {
       await until(() => receiver.ids.length === 400, 20_000);
       expect(receiver.ids).toEqual(upTo(400));
       const [first, ...later] = sizes(receiver.turns);
-      expect(first!).toBeLessThanOrEqual(72);
+      expect(first!).toBeLessThanOrEqual(128);
       expect(Math.max(...later.slice(1))).toBeLessThanOrEqual(8);
     }
   });

@@ -2,7 +2,14 @@
 import { describe, expect, test } from "bun:test";
 
 import type { TimeoutError } from "../../src/index.ts";
-import { currentActor, findActor, openNursery, openRootActor, SpawnError } from "../../src/index.ts";
+import {
+  currentActor,
+  findActor,
+  openNursery,
+  openRootActor,
+  type RemoteActorError,
+  SpawnError,
+} from "../../src/index.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
 import { ClaimMode, Kind } from "../../src/wire/messages.ts";
 import { failure } from "../support/outcome.ts";
@@ -105,10 +112,10 @@ describe("findOrStart", () => {
     const abort = new AbortController();
     const first = failure(nursery.findOrStart("one", { ...traces.options(), signal: abort.signal }));
     await until(() => traces.starts.length === 1);
-    const late = await failure(nursery.findOrStart("one", { ...traces.options(), timeout: 50 }));
+    const late = await failure(nursery.findOrStart("one", { ...traces.options(), timeout: 100 }));
     expect([late.name, (late as TimeoutError).stage]).toEqual(["TimeoutError", "wait"]);
-    expect(only(await ask(other, 3, "one", { ...traces.options(), timeout: 50 }))).toBe(
-      'TimeoutError: no actor "one" within 50 ms: another process holds the name, and has not started it yet',
+    expect(only(await ask(other, 3, "one", { ...traces.options(), timeout: 500 }))).toBe(
+      'TimeoutError: no actor "one" within 500 ms: its start by another process is not done yet',
     );
     const reason = new Error("not any more");
     abort.abort(reason);
@@ -263,6 +270,31 @@ describe("findOrStart, when the registrar dies during a start,", () => {
       expect(only(answers)).toMatch(uuidForm);
       expect(traces.starts).toHaveLength(1);
     });
+
+  test("waits for the next one as long as its timeout says, which may be longer than lookups wait", async () => {
+    await using world = new World();
+    await using elsewhere = new World();
+    const hub = await world.actor("hub");
+    const parent = await world.actor("parent", { limits: { probeTimeoutMs: 100 } });
+    await parent.run(async ({ furrow, keep, args }) => {
+      const nursery = await furrow.openNursery();
+      keep["nursery"] = nursery;
+      await nursery.startActor("child", { module: args[0] as string });
+    }, service.href);
+    // an actor of another registry, which keeps its connection to the child
+    await using _self = await openRootActor(elsewhere.options);
+    const options = { raiseOnNone: true, registryAddrs: [world.unix] } as const;
+    await using child = await findActor<Service>("child", options);
+    // a child can't take over, and its parent is stopped
+    await parent.freeze();
+    await hub.kill();
+    const missed = await failure(child.run.findOrStart("one", service.href, 500));
+    expect((missed as RemoteActorError).remoteName).toBe("RegistryUnavailableError");
+    const asked = child.run.findOrStart("one", service.href, 20_000);
+    expect((await failure(child.run.find("one"))).message).toContain("RegistryUnavailableError");
+    parent.signal("SIGCONT");
+    expect(await asked).toMatch(uuidForm);
+  });
 
   test("starts no second actor while the first may be on its way back", async () => {
     await using world = new World();

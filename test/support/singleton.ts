@@ -73,7 +73,8 @@ async function openProgram(world: World): Promise<Program> {
     async ({ furrow, keep, args }) => {
       keep["nursery"] = await furrow.openNursery(args[0] as object);
     },
-    { enableTransports: ["unix", "tcp"] },
+    // a takeover may take seconds on a busy machine
+    { enableTransports: ["unix", "tcp"], limits: { probeTimeoutMs: 3_000 } },
   );
   return program;
 }
