@@ -495,8 +495,10 @@ describe("a registry in which actors, programs and registrars come and go at ran
       await using world = new World();
       const population = new Population(world);
       await population.begin();
-      for (let round = 0; round < rounds && population.faults.length === 0; round++)
+      for (let round = 0; round < rounds && population.faults.length === 0; round++) {
         await population.round(round, new Plan(chance, round));
+        if (round % 10 === 9) console.log(`soak:   round ${round}: ${JSON.stringify(population.counts)}`);
+      }
       if (population.faults.length === 0) await population.end();
       console.log(`soak:   ${JSON.stringify(population.counts)}`);
       expect(population.faults).toEqual([]);
