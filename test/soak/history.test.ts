@@ -360,9 +360,10 @@ class Population {
     await this.#until("it is found", async () => {
       found = await this.#ask(asked, (other) => other.call("find", name, metadata));
       if (owner.isDead || found.includes(uuid)) return true;
-      // while actors are on their way back, a name is answered with those that are there, unless `where` says which
-      if (!this.#isTakeover || metadata !== null) return true;
-      this.#count("answers in part");
+      // a new registrar answers a name with those that are back already; and a change that was under way when the
+      // registrar died counts as done before the one who is asked has noticed that death
+      if (!this.#isTakeover) return true;
+      this.#count(metadata === null ? "answers in part" : "late answers to where");
       return false;
     });
     if (owner.isDead || found.includes(uuid)) return;
