@@ -85,7 +85,8 @@ describe("examples", () => {
     const outcomes = await Promise.all(all.map((example) => outcome(start(world, example))));
     expect(outcomes).toEqual(all.map((example) => ({ exitCode: 0, stdout: promised(example), stderr: "" })));
     expect(readdirSync(world.dir)).toEqual([]);
-  });
+    // dozens of processes
+  }, 60_000);
 
   test("join-from-outside.ts works in two terminals, the visitor first, and Ctrl-C ends the server", async () => {
     await using world = new World();

@@ -48,7 +48,9 @@ export class Share {
   measure(): void {
     if (!this.#isSpent) return;
     const each = (performance.now() - this.#since) / (this.#granted - this.#clockedFrom);
-    this.#size = Math.max(1, Math.min(Math.floor(budgetMs / each), 2 * this.#size, most));
+    // in steps: this process may have had to wait for a processor
+    const least = Math.max(1, this.#size >> 2);
+    this.#size = Math.max(least, Math.min(Math.floor(budgetMs / each), 2 * this.#size, most));
   }
 
   #startClock(): number {

@@ -84,22 +84,18 @@ function withReport(
 }
 
 async function query(lookup: Lookup): Promise<QueryResult> {
-  const { registryAddrs } = lookup;
+  const { registrars, registryAddrs } = lookup;
   const addr = registryAddrs?.[0];
   try {
-    return addr === undefined ? await queryOwn(lookup) : await queryAt(lookup, addr);
+    if (addr !== undefined) return await queryAt(lookup, addr);
+    const peer = connectedPeer(lookup);
+    if (peer !== undefined) return new AddressResult(rankAddresses(peer.addrs)[0] ?? null, peer.id, null);
+    const found = await askAny(lookup);
+    const asked = registrars.isRegistrar ? registrars.localPortal : registrars.onlyLink?.session;
+    return resultOf(found.at(-1), asked ?? (await anyRegistry(registrars, patience(lookup))));
   } catch (error) {
     throw lookup.reported(error);
   }
-}
-
-async function queryOwn(lookup: Lookup): Promise<QueryResult> {
-  const { registrars } = lookup;
-  const peer = connectedPeer(lookup);
-  if (peer !== undefined) return new AddressResult(rankAddresses(peer.addrs)[0] ?? null, peer.id, null);
-  const found = await askAny(lookup);
-  const asked = registrars.isRegistrar ? registrars.localPortal : registrars.onlyLink?.session;
-  return resultOf(found.at(-1), asked ?? (await anyRegistry(registrars, patience(lookup))));
 }
 
 async function queryAt(lookup: Lookup, addr: Address): Promise<QueryResult> {

@@ -24,7 +24,7 @@ export interface ChildEvent {
   /**
    * `started`: its first process is ready. `died`: a process has ended, though neither the end of the nursery nor
    * `replaceActor` ended it. `restarted`: its next process is ready; `id` is the new one. `gave-up`: it would have been
-   * restarted, but its restarts are used up.
+   * restarted, but its restarts are used up; `id` is that of the last process that was ready.
    */
   readonly type: "started" | "died" | "restarted" | "gave-up";
   readonly id: ActorId;

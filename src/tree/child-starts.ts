@@ -41,10 +41,13 @@ export class ChildStarts {
   }
 
   /** Starts a new member; resolves when it is ready. `data`: the option of that name, encoded. */
-  async start(plan: MemberPlan, data: Uint8Array | undefined): Promise<Started> {
+  async start(
+    plan: MemberPlan,
+    data: Uint8Array | undefined,
+    timeout: number = plan.options.timeout ?? startTimeoutMs,
+  ): Promise<Started> {
     const { name, options } = plan;
     const member = new Member(plan, data);
-    const timeout = options.timeout ?? startTimeoutMs;
     const place = enterNow(timeout) ?? (await this.#place(name, timeout, options.signal));
     let child: ChildProcess;
     try {

@@ -25,7 +25,8 @@ export interface Starter {
   readonly signal: AbortSignal;
   /** @throws {SpawnError} when the nursery is closed */
   checkOpen(name: string): void;
-  start<M>(name: string, options: HeldStartOptions): Promise<Portal<M>>;
+  /** `timeoutMs` is for this start alone: a restart has the time that the options give it. */
+  start<M>(name: string, options: HeldStartOptions, timeoutMs: number): Promise<Portal<M>>;
 }
 
 /** How long to leave alone what can't be reached: an actor that is busy, or just ending; or all registrars. */
@@ -140,7 +141,7 @@ async function startHeld<M>(
   const release = hold.use();
   try {
     deadline.check("wait");
-    return await starter.start<M>(hold.name, { ...options, timeout: deadline.remainingMs, hold });
+    return await starter.start<M>(hold.name, { ...options, hold }, deadline.remainingMs);
   } finally {
     release();
   }

@@ -33,6 +33,8 @@ export class Member {
   /** Gives back the hold on its name, if there is one. */
   release: (() => void) | undefined;
   restarts = 0;
+  /** Of its last process that became ready: the one that events tell of. */
+  readyId: ActorId | undefined;
   /** No restart before this time, on the clock of `performance.now()`. */
   dueAt = 0;
   /** Settles when the end of the last process has been dealt with. */

@@ -287,12 +287,18 @@ class ProcessNursery implements Nursery, ChildOwner {
       runtime: this.#runtime,
       signal: this.signal,
       checkOpen: (name) => this.#checkOpen(name),
-      start: async <M>(name: string, options: HeldStartOptions) => await this.#open<M>(name, options, data),
+      start: async <M>(name: string, options: HeldStartOptions, timeoutMs: number) =>
+        await this.#open<M>(name, options, data, timeoutMs),
     };
   }
 
-  async #open<M>(name: string, options: HeldStartOptions, data: Uint8Array | undefined): Promise<Portal<M>> {
-    const { peer } = await this.#starts.start({ name, options, isOneCall: false }, data);
+  async #open<M>(
+    name: string,
+    options: HeldStartOptions,
+    data: Uint8Array | undefined,
+    timeoutMs?: number,
+  ): Promise<Portal<M>> {
+    const { peer } = await this.#starts.start({ name, options, isOneCall: false }, data, timeoutMs);
     const { callTimeoutMs } = options;
     return new RemotePortal<M>(peer.acquire().handler, "", { callTimeoutMs });
   }

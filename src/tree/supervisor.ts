@@ -72,7 +72,7 @@ export class Supervisor {
     member.hasStarted = true;
     if (member.state === "starting") member.state = "ready";
     if (!member.budget.restarts) member.data = undefined;
-    if (member.id !== undefined) this.events.emit("started", member.id);
+    this.#tellReady("started", member);
   }
 
   /** The members of that name, other than those that are starting, or are being ended. */
@@ -201,7 +201,7 @@ export class Supervisor {
     log.warn?.(
       `not restarting "${member.name}": ${maxRestarts} restarts within ${withinMs} ms are used up: ${oneLine(why)}`,
     );
-    if (member.id !== undefined) this.events.emit("gave-up", member.id, failure);
+    if (member.readyId !== undefined) this.events.emit("gave-up", member.readyId, failure);
   }
 
   /** A failure after which the member isn't restarted. */
@@ -220,6 +220,13 @@ export class Supervisor {
       this.#recoveries.get("all")?.remove(sharer);
       void sharer.stop().then(() => this.drop(sharer));
     }
+  }
+
+  #tellReady(type: "started" | "restarted", member: Member): void {
+    const { id } = member;
+    if (id === undefined) return;
+    member.readyId = id;
+    this.events.emit(type, id);
   }
 
   /** Marks a member whose process is ended for good, which its own restart policy has no say in. */
@@ -264,7 +271,7 @@ export class Supervisor {
         if (one.process === undefined) return; // it has ended already
         one.state = "ready";
         one.restarts++;
-        if (one.id !== undefined) this.events.emit("restarted", one.id);
+        this.#tellReady("restarted", one);
       },
       // a failed start uses up a restart too
       onFailedRestart: (one, error) => this.#restartOrDrop(one, asError(error)),

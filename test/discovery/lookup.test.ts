@@ -58,10 +58,12 @@ describe("findActor", () => {
     await using _actor = await openRootActor(world.options);
     const good = await world.actor("pair", { enableTransports: ["unix"], registryAddrs: [world.unix] });
     const bad = await world.actor("pair", { enableTransports: ["unix"], registryAddrs: [world.unix] });
-    const [addr] = await bad.run(({ furrow }) => furrow.currentActor().addrs);
-    rmSync(addr!.slice("unix://".length));
     const asker = await world.actor("asker");
+    const last = await world.actor("last");
     const expected = await good.run(({ furrow }) => furrow.currentActor().uuid);
+    const [addr] = await bad.run(({ furrow }) => furrow.currentActor().addrs);
+    // not before all is ready: an actor soon binds a socket again that was removed
+    rmSync(addr!.slice("unix://".length));
     const result = await asker.run(async ({ furrow }) => {
       await using portal = await furrow.findActor("pair");
       return portal?.id.uuid ?? null;
@@ -69,8 +71,7 @@ describe("findActor", () => {
     expect(result).toBe(expected);
     // and when none is left the answer is null, or an error with each failure
     const [other] = await good.run(({ furrow }) => furrow.currentActor().addrs);
-    rmSync(other!.slice("unix://".length));
-    const last = await world.actor("last");
+    for (const removed of [addr, other]) rmSync(removed!.slice("unix://".length), { force: true });
     const none = await last.run(async ({ furrow }) => {
       const found = await furrow.findActor("pair");
       const error = (await furrow
@@ -147,11 +148,13 @@ describe("findActor", () => {
     await using two = new World();
     const silent = await one.actor("hub-one");
     await two.actor("hub-two");
-    await using _actor = await openRootActor({
+    await using actor = await openRootActor({
       registryAddrs: [one.unix, two.unix],
       name: "asker",
       limits: { probeTimeoutMs: 100 },
     });
+    // a busy machine may take longer than the probes have: an actor joins the rest later
+    await until(() => actor.stats().peers === 2);
     await silent.freeze();
     expect(await findActor("nobody")).toBeNull();
     const error = await failure(findActor("nobody", { raiseOnNone: true }));

@@ -324,8 +324,10 @@ describe("a child that may not be restarted", () => {
     const family = await Family.open(world, "one-for-one", { a: "never" });
     await family.start("b", once, { env: { FAIL_STARTS_AFTER: "1" } });
     family.kill("b");
-    await family.events.until(["gave-up b"]);
+    const [died, gaveUp] = await family.events.until(["died b", "gave-up b"]);
     expect(family.pids("b")).toHaveLength(3);
+    // none of the later processes became ready
+    expect(gaveUp!.id).toEqual(died!.id);
     expect(family.nursery.signal.aborted).toBeFalse();
     await exitInOrder("a");
     expect(await failure(family.nursery.join())).toBeInstanceOf(SpawnError);
