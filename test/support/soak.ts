@@ -12,7 +12,7 @@ export const seed: number = Number(process.env["FURROW_SEED"] ?? Math.floor(Math
 
 /** Prints which length runs, and how to repeat the run. */
 export function announce(what: string): void {
-  const form = inFull ? "in full" : "in the short form, a tenth (FURROW_SOAK=1 for all of it)";
+  const form = inFull ? "in full" : "in the short form (FURROW_SOAK=1 for all of it)";
   console.log(`soak: ${what}, ${form}; FURROW_SEED=${seed}`);
 }
 
