@@ -1,11 +1,11 @@
 /** How long soak tests run, and the seed that repeats a failed run. */
 
-/** Full length with FURROW_SOAK=1, otherwise a tenth of it. */
+/** Full length with FURROW_SOAK=1, otherwise a twentieth of it. */
 export const inFull: boolean = process.env["FURROW_SOAK"] === "1";
 
-/** `full`, or a tenth of it. */
+/** `full`, or a twentieth of it. */
 export function scaled(full: number): number {
-  return inFull ? full : Math.ceil(full / 10);
+  return inFull ? full : Math.ceil(full / 20);
 }
 
 export const seed: number = Number(process.env["FURROW_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
