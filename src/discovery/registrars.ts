@@ -59,6 +59,7 @@ export class Registrars implements DiscoveryFacts {
     discoveryFacts.set(runtime, this);
     runtime.serve(Kind.added, (session, message) => this.linkOver(session)?.onAdded(message));
     runtime.serve(Kind.removed, (session, message) => this.linkOver(session)?.onRemoved(message));
+    runtime.serve(Kind.partial, (session, message) => this.linkOver(session)?.onPartial(message[1]));
     runtime.serve(Kind.unwatched, (session, message) => this.linkOver(session)?.cache.drop(message[1]));
   }
 
