@@ -32,7 +32,6 @@ export class Membership implements Candidate {
   readonly #election: Election;
   readonly #roster = new Roster();
   #isEnlisted = false;
-  #registered = false;
   #tenure: Tenure | undefined;
   #upkeep: Timer | undefined;
   readonly #stop = new AbortController();
@@ -55,7 +54,7 @@ export class Membership implements Candidate {
    */
   async settle(boot: Boot, listen: (hosts: readonly string[]) => Promise<void>): Promise<void> {
     this.#election.listen = listen;
-    this.#registered = true;
+    this.registrars.registers = true;
     await this.#election.settle(boot);
   }
 
@@ -80,8 +79,8 @@ export class Membership implements Candidate {
    * @throws {NameTakenError} when one refuses this actor's name
    */
   async register(): Promise<void> {
-    this.#registered = true;
     const { registrars } = this;
+    registrars.registers = true;
     const timeout = registryPatienceMs(this.#runtime.limits);
     const deadline = new Deadline({ timeout, signal: this.#stop.signal }, "registration");
     for (;;) {
@@ -118,8 +117,8 @@ export class Membership implements Candidate {
       this.#runtime.peers.connect(target, this.#patience(registrar.name)),
     );
     const link = registrars.link(peer.handler, registrar.addrs);
-    if (this.#registered) await this.#registerAt(link);
-    registrars.notify();
+    if (registrars.registers) await this.#registerAt(link);
+    else registrars.notify();
   }
 
   async #registerAt(link: RegistrarLink): Promise<void> {
@@ -131,7 +130,7 @@ export class Membership implements Candidate {
       const patience = this.#patience(peer.id.name);
       // before it is registered: a registrar that waits for this process to be back must know its holds by then
       if (registrars.holds !== undefined) await patience.race("lookup", registrars.holds.resume(link));
-      await patience.race("lookup", link.register(this.#runtime));
+      await patience.race("lookup", link.register(this.#runtime, registrars.changes));
     } catch (error) {
       if (registrars.linkOf(peer.id.uuid) !== link) throw error;
       const isRefusal = peer.isOpen && !(error instanceof TimeoutError);
@@ -141,6 +140,7 @@ export class Membership implements Candidate {
     }
     log.info?.(`registered with ${describeActor(peer.id)} at ${peer.addr}`);
     this.#upkeep ??= this.#lookAfterSockets();
+    registrars.notify();
   }
 
   /** Binds a socket again when it was removed: otherwise every lookup would take this registered actor for gone. */
@@ -242,9 +242,10 @@ export class Membership implements Candidate {
     const bound = new Deadline({ timeout: this.#runtime.limits.stopGraceMs }, "unregistration");
     await Promise.allSettled(
       registrars.links.map(async (link) => {
-        if (this.#registered) await bound.race("stop", link.unregister());
+        if (registrars.registers) await bound.race("stop", link.unregister());
       }),
     );
+    registrars.registers = false;
     registrars.notify();
   }
 

@@ -113,6 +113,8 @@ export class RegistrarLink {
   #silenceTimer: Timer | undefined;
   #isOver = false;
   #isRegistered = false;
+  /** The last change of this actor's details that the registrar has acknowledged (see `Registrars`), or -1 while it isn't registered. */
+  acknowledged = -1;
 
   /** Takes over one `acquire` of the session's peer. */
   constructor(session: Session, runtime: Runtime, counters: LookupCounters) {
@@ -130,18 +132,26 @@ export class RegistrarLink {
     return !this.#isOver && this.session.peer.isOpen;
   }
 
-  /** Registers this actor with all its addresses and details in one message; resolves when the registrar has acknowledged it. */
-  register(runtime: Runtime): Promise<unknown> {
+  /**
+   * Registers this actor with all its addresses and details, as of its change number `change`, in one message; resolves
+   * when the registrar has acknowledged it.
+   */
+  async register(runtime: Runtime, change: number): Promise<void> {
     const { id, addrs } = runtime;
     this.#isRegistered = true;
     const details = encodeDetails(runtime.details());
-    return this.session.request([Kind.register, 0, encodeAddresses(addrs, id.host), details]);
+    await this.session.request([Kind.register, 0, encodeAddresses(addrs, id.host), details]);
+    this.acknowledged = change;
   }
 
-  /** Changes this actor's details; resolves when the registrar has acknowledged it, at once if this actor isn't registered there. */
-  async update({ metadata, state }: DetailsChange): Promise<void> {
+  /**
+   * Changes this actor's details; resolves when the registrar has acknowledged it. At once if this actor isn't registered
+   * there yet: its registration will bring the change.
+   */
+  async update({ metadata, state }: DetailsChange, change: number): Promise<void> {
     if (!this.#isRegistered) return;
     await this.session.request([Kind.update, 0, metadata ?? null, state ?? null]);
+    this.acknowledged = change;
   }
 
   unregister(): Promise<unknown> {

@@ -146,6 +146,11 @@ export class RegistrarService implements ServedTable {
     this.#announce(this.#own, former);
   }
 
+  /** Whether the registrar is in its own table. */
+  get hasSelf(): boolean {
+    return this.#own !== undefined;
+  }
+
   /** Applies what has changed of the registrar's own details. */
   updateSelf(): void {
     if (this.#own !== undefined) this.#own = this.#change(this.#own, this.#runtime.details());

@@ -14,8 +14,8 @@ import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { setTiming } from "../support/timing.ts";
 import { until, World } from "../support/world.ts";
 
-const described = new URL("../fixtures/described.ts", import.meta.url).href;
-type Described = typeof import("../fixtures/described.ts");
+const service = new URL("../fixtures/service.ts", import.meta.url).href;
+type Service = typeof import("../fixtures/service.ts");
 
 describe("a registrar that waits for an instance to come back", () => {
   test("tells those who want every instance only when it is back, whatever they know from before", async () => {
@@ -23,7 +23,7 @@ describe("a registrar that waits for an instance to come back", () => {
     await using world = new World();
     const hub = await world.actor("hub");
     await using nursery = await openNursery(world.options);
-    const here = await nursery.startActor<Described>("w", { module: described });
+    const here = await nursery.startActor<Service>("w", { module: service });
     const late = await world.actor("w");
     const both = [here.id.uuid, await late.run(({ furrow }) => furrow.currentActor().uuid)];
     await late.freeze();
@@ -32,7 +32,7 @@ describe("a registrar that waits for an instance to come back", () => {
     await until(() => registered() === 2);
 
     // what is back is answered at once, to those who want any instance; the cache keeps it
-    expect(await here.run.find("w", {})).toBe(here.id.uuid);
+    expect(await here.run.find("w")).toBe(here.id.uuid);
     await using other = await RawPeer.connect(world.unix, { name: "other" });
     await other.take(Kind.hello);
     other.send([Kind.lookup, 1, "w", false, false, true], [Kind.lookup, 2, "w", true]);
@@ -53,8 +53,8 @@ describe("a registrar that waits for an instance to come back", () => {
       note("cache", here.run.findAll("w")),
     ];
     // a miss or an answer that isn't held back would be here by the next reply of each
-    await here.run.lookups();
-    await here.run.find("w", {});
+    await here.run.find("w");
+    await registry.findActor("w");
     expect(settled).toEqual([]);
     late.signal("SIGCONT");
     expect(await Promise.all(answers)).toEqual([both, both, both, both]);
