@@ -14,7 +14,6 @@ import { type Address, rankAddresses } from "../transport/address.ts";
 import { removeTreeSockets, sweepSockets } from "../transport/socket-lock.ts";
 import { Kind } from "../wire/messages.ts";
 import { type Boot, type Candidate, Election, RegistrationRefused } from "./election.ts";
-import { registryPatienceMs } from "./probe.ts";
 import { nameTaken, type RegistrarLink } from "./registrar-link.ts";
 import { Registrars } from "./registrars.ts";
 import { isOfThisHost, socketDirs } from "./registry-files.ts";
@@ -73,18 +72,19 @@ export class Membership implements Candidate {
   }
 
   /**
-   * Registers with every registrar that is connected, and from now on with each that comes up.
+   * Registers with every registrar that is connected, and from now on with each that comes up. While there is none, waits
+   * for the next one.
    *
-   * @throws {RegistryUnavailableError} when there is none
+   * @throws {RegistryUnavailableError} when there is none for `timeout` ms, or all refuse the registration
    * @throws {NameTakenError} when one refuses this actor's name
    */
-  async register(): Promise<void> {
+  async register(timeout: number): Promise<void> {
     const { registrars } = this;
     registrars.registers = true;
-    const timeout = registryPatienceMs(this.#runtime.limits);
     const deadline = new Deadline({ timeout, signal: this.#stop.signal }, "registration");
     for (;;) {
       const { changed, links } = registrars;
+      const hasAll = registrars.vacant().length === 0;
       const results = await Promise.allSettled(links.map((link) => this.#registerAt(link)));
       if (registrars.vacant().length > 0) this.#election.start();
       for (const result of results) if (result.status === "rejected") throwTaken(result.reason);
@@ -94,6 +94,7 @@ export class Membership implements Candidate {
         ({ status }, at) => status === "fulfilled" && (!isHeld || links[at] === registrars.firstLink),
       );
       if (registrars.isRegistrar || isDone) return;
+      if (hasAll && links.length > 0 && results.every(isFinalRefusal)) throw registrars.unavailable();
       try {
         // the registrar ended during the registration: the election finds the next one, which then gets it
         await deadline.race("lookup", changed);
@@ -135,7 +136,7 @@ export class Membership implements Candidate {
       if (registrars.linkOf(peer.id.uuid) !== link) throw error;
       const isRefusal = peer.isOpen && !(error instanceof TimeoutError);
       registrars.drop(link, asError(error));
-      if (isRefusal) throw new RegistrationRefused(nameTaken(error) ?? registrars.unavailable());
+      if (isRefusal) throw new RegistrationRefused(nameTaken(error) ?? registrars.unavailable(), error);
       throw error;
     }
     log.info?.(`registered with ${describeActor(peer.id)} at ${peer.addr}`);
@@ -274,6 +275,12 @@ export class Membership implements Candidate {
     this.#tenure?.release();
     this.#roster.leave();
   }
+}
+
+function isFinalRefusal(result: PromiseSettledResult<void>): boolean {
+  return (
+    result.status === "rejected" && result.reason instanceof RegistrationRefused && result.reason.isFinal
+  );
 }
 
 /** @throws the error with which a registrar refused a name, if `error` is one */

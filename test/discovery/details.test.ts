@@ -371,6 +371,16 @@ describe("what is registered is bounded", () => {
     expect(refused.message).toContain("exceeds maxMetadataBytes 20");
   });
 
+  test("what all registrars refuse fails a start at once, however long it may take", async () => {
+    await using world = new World();
+    await world.actor("hub", { limits: { maxMetadataBytes: 20 } });
+    await using nursery = await openNursery(world.options);
+    const options = { module: described, metadata: { text: "x".repeat(20) }, timeout: 600_000 };
+    const error = await failure(nursery.startActor("large", options));
+    expect(error.name).toBe("SpawnError");
+    expect(error.message).toContain("metadata of 27 B exceeds maxMetadataBytes 20");
+  });
+
   test("more functions than a registrar keeps fail the start", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
