@@ -27,6 +27,8 @@ const upkeepMs = 1_000;
 
 export class Membership implements Candidate {
   readonly registrars: Registrars;
+  /** Called when another actor has got the name that this one was started to have alone. */
+  onNameLost: ((error: NameTakenError) => void) | undefined;
   readonly #runtime: Runtime;
   readonly #election: Election;
   readonly #roster = new Roster();
@@ -136,8 +138,10 @@ export class Membership implements Candidate {
       if (registrars.linkOf(peer.id.uuid) !== link) throw error;
       const isRefusal = peer.isOpen && !(error instanceof TimeoutError);
       registrars.drop(link, asError(error));
-      if (isRefusal) throw new RegistrationRefused(nameTaken(error) ?? registrars.unavailable(), error);
-      throw error;
+      if (!isRefusal) throw error;
+      const taken = nameTaken(error);
+      if (taken !== undefined && registrars.holds?.hasOwn === true) this.onNameLost?.(taken);
+      throw new RegistrationRefused(taken ?? registrars.unavailable(), error);
     }
     log.info?.(`registered with ${describeActor(peer.id)} at ${peer.addr}`);
     this.#upkeep ??= this.#lookAfterSockets();

@@ -93,6 +93,12 @@ async function main(init: ChildInit): Promise<void> {
     return;
   }
   runtime.peers.leastStepMs = 0;
+  membership.onNameLost = (error) => {
+    // two would run for as long as both live
+    process.exitCode = failedCode;
+    parent.channel.post([Kind.failed, encodeFailure(error, runtime.id)]);
+    void runtime.cancel(error);
+  };
   runtime.becomeReady();
 }
 
