@@ -18,7 +18,13 @@ export function findPermissionFaults(registryAddrs: readonly Address[], env: Env
     .flatMap((one) => (one.transport === "unix" ? [one.path] : []));
   const others = new Set(paths.map((path) => dirname(path)));
   others.delete(dir);
-  return [...runtimeDirFaults(dir), ...Array.from(others, socketDirFaults).flat(), ...secretFaults(dir, env)];
+  const faults = runtimeDirFaults(dir);
+  const isUsable = faults.every(({ level }) => level === "warning");
+  return [
+    ...faults,
+    ...Array.from(others, socketDirFaults).flat(),
+    ...secretFaults(isUsable ? dir : undefined, env),
+  ];
 }
 
 function runtimeDirFaults(dir: string): Finding[] {
@@ -27,7 +33,7 @@ function runtimeDirFaults(dir: string): Finding[] {
   ];
   const elsewhere = "set FURROW_RUNTIME_DIR to a directory of your own";
   if (!isAbsolute(dir)) return fault("error", "the runtime directory isn't an absolute path", elsewhere);
-  const found = lstatSync(dir, { throwIfNoEntry: false });
+  const found = seen(lstatSync, dir);
   if (found === undefined) return []; // the first actor creates it
   if (found.isSymbolicLink()) return fault("error", "the runtime directory is a symbolic link", elsewhere);
   if (!found.isDirectory()) return fault("error", "the runtime directory isn't a directory", elsewhere);
@@ -44,7 +50,7 @@ function runtimeDirFaults(dir: string): Finding[] {
 
 /** A registry's socket may be in another directory, which furrow doesn't change. */
 function socketDirFaults(dir: string): Finding[] {
-  const found = statSync(dir, { throwIfNoEntry: false });
+  const found = seen(statSync, dir);
   if (found === undefined) return [];
   const foreign = foreignOwner(found);
   const fault = (what: string, whatToDo: string): Finding[] => [
@@ -64,14 +70,15 @@ function socketDirFaults(dir: string): Finding[] {
   );
 }
 
-function secretFaults(dir: string, env: Environment): Finding[] {
+/** `dir`: the runtime directory, if it can be used. */
+function secretFaults(dir: string | undefined, env: Environment): Finding[] {
   const named = env["FURROW_SECRET_FILE"];
   if (named) return fileFaults(named, "$FURROW_SECRET_FILE", 0o007);
   const text = env["FURROW_SECRET"];
   if (text) return sizeFaults(Buffer.byteLength(text), "$FURROW_SECRET");
-  const own = join(dir, "secret");
+  const own = dir === undefined ? undefined : join(dir, "secret");
   // the first actor that needs it makes it
-  if (lstatSync(own, { throwIfNoEntry: false }) === undefined) return [];
+  if (own === undefined || seen(lstatSync, own) === undefined) return [];
   return fileFaults(own, "the secret", 0o077);
 }
 
@@ -83,7 +90,7 @@ function fileFaults(path: string, name: string, forbidden: number): Finding[] {
     { code: "secret", level: "error", what: `${name} ${what}`, which: path, whatToDo },
   ];
   if (!isAbsolute(path)) return fault("isn't an absolute path", "name it by its absolute path");
-  const found = (isOwn ? lstatSync : statSync)(path, { throwIfNoEntry: false });
+  const found = seen(isOwn ? lstatSync : statSync, path);
   if (found === undefined) return fault("doesn't exist", "create it: openssl rand -hex 32, with mode 0600");
   if (!found.isFile())
     return fault("isn't a regular file", isOwn ? remove : "name a file that has the secret");
@@ -105,6 +112,15 @@ function sizeFaults(bytes: number, which: string): Finding[] {
   if (bytes >= leastSecretBytes) return [];
   const what = `the secret has ${bytes} B, fewer than ${leastSecretBytes}`;
   return [{ code: "secret", level: "error", what, which, whatToDo: "make one with openssl rand -hex 32" }];
+}
+
+/** Undefined if there is nothing, or nothing that this user may look at. */
+function seen(look: (path: string) => Stats, path: string): Stats | undefined {
+  try {
+    return look(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** "uid 1000", if that isn't this user. */

@@ -11,53 +11,40 @@ import type { ParsedAddress } from "../../transport/address.ts";
  */
 export type Activity = "frozen" | "busy" | "blocked" | "waiting" | "gone" | "unknown";
 
-/** How long to watch what a process uses of a processor, and from which share on it is busy. */
-const watchMs = 200;
-const busyShare = 0.5;
-/** In `/proc/<pid>/stat`; on every Linux architecture that Bun runs on. */
-const ticksPerSecond = 100;
+/** How often to look at a process, and how long to wait in between. */
+const looks = 10;
+const betweenMs = 20;
 
-const activities: Readonly<Record<string, Activity>> = {
-  T: "frozen",
-  t: "frozen",
-  D: "blocked",
-  Z: "gone",
-  X: "gone",
-};
+/** What one look at the state tells. */
+const certain: Readonly<Record<string, Activity>> = { T: "frozen", t: "frozen", Z: "gone", X: "gone" };
+/** What it tells if most looks show the same: a process is runnable also while others have the processor. */
+const likely: Readonly<Record<string, Activity>> = { R: "busy", D: "blocked" };
 
 /** Watches a process for a moment. */
 export async function activityOf(pid: number, signal?: AbortSignal): Promise<Activity> {
-  const before = statOf(pid);
-  if (before === undefined) return process.platform === "linux" ? "gone" : "unknown";
-  const known = activities[before.state];
-  if (known !== undefined) return known;
-  const since = performance.now();
-  await sleep(watchMs, signal);
-  const after = statOf(pid);
-  if (after === undefined) return "gone";
-  const seconds = (performance.now() - since) / 1_000;
-  const share = (after.ticks - before.ticks) / ticksPerSecond / seconds;
-  return activities[after.state] ?? (share >= busyShare ? "busy" : "waiting");
+  const seen = new Map<string, number>();
+  for (let look = 0; look < looks; look++) {
+    if (look > 0) await sleep(betweenMs, signal);
+    const state = stateOf(pid);
+    if (state === undefined) return process.platform === "linux" ? "gone" : "unknown";
+    const known = certain[state];
+    if (known !== undefined) return known;
+    seen.set(state, (seen.get(state) ?? 0) + 1);
+  }
+  const [most] = Array.from(seen).find(([, times]) => times > looks / 2) ?? [];
+  return likely[most ?? ""] ?? "waiting";
 }
 
 /** Whether a process is stopped by a signal or a debugger. */
 export function isFrozen(pid: number): boolean {
-  return activities[statOf(pid)?.state ?? ""] === "frozen";
+  return certain[stateOf(pid) ?? ""] === "frozen";
 }
 
-interface Stat {
-  /** One letter, see proc_pid_stat(5). */
-  readonly state: string;
-  /** The processor time that it has used. */
-  readonly ticks: number;
-}
-
-function statOf(pid: number): Stat | undefined {
+/** The state of a process's main thread: one letter, see proc_pid_stat(5). */
+function stateOf(pid: number): string | undefined {
   const text = attempt(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
-  if (text === undefined) return undefined;
   // "pid (command) state ..."; the command may contain anything, even parentheses
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return { state: fields[0] ?? "", ticks: Number(fields[11]) + Number(fields[12]) };
+  return text?.charAt(text.lastIndexOf(")") + 2);
 }
 
 /** The name of a process's program, as `ps` shows it. */

@@ -29,16 +29,23 @@ async function findingAt(addr: Address): Promise<Finding> {
 
 /** Lets a program listen for connections that are none of furrow's. */
 async function listenIn(program: Program, addr: Address): Promise<void> {
-  await program.run(({ keep, args }) => {
-    const socket = { data() {} };
-    const [path, port] = args as [string | null, number];
-    keep["listener"] =
-      path === null ? Bun.listen({ hostname: "127.0.0.1", port, socket }) : Bun.listen({ unix: path, socket });
-  }, ...place(addr));
+  await program.run(
+    ({ keep, args }) => {
+      const socket = { data() {} };
+      const [path, port] = args as [string | null, number];
+      keep["listener"] =
+        path === null
+          ? Bun.listen({ hostname: "127.0.0.1", port, socket })
+          : Bun.listen({ unix: path, socket });
+    },
+    ...place(addr),
+  );
 }
 
 function place(addr: Address): [path: string | null, port: number] {
-  return addr.startsWith("unix:") ? [addr.slice("unix://".length), 0] : [null, Number(addr.split(":").at(-1))];
+  return addr.startsWith("unix:")
+    ? [addr.slice("unix://".length), 0]
+    : [null, Number(addr.split(":").at(-1))];
 }
 
 describe("examineAddresses", () => {
@@ -96,7 +103,12 @@ describe("examineAddresses", () => {
   test("finds a registrar that computes without a break", async () => {
     await using world = new World();
     const hub = await world.actor("hub");
-    await hub.run(() => void setTimeout(() => { for (;;); }, 0));
+    await hub.run(
+      () =>
+        void setTimeout(() => {
+          for (;;);
+        }, 0),
+    );
     expect(await findingAt(world.unix)).toMatchObject({
       code: "registry-busy",
       what: expect.stringMatching(/^the registrar hub#[0-9a-f]{8} computes without a break/) as string,
@@ -134,14 +146,19 @@ describe("examineAddresses", () => {
     const other = await world.program();
     await listenIn(other, world.tcp);
     await other.freeze();
-    expect(await findingAt(world.tcp)).toMatchObject({ code: "registry-frozen", which: `${world.tcp}, pid ${other.pid} (${command})` });
+    expect(await findingAt(world.tcp)).toMatchObject({
+      code: "registry-frozen",
+      which: `${world.tcp}, pid ${other.pid} (${command})`,
+    });
   });
 
   test("finds a registrar that has another secret", async () => {
     await using world = new World();
     const hub = await world.actor("hub");
     const { findings } = await examine([world.tcp], { secret: "a secret that the registrar doesn't have" });
-    expect(findings).toMatchObject([{ code: "registry-refused", which: `${world.tcp}, pid ${hub.pid} (${command})` }]);
+    expect(findings).toMatchObject([
+      { code: "registry-refused", which: `${world.tcp}, pid ${hub.pid} (${command})` },
+    ]);
   });
 
   test("finds a registrar that speaks another version of the protocol", async () => {
@@ -164,11 +181,19 @@ describe("examineAddresses", () => {
     const env = { FURROW_RUNTIME_DIR: process.env["FURROW_RUNTIME_DIR"]! };
     const hub = await world.program(env);
     await hub.run(async ({ furrow, keep, args }) => {
-      keep["actor"] = await furrow.openRootActor({ name: "hub", enableTransports: ["tcp"], registryAddrs: [args[0] as Address] });
+      keep["actor"] = await furrow.openRootActor({
+        name: "hub",
+        enableTransports: ["tcp"],
+        registryAddrs: [args[0] as Address],
+      });
     }, served);
     const unix: Address = `unix://${env.FURROW_RUNTIME_DIR}/registry@${port}.sock`;
     expect((await examine([unix])).addresses).toMatchObject([{ state: "elsewhere", pid: hub.pid }]);
-    expect(await findingAt(unix)).toMatchObject({ code: "registry-elsewhere", level: "warning", which: unix });
-    await hub.run(({ keep }) => (keep["actor"] as AsyncDisposable)[Symbol.asyncDispose]());
+    expect(await findingAt(unix)).toMatchObject({
+      code: "registry-elsewhere",
+      level: "warning",
+      which: unix,
+    });
+    await hub.run(async ({ keep }) => await (keep["actor"] as AsyncDisposable)[Symbol.asyncDispose]());
   });
 });
