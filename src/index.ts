@@ -98,6 +98,7 @@ export {
   type Transport,
   type UnixAddress,
 } from "./transport/address.ts";
+export { type LogLevel, type LogRecord, onLog } from "./log.ts";
 export { openService } from "./service/open-service.ts";
 export type { Service, ServiceCallOptions, ServiceOptions } from "./service/types.ts";
 export type { KeyOf, ServiceBy } from "./service/balance.ts";

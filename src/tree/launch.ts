@@ -3,6 +3,7 @@ import { statSync } from "node:fs";
 import { resolve } from "node:path";
 
 import { asError, SpawnError, systemCode } from "../errors.ts";
+import { reportFaults } from "../log.ts";
 import { childFile } from "./child-main.ts";
 import { type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
 import { inspectFlags } from "./inspector.ts";
@@ -71,6 +72,7 @@ function environment(
   changes: Readonly<Record<string, string>> = {},
 ): Record<string, string | undefined> {
   const { env } = process;
+  reportFaults(changes, `actor "${init.name}": `, env);
   const merged: Record<string, string | undefined> = { ...env, ...changes };
   for (const name of debuggerVariables) {
     const wanted = changes[name];
