@@ -8,7 +8,7 @@ import { type Program, World } from "./support/world.ts";
 /** What a program's own code keeps for the test. */
 interface Kept {
   readonly records: LogRecord[];
-  stop(): void;
+  readonly stop: () => void;
 }
 
 /** Ends the program in order; returns the lines of its stderr. */

@@ -20,6 +20,7 @@ import { type CallArguments, callOnce, type CallResult, type FunctionName } from
 import { readRestart } from "./restart.ts";
 import { bootRoot } from "./root.ts";
 import type { RootOptions } from "./root-options.ts";
+import { checkOutput, type OutputMode, treeSettings } from "./settings.ts";
 import { encodeData } from "./start-data.ts";
 import {
   checkCallOptions,
@@ -114,7 +115,7 @@ export interface Nursery extends AsyncDisposable {
   cancel(): Promise<void>;
 }
 
-/** The options of `openNursery`: all but `strategy` are for booting a root. */
+/** The options of `openNursery`: all but `strategy` and `output` are for booting a root. */
 export interface NurseryOptions extends RootOptions {
   /**
    * Whose lives a child that fails shares: those of all its siblings, of none (`"one-for-one"`), or of the ones that were started
@@ -122,23 +123,31 @@ export interface NurseryOptions extends RootOptions {
    * `"one-for-all"` for a failure that isn't restarted, while a restart concerns no siblings.
    */
   readonly strategy?: Strategy;
+  /**
+   * What to do with the output of the children, and of the actors below them, that `startActor` gives no `output`: see there.
+   * Default: as this actor was started with; in a root, pass it on.
+   */
+  readonly output?: OutputMode;
 }
 
 /**
  * Opens a nursery. Boots a root actor if this process has none, and ends it with the nursery.
  *
- * @throws as `openRootActor`; `RuntimeExistsError` when options other than `strategy` are given but there is already an
- *   actor
- * @throws {RangeError} when `strategy` is unknown
+ * @throws as `openRootActor`; `RuntimeExistsError` when options other than `strategy` and `output` are given but there is
+ *   already an actor
+ * @throws {RangeError} when `strategy` or `output` is unknown
  */
 export async function openNursery(options: NurseryOptions = {}): Promise<Nursery> {
   refuseUnguarded("open a nursery");
-  const { strategy, ...rootOptions } = options;
+  const { strategy, output, ...rootOptions } = options;
   checkStrategy(strategy);
+  checkOutput(output);
   // these are for booting a root: if there's already an actor, or one is booting, bootRoot rejects them
   const boots = !hasRuntime() || isBooting() || Object.keys(rootOptions).length > 0;
-  const runtime = boots ? await bootRoot(rootOptions) : currentRuntime();
-  return new ProcessNursery(runtime, boots, strategy);
+  const runtime = boots
+    ? await bootRoot(output === undefined ? rootOptions : { ...rootOptions, output })
+    : currentRuntime();
+  return new ProcessNursery(runtime, boots, strategy, output ?? treeSettings.find(runtime)?.output);
 }
 
 class ProcessNursery implements Nursery, ChildOwner {
@@ -154,7 +163,12 @@ class ProcessNursery implements Nursery, ChildOwner {
   readonly #replacing = new Map<string, Promise<unknown>>();
   readonly #undo: (() => void)[];
 
-  constructor(runtime: Runtime, ownsRuntime: boolean, strategy: Strategy | undefined) {
+  constructor(
+    runtime: Runtime,
+    ownsRuntime: boolean,
+    strategy: Strategy | undefined,
+    output: OutputMode | undefined,
+  ) {
     this.#runtime = runtime;
     this.#ownsRuntime = ownsRuntime;
     const { signal } = this;
@@ -167,7 +181,7 @@ class ProcessNursery implements Nursery, ChildOwner {
       strategy,
     ));
     const checkOpen = (name: string): void => this.#checkOpen(name);
-    this.#starts = new ChildStarts({ runtime, supervisor, signal, checkOpen });
+    this.#starts = new ChildStarts({ runtime, supervisor, signal, output, checkOpen });
     this.#undo = [runtime.ending.at("children", () => this.#endWithActor())];
     // a nursery opened in a called function is cancelled with the call
     const task = ambientTask();

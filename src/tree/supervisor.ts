@@ -112,6 +112,7 @@ export class Supervisor {
     if (at < 0) return;
     member.state = "stopping";
     member.release?.();
+    member.endOutput?.();
     this.#members.splice(at, 1);
     this.#recoveries.delete(member);
     const { resolve } = this.#changed;
