@@ -11,6 +11,7 @@
  *   actor/       the actor of this process
  *   discovery/   the table, the registrar, the cache, lookups
  *   service/     a name as one: calls to whichever instance is there
+ *   inspect/     what an actor measures while somebody looks
  *   tree/        root, nursery, child processes
  */
 export { currentActor } from "./actor/current.ts";

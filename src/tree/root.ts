@@ -62,6 +62,8 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   reserveRuntime();
   const id: ActorId = { name, uuid: crypto.randomUUID(), pid: process.pid, host: hostId() };
   const runtime = new Runtime(id, limits, true, { security, version, metadata });
+  runtime.dispatcher.builtIns = () =>
+    (require("./built-ins.ts") as typeof import("./built-ins.ts")).builtIns(runtime);
   const membership = new Membership(runtime, registryAddrs);
   const { registrars } = membership;
   const onExit = (): void => {
