@@ -8,15 +8,16 @@ import { ActorNotFoundError, PermissionDeniedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { BuiltIn } from "../rpc/callee/dispatch.ts";
 import { ambientTask, currentTask, leaveUnattended } from "../rpc/task.ts";
-import { type ChildEvent, eventsOf } from "./child-events.ts";
-import { KeptOutputs } from "./kept-output.ts";
-import { type LogGap, type LogLine, readLogOptions, readLogs } from "./logs.ts";
+import type { ChildEvent } from "./child-events.ts";
+import type { LogGap, LogLine } from "./logs.ts";
 import { type Steerable, steerables } from "./steerable.ts";
 
 export function steering(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
   return {
     logs: {
       async *fn(given: unknown): AsyncGenerator<LogLine | LogGap> {
+        const { KeptOutputs } = require("./kept-output.ts") as typeof import("./kept-output.ts");
+        const { readLogOptions, readLogs } = require("./logs.ts") as typeof import("./logs.ts");
         const options = readLogOptions(given);
         const { signal } = currentTask();
         leaveUnattended();
@@ -25,6 +26,7 @@ export function steering(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
     },
     events: {
       async *fn(): AsyncGenerator<ChildEvent> {
+        const { eventsOf } = require("./child-events.ts") as typeof import("./child-events.ts");
         const { signal } = currentTask();
         leaveUnattended();
         const events = eventsOf(runtime);
