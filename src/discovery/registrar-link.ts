@@ -144,6 +144,11 @@ export class RegistrarLink {
     this.acknowledged = change;
   }
 
+  /** Whether lookups at this registrar find this actor. */
+  get isListed(): boolean {
+    return this.#isRegistered && this.acknowledged >= 0 && this.isOpen;
+  }
+
   /**
    * Changes this actor's details; resolves when the registrar has acknowledged it. At once if this actor isn't registered
    * there yet: its registration will bring the change.
