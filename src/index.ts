@@ -99,11 +99,13 @@ export {
   type Transport,
   type UnixAddress,
 } from "./transport/address.ts";
+export { type LogLevel, type LogRecord, onLog } from "./log.ts";
 export { openService } from "./service/open-service.ts";
 export type { Service, ServiceCallOptions, ServiceOptions } from "./service/types.ts";
 export type { KeyOf, ServiceBy } from "./service/balance.ts";
 export { type ActorCluster, openActorCluster } from "./tree/cluster.ts";
 export type { ChildEvent, ChildInfo, ChildState } from "./tree/child-events.ts";
+export { type Health, serveHealth } from "./tree/health.ts";
 export { type Nursery, type NurseryOptions, openNursery } from "./tree/nursery.ts";
 export type { RestartOption } from "./tree/restart.ts";
 export { getRoot, openRootActor } from "./tree/root.ts";

@@ -7,7 +7,8 @@
 import type { Runtime } from "../actor/runtime.ts";
 import { inspection } from "../inspect/inspection.ts";
 import type { BuiltIn } from "../rpc/callee/dispatch.ts";
+import { steering } from "./steering.ts";
 
 export function builtIns(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
-  return { ...inspection(runtime) };
+  return { ...inspection(runtime), ...steering(runtime) };
 }

@@ -85,7 +85,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
       tcpHost = reachableHost(hostsOf(registrars.registryAddrs));
     signal?.throwIfAborted();
     runtime.becomeReady();
-    const { callTimeoutMs } = options;
+    const { callTimeoutMs, output } = options;
     // children get it as JSON, which has no Infinity
     if (callTimeoutMs !== undefined && Number.isFinite(callTimeoutMs) && callTimeoutMs > 0)
       runtime.callTimeoutMs = callTimeoutMs;
@@ -96,6 +96,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
       limits,
       security: withAbsolutePaths(options.security ?? {}),
       ...(runtime.callTimeoutMs !== undefined && { callTimeoutMs: runtime.callTimeoutMs }),
+      ...(output !== undefined && { output }),
     });
   } catch (error) {
     await runtime.cancel();
