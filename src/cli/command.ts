@@ -1,0 +1,70 @@
+/** What a command of the command line is: its line in the help, its options, and what it does. */
+
+/** An option of a command, as `util.parseArgs` takes it, and what the help says about it. */
+export interface CommandOption {
+  readonly type: "boolean" | "string";
+  /** One letter. */
+  readonly short?: string;
+  /** May be given several times; its value is then an array. */
+  readonly multiple?: boolean;
+  /** What the help calls the value, in capitals: "SEC". Leave it out for a boolean. */
+  readonly value?: string;
+  /** The only values that it may have; checked before the command runs, and completed by the shell. */
+  readonly choices?: readonly string[];
+  /** The line in the help, without a full stop: "redraw until interrupted". */
+  readonly summary: string;
+}
+
+export type CommandOptions = Readonly<Record<string, CommandOption>>;
+
+/** The values of the options that were given, by their long names. */
+export type Flags = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
+
+/** The groups of the help, in its order. */
+export type CommandGroup = "look" | "use" | "change" | "make" | "also";
+
+/** What a command gets to work with. */
+export interface CommandContext {
+  /** The words after the command's name that aren't options. */
+  readonly args: readonly string[];
+  /** The words after `--`, untouched. */
+  readonly rest: readonly string[];
+  /** The command's own options. */
+  readonly flags: Flags;
+  /** Whether `--json` was given: one document (`document` in json.ts), or a line each (`jsonLine`) where output goes on. */
+  readonly json: boolean;
+  /** Whether `--quiet` was given: nothing on stderr but errors. */
+  readonly quiet: boolean;
+  /** Aborted by Ctrl-C, SIGTERM and SIGHUP, and when nobody reads the output any more. */
+  readonly signal: AbortSignal;
+  /** What `--registry` gave, or undefined for the default. */
+  readonly registryAddrs: readonly string[] | undefined;
+  /** Opens the client on the first call, with what the common options say; it is closed after the command. */
+  client(): Promise<AsyncDisposable>;
+  /** Writes data to stdout, without adding a line break; resolves when there's room for more. */
+  out(text: string): Promise<void>;
+  /** Writes to stderr, where everything goes that isn't data. */
+  err(text: string): Promise<void>;
+}
+
+/** A command. Its file exports it as `command`, and is loaded only when it runs or its help is shown. */
+export interface Command {
+  readonly name: string;
+  readonly group: CommandGroup;
+  /** One line of the help, without a full stop: "list the actors". */
+  readonly summary: string;
+  /** What follows the command's name, without its options: "NAME.FN [ARG]...". */
+  readonly usage: string;
+  /** Paragraphs of the command's own help: what one may rely on, and what its columns mean. */
+  readonly details?: string;
+  /** A command line to copy: "furrow call market.getPrice BTC". */
+  readonly example: string;
+  readonly options: CommandOptions;
+  /** How many arguments it takes. Default: none. */
+  readonly args?: { readonly min: number; readonly max: number };
+  /**
+   * Does it. Returns the exit code: 0, or another of `Exit` in exit.ts. What it throws is printed on stderr as one line,
+   * and turned into an exit code there. Throw a `UsageError` (exit.ts) for a command line that makes no sense.
+   */
+  run(context: CommandContext): Promise<number>;
+}
