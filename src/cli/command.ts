@@ -1,6 +1,6 @@
-/** What a command of the command line is: its line in the help, its options, and what it does. */
+/** What a command of the command line is: its options, what its help says, and what it does. */
 
-/** An option of a command, as `util.parseArgs` takes it, and what the help says about it. */
+/** An option, as `util.parseArgs` takes it, and what the help says about it. */
 export interface CommandOption {
   readonly type: "boolean" | "string";
   /** One letter. */
@@ -11,7 +11,7 @@ export interface CommandOption {
   readonly value?: string;
   /** The only values that it may have; checked before the command runs, and completed by the shell. */
   readonly choices?: readonly string[];
-  /** The line in the help, without a full stop: "redraw until interrupted". */
+  /** Its line in the help, without a full stop: "redraw until interrupted". */
   readonly summary: string;
 }
 
@@ -19,9 +19,6 @@ export type CommandOptions = Readonly<Record<string, CommandOption>>;
 
 /** The values of the options that were given, by their long names. */
 export type Flags = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
-
-/** The groups of the help, in its order. */
-export type CommandGroup = "look" | "use" | "change" | "make" | "also";
 
 /** What a command gets to work with. */
 export interface CommandContext {
@@ -31,9 +28,9 @@ export interface CommandContext {
   readonly rest: readonly string[];
   /** The command's own options. */
   readonly flags: Flags;
-  /** Whether `--json` was given: one document (`document` in json.ts), or a line each (`jsonLine`) where output goes on. */
+  /** Whether `--json` was given: one document (`jsonDocument`), or a line each (`jsonLine`) where output goes on. */
   readonly json: boolean;
-  /** Whether `--quiet` was given: nothing on stderr but errors. */
+  /** Whether `--quiet` was given: nothing but errors on stderr. */
   readonly quiet: boolean;
   /** Aborted by Ctrl-C, SIGTERM and SIGHUP, and when nobody reads the output any more. */
   readonly signal: AbortSignal;
@@ -47,12 +44,11 @@ export interface CommandContext {
   err(text: string): Promise<void>;
 }
 
-/** A command. Its file exports it as `command`, and is loaded only when it runs or its help is shown. */
+/**
+ * A command. Its file in `commands/` exports it as `command`, and is loaded only when it runs or its own help is shown:
+ * `command-list.ts` has its name, its place in the help and its summary.
+ */
 export interface Command {
-  readonly name: string;
-  readonly group: CommandGroup;
-  /** One line of the help, without a full stop: "list the actors". */
-  readonly summary: string;
   /** What follows the command's name, without its options: "NAME.FN [ARG]...". */
   readonly usage: string;
   /** Paragraphs of the command's own help: what one may rely on, and what its columns mean. */
@@ -63,8 +59,8 @@ export interface Command {
   /** How many arguments it takes. Default: none. */
   readonly args?: { readonly min: number; readonly max: number };
   /**
-   * Does it. Returns the exit code: 0, or another of `Exit` in exit.ts. What it throws is printed on stderr as one line,
-   * and turned into an exit code there. Throw a `UsageError` (exit.ts) for a command line that makes no sense.
+   * Does it. Returns the exit code: 0, or another of `Exit` in exit.ts. What it throws is printed on stderr, and `exitCodeOf`
+   * in exit.ts turns it into an exit code. Throw a `UsageError` for a command line that makes no sense.
    */
   run(context: CommandContext): Promise<number>;
 }
