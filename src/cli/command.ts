@@ -20,11 +20,22 @@ export type CommandOptions = Readonly<Record<string, CommandOption>>;
 /** The values of the options that were given, by their long names. */
 export type Flags = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
+/** What stdout is, for commands that print tables. */
+export interface Terminal {
+  /** Whether stdout is a terminal. */
+  readonly isTerminal: boolean;
+  /** Its size; undefined if stdout isn't a terminal. */
+  readonly columns: number | undefined;
+  readonly rows: number | undefined;
+  /** The text in that style, or as it is where stdout takes no colours. */
+  style(format: "bold" | "dim" | "red" | "green" | "yellow", text: string): string;
+}
+
 /** What a command gets to work with. */
 export interface CommandContext {
   /** The words after the command's name that aren't options. */
   readonly args: readonly string[];
-  /** The words after `--`, untouched. */
+  /** The words after `--`, for a command that `takesRest`. */
   readonly rest: readonly string[];
   /** The command's own options. */
   readonly flags: Flags;
@@ -36,6 +47,7 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   /** What `--registry` gave, or undefined for the default. */
   readonly registryAddrs: readonly string[] | undefined;
+  readonly terminal: Terminal;
   /** Opens the client on the first call, with what the common options say; it is closed after the command. */
   client(): Promise<AsyncDisposable>;
   /** Writes data to stdout, without adding a line break; resolves when there's room for more. */
@@ -58,6 +70,8 @@ export interface Command {
   readonly options: CommandOptions;
   /** How many arguments it takes. Default: none. */
   readonly args?: { readonly min: number; readonly max: number };
+  /** Whether the words after `--` are for something else, a program say. Otherwise they are arguments like others. */
+  readonly takesRest?: boolean;
   /**
    * Does it. Returns the exit code: 0, or another of `Exit` in exit.ts. What it throws is printed on stderr, and `exitCodeOf`
    * in exit.ts turns it into an exit code. Throw a `UsageError` for a command line that makes no sense.
