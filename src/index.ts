@@ -102,6 +102,7 @@ export { openService } from "./service/open-service.ts";
 export type { Service, ServiceCallOptions, ServiceOptions } from "./service/types.ts";
 export type { KeyOf, ServiceBy } from "./service/balance.ts";
 export { type ActorCluster, openActorCluster } from "./tree/cluster.ts";
+export { type Client, type ClientOptions, openClient } from "./tree/client.ts";
 export type { ChildEvent, ChildInfo, ChildState } from "./tree/child-events.ts";
 export { type Nursery, type NurseryOptions, openNursery } from "./tree/nursery.ts";
 export type { RestartOption } from "./tree/restart.ts";

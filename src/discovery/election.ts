@@ -56,6 +56,8 @@ export interface Boot {
   /** Where a registrar listens in addition to the registry addresses. */
   readonly bindAddrs: readonly Address[];
   readonly deadline: Deadline;
+  /** Of one that can't become the registrar: nothing listens at any registry address. @throws to end the wait */
+  readonly onVacant?: () => void;
 }
 
 export class Election {
@@ -191,7 +193,9 @@ export class Election {
     if (this.#isSettled || registrars.vacant().length !== registrars.registryAddrs.length) return;
     if (this.#boot !== undefined) this.#checkBoot(outcomes);
     const isVacant = outcomes.every(({ kind }) => kind === "absent");
-    if (isVacant && registrars.runtime.isRoot) await this.#stand();
+    if (!isVacant) return;
+    if (registrars.runtime.isRoot) await this.#stand();
+    else this.#boot?.onVacant?.();
   }
 
   /** Sockets first: a registrar found there isn't dialled at its other addresses. */
