@@ -12,6 +12,7 @@
  *   discovery/   the table, the registrar, the cache, lookups
  *   service/     a name as one: calls to whichever instance is there
  *   tree/        root, nursery, child processes
+ *   cli/         the command line, `furrow`
  */
 export { currentActor } from "./actor/current.ts";
 export type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor/actor.ts";

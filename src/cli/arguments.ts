@@ -5,7 +5,7 @@ import type { Command, CommandOption, CommandOptions, Flags } from "./command.ts
 import { UsageError } from "./exit.ts";
 
 /** The options of every command. They may also come before its name. */
-export const commonOptions = {
+export const commonOptions: CommandOptions = {
   registry: {
     type: "string",
     multiple: true,
@@ -27,7 +27,7 @@ export const commonOptions = {
   quiet: { type: "boolean", short: "q", summary: "nothing but errors on stderr" },
   help: { type: "boolean", short: "h", summary: "show this help" },
   version: { type: "boolean", summary: "print the version" },
-} as const satisfies CommandOptions;
+};
 
 /** The words, with the command's name taken out. */
 export interface Split {
@@ -41,7 +41,7 @@ export function splitCommand(words: readonly string[]): Split {
     const word = words[at]!;
     if (word === "--") break;
     if (!word.startsWith("-")) return { name: word, words: words.toSpliced(at, 1) };
-    const option = (commonOptions as CommandOptions)[word.slice(2)];
+    const option = commonOptions[word.slice(2)];
     if (word.startsWith("--") && option?.type === "string") at++; // its value
   }
   return { name: undefined, words };

@@ -1,5 +1,7 @@
 /** What a command of the command line is: its options, what its help says, and what it does. */
 
+import type { Client } from "../tree/client.ts";
+
 /** An option, as `util.parseArgs` takes it, and what the help says about it. */
 export interface CommandOption {
   readonly type: "boolean" | "string";
@@ -49,11 +51,13 @@ export interface CommandContext {
   readonly registryAddrs: readonly string[] | undefined;
   readonly terminal: Terminal;
   /** Opens the client on the first call, with what the common options say; it is closed after the command. */
-  client(): Promise<AsyncDisposable>;
+  client(): Promise<Client>;
   /** Writes data to stdout, without adding a line break; resolves when there's room for more. */
   out(text: string): Promise<void>;
-  /** Writes to stderr, where everything goes that isn't data. */
+  /** Writes to stderr, where everything goes that isn't data; nothing with `--quiet`. */
   err(text: string): Promise<void>;
+  /** Prints an error on stderr, as one that `run` throws, and goes on. */
+  error(error: unknown): Promise<void>;
 }
 
 /**

@@ -18,19 +18,18 @@ export function jsonLine(fields: Readonly<Record<string, unknown>>): string {
  * spread over several lines.
  */
 export function jsonValue(value: unknown, columns?: number): string {
-  const plain = toJson(value);
+  const plain = toJson(value) ?? null;
   const line = visible(JSON.stringify(plain));
   if (columns === undefined || Bun.stringWidth(line) <= columns) return line;
   return visible(JSON.stringify(plain, undefined, 2));
 }
 
 /**
- * A value of the wire as one that JSON has: undefined becomes null; a bigint, NaN and the infinities, a string, unless the
+ * A value of the wire as one that JSON has: undefined is left out of objects, and null elsewhere; a bigint, NaN and the infinities, a string, unless the
  * bigint is a safe number; a date, a string in ISO form; bytes, a string in base64; a map, an object if all of its keys are
  * strings, otherwise a list of pairs; a set, a list; an error, an object with its name and message.
  */
 export function toJson(value: unknown): unknown {
-  if (value === undefined) return null;
   if (typeof value === "number") return Number.isFinite(value) ? value : String(value);
   if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   if (typeof value !== "object" || value === null) return value;
@@ -45,7 +44,9 @@ export function toJson(value: unknown): unknown {
 
 function mapToJson(map: ReadonlyMap<unknown, unknown>): unknown {
   const entries = Array.from(map, ([key, one]) => [key, toJson(one)] as const);
-  const isRecord = entries.every((entry): entry is readonly [string, unknown] => typeof entry[0] === "string");
+  const isRecord = entries.every(
+    (entry): entry is readonly [string, unknown] => typeof entry[0] === "string",
+  );
   return isRecord ? Object.fromEntries(entries) : entries.map(([key, one]) => [toJson(key), one]);
 }
 
@@ -58,14 +59,8 @@ function errorToJson(error: Error): unknown {
 /** JSON leaves DEL and the C1 controls as they are, and terminals may obey those. */
 function visible(text: string): string {
   // eslint-disable-next-line no-control-regex
-  return text.replaceAll(/[\u007f-\u009f]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
-}
-
-/** A word of the command line as an argument of a call: JSON, or else a string. */
-export function readWord(word: string): unknown {
-  try {
-    return JSON.parse(word);
-  } catch {
-    return word;
-  }
+  return text.replaceAll(
+    /[\u007f-\u009f]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bun
 /** The command line, `furrow`: finds the command, runs it as a client, and turns what happens into an exit code. */
 import { parseArguments, parseCommon, splitCommand } from "./arguments.ts";
-import type { Command, CommandContext, Flags } from "./command.ts";
+import type { Command, Flags } from "./command.ts";
 import { commandList } from "./command-list.ts";
 import { Exit, exitCodeOf, UsageError } from "./exit.ts";
 import { BrokenPipeError, type ColorWhen, Output } from "./output.ts";
@@ -49,7 +49,7 @@ async function withoutCommand(words: readonly string[], output: Output): Promise
     await output.out(help);
     return Exit.ok;
   }
-  await output.error(help);
+  await output.alert(help);
   return Exit.usage;
 }
 
@@ -75,8 +75,7 @@ async function failed(error: unknown, output: Output, signal: AbortSignal): Prom
   if (reason instanceof SignalError) return reason.exitCode;
   // as with head, which has seen enough
   if (reason instanceof BrokenPipeError) return Exit.ok;
-  const { reportOf } = await import("./report.ts");
-  await output.error(reportOf(error, (text) => output.styleError("red", text)));
+  await output.error(error);
   return exitCodeOf(error);
 }
 

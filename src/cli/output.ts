@@ -57,11 +57,6 @@ export class Output implements Terminal {
     return this.#style(stdout, format, text);
   }
 
-  /** As `style`, for stderr. */
-  styleError(format: Parameters<Terminal["style"]>[0], text: string): string {
-    return this.#style(stderr, format, text);
-  }
-
   async out(text: string): Promise<void> {
     try {
       this.#writer.write(text);
@@ -76,10 +71,17 @@ export class Output implements Terminal {
 
   /** Something to know that isn't an error. */
   async err(text: string): Promise<void> {
-    if (!this.#isQuiet) await this.error(text);
+    if (!this.#isQuiet) await this.alert(text);
   }
 
-  async error(text: string): Promise<void> {
+  /** An error, with what to do about it. */
+  async error(error: unknown): Promise<void> {
+    const { reportOf } = await import("./report.ts");
+    await this.alert(reportOf(error, (text) => this.#style(stderr, "red", text)));
+  }
+
+  /** As `err`, even when quiet. */
+  async alert(text: string): Promise<void> {
     try {
       this.#errors.write(text);
       await this.#errors.flush();

@@ -1,14 +1,15 @@
 /** Ctrl-C and its kin: the first signal ends the command in order, the second at once. */
-import { Exit } from "./exit.ts";
 
-const codes = { SIGINT: Exit.interrupted, SIGTERM: 143, SIGHUP: 129 } as const;
+/** 128 and the number of the signal. */
+const codes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+type Signal = keyof typeof codes;
 
 /** The command was told to end. */
 export class SignalError extends Error {
   override readonly name = "SignalError";
   readonly exitCode: number;
 
-  constructor(signal: keyof typeof codes) {
+  constructor(signal: Signal) {
     super(`ended by ${signal}`);
     this.exitCode = codes[signal];
   }
@@ -16,7 +17,7 @@ export class SignalError extends Error {
 
 /** Aborts the controller on the first signal. */
 export function followSignals(ended: AbortController): Disposable {
-  const undo = (Object.keys(codes) as (keyof typeof codes)[]).map((signal) => {
+  const undo = (Object.keys(codes) as Signal[]).map((signal) => {
     const onSignal = (): void => {
       if (ended.signal.aborted) process.exit(codes[signal]);
       ended.abort(new SignalError(signal));

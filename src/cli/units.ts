@@ -11,9 +11,7 @@ const unitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, 
 export function parseDuration(text: string, what: string): number {
   const [, number, unit = "s"] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text) ?? [];
   if (number === undefined)
-    throw new UsageError(
-      `${what} must be a duration such as 5s, 250ms or 2m, got ${JSON.stringify(text)}`,
-    );
+    throw new UsageError(`${what} must be a duration such as 5s, 250ms or 2m, got ${JSON.stringify(text)}`);
   return Number(number) * unitsMs[unit]!;
 }
 
