@@ -11,7 +11,7 @@
  *   actor/       the actor of this process
  *   discovery/   the table, the registrar, the cache, lookups
  *   service/     a name as one: calls to whichever instance is there
- *   tree/        root, nursery, child processes
+ *   tree/        root, client, nursery, child processes
  *   cli/         the command line, `furrow`
  */
 export { currentActor } from "./actor/current.ts";

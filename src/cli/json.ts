@@ -58,7 +58,6 @@ function errorToJson(error: Error): unknown {
 
 /** JSON leaves DEL and the C1 controls as they are, and terminals may obey those. */
 function visible(text: string): string {
-  // eslint-disable-next-line no-control-regex
   return text.replaceAll(
     /[\u007f-\u009f]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,

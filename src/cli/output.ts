@@ -59,7 +59,7 @@ export class Output implements Terminal {
 
   async out(text: string): Promise<void> {
     try {
-      this.#writer.write(text);
+      await this.#writer.write(text);
       await this.#writer.flush();
     } catch (error) {
       if (!(error instanceof Error && "code" in error && error.code === "EPIPE")) throw error;
@@ -83,7 +83,7 @@ export class Output implements Terminal {
   /** As `err`, even when quiet. */
   async alert(text: string): Promise<void> {
     try {
-      this.#errors.write(text);
+      await this.#errors.write(text);
       await this.#errors.flush();
     } catch {
       // there's nowhere to say it

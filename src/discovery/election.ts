@@ -284,9 +284,11 @@ export class Election {
     if (elsewhere === undefined || this.#elsewhere < elsewhereRounds) return;
     const { holder, addr } = elsewhere;
     const transports = Array.from(new Set(holder.addrs.map((one) => `"${one.slice(0, one.indexOf(":"))}"`)));
+    const whatToDo = this.#registrars.runtime.isClient
+      ? "name those as registryAddrs"
+      : `enable ${transports.join(" and ")} with enableTransports in both programs, and name the same registryAddrs`;
     throw new RegistryUnavailableError(
-      `registrar ${describeHolder(holder)} serves ${holder.addrs.join(", ")} but not ${addr}: ` +
-        `enable ${transports.join(" and ")} with enableTransports in both programs, and name the same registryAddrs`,
+      `registrar ${describeHolder(holder)} serves ${holder.addrs.join(", ")} but not ${addr}: ${whatToDo}`,
       { cause: elsewhere.error },
     );
   }

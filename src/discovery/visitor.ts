@@ -10,14 +10,35 @@ import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import type { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
-import { type Address, rankAddresses } from "../transport/address.ts";
+import { type Address, isAddress, rankAddresses } from "../transport/address.ts";
+import { isLocked } from "../transport/flock.ts";
+import { type LockHolder, readHolder } from "../transport/socket-lock.ts";
 import { Kind } from "../wire/messages.ts";
 import { type Candidate, Election } from "./election.ts";
+import { describeHolder, lockOf } from "./probe.ts";
 import type { RegistrarLink } from "./registrar-link.ts";
 import { Registrars } from "./registrars.ts";
 import { hasMembers } from "./roster.ts";
 
 const log = logger("discovery");
+
+/**
+ * The addresses of the registrar that holds the lock of one of these, and yet serves none of them: one that has only tcp
+ * enabled, say. Undefined if there is none.
+ */
+export function servedInstead(addrs: readonly Address[]): readonly Address[] | undefined {
+  for (const addr of addrs) {
+    const served = holderAt(addr)?.addrs.filter(isAddress) ?? [];
+    if (served.length > 0 && !addrs.some((one) => served.includes(one))) return served;
+  }
+  return undefined;
+}
+
+/** The live process that holds the lock of a registry address. */
+function holderAt(addr: Address): LockHolder | undefined {
+  const lock = lockOf(addr);
+  return lock !== undefined && isLocked(lock) ? readHolder(lock) : undefined;
+}
 
 export class Visitor implements Candidate {
   readonly registrars: Registrars;
@@ -52,9 +73,18 @@ export class Visitor implements Candidate {
       deadline.signal?.throwIfAborted();
       if (error instanceof RegistryOccupiedError)
         throw new RegistryUnavailableError(error.message, { cause: error.cause });
-      if (error instanceof TimeoutError) throw this.registrars.unavailable();
-      throw error;
+      if (!(error instanceof TimeoutError)) throw error;
+      for (const addr of registryAddrs) this.#noteSilence(addr);
+      throw this.registrars.unavailable();
     }
+  }
+
+  /** For an address whose probe isn't over yet. */
+  #noteSilence(addr: Address): void {
+    if (this.registrars.faultAt(addr) !== undefined) return;
+    const holder = holderAt(addr);
+    const who = holder === undefined ? addr : `${addr} is held by ${describeHolder(holder)}, which`;
+    this.registrars.noteFault(addr, new Error(`${who} doesn't answer`));
   }
 
   async join(registrar: DialTarget): Promise<void> {

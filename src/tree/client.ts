@@ -11,13 +11,18 @@ import type { Address, AddressInput } from "../transport/address.ts";
 import { maxDescriptors } from "../transport/descriptors.ts";
 import { hostId } from "../transport/host.ts";
 import { refuseUnguarded } from "./modules.ts";
-import { checkExposed, impliedTransports, readRegistryAddrs } from "./root-options.ts";
+import {
+  checkExposed,
+  impliedTransports,
+  readRegistryAddrs,
+  registryAddrsOfEnvironment,
+} from "./root-options.ts";
 
 /** How long to wait for a registrar that is there and doesn't answer, unless `timeout` says otherwise. */
 const openTimeoutMs = 5_000;
 
 export interface ClientOptions {
-  /** Where to look for registrars; default `$FURROW_REGISTRY_ADDRS`, else port 1616 on this host. */
+  /** Where to look for registrars; default `$FURROW_REGISTRY_ADDRS`, else port 1616 on this host, over any transport. */
   readonly registryAddrs?: readonly AddressInput[];
   /** How the client proves its identity. A `policy` has no effect: others may do nothing in a client. */
   readonly security?: Security;
@@ -55,15 +60,18 @@ export async function openClient(options: ClientOptions = {}): Promise<Client> {
   refuseUnguarded("open a client");
   signal?.throwIfAborted();
   const deadline = new Deadline({ timeout, signal }, "opening of a client");
-  const registryAddrs = readRegistryAddrs(options.registryAddrs, impliedTransports(options));
+  // actors never need this file
+  const { servedInstead, Visitor } =
+    require("../discovery/visitor.ts") as typeof import("../discovery/visitor.ts");
+  const asked = readRegistryAddrs(options.registryAddrs, impliedTransports(options));
+  const isDefault = options.registryAddrs === undefined && registryAddrsOfEnvironment().length === 0;
+  const registryAddrs = (isDefault ? servedInstead(asked) : undefined) ?? asked;
   const security = readSecurity({ ...options.security, policy: noPermissions });
   checkExposed(registryAddrs, security.credentials);
   const limits = fitToDescriptors(resolveLimits(options.limits), maxDescriptors());
   reserveRuntime();
   const id: ActorId = { name: "client", uuid: crypto.randomUUID(), pid: process.pid, host: hostId() };
   const runtime = new Runtime(id, limits, false, { security, isClient: true });
-  // actors never need this file
-  const { Visitor } = require("../discovery/visitor.ts") as typeof import("../discovery/visitor.ts");
   try {
     await new Visitor(runtime, registryAddrs).arrive(deadline);
     signal?.throwIfAborted();

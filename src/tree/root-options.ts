@@ -131,7 +131,7 @@ export function impliedTransports({
 }
 
 /** The addresses of `$FURROW_REGISTRY_ADDRS`. */
-function registryAddrsOfEnvironment(): readonly AddressInput[] {
+export function registryAddrsOfEnvironment(): readonly AddressInput[] {
   const listed = (process.env["FURROW_REGISTRY_ADDRS"] ?? "").split(",").map((part) => part.trim());
   return listed.filter((part) => part !== "") as AddressInput[];
 }
