@@ -65,8 +65,8 @@ export async function notFound(word: string, signal: AbortSignal): Promise<Actor
   if (uuid !== undefined && names.has(name))
     return new ActorNotFoundError(`no live actor ${word}, but there are others named "${name}"`);
   const near = nearest(name, names);
-  const advice = near === undefined ? "" : `: did you mean "${near}"?`;
-  return new ActorNotFoundError(`no live actor named "${word}"${advice}`);
+  const advice = near === undefined ? "furrow ls lists those that there are" : `did you mean "${near}"?`;
+  return new ActorNotFoundError(`no live actor named "${word}": ${advice}`);
 }
 
 /**

@@ -16,7 +16,7 @@ export interface Ending {
   readonly done: string;
   readonly defaultTimeout: string;
   /** Resolves to false when the actor hasn't acknowledged it within `timeout`, or has ended without that. */
-  end(portal: Portal<unknown>, timeout: number): Promise<boolean>;
+  readonly end: (portal: Portal<unknown>, timeout: number) => Promise<boolean>;
 }
 
 /** From the acknowledgement to the end of the connection. */

@@ -3,7 +3,7 @@
 /** A pattern in two parts: what `watchActors` can watch, and which of those match. */
 export interface NamePattern {
   readonly watched: string;
-  matches(name: string): boolean;
+  readonly matches: (name: string) => boolean;
 }
 
 export function readPattern(glob: string): NamePattern {

@@ -8,8 +8,7 @@ const hints: Readonly<Record<string, string>> = {
   ERR_REGISTRY_OCCUPIED: "furrow doctor says which process has the address",
   ERR_UNAUTHENTICATED:
     "pass the secret's file with --token-file, or run this as the user that the actors run as",
-  ERR_NOT_EXPOSED: "furrow info NAME lists what an actor exposes",
-  ERR_ACTOR_NOT_FOUND: "furrow ls lists the actors that there are",
+  ERR_NOT_EXPOSED: "furrow info NAME lists what an actor exposes, and whether to use furrow call or stream",
 };
 
 /** The lines for stderr. `mark`: styles the beginning. */

@@ -96,5 +96,6 @@ function cell(text: string, width: number, align: Column["align"]): string {
 
 /** Control characters would break the table, or reach the terminal; colours may. */
 function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- it is about these
   return text.replaceAll(/\u001b(?!\[[\d;]*m)|[\u0000-\u001a\u001c-\u001f\u007f-\u009f]/g, "\ufffd");
 }
