@@ -59,11 +59,13 @@ export class ChildProcess {
   constructor(runtime: Runtime, init: ChildInit, options: LaunchOptions) {
     this.#runtime = runtime;
     this.init = init;
-    const { command, env, cwd, output, hasInspector } = launchOf(init, options);
+    const launch = launchOf(init, options);
+    const { command, env, cwd, output, hasInspector } = launch;
     try {
       this.#process = Bun.spawn(command, {
         env,
         ...(cwd !== undefined && { cwd }),
+        argv0: process.execPath,
         stdin: "ignore",
         stdout: output === "prefix" ? "pipe" : output,
         stderr: "pipe",
@@ -76,6 +78,7 @@ export class ChildProcess {
     this.id = childId(init, this.#process.pid, hostId());
     const prefix = output === "prefix" ? `${init.name}: ` : "";
     const sink = output === "ignore" ? undefined : () => process.stderr;
+    if (launch.debugger !== undefined) this.#tellDebugger(launch.debugger);
     const { stderr } = this.#process;
     const text = hasInspector ? withoutBanner(stderr, (address) => this.#tellDebugger(address)) : stderr;
     this.#stderr = new OutputTail(text, sink, prefix);
