@@ -5,13 +5,26 @@
 import { runChild } from "./child-main.ts";
 import { type Embedded, setEmbedded } from "./modules.ts";
 
-/** What `import.meta.main` is in the program's main module; see `src/cli/build/rewrite.ts`. */
-const isMain = Symbol.for("furrow.isMain");
+/** The path of the module whose `import.meta.main` is true; see `src/cli/build/rewrite.ts`. */
+const mainModule = Symbol.for("furrow.main");
 
 /** Runs an actor if a parent has started this process for it, otherwise the program. Called by the executable's entry. */
 export function runStandalone(program: Embedded): void {
   setEmbedded(program);
   if (runChild()) return;
-  (globalThis as { [isMain]?: boolean })[isMain] = true;
-  void program.modules[program.main]!();
+  const main = mainOf(program);
+  setEmbedded({ ...program, main });
+  (globalThis as { [mainModule]?: string })[mainModule] = main;
+  void program.modules[main]!();
+}
+
+/**
+ * The module to run: the one that the first argument names, if there is one. A program may run another of its files with
+ * `Bun.spawn([process.execPath, path])`, and would otherwise start itself, and that itself, without end.
+ */
+function mainOf({ main, modules }: Embedded): string {
+  const named = process.argv[2] ?? "";
+  if (modules[named] === undefined) return main;
+  process.argv.splice(1, 2, named);
+  return named;
 }
