@@ -191,8 +191,8 @@ function thenError(specifier: string): SpawnError {
   );
 }
 
-/** How many of a module's errors to report. */
-const maxToldErrors = 5;
+/** How many of a module's errors, or of an executable's modules, to report. */
+const maxTold = 5;
 
 /** Describes what went wrong, including the position if the error's frames don't show it. */
 function describeLoadError(error: unknown): string {
@@ -200,7 +200,7 @@ function describeLoadError(error: unknown): string {
   const found = buildMessages(error);
   if (found.length === 0) return `${error.name}: ${error.message}`;
   return found
-    .slice(0, maxToldErrors)
+    .slice(0, maxTold)
     .map(({ message, position }) => {
       const { file, line, column, lineText } = position;
       return `${file}:${line}:${column}: ${message}\n    ${lineText}\n    ${" ".repeat(column - 1)}^`;
@@ -256,7 +256,9 @@ function embeddedSpecifier(module: string | URL, { folder, modules }: Embedded):
   const outside = isRelative(text) ? resolve(text) : path;
   if (existsSync(outside)) return outside;
   const inside = Object.keys(modules).map((one) => relative(folder, one));
+  const told =
+    inside.length > maxTold ? [...inside.slice(0, maxTold), `${inside.length - maxTold} more`] : inside;
   throw new SpawnError(
-    `module ${text} is neither a file nor in this executable, which contains ${inside.join(", ")}: build it again with furrow build --actors ${relative(folder, path)}`,
+    `module ${text} is neither a file nor in this executable, which contains ${told.join(", ")}: build it again with furrow build --actors ${relative(folder, path)}`,
   );
 }
