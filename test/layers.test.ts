@@ -20,6 +20,7 @@ const layers: readonly string[] = [
   "tree/",
   "testing.ts",
   "index.ts",
+  "cli/",
 ];
 
 const vagueNames: readonly string[] = ["utils", "util", "helpers", "helper", "common"];
