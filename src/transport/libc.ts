@@ -2,7 +2,7 @@
  * C library calls that Bun doesn't offer: `flock`, and `getsockopt` for the credentials of a unix socket's peer.
  * Loading the library takes a third of a millisecond, so that happens on the first call.
  */
-import { dlopen } from "bun:ffi";
+import { dlopen, type FFIFunction, type Library } from "bun:ffi";
 
 import { logger } from "../log.ts";
 
@@ -22,7 +22,8 @@ interface Libc {
 
 let libc: Libc | undefined;
 
-function load(): Libc {
+/** The functions of the C library with these signatures. @throws {AggregateError} when there is none */
+export function openLibc<T extends Record<string, FFIFunction>>(functions: T): Library<T>["symbols"] {
   const names =
     process.platform === "darwin"
       ? ["libSystem.B.dylib"]
@@ -30,7 +31,7 @@ function load(): Libc {
   const failures: unknown[] = [];
   for (const name of names) {
     try {
-      return dlopen(name, signatures).symbols;
+      return dlopen(name, functions).symbols;
     } catch (error) {
       log.debug?.(`cannot load ${name}: ${String(error)}`);
       failures.push(error);
@@ -41,7 +42,7 @@ function load(): Libc {
 
 /** Calls `flock(2)`; returns whether it succeeded. */
 export function flock(fd: number, operation: number): boolean {
-  libc ??= load();
+  libc ??= openLibc(signatures);
   return libc.flock(fd, operation) === 0;
 }
 
@@ -66,7 +67,7 @@ const ucredLength = new Uint32Array(1);
  */
 export function peerCredentials(fd: number): Credentials | undefined {
   if (process.platform !== "linux") return undefined;
-  libc ??= load();
+  libc ??= openLibc(signatures);
   ucredLength[0] = ucredBytes.length;
   if (libc.getsockopt(fd, solSocket, soPeerCred, ucredBytes, ucredLength) !== 0) return undefined;
   const [pid = 0, uid = 0] = ucred;

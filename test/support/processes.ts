@@ -1,7 +1,7 @@
 /** Finds the processes of a test's programs. */
 import { readdirSync, readFileSync } from "node:fs";
 
-export const hasProc = process.platform === "linux";
+export const hasProc: boolean = process.platform === "linux";
 
 /** The processes that have this folder in their environment as the value of a variable, orphans included. */
 export function processesWith(folder: string): string[] {
