@@ -38,6 +38,20 @@ const maxReportMs = 500;
 /** The exit code of a child that failed. */
 const failedCode = 1;
 
+/** Runs the actor of this process, if its parent has started it as a child; returns whether it has. */
+export function runChild(): boolean {
+  const text = process.env[initVariable];
+  if (text === undefined) return false;
+  const init = JSON.parse(text) as ChildInit;
+  for (const [name, value] of Object.entries({ ...init.env, [initVariable]: null, [orphanVariable]: null })) {
+    if (value === null) delete process.env[name];
+    else process.env[name] = value;
+  }
+  // not awaited: a module with a top-level await can't be required, nor bundled with its bytecode
+  void main(init);
+  return true;
+}
+
 async function main(init: ChildInit): Promise<void> {
   reserveRuntime();
   setLineage(init.lineage);
@@ -167,11 +181,5 @@ async function fail(runtime: Runtime, parent: Peer<Session>, error: unknown): Pr
   process.exit(failedCode);
 }
 
-const text = process.env[initVariable];
-// without the variable, this file was loaded by a root, or by a program that is bundled with furrow
-if (Bun.main === childFile && text !== undefined) {
-  delete process.env[initVariable];
-  delete process.env[orphanVariable];
-  // not awaited: a module with a top-level await can't be required, nor bundled with its bytecode
-  void main(JSON.parse(text) as ChildInit);
-}
+// otherwise this file was loaded by a root, or by a program that is bundled with furrow
+if (Bun.main === childFile) runChild();
