@@ -1,5 +1,4 @@
 /** Imports an actor's modules, checks them, and exposes them to its peers. */
-import { existsSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 
 import type { Runtime } from "../actor/runtime.ts";
@@ -7,6 +6,7 @@ import { Deadline } from "../deadline.ts";
 import { SpawnError, TimeoutError } from "../errors.ts";
 import { setStack, userFrames, withoutFrames } from "../frames.ts";
 import { initVariable } from "./child-init.ts";
+import { existsSync } from "../transport/files.ts";
 
 /** What a child's process has to know of its modules, so that they don't start themselves without end. */
 interface Imports {
