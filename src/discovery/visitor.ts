@@ -45,6 +45,8 @@ export class Visitor implements Candidate {
   readonly #runtime: Runtime;
   readonly #election: Election;
   readonly #stop = new AbortController();
+  /** Peers that said that they have retired, while there was no link to them. */
+  readonly #retired = new WeakSet<Session>();
 
   constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
     this.#runtime = runtime;
@@ -99,9 +101,11 @@ export class Visitor implements Candidate {
     const bounds = { timeout: dialTimeoutMs + handshakeTimeoutMs, signal: this.#stop.signal };
     const deadline = new Deadline(bounds, `connection to ${registrar.name}`);
     const target = { ...registrar, addrs: rankAddresses(registrar.addrs) };
-    const { handler } = await outsideTasks(() => this.#runtime.peers.connect(target, deadline));
-    const link = registrars.link(handler, registrar.addrs);
-    log.info?.(`uses ${describeActor(link.session.peer.id)} at ${link.session.peer.addr}`);
+    const peer = await outsideTasks(() => this.#runtime.peers.connect(target, deadline));
+    registrars.link(peer.handler, registrar.addrs);
+    // possibly since it was probed, and it wouldn't say so again
+    if (this.#retired.delete(peer.handler)) return this.#onRetired(peer.handler);
+    log.info?.(`uses ${describeActor(peer.id)} at ${peer.addr}`);
     registrars.notify();
   }
 
@@ -121,9 +125,11 @@ export class Visitor implements Candidate {
     const { peer } = session;
     peer.isRegistrar = false;
     const link = this.registrars.linkOver(session);
+    if (link !== undefined)
+      return this.#lose(link, `${describeActor(peer.id)} is no longer the registrar`, undefined);
+    this.#retired.add(session);
     // others may watch there
-    if (link === undefined) this.registrars.notify();
-    else this.#lose(link, `${describeActor(peer.id)} is no longer the registrar`, undefined);
+    this.registrars.notify();
   }
 
   #lose(link: RegistrarLink, text: string, cause: Error | undefined): void {
