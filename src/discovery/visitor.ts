@@ -5,7 +5,7 @@
 import type { Runtime } from "../actor/runtime.ts";
 import type { DialTarget } from "../channel/peer.ts";
 import { Deadline } from "../deadline.ts";
-import { asError, RegistryOccupiedError, RegistryUnavailableError, TimeoutError } from "../errors.ts";
+import { RegistryOccupiedError, RegistryUnavailableError, TimeoutError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import type { Session } from "../rpc/session.ts";
@@ -117,7 +117,9 @@ export class Visitor implements Candidate {
   #onSessionEnd(session: Session): void {
     const { id, channel } = session.peer;
     const link = this.registrars.linkOver(session);
-    if (link !== undefined) this.#lose(link, `registrar ${describeActor(id)} is gone`, channel.end?.error);
+    if (link === undefined) return;
+    this.#drop(link, `registrar ${describeActor(id)} is gone`, channel.end?.error);
+    this.#lookFurther(id.uuid);
   }
 
   /** It stays connected as a peer. */
@@ -125,22 +127,28 @@ export class Visitor implements Candidate {
     const { peer } = session;
     peer.isRegistrar = false;
     const link = this.registrars.linkOver(session);
-    if (link !== undefined)
-      return this.#lose(link, `${describeActor(peer.id)} is no longer the registrar`, undefined);
-    this.#retired.add(session);
-    // others may watch there
-    this.registrars.notify();
+    if (link === undefined) {
+      this.#retired.add(session);
+      // others may watch there
+      this.registrars.notify();
+      return;
+    }
+    this.#drop(link, `${describeActor(peer.id)} is no longer the registrar`);
+    this.#lookFurther();
   }
 
-  #lose(link: RegistrarLink, text: string, cause: Error | undefined): void {
-    this.registrars.drop(link, new RegistryUnavailableError(text, { cause }));
-    if (this.#stop.signal.aborted) return;
+  #drop(link: RegistrarLink, text: string, cause?: Error): void {
     log.info?.(text);
-    this.#election.start(link.session.peer.id.uuid);
+    this.registrars.drop(link, new RegistryUnavailableError(text, { cause }));
+  }
+
+  /** `lost`: a registrar that is most likely dead. */
+  #lookFurther(lost?: string): void {
+    if (!this.#stop.signal.aborted) this.#election.start(lost);
   }
 
   #leave(): void {
-    this.#stop.abort(asError("the client is closing"));
+    this.#stop.abort();
     this.#election.stop();
     this.registrars.notify();
   }
