@@ -5,7 +5,9 @@ import type { ActorId } from "../identity.ts";
 import type { BuiltIn } from "../rpc/callee/dispatch.ts";
 import { currentTask, leaveUnattended } from "../rpc/task.ts";
 import type { DescribedChild, Description } from "./describe.ts";
+import type { Context } from "../rpc/types.ts";
 import type { Sample } from "./sample.ts";
+import type { TreeSamplesTypes } from "./tree-samples.ts";
 
 /** How often an actor may be sampled, in milliseconds. */
 const leastIntervalMs = 10;
@@ -38,6 +40,12 @@ export function inspection(
       fn: (): Description => {
         const { describeRuntime } = require("./describe.ts") as typeof import("./describe.ts");
         return describeRuntime(runtime, children());
+      },
+    },
+    samples: {
+      fn: async (ctx: Context<TreeSamplesTypes>): Promise<void> => {
+        const { serveTreeSamples } = require("./tree-samples.ts") as typeof import("./tree-samples.ts");
+        await serveTreeSamples(runtime, children, ctx);
       },
     },
     inspect: {
