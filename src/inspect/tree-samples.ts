@@ -8,7 +8,7 @@ import type { ActorId } from "../identity.ts";
 import { RemotePortal } from "../rpc/portal.ts";
 import { leaveUnattended, outsideTasks } from "../rpc/task.ts";
 import type { Context, Dialog } from "../rpc/types.ts";
-import type { DescribedChild } from "./describe.ts";
+import type { DescribedChild, Family } from "./describe.ts";
 import { Measuring, type Reader } from "./measuring.ts";
 import type { Sample } from "./sample.ts";
 
@@ -35,12 +35,12 @@ const shareOfChildren = 0.8;
 
 export async function serveTreeSamples(
   runtime: Runtime,
-  children: () => readonly DescribedChild[],
+  family: Family,
   ctx: Context<TreeSamplesTypes>,
 ): Promise<void> {
   leaveUnattended();
   using reader = Measuring.of(runtime).open();
-  await using below = new Children(runtime, children);
+  await using below = new Children(runtime, family);
   await ctx.started(undefined);
   for await (const withinMs of ctx) {
     const bound = typeof withinMs === "number" && withinMs >= 0 ? withinMs : 0;
@@ -58,17 +58,20 @@ function brief(reader: Reader): Sample {
 /** The dialogs with the children, opened when they are first needed. */
 class Children implements AsyncDisposable {
   readonly #runtime: Runtime;
-  readonly #children: () => readonly DescribedChild[];
+  readonly #family: Family;
+  readonly #stopWatching: () => void;
   readonly #open = new Map<string, Promise<ChildDialog>>();
 
-  constructor(runtime: Runtime, children: () => readonly DescribedChild[]) {
+  constructor(runtime: Runtime, family: Family) {
     this.#runtime = runtime;
-    this.#children = children;
+    this.#family = family;
+    // so that it measures from now on, and not only from the next request on
+    this.#stopWatching = family.watch((uuid) => void this.#dialogWith(uuid).catch(() => {}));
   }
 
   /** All reports from below, each child's before those of its own children. */
   async collect(withinMs: number): Promise<ActorReport[]> {
-    const children = this.#children();
+    const children = this.#family.children();
     const uuids = new Set(children.map(({ id }) => id.uuid));
     for (const uuid of this.#open.keys()) if (!uuids.has(uuid)) this.#drop(uuid);
     const all = await Promise.all(children.map((child) => this.#ask(child, withinMs)));
@@ -126,6 +129,7 @@ class Children implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopWatching();
     for (const uuid of Array.from(this.#open.keys())) this.#drop(uuid);
   }
 }

@@ -153,6 +153,15 @@ describe("serveMetrics", () => {
     await until(async () => !(await portal.run.isObserved()));
   });
 
+  test("measures an actor that starts later from its start on", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    await using _ = await serveMetrics({ port: 0 });
+    const portal = await nursery.startActor<Measured>("late", { module });
+    // without a scrape
+    await until(() => portal.run.isObserved());
+  });
+
   test("ends with its actor", async () => {
     await using world = new World();
     const nursery = await openNursery(world.options);
