@@ -7,8 +7,9 @@
 import type { Runtime } from "../actor/runtime.ts";
 import { inspection } from "../inspect/inspection.ts";
 import type { BuiltIn } from "../rpc/callee/dispatch.ts";
+import { familyOf } from "./family.ts";
 import { steering } from "./steering.ts";
 
 export function builtIns(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
-  return { ...inspection(runtime), ...steering(runtime) };
+  return { ...inspection(runtime, familyOf(runtime)), ...steering(runtime) };
 }
