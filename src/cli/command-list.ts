@@ -16,8 +16,24 @@ export const commandList: Readonly<Record<string, CommandEntry>> = {
   ls: { group: "look", summary: "list the actors", load: () => import("./commands/ls.ts") },
   tree: { group: "look", summary: "show who started whom", load: () => import("./commands/tree.ts") },
   info: { group: "look", summary: "show all about an actor", load: () => import("./commands/info.ts") },
+  events: {
+    group: "look",
+    summary: "print what happens to actors",
+    load: () => import("./commands/events.ts"),
+  },
+  logs: { group: "look", summary: "print the output of actors", load: () => import("./commands/logs.ts") },
+  ping: {
+    group: "look",
+    summary: "check that an actor answers, and how fast",
+    load: () => import("./commands/ping.ts"),
+  },
+  doctor: {
+    group: "look",
+    summary: "find what is wrong, and what to do about it",
+    load: () => import("./commands/doctor.ts"),
+  },
   call: { group: "use", summary: "call a function of an actor", load: () => import("./commands/call.ts") },
-  stream: { group: "use", summary: "print a stream", load: () => import("./commands/stream.ts") },
+  stream: { group: "use", summary: "print a stream of an actor", load: () => import("./commands/stream.ts") },
   bench: { group: "use", summary: "measure calls of a function", load: () => import("./commands/bench.ts") },
   wait: {
     group: "use",
@@ -29,5 +45,15 @@ export const commandList: Readonly<Record<string, CommandEntry>> = {
     group: "change",
     summary: "let an actor finish, and end it",
     load: () => import("./commands/drain.ts"),
+  },
+  restart: {
+    group: "change",
+    summary: "start an actor again",
+    load: () => import("./commands/restart.ts"),
+  },
+  replace: {
+    group: "change",
+    summary: "put another module in an actor's place",
+    load: () => import("./commands/replace.ts"),
   },
 };

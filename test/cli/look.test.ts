@@ -1,7 +1,7 @@
 /** The commands that look at a tree: ls, tree, info. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
-import { expectGolden, furrow, inTerminal, start, TerminalRun } from "../support/command-line.ts";
+import { expectGolden, furrow, inTerminal, linesOf, start, TerminalRun } from "../support/command-line.ts";
 import { Shop } from "../support/shop.ts";
 
 let shop: Shop;
@@ -177,19 +177,6 @@ describe("furrow info", () => {
     });
   });
 });
-
-/** The lines of a pipe, one by one. */
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string, void> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const bytes of stream) {
-    text += decoder.decode(bytes, { stream: true });
-    for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
-      yield text.slice(0, end);
-      text = text.slice(end + 1);
-    }
-  }
-}
 
 async function until(lines: AsyncGenerator<string, void>, pattern: RegExp): Promise<boolean> {
   for (;;) {
