@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { expectGolden, furrow, inTerminal, linesOf, start, TerminalRun } from "../support/command-line.ts";
 import { Shop } from "../support/shop.ts";
 
+const escape = "\u001b";
 let shop: Shop;
 beforeAll(async () => {
   shop = await Shop.open();
@@ -69,7 +70,6 @@ describe("furrow ls", () => {
   });
 
   test("has no colours with NO_COLOR or --color never, and has them in a pipe with --color always", async () => {
-    const escape = "\u001b";
     expect((await inTerminal({ ...shop.env, NO_COLOR: "1" }, ["ls"])).text).not.toContain(escape);
     expect((await inTerminal(shop.env, ["ls", "--color", "never"])).text).not.toContain(escape);
     expect((await furrow(shop.env, ["ls", "--color", "always"])).stdout).toContain(escape);
@@ -85,7 +85,7 @@ describe("furrow ls --watch", () => {
     await run.shows("web");
     await web.cancelActor();
     // the last frame has the titles alone: up two lines, the titles, nothing below
-    await run.shows(/\u001b\[2A[^\n]*NAME[^\n]*\n\u001b\[J/);
+    await run.shows(new RegExp(`${escape}\\[2A[^\n]*NAME[^\n]*\n${escape}\\[J`));
     run.type("\x03");
     const { exitCode, text } = await run.outcome();
     expect(exitCode).toBe(130);

@@ -167,7 +167,7 @@ export function normalise(text: string): string {
     .replaceAll(/\b[\d.]+ ms\b/g, "<ms>")
     .replaceAll(/(?<= )\d+[smhd](?= )/g, "<age>")
     .replaceAll(/(?<=pid +)\d+/g, "<pid>")
-    .replaceAll(/(?<=<uuid8> +)\d+/g, "<pid>")
+    .replaceAll(/(?<=<uuid8?> +)\d+/g, "<pid>")
     .replaceAll(/(?<=\S) {2,}/g, "  ");
 }
 
