@@ -16,6 +16,7 @@ export const commandList: Readonly<Record<string, CommandEntry>> = {
   ls: { group: "look", summary: "list the actors", load: () => import("./commands/ls.ts") },
   tree: { group: "look", summary: "show who started whom", load: () => import("./commands/tree.ts") },
   info: { group: "look", summary: "show all about an actor", load: () => import("./commands/info.ts") },
+  top: { group: "look", summary: "show what the actors do", load: () => import("./commands/top.ts") },
   events: {
     group: "look",
     summary: "print what happens to actors",
