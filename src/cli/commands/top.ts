@@ -112,6 +112,6 @@ async function showAll(
 }
 
 function linesOf({ flags, terminal }: CommandContext, observed: ObservedActors): string[] {
-  const order = (flags["sort"] ?? "tree") as keyof typeof topOrders;
+  const order = (flags["sort"] ?? "tree") as string;
   return topLines(observed.actors(), order, terminal, Date.now());
 }

@@ -53,7 +53,7 @@ export class Activity {
       rssBytes: last.rssBytes,
       cpuShare: rate(({ cpuSeconds }) => cpuSeconds),
       callsPerSecond: rate(callsOf),
-      inFlight: last.callsInFlight,
+      inFlight: inFlightOf(last),
       p50Ms: toMs(quantile(buckets, 0.5)),
       p99Ms: toMs(quantile(buckets, 0.99)),
       errors: Math.max(0, errorsOf(last) - this.#errorsBefore),
@@ -96,6 +96,11 @@ const nothing: ActivityNow = {
 
 function callsOf({ functions }: Sample): number {
   return functions.reduce((sum, { calls }) => sum + calls, 0);
+}
+
+/** Without what looks at the actor. */
+function inFlightOf({ functions }: Sample): number {
+  return functions.reduce((sum, { inFlight }) => sum + inFlight, 0);
 }
 
 function errorsOf({ functions }: Sample): number {

@@ -22,13 +22,14 @@ export interface TopActor extends Registration {
   readonly silentMs: number | undefined;
 }
 
-export const topOrders = {
+/** How actors can be sorted; "tree" has each below the one that started it. */
+export const topOrders: Readonly<Record<string, ((a: TopActor, b: TopActor) => number) | undefined>> = {
   tree: undefined,
   name: (a, b) => (a.id.name < b.id.name ? -1 : a.id.name > b.id.name ? 1 : 0),
   cpu: (a, b) => (b.activity.cpuShare ?? -1) - (a.activity.cpuShare ?? -1),
   rss: (a, b) => (b.activity.rssBytes ?? -1) - (a.activity.rssBytes ?? -1),
   calls: (a, b) => (b.activity.callsPerSecond ?? -1) - (a.activity.callsPerSecond ?? -1),
-} as const satisfies Record<string, ((a: TopActor, b: TopActor) => number) | undefined>;
+};
 
 const columns: readonly Column[] = [
   { title: "NAME", shrinks: true },
@@ -48,7 +49,7 @@ const columns: readonly Column[] = [
 /** The lines: a summary, the actors, the warnings. `now`: in ms since 1970. */
 export function topLines(
   actors: readonly TopActor[],
-  order: keyof typeof topOrders,
+  order: string,
   terminal: Terminal,
   now: number,
 ): string[] {
@@ -79,17 +80,7 @@ export function topWarnings(actors: readonly TopActor[]): string[] {
 /** An actor as documents have it. */
 export function topDocument(actor: TopActor): Readonly<Record<string, unknown>> {
   const { id, parent, startedAt, activity, restarts = null, silentMs = null } = actor;
-  const { functions: _functions, ...rest } = actor;
-  return {
-    id,
-    parent,
-    startedAt,
-    state: stateOf(actor),
-    ...activity,
-    restarts,
-    silentMs,
-    version: rest.version,
-  };
+  return { id, parent, startedAt, state: stateOf(actor), ...activity, restarts, silentMs };
 }
 
 function summaryOf(actors: readonly TopActor[], warnings: number, now: number): string {
