@@ -57,4 +57,9 @@ export const commandList: Readonly<Record<string, CommandEntry>> = {
     summary: "put another module in an actor's place",
     load: () => import("./commands/replace.ts"),
   },
+  completion: {
+    group: "also",
+    summary: "print a script that completes command lines",
+    load: () => import("./commands/completion.ts"),
+  },
 };

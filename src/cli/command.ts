@@ -78,6 +78,11 @@ export interface Command {
   readonly options: CommandOptions;
   /** How many arguments it takes. Default: none. */
   readonly args?: { readonly min: number; readonly max: number };
+  /**
+   * What its arguments are, for the shell's completion: names of actors, functions to call or to stream as NAME.FN, or some
+   * words. Default: files.
+   */
+  readonly completes?: "actors" | "functions" | "streams" | readonly string[];
   /** Whether the words after `--` are for something else, a program say. Otherwise they are arguments like others. */
   readonly takesRest?: boolean;
   /**

@@ -23,6 +23,7 @@ furrow call, stream with furrow stream, open by programs alone. Of an actor that
 what the registrar knows.`,
   example: "furrow info market",
   args: { min: 1, max: 1 },
+  completes: "actors",
   options: {},
   run: info,
 };

@@ -16,6 +16,7 @@ export const command: Command = {
 while after its end. Lines of stderr are among those of stdout.`,
   example: "furrow logs 'web-*' -f --tail 10",
   args: { min: 0, max: 1 },
+  completes: "actors",
   options: {
     follow: { type: "boolean", short: "f", summary: "go on with the lines to come until interrupted" },
     tail: { type: "string", short: "n", value: "N", summary: "the last N lines of each actor; default 100" },

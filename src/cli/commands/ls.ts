@@ -23,6 +23,7 @@ its memory, are known for actors of this host. With --watch in a terminal, the t
 every change; in a pipe, every change is a row, and with --json a line.`,
   example: "furrow ls 'web-*' --watch",
   args: { min: 0, max: 1 },
+  completes: "actors",
   options: {
     watch: { type: "boolean", short: "w", summary: "show every change until interrupted" },
     sort: {

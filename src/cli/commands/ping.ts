@@ -17,6 +17,7 @@ are those of the answers, which come from the actor's event loop: one that is bu
 come within --timeout.`,
   example: "furrow ping market -c 100",
   args: { min: 1, max: 1 },
+  completes: "actors",
   options: {
     count: { type: "string", short: "c", value: "N", summary: "how many calls; default 3" },
     timeout: { type: "string", value: "TIME", summary: "how long to wait for each answer; default 1s" },

@@ -12,6 +12,7 @@ export const command: Command = {
 lookups find one of the two at any time, and no call that has begun is cut short. Only for actors of the same user.`,
   example: "furrow replace market ./market-v2.ts",
   args: { min: 2, max: 2 },
+  completes: "actors",
   options: { timeout: { type: "string", value: "TIME", summary: "how long it may take; default 30s" } },
   async run(context) {
     const [, file = ""] = context.args;

@@ -10,6 +10,7 @@ when that is registered. It doesn't count as one of the restarts that the nurser
 restarted: no nursery started it.`,
   example: "furrow restart market",
   args: { min: 1, max: 1 },
+  completes: "actors",
   options: { timeout: { type: "string", value: "TIME", summary: "how long it may take; default 30s" } },
   run: (context) =>
     steer(context, "restarted", (parent, uuid) => parent.run["furrow.restart"](uuid) as Promise<ActorId>),

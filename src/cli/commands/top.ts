@@ -31,6 +31,7 @@ Warnings below the table: readers that have read nothing for 5 seconds, event lo
 wait for their turn, and silent actors.`,
   example: "furrow top 'web-*' -n 2 --sort calls",
   args: { min: 0, max: 1 },
+  completes: "actors",
   options: {
     interval: { type: "string", short: "n", value: "TIME", summary: "how often to look; default 1s" },
     once: { type: "boolean", summary: "print it once, after an interval" },

@@ -15,6 +15,7 @@ export const command: Command = {
 only the actors of that name and those below them.`,
   example: "furrow tree shop",
   args: { min: 0, max: 1 },
+  completes: "actors",
   options: { watch: { type: "boolean", short: "w", summary: "show every change until interrupted" } },
   run: tree,
 };
