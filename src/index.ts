@@ -11,6 +11,7 @@
  *   actor/       the actor of this process
  *   discovery/   the table, the registrar, the cache, lookups
  *   service/     a name as one: calls to whichever instance is there
+ *   inspect/     what an actor measures while somebody looks
  *   tree/        root, client, nursery, child processes
  *   cli/         the command line, `furrow`
  */
@@ -99,12 +100,14 @@ export {
   type Transport,
   type UnixAddress,
 } from "./transport/address.ts";
+export { type LogLevel, type LogRecord, onLog } from "./log.ts";
 export { openService } from "./service/open-service.ts";
 export type { Service, ServiceCallOptions, ServiceOptions } from "./service/types.ts";
 export type { KeyOf, ServiceBy } from "./service/balance.ts";
 export { type ActorCluster, openActorCluster } from "./tree/cluster.ts";
 export { type Client, type ClientOptions, openClient } from "./tree/client.ts";
 export type { ChildEvent, ChildInfo, ChildState } from "./tree/child-events.ts";
+export { type Health, serveHealth } from "./tree/health.ts";
 export { type Nursery, type NurseryOptions, openNursery } from "./tree/nursery.ts";
 export type { RestartOption } from "./tree/restart.ts";
 export { getRoot, openRootActor } from "./tree/root.ts";

@@ -1,52 +1,176 @@
 /**
- * Logging to stderr, off by default.
+ * The runtime's log: off by default, on stderr as text or as JSON, or handed to the program.
  *
  * `FURROW_LOG=debug` turns on every layer; `FURROW_LOG=discovery=debug,transport=warn` only these. A disabled level is
  * `undefined`, so that `log.debug?.(...)` doesn't evaluate its arguments.
  */
 const levels = ["debug", "info", "warn", "error"] as const;
-type Level = (typeof levels)[number];
+export type LogLevel = (typeof levels)[number];
 
 /** The layers that log, named after their folders in `src/`. */
-export type Layer = "transport" | "channel" | "rpc" | "actor" | "discovery" | "tree";
+const layers = ["transport", "channel", "rpc", "actor", "discovery", "tree"] as const;
+export type Layer = (typeof layers)[number];
+
 type Write = (message: string) => void;
-export type Logger = { readonly [L in Level]: Write | undefined };
+export type Logger = { readonly [L in LogLevel]: Write | undefined };
 
-let actorName = "-";
-
-/** Sets the actor name that appears in all further lines. */
-export function setLogName(name: string): void {
-  actorName = name;
+/** One entry of the log. */
+export interface LogRecord {
+  /** In milliseconds since 1970. */
+  readonly time: number;
+  readonly level: LogLevel;
+  /** The name of this process's actor; null before it boots. */
+  readonly actor: string | null;
+  readonly uuid: string | null;
+  readonly pid: number;
+  readonly layer: Layer;
+  readonly msg: string;
 }
 
-/** The lowest level to print for `layer` with this setting, or undefined to print nothing. */
-export function logLevel(setting: string | undefined, layer: Layer): Level | undefined {
-  let level: Level | undefined;
-  for (const part of (setting ?? "").split(",")) {
-    const [left = "", right] = part.split("=").map((word) => word.trim());
-    const name = right ?? left;
-    if (right !== undefined && left !== layer) continue;
-    level = levels.find((known) => known === name);
+/** What turns everything off, as leaving `FURROW_LOG` out does. */
+const off = "off";
+/** What `FURROW_LOG_FORMAT` may be. */
+const formats: readonly (string | undefined)[] = [undefined, "", "text", "json"];
+
+let actor: string | null = null;
+let uuid: string | null = null;
+const listeners = new Set<(record: LogRecord) => void>();
+/** Whether a listener is running: what it makes the runtime log isn't handed to it in turn. */
+let isTelling = false;
+let isJson = false;
+
+/** One for each layer, for as long as the process runs: `onLog` turns levels on in modules that have theirs already. */
+const loggers = Object.fromEntries(layers.map((layer) => [layer, silent()])) as Record<
+  Layer,
+  Record<LogLevel, Write | undefined>
+>;
+// most processes log nothing: keep their start short
+if (process.env["FURROW_LOG"] !== undefined) configure();
+
+/** The logger of one layer. */
+export function logger(layer: Layer): Logger {
+  return loggers[layer];
+}
+
+/** Sets the actor that all further records name. */
+export function setLogActor(id: { readonly name: string; readonly uuid: string }): void {
+  actor = id.name;
+  uuid = id.uuid;
+}
+
+/**
+ * Hands the log of this process to `fn` instead of printing it on stderr: the levels and layers that `FURROW_LOG` turns on,
+ * or if it isn't set, `info` and above of every layer. With several listeners each gets every record.
+ *
+ * `fn` is called synchronously, wherever the runtime logs; return soon. If it throws, the record is printed after all. What the
+ * runtime logs because of what `fn` does isn't handed to it.
+ *
+ * @returns a function that takes the listener back; after the last one, the log is printed again as `FURROW_LOG` says
+ */
+export function onLog(fn: (record: LogRecord) => void): () => void {
+  // one that is registered twice is called twice
+  const listener = (record: LogRecord): void => fn(record);
+  listeners.add(listener);
+  configure();
+  return () => {
+    listeners.delete(listener);
+    configure();
+  };
+}
+
+/** The lowest level to log for `layer` with this setting, or undefined to log nothing. */
+export function logLevel(setting: string | undefined, layer: Layer): LogLevel | undefined {
+  let level: LogLevel | undefined;
+  for (const [known, name] of partsOf(setting)) {
+    if (known !== undefined && known !== layer) continue;
+    level = levels.find((one) => one === name);
   }
   return level;
 }
 
-const silent: Logger = { debug: undefined, info: undefined, warn: undefined, error: undefined };
+/** A process's environment, or changes to it. */
+type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The logger of one layer. Reads `FURROW_LOG` when called. */
-export function logger(layer: Layer): Logger {
-  const setting = process.env["FURROW_LOG"];
-  // every module that logs calls this at startup, often enough to be compiled: keep the usual path short (row `idle`)
-  if (setting === undefined) return silent;
-  const least = logLevel(setting, layer);
-  const from = least === undefined ? levels.length : levels.indexOf(least);
-  const at = (level: Level, index: number): Write | undefined =>
-    index < from
-      ? undefined
-      : (message) => {
-          process.stderr.write(
-            `${new Date().toISOString()} ${level} ${actorName}[${process.pid}] ${layer}: ${message}\n`,
-          );
-        };
-  return { debug: at("debug", 0), info: at("info", 1), warn: at("warn", 2), error: at("error", 3) };
+/**
+ * Says on stderr what is wrong with the log's variables in `env`: they would just not do what was meant. `where` begins each
+ * message. A variable that has the same value in `reported` is left out.
+ */
+export function reportFaults(env: Environment, where = "", reported: Environment = {}): void {
+  const { FURROW_LOG: setting, FURROW_LOG_FORMAT: format } = env;
+  const faults = [
+    ...(setting === reported["FURROW_LOG"] ? [] : settingFaults(setting)),
+    ...(format === reported["FURROW_LOG_FORMAT"] || formats.includes(format)
+      ? []
+      : [`FURROW_LOG_FORMAT must be "text" or "json", got ${JSON.stringify(format)}: using text`]),
+  ];
+  for (const fault of faults) process.stderr.write(`furrow: ${where}${fault}\n`);
+}
+
+function settingFaults(setting: string | undefined): string[] {
+  return partsOf(setting).flatMap(([layer, level]) => [
+    ...(layer === undefined || layers.some((known) => known === layer)
+      ? []
+      : [`FURROW_LOG has the unknown layer "${layer}" (known: ${layers.join(", ")})`]),
+    ...(level === "" || level === off || levels.some((known) => known === level)
+      ? []
+      : [`FURROW_LOG has the unknown level "${level}" (known: ${levels.join(", ")}, ${off})`]),
+  ]);
+}
+
+/** The comma-separated parts of a setting, each as its layer, if it names one, and its level. */
+function partsOf(setting = ""): (readonly [layer: string | undefined, level: string])[] {
+  return setting.split(",").map((part) => {
+    const [left = "", right] = part.split("=").map((word) => word.trim());
+    return right === undefined ? [undefined, left] : [left, right];
+  });
+}
+
+function silent(): Record<LogLevel, Write | undefined> {
+  return { debug: undefined, info: undefined, warn: undefined, error: undefined };
+}
+
+/** Turns the levels on that are to be logged now, and the others off. */
+function configure(): void {
+  const setting = process.env["FURROW_LOG"] ?? (listeners.size > 0 ? "info" : undefined);
+  isJson = process.env["FURROW_LOG_FORMAT"] === "json";
+  for (const layer of layers) {
+    const least = logLevel(setting, layer);
+    const from = least === undefined ? levels.length : levels.indexOf(least);
+    levels.forEach((level, index) => {
+      loggers[layer][level] = index < from ? undefined : (msg) => log(level, layer, msg);
+    });
+  }
+}
+
+function log(level: LogLevel, layer: Layer, msg: string): void {
+  const record = Object.freeze({ time: Date.now(), level, actor, uuid, pid: process.pid, layer, msg });
+  if (listeners.size === 0) print(record);
+  else if (!isTelling) tell(record);
+}
+
+function tell(record: LogRecord): void {
+  isTelling = true;
+  try {
+    for (const listener of listeners) {
+      try {
+        listener(record);
+      } catch (error) {
+        print({ ...record, msg: `${record.msg} (a listener of onLog threw: ${String(error)})` });
+      }
+    }
+  } finally {
+    isTelling = false;
+  }
+}
+
+function print(record: LogRecord): void {
+  process.stderr.write(`${isJson ? asJson(record) : asText(record)}\n`);
+}
+
+function asJson(record: LogRecord): string {
+  return JSON.stringify({ ...record, time: new Date(record.time).toISOString() });
+}
+
+function asText({ time, level, actor: name, pid, layer, msg }: LogRecord): string {
+  return `${new Date(time).toISOString()} ${level} ${name ?? "-"}[${pid}] ${layer}: ${msg}`;
 }

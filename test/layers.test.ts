@@ -17,6 +17,7 @@ const layers: readonly string[] = [
   "actor/",
   "discovery/",
   "service/",
+  "inspect/",
   "tree/",
   "testing.ts",
   "index.ts",

@@ -11,7 +11,7 @@ import { ActorDrainingError, asError, ContextCancelledError } from "../errors.ts
 import { withoutFrames } from "../frames.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
-import { logger, setLogName } from "../log.ts";
+import { logger, reportFaults, setLogActor } from "../log.ts";
 import { Dispatcher } from "../rpc/callee/dispatch.ts";
 import type { Guard } from "../rpc/callee/serving.ts";
 import type { Policy } from "../rpc/policy.ts";
@@ -137,7 +137,9 @@ export class Runtime implements Actor {
       },
       accept: (link, transport) => peers.accept(link, transport),
     });
-    setLogName(id.name);
+    setLogActor(id);
+    // children have the same variables
+    if (isRoot) reportFaults(process.env);
     this.serve(Kind.stop, (session, message) => void ending.endFor(session, message[1], "cancelActor"));
     this.serve(Kind.drain, (session, message) => {
       const { onDrain } = require("./draining.ts") as typeof import("./draining.ts");

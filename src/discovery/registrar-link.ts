@@ -105,6 +105,7 @@ export class RegistrarLink {
   #silenceTimer: Timer | undefined;
   #isOver = false;
   #isRegistered = false;
+  #isAcknowledged = false;
 
   /** Takes over one `acquire` of the session's peer. */
   constructor(session: Session, runtime: Runtime, counters: LookupCounters) {
@@ -123,11 +124,17 @@ export class RegistrarLink {
   }
 
   /** Registers this actor with all its addresses and details in one message; resolves when the registrar has acknowledged it. */
-  register(runtime: Runtime): Promise<unknown> {
+  async register(runtime: Runtime): Promise<void> {
     const { id, addrs } = runtime;
     this.#isRegistered = true;
     const details = encodeDetails(runtime.details());
-    return this.session.request([Kind.register, 0, encodeAddresses(addrs, id.host), details]);
+    await this.session.request([Kind.register, 0, encodeAddresses(addrs, id.host), details]);
+    this.#isAcknowledged = true;
+  }
+
+  /** Whether lookups at this registrar find this actor. */
+  get isListed(): boolean {
+    return this.#isRegistered && this.#isAcknowledged && this.isOpen;
   }
 
   /** Changes this actor's details; resolves when the registrar has acknowledged it, at once if this actor isn't registered there. */

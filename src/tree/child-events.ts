@@ -1,4 +1,6 @@
 /** What a nursery tells of its children: a list of those it has, and events as things happen. */
+import { Part } from "../actor/part.ts";
+import type { Runtime } from "../actor/runtime.ts";
 import type { ActorId } from "../identity.ts";
 import { Subscriber } from "../rpc/subscriber.ts";
 
@@ -37,26 +39,50 @@ export interface ChildEvent {
 /** How many events a reader may leave unread. */
 const maxUnread = 1_024;
 
-/** Passes events on to any number of readers. */
+type Readers = Set<Subscriber<ChildEvent>>;
+
+function subscribe(readers: Readers, what: string): Subscriber<ChildEvent> {
+  const reader = new Subscriber<ChildEvent>(maxUnread, () => readers.delete(reader), what);
+  readers.add(reader);
+  return reader;
+}
+
+const actorReaders: Part<Readers> = new Part();
+
+/** The readers of the events of all nurseries of an actor. */
+export function readersOf(runtime: Runtime): Readers {
+  let readers = actorReaders.find(runtime);
+  if (readers === undefined) actorReaders.set(runtime, (readers = new Set()));
+  return readers;
+}
+
+/** Reads what happens to the children of all nurseries of an actor, those included that it opens later. */
+export function eventsOf(runtime: Runtime): Subscriber<ChildEvent> {
+  return subscribe(readersOf(runtime), "a reader of furrow.events()");
+}
+
+/** Passes the events of a nursery on to any number of readers. */
 export class ChildEvents {
-  readonly #readers = new Set<Subscriber<ChildEvent>>();
+  readonly #readers: Readers = new Set();
+  readonly #actorReaders: Readers;
   #hasEnded = false;
 
+  /** `ofActor`: the readers of its actor, which get the events of its other nurseries as well. */
+  constructor(ofActor: Readers = new Set()) {
+    this.#actorReaders = ofActor;
+  }
+
   subscribe(): AsyncIterableIterator<ChildEvent> {
-    const reader = new Subscriber<ChildEvent>(
-      maxUnread,
-      () => this.#readers.delete(reader),
-      "a reader of nursery.events()",
-    );
-    if (this.#hasEnded) reader.finish({});
-    else this.#readers.add(reader);
+    const reader = subscribe(this.#readers, "a reader of nursery.events()");
+    if (this.#hasEnded) this.end();
     return reader;
   }
 
   emit(type: ChildEvent["type"], id: ActorId, error?: Error): void {
-    if (this.#readers.size === 0) return;
+    if (this.#readers.size === 0 && this.#actorReaders.size === 0) return;
     const event: ChildEvent = Object.freeze({ type, id, ...(error && { error }), at: Date.now() });
     for (const reader of this.#readers) reader.push(event);
+    for (const reader of this.#actorReaders) reader.push(event);
   }
 
   /** Ends every reader after the events that it has yet to read. */

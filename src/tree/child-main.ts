@@ -65,6 +65,8 @@ async function main(init: ChildInit): Promise<void> {
   const membership = new Membership(runtime, init.registryAddrs);
   treeSettings.set(runtime, init);
   runtime.callTimeoutMs = init.callTimeoutMs;
+  runtime.dispatcher.builtIns = () =>
+    (require("./built-ins.ts") as typeof import("./built-ins.ts")).builtIns(runtime);
   if (init.concurrency !== undefined) runtime.limitConcurrency(init.concurrency);
   process.on("exit", () => {
     runtime.listeners.close();

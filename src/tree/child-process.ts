@@ -20,6 +20,7 @@ import { Kind } from "../wire/messages.ts";
 import { freshSocketPaths } from "./bind.ts";
 import { childId, type ChildInit } from "./child-init.ts";
 import { withoutBanner } from "./inspector.ts";
+import type { KeptOutput } from "./kept-output.ts";
 import { type LaunchOptions, launchOf } from "./launch.ts";
 import { OutputTail } from "./output.ts";
 
@@ -56,18 +57,18 @@ export class ChildProcess {
   readonly #sent = new Set<string>();
 
   /** @throws {SpawnError} when the process can't be started */
-  constructor(runtime: Runtime, init: ChildInit, options: LaunchOptions) {
+  constructor(runtime: Runtime, init: ChildInit, options: LaunchOptions, output?: KeptOutput) {
     this.#runtime = runtime;
     this.init = init;
     const launch = launchOf(init, options);
-    const { command, env, cwd, output, hasInspector } = launch;
+    const { command, env, cwd, output: mode, hasInspector } = launch;
     try {
       this.#process = Bun.spawn(command, {
         env,
         ...(cwd !== undefined && { cwd }),
         argv0: process.execPath,
         stdin: "ignore",
-        stdout: output === "prefix" ? "pipe" : output,
+        stdout: mode === "prefix" || mode === "keep" ? "pipe" : mode,
         stderr: "pipe",
       });
     } catch (error) {
@@ -76,14 +77,15 @@ export class ChildProcess {
       });
     }
     this.id = childId(init, this.#process.pid, hostId());
-    const prefix = output === "prefix" ? `${init.name}: ` : "";
-    const sink = output === "ignore" ? undefined : () => process.stderr;
+    const kept = output?.open(this.id);
+    const prefix = mode === "prefix" ? `${init.name}: ` : "";
+    const sink = mode === "ignore" ? undefined : () => process.stderr;
     if (launch.debugger !== undefined) this.#tellDebugger(launch.debugger);
     const { stderr } = this.#process;
     const text = hasInspector ? withoutBanner(stderr, (address) => this.#tellDebugger(address)) : stderr;
-    this.#stderr = new OutputTail(text, sink, prefix);
+    this.#stderr = new OutputTail(text, sink, prefix, kept?.stderr);
     const { stdout } = this.#process;
-    if (stdout instanceof ReadableStream) new OutputTail(stdout, () => process.stdout, prefix);
+    if (stdout instanceof ReadableStream) new OutputTail(stdout, () => process.stdout, prefix, kept?.stdout);
     this.ended = this.#watch();
     log.info?.(`spawned ${describeActor(this.id)} as pid ${this.id.pid}`);
   }

@@ -6,9 +6,10 @@ import { Kind } from "../wire/messages.ts";
 import type { ChildProcess } from "./child-process.ts";
 import type { Member } from "./member.ts";
 import { sendData } from "./start-data.ts";
+import { type Steerable, steerables } from "./steerable.ts";
 
-/** A nursery, as the messages of its children need it. */
-export interface ChildOwner {
+/** A nursery, as the messages of its children, and those who steer them, need it. */
+export interface ChildOwner extends Steerable {
   /** The member whose running process has this uuid. */
   member(uuid: string): Member | undefined;
   /** The processes that are up, in the order of their first starts. */
@@ -23,6 +24,7 @@ export function nurseriesOf(runtime: Runtime): Set<ChildOwner> {
   if (open === undefined) {
     open = new Set();
     owners.set(runtime, open);
+    steerables.set(runtime, open);
     const all = open;
     runtime.drainChildren = async (deadline) => {
       const children = Array.from(all).flatMap(({ started }) => started);

@@ -13,8 +13,8 @@ import { Member, type MemberPlan } from "./member.ts";
 import { lineage } from "./modules.ts";
 import type { Started } from "./one-call.ts";
 import { readAddressOption } from "./root-options.ts";
-import { treeSettings } from "./settings.ts";
-import { describedBy, modulesOf } from "./start-options.ts";
+import { type OutputMode, treeSettings } from "./settings.ts";
+import { describedBy, modulesOf, type StartOptions } from "./start-options.ts";
 import { enter, enterNow, type Place } from "./starting.ts";
 import type { Supervisor } from "./supervisor.ts";
 
@@ -29,6 +29,8 @@ export interface StartsHost {
   readonly supervisor: Supervisor;
   /** Aborted when the nursery fails or is cancelled. */
   readonly signal: AbortSignal;
+  /** What to do with the output of children that aren't started with an option for it; undefined to pass it on. */
+  readonly output: OutputMode | undefined;
   /** @throws {SpawnError} when the nursery is closed */
   checkOpen(name: string): void;
 }
@@ -48,6 +50,7 @@ export class ChildStarts {
   ): Promise<Started> {
     const { name, options } = plan;
     const member = new Member(plan, data);
+    if (this.#outputOf(options) === "keep") this.#keepOutput(member);
     const place = enterNow(timeout) ?? (await this.#place(name, timeout, options.signal));
     let child: ChildProcess;
     try {
@@ -55,6 +58,7 @@ export class ChildStarts {
       child = this.#spawn(member, place.leftMs);
     } catch (error) {
       place.leave();
+      member.endOutput?.();
       throw error;
     }
     member.release = options.hold?.use();
@@ -124,8 +128,22 @@ export class ChildStarts {
     return place;
   }
 
-  #spawn({ plan, data, id }: Member, startMs: number): ChildProcess {
+  #outputOf({ output }: StartOptions): OutputMode | undefined {
+    return output ?? this.#host.output;
+  }
+
+  /** Most actors keep no output, and start sooner without the file. */
+  #keepOutput(member: Member): void {
+    const { KeptOutputs } = require("./kept-output.ts") as typeof import("./kept-output.ts");
+    const all = KeptOutputs.of(this.#host.runtime);
+    const output = all.add(member.name);
+    member.output = output;
+    member.endOutput = () => all.end(output);
+  }
+
+  #spawn({ plan, data, id, output: kept }: Member, startMs: number): ChildProcess {
     const { name, options } = plan;
+    const output = this.#outputOf(options);
     const runtime = this.#host.runtime;
     const tree = treeSettings.of(runtime);
     const registrars = Registrars.of(runtime);
@@ -148,7 +166,9 @@ export class ChildStarts {
       // not this actor's own, which is among its settings
       concurrency: options.concurrency,
       ...(options.hold && { hold: options.hold.form }),
+      ...(this.#host.output !== undefined && { output: this.#host.output }),
     };
-    return outsideTasks(() => new ChildProcess(runtime, init, options));
+    const launch = output === undefined ? options : { ...options, output };
+    return outsideTasks(() => new ChildProcess(runtime, init, launch, kept));
   }
 }

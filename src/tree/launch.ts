@@ -1,21 +1,20 @@
 /** How the process of a child is started: its command, its environment, and where it runs. */
-import { statSync } from "node:fs";
 import { resolve } from "node:path";
 
 import { asError, SpawnError, systemCode } from "../errors.ts";
+import { reportFaults } from "../log.ts";
+import { statSync } from "../transport/files.ts";
 import { childFile } from "./child-main.ts";
 import { type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
 import { inspectFlags } from "./inspector.ts";
 import { embeddedProgram } from "./modules.ts";
+import { checkOutput, type OutputMode } from "./settings.ts";
 
 /**
  * Variables for a debugger that a child must not inherit: it could wait for that of its parent, or compete with it for
  * the port.
  */
 const debuggerVariables = ["BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_NOTIFY"];
-
-/** What to do with a child's output: pass it on, pass it on with the child's name before each line, or drop it. */
-export type OutputMode = "inherit" | "prefix" | "ignore";
 
 /** The options of `startActor` that concern the process. */
 export interface LaunchOptions {
@@ -38,8 +37,9 @@ export interface Launch {
 }
 
 /** @throws {RangeError | TypeError} when an option is malformed; nothing was started */
-export function checkLaunch({ execArgv, inspect, cwd }: LaunchOptions): void {
+export function checkLaunch({ execArgv, inspect, cwd, output }: LaunchOptions): void {
   inspectFlags(inspect);
+  checkOutput(output);
   if (cwd !== undefined && (typeof cwd !== "string" || cwd === "")) {
     throw new TypeError(`cwd must be a path, got ${JSON.stringify(cwd)}`);
   }
@@ -91,6 +91,7 @@ function environment(
   changes: Readonly<Record<string, string>> = {},
 ): Record<string, string | undefined> {
   const { env } = process;
+  reportFaults(changes, `actor "${init.name}": `, env);
   const merged: Record<string, string | undefined> = { ...env, ...changes };
   for (const name of debuggerVariables) {
     const wanted = changes[name];

@@ -3,6 +3,7 @@ import type { SpawnError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { ChildProcess } from "./child-process.ts";
 import type { ChildInfo, ChildState } from "./child-events.ts";
+import type { KeptOutput } from "./kept-output.ts";
 import { RestartBudget, readRestart } from "./restart.ts";
 import type { HeldStartOptions } from "./start-options.ts";
 
@@ -30,6 +31,10 @@ export class Member {
   /** Why it was ended, if that was while it was starting. */
   endedBy: SpawnError | undefined;
   state: ChildState = "starting";
+  /** What it writes, if that is kept. */
+  output: KeptOutput | undefined;
+  /** Counts its output among that of children which have ended. */
+  endOutput: (() => void) | undefined;
   /** Gives back the hold on its name, if there is one. */
   release: (() => void) | undefined;
   restarts = 0;

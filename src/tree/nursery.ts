@@ -3,7 +3,7 @@ import { actorRuntime, hasActor } from "../actor/current.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { checkTimeout, defaultDrainMs } from "../deadline.ts";
 import { ContextCancelledError, messagesOf, SpawnError, TransportClosedError } from "../errors.ts";
-import { describeActor } from "../identity.ts";
+import { type ActorId, describeActor } from "../identity.ts";
 import { RemotePortal } from "../rpc/portal.ts";
 import { ambientTask } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
@@ -20,6 +20,7 @@ import { type CallArguments, callOnce, type CallResult, type FunctionName } from
 import { readRestart } from "./restart.ts";
 import { bootRoot } from "./root.ts";
 import type { RootOptions } from "./root-options.ts";
+import { checkOutput, type OutputMode, treeSettings } from "./settings.ts";
 import { encodeData } from "./start-data.ts";
 import {
   checkCallOptions,
@@ -114,7 +115,7 @@ export interface Nursery extends AsyncDisposable {
   cancel(): Promise<void>;
 }
 
-/** The options of `openNursery`: all but `strategy` are for booting a root. */
+/** The options of `openNursery`: all but `strategy` and `output` are for booting a root. */
 export interface NurseryOptions extends RootOptions {
   /**
    * Whose lives a child that fails shares: those of all its siblings, of none (`"one-for-one"`), or of the ones that were started
@@ -122,23 +123,31 @@ export interface NurseryOptions extends RootOptions {
    * `"one-for-all"` for a failure that isn't restarted, while a restart concerns no siblings.
    */
   readonly strategy?: Strategy;
+  /**
+   * What to do with the output of the children, and of the actors below them, that `startActor` gives no `output`: see there.
+   * Default: as this actor was started with; in a root, pass it on.
+   */
+  readonly output?: OutputMode;
 }
 
 /**
  * Opens a nursery. Boots a root actor if this process has none, and ends it with the nursery.
  *
- * @throws as `openRootActor`; `RuntimeExistsError` when options other than `strategy` are given but there is already an
- *   actor
- * @throws {RangeError} when `strategy` is unknown
+ * @throws as `openRootActor`; `RuntimeExistsError` when options other than `strategy` and `output` are given but there is
+ *   already an actor
+ * @throws {RangeError} when `strategy` or `output` is unknown
  */
 export async function openNursery(options: NurseryOptions = {}): Promise<Nursery> {
   refuseUnguarded("open a nursery");
-  const { strategy, ...rootOptions } = options;
+  const { strategy, output, ...rootOptions } = options;
   checkStrategy(strategy);
+  checkOutput(output);
   // these are for booting a root: if there's already an actor or client, or one is being opened, bootRoot rejects them
   const boots = !hasActor() || Object.keys(rootOptions).length > 0;
-  const runtime = boots ? await bootRoot(rootOptions) : actorRuntime();
-  return new ProcessNursery(runtime, boots, strategy);
+  const runtime = boots
+    ? await bootRoot(output === undefined ? rootOptions : { ...rootOptions, output })
+    : actorRuntime();
+  return new ProcessNursery(runtime, boots, strategy, output ?? treeSettings.find(runtime)?.output);
 }
 
 class ProcessNursery implements Nursery, ChildOwner {
@@ -154,12 +163,18 @@ class ProcessNursery implements Nursery, ChildOwner {
   readonly #replacing = new Map<string, Promise<unknown>>();
   readonly #undo: (() => void)[];
 
-  constructor(runtime: Runtime, ownsRuntime: boolean, strategy: Strategy | undefined) {
+  constructor(
+    runtime: Runtime,
+    ownsRuntime: boolean,
+    strategy: Strategy | undefined,
+    output: OutputMode | undefined,
+  ) {
     this.#runtime = runtime;
     this.#ownsRuntime = ownsRuntime;
     const { signal } = this;
     const supervisor = (this.#supervisor = new Supervisor(
       {
+        runtime,
         signal,
         restart: (member, aborted) => this.#starts.restart(member, aborted),
         abort: (failure) => this.#controller.abort(failure),
@@ -167,7 +182,7 @@ class ProcessNursery implements Nursery, ChildOwner {
       strategy,
     ));
     const checkOpen = (name: string): void => this.#checkOpen(name);
-    this.#starts = new ChildStarts({ runtime, supervisor, signal, checkOpen });
+    this.#starts = new ChildStarts({ runtime, supervisor, signal, output, checkOpen });
     this.#undo = [runtime.ending.at("children", () => this.#endWithActor())];
     // a nursery opened in a called function is cancelled with the call
     const task = ambientTask();
@@ -194,7 +209,33 @@ class ProcessNursery implements Nursery, ChildOwner {
   async replaceActor<M>(name: string, options: ReplaceOptions): Promise<Portal<M>> {
     const data = this.#check(name, options);
     checkTimeout(options.drainTimeout);
-    return await inTurn(this.#replacing, name, () => this.#replace<M>(name, options, data));
+    return await inTurn(this.#replacing, name, () =>
+      this.#replace<M>(name, options, data, this.#supervisor.named(name)),
+    );
+  }
+
+  restartChild(uuid: string): Promise<ActorId> | undefined {
+    const member = this.#supervisor.ofUuid(uuid);
+    if (member === undefined) return undefined;
+    checkSteerable(member, "restart");
+    return this.#supervisor.restart(member);
+  }
+
+  replaceChild(uuid: string, module: string): Promise<ActorId> | undefined {
+    const member = this.#supervisor.ofUuid(uuid);
+    if (member === undefined) return undefined;
+    checkSteerable(member, "replace");
+    const { name, data, plan } = member;
+    // the former signal was for the former start
+    const { module: before, modules, signal: _, ...others } = plan.options;
+    const options = { ...others, module, ...(before !== undefined && modules !== undefined && { modules }) };
+    this.#checkStart(name, options);
+    return inTurn(this.#replacing, name, async () => {
+      // it may have been replaced meanwhile
+      checkSteerable(member, "replace");
+      await using portal = await this.#replace(name, options, data, [member]);
+      return portal.id;
+    });
   }
 
   async findOrStart<M>(name: string, options: StartOptions): Promise<Portal<M>> {
@@ -266,8 +307,12 @@ class ProcessNursery implements Nursery, ChildOwner {
     return await startUnique<M>(this.#starter(data), name, options, options.timeout ?? startTimeoutMs);
   }
 
-  async #replace<M>(name: string, options: ReplaceOptions, data: Uint8Array | undefined): Promise<Portal<M>> {
-    const old = this.#supervisor.named(name);
+  async #replace<M>(
+    name: string,
+    options: ReplaceOptions,
+    data: Uint8Array | undefined,
+    old: readonly Member[],
+  ): Promise<Portal<M>> {
     // both have the name under one hold: other actors are still refused it
     const hold = old.find((member) => member.plan.options.hold !== undefined)?.plan.options.hold;
     // of several, none is the one that it replaces
@@ -309,6 +354,12 @@ class ProcessNursery implements Nursery, ChildOwner {
    * @throws when an argument is malformed, or the nursery is closed
    */
   #check(name: string, options: StartOptions): Uint8Array | undefined {
+    this.#checkStart(name, options);
+    return options.data === undefined ? undefined : encodeData(name, options.data, this.#runtime.limits);
+  }
+
+  /** As `#check`, but for `data`. */
+  #checkStart(name: string, options: StartOptions): void {
     checkActorName(name);
     readRestart(options.restart);
     checkTimeout(options.timeout);
@@ -317,7 +368,6 @@ class ProcessNursery implements Nursery, ChildOwner {
     options.signal?.throwIfAborted();
     this.#checkOpen(name);
     refuseUnguarded(`start actor "${name}"`, modulesOf(options), ambientTask() !== undefined);
-    return options.data === undefined ? undefined : encodeData(name, options.data, this.#runtime.limits);
   }
 
   #checkOpen(name: string): void {
@@ -335,6 +385,21 @@ class ProcessNursery implements Nursery, ChildOwner {
     if (only === undefined || more.length === 0) return only;
     return new AggregateError([...failures], `${failures.length} actors failed: ${messagesOf(failures)}`);
   }
+}
+
+/** @throws {SpawnError} when a member can't be restarted or replaced on request */
+function checkSteerable(member: Member, verb: string): void {
+  const { plan, data, state, hasStarted, isLeaving } = member;
+  const why = plan.isOneCall
+    ? "it runs for one call"
+    : isLeaving || state === "stopping"
+      ? "it is being ended"
+      : !hasStarted
+        ? "it is still starting"
+        : plan.options.data !== undefined && data === undefined
+          ? "its data is gone, which is kept only for actors with the option restart"
+          : undefined;
+  if (why !== undefined) throw new SpawnError(`cannot ${verb} actor "${member.name}": ${why}`);
 }
 
 /** Runs `work` after what runs under that name. */

@@ -1,4 +1,5 @@
 /** Passes on a child's output, and keeps the end of it for the error that may follow. */
+import type { LineSplitter } from "./line-splitter.ts";
 
 /**
  * Returns the stream to write to. Called only when there is output, since Bun opens a descriptor per standard stream.
@@ -18,10 +19,16 @@ export class OutputTail {
 
   /**
    * Reads `source` to its end, and passes it on to `sink`; without a `sink`, it only keeps the tail. If there is a
-   * `prefix`, each line gets it, and a line of more than 64 Ki characters is split, with a mark.
+   * `prefix`, each line gets it, and a line of more than 64 Ki characters is split, with a mark. `lines` gets everything, before
+   * it's passed on.
    */
-  constructor(source: AsyncIterable<Uint8Array>, sink: Sink | undefined, prefix: string) {
-    this.#done = this.#pump(source, sink, prefix);
+  constructor(
+    source: AsyncIterable<Uint8Array>,
+    sink: Sink | undefined,
+    prefix: string,
+    lines?: LineSplitter,
+  ) {
+    this.#done = this.#pump(source, sink, prefix, lines);
   }
 
   /** The last 8 Ki characters of the output. */
@@ -37,16 +44,23 @@ export class OutputTail {
     clearTimeout(timer);
   }
 
-  async #pump(source: AsyncIterable<Uint8Array>, sink: Sink | undefined, prefix: string): Promise<void> {
+  async #pump(
+    source: AsyncIterable<Uint8Array>,
+    sink: Sink | undefined,
+    prefix: string,
+    kept: LineSplitter | undefined,
+  ): Promise<void> {
     const decoder = new TextDecoder();
     const lines = new PrefixedLines(prefix);
     for await (const chunk of source) {
+      kept?.add(chunk);
       const text = decoder.decode(chunk, { stream: true });
       this.#tail.add(text);
       if (sink === undefined) continue;
       if (prefix === "") await write(sink(), chunk);
       else for (const whole of lines.add(text)) await write(sink(), whole);
     }
+    kept?.end();
     const rest = lines.end();
     if (rest !== "") sink?.().write(rest);
   }

@@ -18,7 +18,7 @@ import {
 import { maxDescriptors } from "../transport/descriptors.ts";
 import { registrySocketPath, runtimeDir } from "../transport/runtime-dir.ts";
 import { checkActorName } from "../wire/actor-name.ts";
-import { checkCallTimeout } from "./settings.ts";
+import { checkCallTimeout, checkOutput, type OutputMode } from "./settings.ts";
 import { describedBy } from "./start-options.ts";
 
 const log = logger("tree");
@@ -58,6 +58,11 @@ export interface RootOptions {
    * functions of a registrar.
    */
   readonly callTimeoutMs?: number;
+  /**
+   * What to do with the output of the actors of this tree that `startActor` gives no `output`: see there. With `"keep"`, each
+   * actor keeps that of its own children. Default: pass it on.
+   */
+  readonly output?: OutputMode;
   /** Aborts the boot; later cancels the actor. */
   readonly signal?: AbortSignal;
   /** Milliseconds for the boot, including the wait for a registrar that doesn't answer; default 30,000. */
@@ -83,6 +88,7 @@ export function readRootOptions(options: RootOptions): RootPlan {
   const { name = "root", bindAddrs: givenBind = [] } = options;
   checkActorName(name);
   checkCallTimeout(options.callTimeoutMs);
+  checkOutput(options.output);
   const limits = fitToDescriptors(resolveLimits(options.limits), maxDescriptors());
   const described = describedBy(options, limits);
   const transports = readTransports(options.enableTransports ?? impliedTransports(options));

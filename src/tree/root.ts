@@ -62,6 +62,8 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   reserveRuntime();
   const id: ActorId = { name, uuid: crypto.randomUUID(), pid: process.pid, host: hostId() };
   const runtime = new Runtime(id, limits, true, { security, version, metadata });
+  runtime.dispatcher.builtIns = () =>
+    (require("./built-ins.ts") as typeof import("./built-ins.ts")).builtIns(runtime);
   const membership = new Membership(runtime, registryAddrs);
   const { registrars } = membership;
   const onExit = (): void => {
@@ -83,7 +85,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
       tcpHost = reachableHost(hostsOf(registrars.registryAddrs));
     signal?.throwIfAborted();
     runtime.becomeReady();
-    const { callTimeoutMs } = options;
+    const { callTimeoutMs, output } = options;
     // children get it as JSON, which has no Infinity
     if (callTimeoutMs !== undefined && Number.isFinite(callTimeoutMs) && callTimeoutMs > 0)
       runtime.callTimeoutMs = callTimeoutMs;
@@ -94,6 +96,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
       limits,
       security: withAbsolutePaths(options.security ?? {}),
       ...(runtime.callTimeoutMs !== undefined && { callTimeoutMs: runtime.callTimeoutMs }),
+      ...(output !== undefined && { output }),
     });
   } catch (error) {
     await runtime.cancel();

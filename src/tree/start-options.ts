@@ -4,9 +4,8 @@ import { readMetadata, readVersion } from "../actor/metadata.ts";
 import type { HeldName } from "../discovery/holds.ts";
 import type { Limits } from "../limits.ts";
 import type { AddressInput, Transport } from "../transport/address.ts";
-import type { OutputMode } from "./launch.ts";
 import { moduleSpecifier } from "./modules.ts";
-import { checkCallTimeout } from "./settings.ts";
+import { checkCallTimeout, type OutputMode } from "./settings.ts";
 import type { RestartOption } from "./restart.ts";
 
 export interface StartOptions {
@@ -51,7 +50,10 @@ export interface StartOptions {
    * other. Default: the tree's. 0 or Infinity: none.
    */
   readonly callTimeoutMs?: number;
-  /** What to do with its output: pass it on (default), pass it on with its name before each line, or drop it. */
+  /**
+   * What to do with its output: pass it on (`"inherit"`), pass it on with its name before each line (`"prefix"`), pass it on and
+   * keep the last 256 KiB of it for `furrow logs` (`"keep"`), or drop it (`"ignore"`). Default: that of `openNursery`.
+   */
   readonly output?: OutputMode;
   /** The actor's working directory; default: this process's. `module` is still relative to this process's. */
   readonly cwd?: string;

@@ -1,7 +1,9 @@
 /** Decides what the end of a child means: for itself, for its siblings, and for the nursery. */
+import type { Runtime } from "../actor/runtime.ts";
 import { asError, SpawnError } from "../errors.ts";
+import type { ActorId } from "../identity.ts";
 import { logger } from "../log.ts";
-import { ChildEvents, type ChildInfo } from "./child-events.ts";
+import { ChildEvents, type ChildInfo, readersOf } from "./child-events.ts";
 import type { ChildProcess } from "./child-process.ts";
 import type { Member } from "./member.ts";
 import { Recovery } from "./recovery.ts";
@@ -22,6 +24,7 @@ export function checkStrategy(strategy: unknown): void {
 }
 
 export interface SupervisorHost {
+  readonly runtime: Runtime;
   /** Aborted when the nursery has failed or is being cancelled. */
   readonly signal: AbortSignal;
   /** Starts the next process of a member; resolves when it's ready. If it can't, or on abort, the process is gone. */
@@ -31,7 +34,7 @@ export interface SupervisorHost {
 }
 
 export class Supervisor {
-  readonly events: ChildEvents = new ChildEvents();
+  readonly events: ChildEvents;
   readonly failures: Error[] = [];
   readonly #host: SupervisorHost;
   readonly #strategy: Strategy | undefined;
@@ -39,11 +42,13 @@ export class Supervisor {
   readonly #members: Member[] = [];
   /** The restarts in progress: one for all members that share their lives, otherwise one for each. */
   readonly #recoveries = new Map<Member | "all", Recovery>();
+  /** Resolves when a member is dropped, or becomes ready. */
   #changed = Promise.withResolvers<void>();
 
   constructor(host: SupervisorHost, strategy: Strategy | undefined) {
     this.#host = host;
     this.#strategy = strategy;
+    this.events = new ChildEvents(readersOf(host.runtime));
   }
 
   /** In the order in which they were started. Those that wait for a restart are included. */
@@ -73,6 +78,11 @@ export class Supervisor {
     if (member.state === "starting") member.state = "ready";
     if (!member.budget.restarts) member.data = undefined;
     this.#tellReady("started", member);
+  }
+
+  /** The member whose current process has this uuid; while there is none, its last one. */
+  ofUuid(uuid: string): Member | undefined {
+    return this.#members.find(({ id }) => id?.uuid === uuid);
   }
 
   /** The members of that name, other than those that are starting, or are being ended. */
@@ -112,12 +122,32 @@ export class Supervisor {
     if (at < 0) return;
     member.state = "stopping";
     member.release?.();
+    member.endOutput?.();
     this.#members.splice(at, 1);
     this.#recoveries.delete(member);
+    this.#notify();
+    this.#endEventsIfOver();
+  }
+
+  /**
+   * Ends the member's process with the stop ladder and starts it again, whatever its policy says; its siblings aren't concerned.
+   * Resolves with the identity of the next process once it's ready.
+   *
+   * @throws {SpawnError} when it can't be started; unless its policy tries again, that is a failure of the member
+   */
+  async restart(member: Member): Promise<ActorId> {
+    log.warn?.(`restarting "${member.name}", as asked`);
+    this.#recoveryOf(member).add([member], performance.now(), []);
+    while (member.state === "restarting") await this.#changed.promise;
+    if (member.state === "ready" && member.readyId !== undefined) return member.readyId;
+    const cause = this.failures.at(-1);
+    throw new SpawnError(`actor "${member.name}" was ended, and did not start again`, { cause });
+  }
+
+  #notify(): void {
     const { resolve } = this.#changed;
     this.#changed = Promise.withResolvers<void>();
     resolve();
-    this.#endEventsIfOver();
   }
 
   /** Resolves when no member is left. */
@@ -227,6 +257,7 @@ export class Supervisor {
     if (id === undefined) return;
     member.readyId = id;
     this.events.emit(type, id);
+    this.#notify();
   }
 
   /** Marks a member whose process is ended for good, which its own restart policy has no say in. */

@@ -1,13 +1,15 @@
 /** The functions that peers may call: those that the enabled modules export, and furrow's own. */
-import { LimitError, NotExposedError, SpawnError } from "../../errors.ts";
+import { LimitError, NotExposedError, PermissionDeniedError, SpawnError } from "../../errors.ts";
 import { type ActorId, describeActor } from "../../identity.ts";
 import { checkCall, type Permissions } from "../policy.ts";
 import { type Schemas, schemasOf } from "./validated.ts";
 
 type Callable = (...args: unknown[]) => unknown;
 
-/** Names that start with one of these and a dot are reserved for the runtime: exports must not hide its functions. */
-const runtimeGroups: readonly string[] = ["registrar"];
+/** What the names of the functions that every actor has begin with; see `Dispatcher.builtIns`. */
+const builtInPrefix = "furrow.";
+/** Names that start with one of these are reserved for the runtime: exports must not hide its functions. */
+const runtimePrefixes: readonly string[] = ["registrar.", builtInPrefix];
 
 /** The most functions that an actor may expose, and the most bytes that their names may take: it registers them. */
 const maxFunctions = 1_024;
@@ -32,6 +34,14 @@ export interface Exposed {
   readonly streams: boolean;
 }
 
+/** A function that every actor has, under its name after `furrow.`. A generator is streamed, as an exported one is. */
+export interface BuiltIn {
+  // oxlint-disable-next-line typescript/no-explicit-any -- arguments come from peers: each function checks its own
+  readonly fn: (...args: any[]) => unknown;
+  /** Whether it takes the permission to stop the actor, beside that to call it. */
+  readonly needsStop?: boolean;
+}
+
 const generatorPrototypes: ReadonlySet<unknown> = new Set([
   Object.getPrototypeOf(function* () {}),
   Object.getPrototypeOf(async function* () {}),
@@ -42,6 +52,12 @@ export class Dispatcher {
   readonly #exposed = new Map<string, Exposed>();
   /** The runtime's own functions. A user's function can hide one under its short name, but not under its group's. */
   readonly #own = new Map<string, Exposed>();
+  /**
+   * Loads the functions that every actor has; called when the first call of one arrives. Unlike a registrar's, they are
+   * subject to the policy.
+   */
+  builtIns: (() => Readonly<Record<string, BuiltIn>>) | undefined;
+  #builtIn: ReadonlyMap<string, Exposed & { readonly needsStop: boolean }> | undefined;
 
   constructor(self: ActorId) {
     this.#self = self;
@@ -57,7 +73,7 @@ export class Dispatcher {
     for (const name of Object.keys(namespace)) {
       const fn: unknown = (namespace as Record<string, unknown>)[name];
       if (name === "default" || typeof fn !== "function" || isClass(fn)) continue;
-      if (runtimeGroups.some((group) => name.startsWith(`${group}.`))) {
+      if (runtimePrefixes.some((prefix) => name.startsWith(prefix))) {
         throw new SpawnError(
           `${specifier} exports a function "${name}", a name reserved for furrow: rename the export`,
         );
@@ -68,7 +84,7 @@ export class Dispatcher {
       this.#exposed.set(name, {
         fn: fn as Callable,
         schemas: schemasOf(fn),
-        streams: generatorPrototypes.has(Object.getPrototypeOf(fn)),
+        streams: isGenerator(fn),
       });
     }
     checkFunctions(Array.from(this.#exposed.keys()));
@@ -98,21 +114,22 @@ export class Dispatcher {
 
   /** Whether the name is that of a function of the runtime, and not of an export. */
   isOwn(name: string): boolean {
-    return this.#own.has(name) && !this.#exposed.has(name);
+    return name.startsWith(builtInPrefix) || (this.#own.has(name) && !this.#exposed.has(name));
   }
 
   /**
-   * Finds the function with this name, for this verb. The runtime's own functions are open to every peer.
+   * Finds the function with this name, for this verb. A registrar's functions are open to every peer.
    *
    * @throws {PermissionDeniedError} when the peer may not call it, whether it exists or not
    * @throws {NotExposedError} when it doesn't exist, or needs a different verb
    */
   find(name: string, verb: "run" | "stream" | "open", permissions: Permissions): Exposed {
     const mine = this.#exposed.get(name);
-    const exposed = mine ?? this.#own.get(name);
+    let exposed = mine ?? this.#own.get(name);
     if (permissions.mayCall !== undefined && (mine !== undefined || exposed === undefined)) {
       checkCall(permissions, name, describeActor(this.#self));
     }
+    exposed ??= this.#findBuiltIn(name, permissions);
     if (exposed === undefined) {
       const who = describeActor(this.#self);
       const hint = this.#hint(name);
@@ -129,11 +146,31 @@ export class Dispatcher {
     return exposed;
   }
 
+  /** @throws {PermissionDeniedError} when it needs the permission to stop, which the peer lacks */
+  #findBuiltIn(name: string, permissions: Permissions): Exposed | undefined {
+    if (!name.startsWith(builtInPrefix)) return undefined;
+    this.#builtIn ??= new Map(
+      Object.entries(this.builtIns?.() ?? {}).map(([short, { fn, needsStop = false }]) => [
+        builtInPrefix + short,
+        { fn, needsStop, schemas: undefined, streams: isGenerator(fn) },
+      ]),
+    );
+    const found = this.#builtIn.get(name);
+    if (found?.needsStop === true && !permissions.mayStop()) {
+      const who = describeActor(this.#self);
+      throw new PermissionDeniedError(
+        `the policy of ${who} doesn't let this peer stop it, and so not call "${name}"`,
+      );
+    }
+    return found;
+  }
+
   /** Suggests what the caller may have meant. */
   #hint(name: string): string {
-    const near = nearest(name, [...this.#exposed.keys(), ...this.#own.keys()]);
+    const known = [...this.#exposed.keys(), ...this.#own.keys(), ...(this.#builtIn?.keys() ?? [])];
+    const near = nearest(name, known);
     if (near !== undefined) return `did you mean "${near}"?`;
-    const names = Array.from(this.#exposed.keys(), (known) => `"${known}"`);
+    const names = Array.from(this.#exposed.keys(), (one) => `"${one}"`);
     if (names.length === 0) return "there are none";
     const rest = names.length - maxListed;
     return `there are ${names.slice(0, maxListed).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
@@ -182,6 +219,10 @@ function changesBetween(from: string, to: string): number {
     row = next;
   }
   return row[to.length]!;
+}
+
+function isGenerator(fn: object): boolean {
+  return generatorPrototypes.has(Object.getPrototypeOf(fn));
 }
 
 function isClass(fn: object): boolean {

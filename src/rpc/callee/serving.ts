@@ -65,7 +65,7 @@ export interface Guard {
 }
 
 /** The peer whose requests run here. */
-export interface ServedPeer extends Omit<TaskOrigin, "drainReason"> {
+export interface ServedPeer extends Omit<TaskOrigin, "drainReason" | "permissions"> {
   readonly channel: Channel;
 }
 
@@ -268,7 +268,7 @@ export class Serving implements TaskOrigin {
           valueCheck(schemas?.send, `value of ${name}`),
         );
       };
-      const gate = this.#host.guard?.gate;
+      const gate = this.#gateOf(name);
       return await (gate === undefined ? task.run(run) : this.#inTurn(gate, task, () => task.run(run)));
     });
   }
@@ -318,7 +318,7 @@ export class Serving implements TaskOrigin {
         if (task.aborted) throw task.reason;
         return result;
       };
-      const gate = this.#host.guard?.gate;
+      const gate = this.#gateOf(name);
       return await (gate === undefined ? task.run(run) : this.#inTurn(gate, task, () => task.run(run)));
     });
   }
@@ -348,8 +348,16 @@ export class Serving implements TaskOrigin {
     }
     const task = new Task(this);
     if (guard?.gate === undefined || message[0] !== Kind.call) return task;
-    this.#callInTurn(message, task, guard.gate);
+    const gate = this.#gateOf(message[2]);
+    if (gate === undefined) return task;
+    this.#callInTurn(message, task, gate);
     return undefined;
+  }
+
+  /** Where a request for this function waits for its turn; the runtime's own functions don't. */
+  #gateOf(name: string): Gate | undefined {
+    const gate = this.#host.guard?.gate;
+    return gate === undefined || this.#host.dispatcher.isOwn(name) ? undefined : gate;
   }
 
   async #conclude(id: number, name: string, task: Task, work: () => Promise<unknown>): Promise<void> {
