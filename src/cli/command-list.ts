@@ -30,6 +30,11 @@ export const commandList: Readonly<Record<string, CommandEntry>> = {
     summary: "let an actor finish, and end it",
     load: () => import("./commands/drain.ts"),
   },
+  dev: {
+    group: "make",
+    summary: "run a program, and reload the actors whose files change",
+    load: () => import("./commands/dev.ts"),
+  },
   registrar: {
     group: "make",
     summary: "serve the registry, and do nothing else",

@@ -18,7 +18,7 @@ import { rankAddresses } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { Kind } from "../wire/messages.ts";
 import { bindFresh } from "./bind.ts";
-import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
+import { childId, type ChildInit, developVariable, initVariable, orphanVariable } from "./child-init.ts";
 import { enableModules, setLineage } from "./modules.ts";
 import { treeSettings } from "./settings.ts";
 
@@ -108,6 +108,10 @@ async function main(init: ChildInit): Promise<void> {
   }
   runtime.peers.leastStepMs = 0;
   runtime.becomeReady();
+  if (process.env[developVariable] !== undefined) {
+    const { reloadOnChange } = require("./reload.ts") as typeof import("./reload.ts");
+    reloadOnChange(runtime, parent);
+  }
 }
 
 /** Before any of its modules are loaded: if its parent is dead, another process may have been given the name. */

@@ -13,7 +13,8 @@ import {
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 
-import { BuildError, type BuildResult, buildProgram } from "../../src/cli/build/build.ts";
+import { type BuildResult, buildProgram } from "../../src/cli/build/build.ts";
+import { BuildError } from "../../src/cli/build/faults.ts";
 import { hasProc, processesWith } from "../support/processes.ts";
 import { until } from "../support/world.ts";
 
