@@ -57,6 +57,11 @@ export const commandList: Readonly<Record<string, CommandEntry>> = {
     summary: "put another module in an actor's place",
     load: () => import("./commands/replace.ts"),
   },
+  dev: {
+    group: "make",
+    summary: "run a program, and reload the actors whose files change",
+    load: () => import("./commands/dev.ts"),
+  },
   registrar: {
     group: "make",
     summary: "serve the registry, and do nothing else",
