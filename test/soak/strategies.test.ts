@@ -16,7 +16,8 @@ const restart = { when: "on-failure", maxRestarts: 1_000_000, backoffMs: [0, 20]
 async function waitForAll(nursery: Nursery): Promise<void> {
   await until(() => {
     const { children } = nursery;
-    return children.length === names.length && children.every(({ state }) => state === "ready");
+    const areReady = children.every(({ id, state }) => state === "ready" && isProcessAlive(id.pid));
+    return children.length === names.length && areReady;
   }, 20_000);
 }
 
