@@ -35,7 +35,7 @@ const budgets = {
   heapPerQuestion: 4_400,
   heapPerAnswer: 850,
   /** Files of furrow that a child loads before its own modules. */
-  childModules: 79,
+  childModules: 80,
 };
 
 const root = join(import.meta.dir, "..");
@@ -233,5 +233,22 @@ describe("a child", () => {
     expect(own.length, own.join("\n")).toBeLessThanOrEqual(budgets.childModules);
     // a child that reports nothing would pass everything
     expect(own).toContain("src/tree/child-main.ts");
+  });
+
+  test("starts and answers without node:fs, which would take an eighth of its start", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const module = new URL("./fixtures/modules.ts", import.meta.url);
+    const preload = Bun.fileURLToPath(new URL("./fixtures/builtins.ts", import.meta.url));
+    const child = await nursery.startActor<
+      typeof import("./fixtures/modules.ts") & typeof import("./fixtures/builtins.ts")
+    >("child", { modules: [module, preload], execArgv: ["--preload", preload] });
+    await child.run.nothing();
+    expect(await child.run.builtins()).not.toContain("node:fs");
+    const files = (await child.run.modules()).filter((file) => file.startsWith(join(root, "src/")));
+    const texts = await Promise.all(files.map((file) => Bun.file(file).text()));
+    expect(files.filter((_, at) => texts[at]!.includes('from "node:fs"'))).toEqual([]);
+    // nothing would pass if what is asked for weren't noted
+    expect(texts.some((text) => text.includes('getBuiltinModule("node:fs")'))).toBeTrue();
   });
 });

@@ -1,8 +1,7 @@
 /** How this actor proves its identity, how a peer has proved its own, and which addresses need TLS. */
-import { readFileSync } from "node:fs";
-
 import { AddressError, UnauthenticatedError } from "../errors.ts";
 import type { Address } from "../transport/address.ts";
+import { readTextSync } from "../transport/files.ts";
 import { isLoopback, isWildcard } from "../transport/host.ts";
 import type { Secret, SecretOption } from "../transport/secret.ts";
 import type { Link, LinkPeer } from "../transport/transport.ts";
@@ -130,7 +129,7 @@ export function pidFault(peer: LinkPeer | undefined, claimed: number): string | 
 /** The pid of a process in its own, nested pid namespace; see `NSpid` in proc_pid_status(5). */
 function innermostPid(pid: number): number | undefined {
   try {
-    const [, pids = ""] = /^NSpid:\s*(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+    const [, pids = ""] = /^NSpid:\s*(.*)$/m.exec(readTextSync(`/proc/${pid}/status`)) ?? [];
     return Number(pids.split(/\s+/).at(-1));
   } catch {
     return undefined; // it has ended, or there is no /proc here

@@ -2,8 +2,6 @@
  * Finds out who serves a registry address. Its lock comes first: a dead owner needs no dial, and a live one that
  * doesn't answer is a busy furrow registrar, whatever its silence looks like.
  */
-import { existsSync } from "node:fs";
-
 import type { Runtime } from "../actor/runtime.ts";
 import { Deadline, sleep } from "../deadline.ts";
 import {
@@ -23,6 +21,7 @@ import { logger } from "../log.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import { type Address, parseAddress } from "../transport/address.ts";
 import { isAbsent } from "../transport/dial.ts";
+import { existsSync } from "../transport/files.ts";
 import { isLocked } from "../transport/flock.ts";
 import { type LockHolder, readHolder } from "../transport/socket-lock.ts";
 import { registryLock } from "./registry-files.ts";

@@ -3,10 +3,9 @@
  * lock, one for each registry address. Shares end with their process, so a new registrar can tell which actors will be
  * back.
  */
-import { closeSync, openSync, readSync, readlinkSync } from "node:fs";
-
 import { logger } from "../log.ts";
 import type { Address } from "../transport/address.ts";
+import { nodeFs, readlinkSync } from "../transport/files.ts";
 import { SharedLock } from "../transport/flock.ts";
 import { rosterFile } from "./registry-files.ts";
 
@@ -114,6 +113,7 @@ function isInitialNamespace(): boolean {
 /** The kernel's list of locks, or undefined when it is too long. */
 function readLocks(): string | undefined {
   const list = Buffer.allocUnsafe(maxListBytes);
+  const { closeSync, openSync, readSync } = nodeFs();
   const fd = openSync("/proc/locks", "r");
   try {
     let length = 0;

@@ -5,7 +5,7 @@
  * fewer connections are accepted than there are descriptors, and a socket that gets one of the last descriptors is
  * closed at once.
  */
-import { readFileSync } from "node:fs";
+import { readTextSync } from "./files.ts";
 
 /** Descriptors kept free for files that the runtime opens briefly. */
 const spareDescriptors = 8;
@@ -19,7 +19,7 @@ export function maxDescriptors(): number {
 
 function read(): number {
   try {
-    const soft = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+    const soft = /^Max open files\s+(\d+)/m.exec(readTextSync("/proc/self/limits"))?.[1];
     return soft === undefined ? Number.POSITIVE_INFINITY : Number(soft);
   } catch {
     return Number.POSITIVE_INFINITY; // there is no /proc, or no descriptor left to read it with

@@ -3,22 +3,22 @@
  * lock has a single holder; a shared one is held by every member of a group and shows whether there are other
  * members.
  */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from "node:fs";
-
 import { systemCode } from "../errors.ts";
 import { logger } from "../log.ts";
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  openFlags,
+  openSync,
+  removeSync,
+  statSync,
+  writeAtSync,
+} from "./files.ts";
 import { flock } from "./libc.ts";
 
 const log = logger("transport");
+const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = openFlags;
 const sharedNow = 1 | 4; // LOCK_SH | LOCK_NB
 const exclusiveNow = 2 | 4; // LOCK_EX | LOCK_NB
 const unlock = 8; // LOCK_UN
@@ -30,9 +30,9 @@ const triesPastLookers = 200;
  * O_NOFOLLOW makes a symbolic link an error: its target must not be written to. O_NONBLOCK, because opening a fifo
  * would otherwise wait for its other end, and nothing could interrupt that.
  */
-const openOrCreate = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-const openOnly = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-const openToLook = constants.O_RDONLY | constants.O_NONBLOCK;
+const openOrCreate = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
+const openOnly = O_NOFOLLOW | O_NONBLOCK;
+const openToLook = O_NONBLOCK;
 
 export interface PathLock {
   /** Whether its file is still the one at the path. A lock on a removed file guards nothing. */
@@ -114,7 +114,7 @@ class HeldLock implements PathLock {
   write(text: string): void {
     try {
       ftruncateSync(this.#fd, 0);
-      writeSync(this.#fd, text, 0);
+      writeAtSync(this.#fd, text, 0);
     } catch (error) {
       // the lock matters, its content is only a hint; a truncated hint is useless
       log.warn?.(`cannot write to ${this.#path}: ${String(error)}`);
@@ -130,7 +130,7 @@ class HeldLock implements PathLock {
 function removeAndClose(path: string, fd: number): void {
   try {
     // not the file of a later holder, if this one's was removed
-    if (isSameFile(fd, path)) rmSync(path, { force: true });
+    if (isSameFile(fd, path)) removeSync(path);
   } catch (error) {
     log.warn?.(`cannot remove ${path}: ${String(error)}`);
   } finally {

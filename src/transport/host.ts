@@ -1,5 +1,5 @@
 /** The identity of this machine and its network addresses. */
-import { readFileSync, readlinkSync } from "node:fs";
+import { readlinkSync, readTextSync } from "./files.ts";
 
 let known: string | undefined;
 
@@ -14,7 +14,7 @@ export function hostId(): string {
 
 function fingerprint(): string {
   if (process.platform !== "linux") return `${process.platform} ${loadOs().hostname()}`;
-  const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  const bootId = readTextSync("/proc/sys/kernel/random/boot_id").trim();
   return `${bootId} ${readlinkSync("/proc/self/ns/net")} ${readlinkSync("/proc/self/ns/mnt")}`;
 }
 

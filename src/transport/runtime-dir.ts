@@ -1,9 +1,9 @@
 /** The directory of socket files: where it is, its permissions, and the file names in it. */
-import { chmodSync, lstatSync, mkdirSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, isAbsolute, join, parse, sep } from "node:path";
 
 import { AddressError, asError, systemCode } from "../errors.ts";
 import { logger } from "../log.ts";
+import { chmodSync, lstatSync, mkdirAllSync, readTextSync, realpathSync } from "./files.ts";
 import { loadOs } from "./host.ts";
 
 const log = logger("transport");
@@ -69,7 +69,7 @@ function usable(dir: string): string {
 function makePrivate(dir: string): string {
   refuseLinks(dir);
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    mkdirAllSync(dir, 0o700);
   } catch (error) {
     if (systemCode(error) !== "EEXIST") {
       throw new AddressError(`runtime directory ${dir} cannot be created: ${asError(error).message}`, {
@@ -149,7 +149,7 @@ export function isProcessAlive(pid: number): boolean {
   }
   if (process.platform !== "linux") return true;
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const stat = readTextSync(`/proc/${pid}/stat`);
     // "pid (command) state ..."; the command may contain anything, even parentheses
     return !/^ [ZX]/.test(stat.slice(stat.lastIndexOf(")") + 1));
   } catch {

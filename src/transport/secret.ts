@@ -1,8 +1,8 @@
 /** The secret that actors prove to each other over plain tcp: where it comes from, and the file that stores it. */
-import { linkSync, lstatSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 
 import { asError, systemCode, UnauthenticatedError } from "../errors.ts";
+import { lstatIfPresent, nodeFs, readTextSync, removeSync, statSync } from "./files.ts";
 import { runtimeDir } from "./runtime-dir.ts";
 
 /** Fewer could be found by brute force. */
@@ -50,7 +50,7 @@ function secretIn(file: string, named: string): Secret {
     if ((mode & 0o007) !== 0) {
       throw new UnauthenticatedError(`every user can read the secret in ${where}: chmod 600 ${file}`);
     }
-    return secretOf(readFileSync(file, "utf8"), where, false);
+    return secretOf(readTextSync(file), where, false);
   } catch (error) {
     if (error instanceof UnauthenticatedError) throw error;
     throw new UnauthenticatedError(`cannot read the secret in ${where}: ${asError(error).message}`, {
@@ -75,7 +75,7 @@ function secretOf(text: string, source: string, isOwn: boolean): Secret {
  */
 function ownSecret(file: string): Secret {
   for (;;) {
-    const found = lstatSync(file, { throwIfNoEntry: false });
+    const found = lstatIfPresent(file);
     if (found === undefined) {
       makeSecret(file);
     } else if (
@@ -86,7 +86,7 @@ function ownSecret(file: string): Secret {
       const what = found.isFile() ? "isn't private to this user" : "isn't a regular file";
       throw new UnauthenticatedError(`the secret file ${file} ${what}: remove it to have a new one made`);
     } else {
-      return secretOf(readFileSync(file, "utf8"), file, true);
+      return secretOf(readTextSync(file), file, true);
     }
   }
 }
@@ -95,6 +95,7 @@ function makeSecret(file: string): void {
   const draft = `${file}.${process.pid}.${crypto.randomUUID()}`;
   const text = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
   try {
+    const { linkSync, writeFileSync } = nodeFs();
     writeFileSync(draft, `${text}\n`, { mode: 0o600, flag: "wx" });
     linkSync(draft, file);
   } catch (error) {
@@ -105,6 +106,6 @@ function makeSecret(file: string): void {
       });
     }
   } finally {
-    rmSync(draft, { force: true });
+    removeSync(draft);
   }
 }

@@ -2,9 +2,8 @@
  * Tests whether unix sockets work. On macOS a Bun listener may accept a connection and never receive a byte
  * (oven-sh/bun #41381), so an actor tries one there at boot before it relies on them.
  */
-import { rmSync } from "node:fs";
-
 import { asError, TimeoutError } from "../errors.ts";
+import { removeSync } from "./files.ts";
 
 /** Ample: a byte's round trip takes a fraction of a millisecond. */
 const answerMs = 500;
@@ -17,7 +16,7 @@ export async function unixSocketFault(
   path: string,
   timeoutMs: number = answerMs,
 ): Promise<Error | undefined> {
-  rmSync(path, { force: true });
+  removeSync(path);
   let listener: Bun.UnixSocketListener<undefined> | undefined;
   try {
     listener = Bun.listen({ unix: path, socket: { data: (socket, chunk) => void socket.write(chunk) } });
@@ -27,7 +26,7 @@ export async function unixSocketFault(
     return asError(error);
   } finally {
     listener?.stop(true);
-    rmSync(path, { force: true });
+    removeSync(path);
   }
 }
 

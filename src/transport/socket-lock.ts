@@ -3,11 +3,11 @@
  * lock that can be acquired proves that the socket's owner is dead, even if its pid was reused or it ran in another
  * namespace.
  */
-import { lstatSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import { asError } from "../errors.ts";
 import { logger } from "../log.ts";
+import { lstatIfPresent, nodeFs, readTextSync, removeSync } from "./files.ts";
 import { lockExisting, SharedLock } from "./flock.ts";
 import { isProcessAlive, registrySocketPath, socketOwner } from "./runtime-dir.ts";
 
@@ -44,10 +44,7 @@ export function formatHolder(holder: LockHolder): string {
 export function readHolder(path: string): LockHolder | undefined {
   try {
     if (!isPlausibleFile(path)) return undefined;
-    const { pid, name, uuid, root, addrs } = JSON.parse(readFileSync(path, "utf8")) as Record<
-      string,
-      unknown
-    >;
+    const { pid, name, uuid, root, addrs } = JSON.parse(readTextSync(path)) as Record<string, unknown>;
     const texts = [name, uuid, root];
     if (typeof pid !== "number" || texts.some((text) => typeof text !== "string")) return undefined;
     if (!Array.isArray(addrs) || addrs.some((addr) => typeof addr !== "string")) return undefined;
@@ -58,7 +55,7 @@ export function readHolder(path: string): LockHolder | undefined {
 }
 
 function isPlausibleFile(path: string): boolean {
-  const found = lstatSync(path, { throwIfNoEntry: false });
+  const found = lstatIfPresent(path);
   return found?.isFile() === true && found.size <= maxHolderBytes;
 }
 
@@ -67,7 +64,7 @@ function isPlausibleFile(path: string): boolean {
  * killed before it wrote leaves an empty one, which counts only if its name is one that furrow gives.
  */
 function isLockOf(path: string, file: string): boolean {
-  if (lstatSync(file, { throwIfNoEntry: false })?.size === 0) return /@\d{1,10}\.sock$/.test(path);
+  if (lstatIfPresent(file)?.size === 0) return /@\d{1,10}\.sock$/.test(path);
   return readHolder(file) !== undefined;
 }
 
@@ -77,15 +74,15 @@ export type Removal = "removed" | "held" | "kept";
 /** Removes the socket at `path` and its lock, if the lock proves that the owner is dead. */
 export function removeDeadSocket(path: string): Removal {
   const file = lockFile(path);
-  const found = lstatSync(path, { throwIfNoEntry: false });
+  const found = lstatIfPresent(path);
   if (!isPlausibleFile(file)) return found === undefined ? "removed" : "kept";
   if (found?.isSocket() === false || !isLockOf(path, file)) return "kept";
   const lock = lockExisting(file);
   // it was held just now; if its file is gone since, leave the socket to the next sweep
-  if (lock === undefined) return lstatSync(file, { throwIfNoEntry: false }) === undefined ? "kept" : "held";
+  if (lock === undefined) return lstatIfPresent(file) === undefined ? "kept" : "held";
   try {
     // with the lock held, it can't belong to a new owner
-    if (lstatSync(path, { throwIfNoEntry: false })?.isSocket()) rmSync(path, { force: true });
+    if (lstatIfPresent(path)?.isSocket()) removeSync(path);
   } finally {
     lock.release();
   }
@@ -113,7 +110,7 @@ export async function removeDyingSocket(path: string): Promise<Removal> {
  */
 export function sweepSockets(dir: string): string[] {
   const swept: string[] = [];
-  for (const name of readdirSync(dir)) {
+  for (const name of nodeFs().readdirSync(dir)) {
     if (/^registry-[0-9a-f]{12}\.members$/.test(name)) {
       SharedLock.sweep(join(dir, name));
       continue;
@@ -122,7 +119,7 @@ export function sweepSockets(dir: string): string[] {
     const socket = name.slice(0, -".lock".length);
     const path = join(dir, socket);
     const file = lockFile(path);
-    const wasThere = lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
+    const wasThere = lstatIfPresent(path)?.isSocket() === true;
     if (socketOwner(socket) === undefined && (wasThere || !isRegistrySocket(dir, socket))) continue;
     const removal = removeDeadSocket(path);
     if (removal === "removed" && wasThere) swept.push(socket);
@@ -158,11 +155,13 @@ function isRegistrySocket(dir: string, name: string): boolean {
  * leave. `except`: the uuid of the calling actor.
  */
 export async function removeTreeSockets(dir: string, root: string, except: string): Promise<void> {
-  const ending = readdirSync(dir).filter((name) => {
-    if (!name.endsWith(".sock.lock")) return false;
-    const holder = readHolder(join(dir, name));
-    // a process killed just after it acquired the lock has written no holder
-    return holder === undefined || (holder.root === root && holder.uuid !== except);
-  });
+  const ending = nodeFs()
+    .readdirSync(dir)
+    .filter((name) => {
+      if (!name.endsWith(".sock.lock")) return false;
+      const holder = readHolder(join(dir, name));
+      // a process killed just after it acquired the lock has written no holder
+      return holder === undefined || (holder.root === root && holder.uuid !== except);
+    });
   await Promise.all(ending.map((name) => removeDyingSocket(join(dir, name.slice(0, -".lock".length)))));
 }

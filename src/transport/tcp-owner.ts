@@ -1,5 +1,5 @@
 /** The owner of the other end of a loopback connection: Linux lists it, see proc_net_tcp(5). */
-import { readFileSync } from "node:fs";
+import { nodeFs } from "./files.ts";
 
 const established = "01";
 
@@ -39,7 +39,7 @@ function listed({ host, port }: LoopbackEnd): readonly string[] {
 function ownerIn(table: string, theirs: readonly string[], ours: readonly string[]): number | undefined {
   let lines: string[];
   try {
-    lines = readFileSync(table, "utf8").split("\n");
+    lines = nodeFs().readFileSync(table, "utf8").split("\n");
   } catch {
     return undefined; // for example, a system without ipv6
   }

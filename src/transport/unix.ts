@@ -2,7 +2,6 @@
  * Unix sockets. A process holds a lock for as long as it serves a socket (`socket-lock.ts`): when several want the
  * same path, exactly one gets it, and leftovers of a dead process are replaced without a race.
  */
-import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 
 import { Deadline, sleep } from "../deadline.ts";
@@ -11,6 +10,15 @@ import { logger } from "../log.ts";
 import { formatAddress, type ParsedUnixAddress } from "./address.ts";
 import { dial, isAbsent, listenFault } from "./dial.ts";
 import { isLastDescriptor } from "./descriptors.ts";
+import {
+  chmodSync,
+  existsSync,
+  lstatIfPresent,
+  lstatSync,
+  mkdirAllSync,
+  nodeFs,
+  removeSync,
+} from "./files.ts";
 import { isLocked, lockPath, type PathLock } from "./flock.ts";
 import { maxSocketPathBytes } from "./runtime-dir.ts";
 import { formatHolder, lockFile, type LockHolder, readHolder } from "./socket-lock.ts";
@@ -107,7 +115,7 @@ async function evictStale(path: string): Promise<void> {
   } finally {
     link.abort();
   }
-  rmSync(path, { force: true });
+  removeSync(path);
 }
 
 /**
@@ -118,7 +126,7 @@ function isListenedAt(path: string): boolean {
   if (process.platform !== "linux") return false;
   // "num: references protocol flags type state inode path"; the flag marks a listener, and paths may contain spaces
   const listening = /^\S+ \S+ \S+ 00010000 \S+ \S+ +\d+ (.*)$/;
-  const lines = readFileSync("/proc/net/unix", "utf8").split("\n");
+  const lines = nodeFs().readFileSync("/proc/net/unix", "utf8").split("\n");
   return lines.some((line) => line.endsWith(path) && listening.exec(line)?.[1] === path);
 }
 
@@ -143,7 +151,7 @@ class UnixListener implements Listener {
   async open(): Promise<void> {
     const path = this.#path;
     try {
-      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      mkdirAllSync(dirname(path), 0o700);
     } catch (error) {
       throw new AddressError(listenFault(path, error), { cause: error });
     }
@@ -228,10 +236,10 @@ class UnixListener implements Listener {
     const now = fileAt(path);
     const isOurs = now === this.#file;
     // stop() removes any file at the path: move a successor's socket aside meanwhile
-    if (now !== undefined && !isOurs) renameSync(path, `${path}~`);
+    if (now !== undefined && !isOurs) nodeFs().renameSync(path, `${path}~`);
     listener.stop();
-    if (now !== undefined && !isOurs) renameSync(`${path}~`, path);
-    if (isOurs) rmSync(path, { force: true });
+    if (now !== undefined && !isOurs) nodeFs().renameSync(`${path}~`, path);
+    if (isOurs) removeSync(path);
   }
 
   #release(): void {
@@ -241,7 +249,7 @@ class UnixListener implements Listener {
 }
 
 function fileAt(path: string): string | undefined {
-  const found = lstatSync(path, { throwIfNoEntry: false });
+  const found = lstatIfPresent(path);
   return found && `${found.dev}:${found.ino}`;
 }
 

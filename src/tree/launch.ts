@@ -1,8 +1,8 @@
 /** How the process of a child is started: its command, its environment, and where it runs. */
-import { statSync } from "node:fs";
 import { resolve } from "node:path";
 
 import { asError, SpawnError, systemCode } from "../errors.ts";
+import { statSync } from "../transport/files.ts";
 import { childFile } from "./child-main.ts";
 import { type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
 import { inspectFlags } from "./inspector.ts";

@@ -1,8 +1,7 @@
 /** Signals to a root cancel its tree. Its children ignore those of the terminal (`child-main.ts`). */
-import { writeSync } from "node:fs";
-
 import type { Runtime } from "../actor/runtime.ts";
 import { ContextCancelledError } from "../errors.ts";
+import { nodeFs } from "../transport/files.ts";
 
 const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 
@@ -35,7 +34,7 @@ export function endOnSignals(runtime: Runtime, drains: boolean): () => void {
 /** Writes to stderr if possible: after SIGHUP the terminal may be gone. */
 function say(text: string): void {
   try {
-    writeSync(2, text);
+    nodeFs().writeSync(2, text);
   } catch {
     // there's nowhere else to write it
   }
