@@ -76,7 +76,7 @@ async function follow(name: string): Promise<void> {
 function blocks(name: string): Block[] {
   const text = readFileSync(join(root, "docs", name), "utf8");
   return blocksOf(
-    text.replaceAll(/(?<=:|port: )(?:3000|6499)\b/g, (port) => (ports[port] ??= String(freePort()))),
+    text.replaceAll(/(?<=:|port: )(?:3000|6499|9464)\b/g, (port) => (ports[port] ??= String(freePort()))),
     `docs/${name}`,
   );
 }
