@@ -27,7 +27,6 @@ const ok = "ok";
  * @throws {RangeError} when `port` isn't an integer from 0 to 65535
  * @throws {AddressError} when the port can't be bound
  */
-// oxlint-disable-next-line typescript/require-await -- rejects, rather than throws
 export async function serveHealth(options: {
   readonly port: number;
   readonly hostname?: string;
@@ -74,7 +73,8 @@ function answer(runtime: Runtime, { method, url }: Request): Response {
 }
 
 function respond(status: number, body: object, headers: Record<string, string> = {}): Response {
-  return Response.json(body, { status, headers: { "cache-control": "no-store", ...headers } });
+  const type = { "content-type": "application/json", "cache-control": "no-store" };
+  return new Response(`${JSON.stringify(body)}\n`, { status, headers: { ...type, ...headers } });
 }
 
 function registered(runtime: Runtime): string {
