@@ -20,8 +20,8 @@ const maxReasonChars = 4_096;
 
 /** Receives the reply to a request, synchronously when it arrives. */
 export interface Answer {
-  resolve(value: unknown): void;
-  reject(error: unknown): void;
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
   /** Where the request ends, as `Channel.sentTo`. With it, the end of the connection can be a `NotRunError`. */
   readonly sentTo?: number;
   /** Set while somebody looks, for requests that may be given up: nobody answers those. */
