@@ -107,7 +107,7 @@ export class RegistrarService implements ServedTable {
     this.#gracePeriod.expect(expected, mayHaveMore || !areAll, () => roster.pids());
   }
 
-  /** Stops serving, and notifies the peers that use this registrar, which then look for the next. */
+  /** Stops serving, and notifies the peers; those that use this registrar then look for the next. */
   stop(): void {
     for (const undo of this.#undo) undo();
     this.#isStopped = true;
@@ -123,7 +123,9 @@ export class RegistrarService implements ServedTable {
     this.#interests.wakeAll();
     this.#watching?.stop();
     const watching = this.#watching?.peers ?? [];
-    const users = new Set([...this.#clients.keys(), ...this.#interests.peers, ...watching]);
+    // all peers: a client that hasn't asked for anything yet would ask here
+    const peers = Array.from(runtime.peers, (peer) => peer.handler);
+    const users = new Set([...this.#clients.keys(), ...this.#interests.peers, ...watching, ...peers]);
     for (const session of users) session.peer.channel.post([Kind.retired]);
   }
 
