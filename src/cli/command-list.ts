@@ -62,4 +62,19 @@ export const commandList: Readonly<Record<string, CommandEntry>> = {
     summary: "print a script that completes command lines",
     load: () => import("./commands/completion.ts"),
   },
+  registrar: {
+    group: "make",
+    summary: "serve the registry, and do nothing else",
+    load: () => import("./commands/registrar.ts"),
+  },
+  run: {
+    group: "make",
+    summary: "run a program or an actor, and restart it when it fails",
+    load: () => import("./commands/run.ts"),
+  },
+  build: {
+    group: "make",
+    summary: "make one executable of a program and its actors",
+    load: () => import("./commands/build.ts"),
+  },
 };
