@@ -57,10 +57,10 @@ export const commandList: Readonly<Record<string, CommandEntry>> = {
     summary: "put another module in an actor's place",
     load: () => import("./commands/replace.ts"),
   },
-  completion: {
-    group: "also",
-    summary: "print a script that completes command lines",
-    load: () => import("./commands/completion.ts"),
+  dev: {
+    group: "make",
+    summary: "run a program, and reload the actors whose files change",
+    load: () => import("./commands/dev.ts"),
   },
   registrar: {
     group: "make",
@@ -76,5 +76,10 @@ export const commandList: Readonly<Record<string, CommandEntry>> = {
     group: "make",
     summary: "make one executable of a program and its actors",
     load: () => import("./commands/build.ts"),
+  },
+  completion: {
+    group: "also",
+    summary: "print a script that completes command lines",
+    load: () => import("./commands/completion.ts"),
   },
 };

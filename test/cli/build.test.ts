@@ -13,7 +13,8 @@ import {
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 
-import { BuildError, type BuildResult, buildProgram } from "../../src/cli/build/build.ts";
+import { type BuildResult, buildProgram } from "../../src/cli/build/build.ts";
+import { BuildError } from "../../src/cli/build/faults.ts";
 import { hasProc, processesWith } from "../support/processes.ts";
 import { until } from "../support/world.ts";
 
@@ -139,7 +140,7 @@ describe.each(["several", "small"] as const)("an executable of several files (%s
 describe("an executable", () => {
   test("says which modules it contains when an actor's isn't among them", async () => {
     expect(await result("several", "missing")).toBe(
-      `module file://${inside}/jobs/never-named.ts is neither a file nor in this executable, which contains ` +
+      `module ${inside}/jobs/never-named.ts is neither a file nor in this executable, which contains ` +
         ["main.ts", "scenarios.ts", "jobs/worker.ts", "where.ts"]
           .map((file) => `test/fixtures/shipped/${file}`)
           .join(", ") +

@@ -1,17 +1,9 @@
 /** Compiles a program and its actors into one executable. */
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, extname, isAbsolute, join, relative, resolve } from "node:path";
 import type { BunPlugin } from "bun";
 
+import { BuildError, faultsOf } from "./faults.ts";
 import { importMetaDefines, type ModulePlace, withImportMeta } from "./rewrite.ts";
 import { type ProgramFiles, scanProgram, scriptFiles } from "./scan.ts";
 
@@ -38,11 +30,6 @@ export interface BuildResult {
   readonly actors: readonly string[];
 }
 
-/** The executable can't be built; the message says why. */
-export class BuildError extends Error {
-  override readonly name = "BuildError";
-}
-
 /** @throws {BuildError} when a file is missing, or can't be bundled */
 export async function buildProgram(options: BuildOptions): Promise<BuildResult> {
   const main = mainFile(options.file);
@@ -61,7 +48,7 @@ export async function buildProgram(options: BuildOptions): Promise<BuildResult> 
       actors: files.modules.map((path) => relative(process.cwd(), path)),
     };
   } catch (error) {
-    throw readable(error, options.file);
+    throw new BuildError(`cannot build ${options.file}:${faultsOf(error)}`, { cause: error });
   }
 }
 
@@ -87,10 +74,7 @@ async function compile(outfile: string, own: string, layout: Layout, options: Bu
       bytecode,
       define: importMetaDefines,
       plugins: [rewriting(layout)],
-      compile: {
-        outfile: unfinished,
-        ...(target !== undefined && { target: target as Bun.Build.CompileTarget }),
-      },
+      compile: { outfile: unfinished, ...(target !== undefined && { target: target as Bun.Build.CompileTarget }) },
     });
     renameSync(unfinished, outfile);
   } finally {
@@ -124,8 +108,7 @@ class Layout {
   place(path: string): ModulePlace {
     if (this.#isOwn(path)) return { path: "", isModule: false };
     const isModule = this.#files.modules.includes(path);
-    if (isBelow(path, this.folder))
-      return { path: join(embeddedRoot, relative(this.folder, path)), isModule };
+    if (isBelow(path, this.folder)) return { path: join(embeddedRoot, relative(this.folder, path)), isModule };
     const inPackages = path.indexOf("node_modules/");
     return { path: join(embeddedRoot, inPackages < 0 ? basename(path) : path.slice(inPackages)), isModule };
   }
@@ -175,8 +158,7 @@ function mainFile(file: string): string {
 
 function outputFile(outfile: string, main: string): string {
   const path = resolve(outfile);
-  if (existsSync(path) && !statSync(path).isFile())
-    throw new BuildError(`${outfile} exists and is not a file`);
+  if (existsSync(path) && !statSync(path).isFile()) throw new BuildError(`${outfile} exists and is not a file`);
   if (existsSync(path) && realpathSync(path) === main)
     throw new BuildError(`${outfile} is the program itself: name another file`);
   return path;
@@ -186,9 +168,7 @@ function outputFile(outfile: string, main: string): string {
 function matching(pattern: string): string[] {
   const absolute = isAbsolute(pattern) ? pattern : resolve(pattern);
   if (existsSync(absolute) && statSync(absolute).isFile()) return [realpathSync(absolute)];
-  const found = Array.from(
-    new Bun.Glob(pattern).scanSync({ cwd: process.cwd(), absolute: true, onlyFiles: true }),
-  );
+  const found = Array.from(new Bun.Glob(pattern).scanSync({ cwd: process.cwd(), absolute: true, onlyFiles: true }));
   const scripts = found.filter((path) => scriptFiles.test(path) && !path.endsWith(".d.ts"));
   if (scripts.length === 0) throw new BuildError(`no module matches --actors ${pattern}`);
   return scripts.map((path) => realpathSync(path)).toSorted();
@@ -219,20 +199,4 @@ function commonFolder(a: string, b: string): string {
   let folder = a;
   while (!isBelow(b, folder)) folder = dirname(folder);
   return folder;
-}
-
-/** How many of the bundler's messages to show. */
-const maxMessages = 5;
-
-function readable(error: unknown, file: string): unknown {
-  const messages = error instanceof AggregateError ? (error.errors as unknown[]) : [];
-  if (messages.length === 0) return error;
-  const lines = messages.slice(0, maxMessages).map((message) => {
-    if (!(message instanceof BuildMessage || message instanceof ResolveMessage)) return String(message);
-    const { position } = message;
-    return position === null
-      ? message.message
-      : `${position.file}:${position.line}:${position.column}: ${message.message}`;
-  });
-  return new BuildError(`cannot build ${file}:\n  ${lines.join("\n  ")}`, { cause: error });
 }

@@ -101,7 +101,7 @@ async function runProgram(context: CommandContext, file: string, restart: Restar
     },
     signal,
     stopSignal: () => (signal.reason instanceof SignalError ? signal.reason.signal : "SIGTERM"),
-    tell: (line) => void context.err(`furrow: ${line}\n`),
+    tell: (line) => context.err(`furrow: ${line}\n`),
   });
   return failure === undefined ? Exit.ok : Exit.failed;
 }
