@@ -22,6 +22,7 @@ describe("docs/cli.schema.json", () => {
     ["events", ["events"]],
     ["ping", ["ping", "market"]],
     ["doctor", ["doctor"]],
+    ["doctor", ["doctor", "market"]],
     ["call", ["call", "market.oddities"]],
     ["call", ["call", "market.nothing"]],
     ["call", ["call", "market.fails", "--all"]],
