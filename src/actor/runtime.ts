@@ -15,6 +15,7 @@ import { logger, reportFaults, setLogActor } from "../log.ts";
 import { Dispatcher } from "../rpc/callee/dispatch.ts";
 import type { Guard } from "../rpc/callee/serving.ts";
 import type { Policy } from "../rpc/policy.ts";
+import type { Observer } from "./observer.ts";
 import { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { memoryLinks } from "../transport/memory.ts";
@@ -75,6 +76,7 @@ export class Runtime implements Actor {
   guard: Guard | undefined = undefined;
   drainReason: Error | undefined = undefined;
   callTimeoutMs: number | undefined = undefined;
+  observer: Observer | undefined = undefined;
   served = 0;
   /** Set by the process tree: drains the children, without ending them. */
   drainChildren: ((deadline: Deadline) => Promise<void>) | undefined;
@@ -115,7 +117,7 @@ export class Runtime implements Actor {
         purpose: this.#isReady ? "peer" : "boot",
       }),
       limits,
-      (peer: Peer<Session>) => new Session(peer, this),
+      (peer: Peer<Session>) => this.#attach(peer),
       security,
     );
     this.ending = new Ending({
@@ -248,6 +250,10 @@ export class Runtime implements Actor {
   }
 
   onSessionEnd(session: Session): void {
+    this.observer?.notes("peer.close", () => ({
+      ...peerMessage(session.peer),
+      reason: session.peer.channel.end?.reason,
+    }));
     for (const onEnd of this.#onSessionEnd) {
       try {
         onEnd(session);
@@ -306,6 +312,12 @@ export class Runtime implements Actor {
     await discoveryFacts.find(this)?.update({ state: "draining" });
   }
 
+  #attach(peer: Peer<Session>): Session {
+    const session = new Session(peer, this);
+    this.observer?.notes("peer.open", () => peerMessage(peer));
+    return session;
+  }
+
   /** This actor's session with itself, created on first use. */
   get localSession(): Session {
     return (this.#local ??= this.#connectToSelf()).near.handler;
@@ -359,4 +371,9 @@ export class Runtime implements Actor {
     this.listeners.close();
     await Promise.all([this.peers.close("cancelled"), this.#local?.near.close("cancelled")]);
   }
+}
+
+/** A connection, as `furrow.peer.open` tells of it. */
+function peerMessage({ id, transport, dialledHere }: Peer<Session>): object {
+  return { actor: id, transport, dialled: dialledHere };
 }

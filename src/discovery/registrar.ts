@@ -377,14 +377,26 @@ export class RegistrarService implements ServedTable {
     const revision = this.table.unregister(stored);
     if (revision === 0) return;
     log.info?.(`unregistered ${describeActor(stored.id)}`);
+    this.#note("down", stored, revision);
     this.#watching?.push("down", stored, revision);
     if (!isDraining(stored)) this.#pushRemoved(stored, revision);
     this.#desk?.onChange(stored.name);
   }
 
+  /** Publishes a change to those that look at this process. */
+  #note(type: "up" | "changed" | "down", { id, details }: StoredRegistration, revision: number): void {
+    this.#runtime.observer?.notes("registry.change", () => ({
+      type,
+      actor: id,
+      state: details.state,
+      revision,
+    }));
+  }
+
   /** Pushes a change of the table to watchers, and what it means for lookups. `ofDetails`: it concerns nothing else. */
   #announce(stored: StoredRegistration, former?: StoredRegistration, ofDetails = false): void {
-    // first: a push to a lookup's peer may lose it, and so make the next change
+    this.#note(former === undefined ? "up" : "changed", stored, stored.revision);
+    // before the rest: a push to a lookup's peer may lose it, and so make the next change
     this.#watching?.push(former === undefined ? "up" : "changed", stored, stored.revision);
     const { name } = stored;
     const wasFound = former !== undefined && !isDraining(former);

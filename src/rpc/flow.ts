@@ -22,6 +22,44 @@ export interface FlowChannel {
   readonly link: { readonly pendingBytes: number; drained(): Promise<void> };
 }
 
+/** Hears of writers that wait, while somebody looks. */
+export interface StallObserver {
+  /** The first value of the outbox has to wait. */
+  began(outbox: Outbox): void;
+  /** None waits any more. */
+  ended(outbox: Outbox): void;
+}
+
+let stalls: StallObserver | undefined;
+
+/** Calls `observer` from now on; undefined stops that. */
+export function observeStalls(observer: StallObserver | undefined): void {
+  stalls = observer;
+}
+
+/** A writer's side of a flow, as of now. */
+export interface OutboxState {
+  /** Messages sent so far. */
+  readonly sent: number;
+  /** Values that wait to be sent. */
+  readonly queued: number;
+  /** What the reader lets this side send. */
+  readonly credit: Credit;
+  /** What the queued values wait for: the reader, or the kernel, which takes no more bytes of this connection. */
+  readonly waitsFor: "credit" | "link" | null;
+}
+
+/** A reader's side of a flow, as of now. */
+export interface InboxState {
+  /** Messages received so far. */
+  readonly received: number;
+  /** Those that haven't been read, and the bytes of their frames. */
+  readonly unread: number;
+  readonly unreadBytes: number;
+  /** Whether somebody waits for the next one. */
+  readonly isAwaited: boolean;
+}
+
 interface Waiting {
   readonly value: unknown;
   resolve(bytes: number): void;
@@ -35,6 +73,8 @@ export class Outbox {
   readonly #transmit: (value: unknown) => number;
   #messages = 0;
   #bytes = 0;
+  /** All messages that it was ever allowed: with those still allowed, this tells how many were sent. */
+  #allowed = 0;
   /** Values that wait for credit, in the order in which they were sent. */
   readonly #queue: Waiting[] = [];
   #closed: { readonly reason: unknown } | undefined;
@@ -48,6 +88,7 @@ export class Outbox {
   /** Adds credit granted by the reader. */
   allow(messages: number, bytes: number): void {
     this.#messages += messages;
+    this.#allowed += messages;
     this.#bytes += bytes;
     if (this.#queue.length > 0) this.#pump();
   }
@@ -97,7 +138,18 @@ export class Outbox {
   close(reason: unknown): void {
     if (this.#closed !== undefined) return;
     this.#closed = { reason };
+    if (stalls !== undefined && this.#queue.length > 0) stalls.ended(this);
     for (const waiting of this.#queue.splice(0)) waiting.reject(reason);
+  }
+
+  get state(): OutboxState {
+    const queued = this.#queue.length;
+    return {
+      sent: this.#allowed - this.#messages,
+      queued,
+      credit: { messages: this.#messages, bytes: this.#bytes },
+      waitsFor: queued === 0 ? null : this.#hasCredit ? "link" : "credit",
+    };
   }
 
   /** Whether a value can leave now. */
@@ -118,6 +170,7 @@ export class Outbox {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     this.#queue.push({ value, resolve, reject });
     this.#pump();
+    if (stalls !== undefined && this.#queue.length === 1) stalls.began(this);
     return promise;
   }
 
@@ -133,6 +186,7 @@ export class Outbox {
       } catch (error) {
         waiting.reject(error);
       }
+      if (stalls !== undefined && this.#queue.length === 0) stalls.ended(this);
     }
   }
 
@@ -180,6 +234,8 @@ export class Inbox {
   /** Read but not yet granted again: grants are sent in batches of half the credit. */
   #readMessages = 0;
   #readBytes = 0;
+  /** All messages that were granted again: with those yet to be granted, this tells how many were read. */
+  #granted = 0;
   readonly #readers: PromiseWithResolvers<IteratorResult<unknown, unknown>>[] = [];
   #end: { readonly value: unknown } | { readonly error: unknown } | undefined;
 
@@ -197,6 +253,16 @@ export class Inbox {
       kept.add(value, bytes);
     }
     return kept.total;
+  }
+
+  get state(): InboxState {
+    const unread = this.#items.length - this.#head;
+    return {
+      received: this.#granted + this.#readMessages + unread,
+      unread,
+      unreadBytes: this.#unreadBytes,
+      isAwaited: this.#readers.length > 0,
+    };
   }
 
   /** @throws {FrameError} when the peer sends more than it was granted */
@@ -281,6 +347,7 @@ export class Inbox {
     if (this.#end !== undefined) return;
     if (this.#readMessages * 2 < messages && this.#readBytes * 2 < most) return;
     this.#grant(this.#readMessages, this.#readBytes);
+    this.#granted += this.#readMessages;
     this.#readMessages = this.#readBytes = 0;
   }
 }

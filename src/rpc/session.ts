@@ -13,6 +13,7 @@ import { sendFailure } from "./callee/failure.ts";
 import { Serving, type ServingHost } from "./callee/serving.ts";
 import { type Answer, type CallAnswer, Calls, type Request } from "./caller/calls.ts";
 import type { Exchange } from "./caller/exchange.ts";
+import type { OpenExchange } from "./observer.ts";
 import type { Permissions } from "./policy.ts";
 import type { Task } from "./task.ts";
 
@@ -198,6 +199,17 @@ export class Session implements PeerHandler {
   /** The names of the functions that run for the peer or wait for their turn, except those of tasks that are left out. */
   running(isLeftOut: (task: Task) => boolean): string[] {
     return this.#serving.running(isLeftOut);
+  }
+
+  /** The names of the calls, streams and dialogs that run for the peer or wait for their turn. */
+  served(): Iterable<string> {
+    return this.#serving.names();
+  }
+
+  /** The streams and dialogs in both directions. */
+  *exchanges(): Generator<OpenExchange> {
+    yield* this.#serving.exchanges();
+    yield* this.#calls.exchanges();
   }
 
   /** Resolves when nothing runs for the peer any more, except what `isLeftOut` leaves out. */

@@ -19,6 +19,7 @@ class MemoryLink implements Link {
   readonly pendingBytes = 0;
   writes = 0;
   writtenBytes = 0;
+  readonly readBytes = 0;
   other: MemoryLink | undefined;
   #ended = false;
 

@@ -26,6 +26,7 @@ export class SocketLink implements Link {
   peer: LinkPeer | undefined;
   writes = 0;
   writtenBytes = 0;
+  readBytes = 0;
   #socket: BunSocket | undefined;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
@@ -172,6 +173,7 @@ export class SocketLink implements Link {
 
   onData(chunk: Uint8Array): void {
     if (this.#end !== undefined) return;
+    this.readBytes += chunk.length;
     try {
       this.reader.onData(chunk);
     } catch (error) {

@@ -50,6 +50,8 @@ export interface Link {
   readonly pendingBytes: number;
   /** Bytes that it has accepted so far; still right after the end. */
   readonly writtenBytes: number;
+  /** Bytes received so far. */
+  readonly readBytes: number;
   /** Number of write calls to the kernel so far. */
   readonly writes: number;
   /**

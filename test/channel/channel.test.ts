@@ -125,6 +125,7 @@ function recorded(): { channel: Channel; writes: { bytes: Uint8Array; length: nu
     mayFallSilent: false,
     pendingBytes: 0,
     writtenBytes: 0,
+    readBytes: 0,
     writes: 0,
     write: (bytes, start, end, stable) => void writes.push({ bytes, length: end - start, stable }),
     drained: () => Promise.resolve(),

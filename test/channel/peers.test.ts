@@ -39,6 +39,7 @@ class Node implements SessionHost, AsyncDisposable {
   readonly signal: AbortSignal = new AbortController().signal;
   readonly drainReason = undefined;
   readonly guard = undefined;
+  readonly observer = undefined;
   readonly callTimeoutMs = undefined;
   served = 0;
   readonly #listeners: Listener[] = [];

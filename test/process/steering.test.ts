@@ -9,6 +9,7 @@ import {
   type ChildEvent,
   findActor,
   getRoot,
+  NameTakenError,
   openNursery,
   openRootActor,
   type Portal,
@@ -124,6 +125,32 @@ describe("furrow.restart", () => {
     await events.until(["died web"]);
     const id = await restart(web.id.uuid);
     expect(nursery.children).toMatchObject([{ id, restarts: 1, state: "ready" }]);
+  });
+
+  test("asked for twice at once restarts once, and keeps the name of a unique child", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const web = await nursery.startActor("web", { module: versioned, unique: true });
+    const [first, second] = await Promise.all([restart(web.id.uuid), restart(web.id.uuid)]);
+    expect(first).toEqual(second);
+    expect(nursery.children).toMatchObject([{ id: first, restarts: 1, state: "ready" }]);
+    expect(await failure(nursery.startActor("web", { module: versioned }))).toBeInstanceOf(NameTakenError);
+    const id = await replace(first.uuid, versioned);
+    expect(nursery.children).toMatchObject([{ id, state: "ready" }]);
+    expect(await failure(nursery.startActor("web", { module: versioned }))).toBeInstanceOf(NameTakenError);
+  });
+
+  test("is refused once the nursery ends, which still waits for the child", async () => {
+    await using world = new World();
+    await using _ = await openRootActor(world.options);
+    const nursery = await openNursery();
+    const web = await nursery.startActor("web", { module: versioned });
+    const cancelled = nursery.cancel();
+    expect((await failure(restart(web.id.uuid))).message).toContain("the nursery is closed");
+    expect(nursery.children).toMatchObject([{ id: web.id, state: "stopping" }]);
+    await cancelled;
+    expect(isProcessAlive(web.id.pid)).toBeFalse();
+    await nursery[Symbol.asyncDispose]();
   });
 
   test("rejects when the nursery ends meanwhile", async () => {

@@ -196,7 +196,7 @@ function furrowFolder(main: string): string {
   try {
     manifest = Bun.resolveSync("furrow/package.json", dirname(main));
   } catch {
-    manifest = Bun.resolveSync("furrow/package.json", import.meta.dir);
+    manifest = Bun.resolveSync("furrow/package.json", dirname(import.meta.path));
   }
   return dirname(realpathSync(manifest));
 }

@@ -21,6 +21,7 @@ import { Inbox, Outbox } from "../flow.ts";
 import { sendFailure, sendRefusal } from "./failure.ts";
 import type { Gate } from "./gate.ts";
 import { pump } from "./pump.ts";
+import type { Following, Observer, OpenExchange } from "../observer.ts";
 import type { Permissions, Policy } from "../policy.ts";
 import { fireDraining, Task, type TaskOrigin } from "../task.ts";
 import { check, checkArguments, checkedCall, valueCheck } from "./validated.ts";
@@ -50,6 +51,8 @@ export interface ServingHost {
   readonly drainReason: Error | undefined;
   /** Undefined while every request may run at once: one check for each. */
   readonly guard: Guard | undefined;
+  /** Undefined while nobody looks at what runs: one check for each request. */
+  readonly observer: Observer | undefined;
   /** How many requests run or wait for their turn, of all peers. Calls that return at once aren't counted. */
   served: number;
 }
@@ -153,6 +156,19 @@ export class Serving implements TaskOrigin {
     return names;
   }
 
+  /** The names of the calls, streams and dialogs that run or wait for their turn. */
+  *names(): Generator<string> {
+    for (const { name } of this.#served.values()) yield name;
+  }
+
+  /** The streams and dialogs that run. */
+  *exchanges(): Generator<OpenExchange> {
+    for (const { name, outbox, inbox } of this.#served.values()) {
+      const verb = inbox === undefined ? "stream" : "open";
+      if (outbox !== undefined) yield { side: "callee", verb, name, peer: this.#peer.id, outbox, inbox };
+    }
+  }
+
   /** Resolves when nothing runs any more, except what `isLeftOut` leaves out: a task can't wait for its own end. */
   async ended(isLeftOut: (task: Task) => boolean): Promise<void> {
     while (this.#tasks().some((task) => !isLeftOut(task))) {
@@ -189,6 +205,14 @@ export class Serving implements TaskOrigin {
     const task = this.#admit(message);
     if (task === undefined) return;
     const args = readArguments(message);
+    const { observer } = this.#host;
+    if (observer !== undefined) {
+      const following = observer.serves("run", name, this.#peer.id);
+      if (following !== undefined) {
+        this.#callFollowed(id, name, task, args, following);
+        return;
+      }
+    }
     let result: unknown;
     let promise: Promise<unknown> | undefined;
     this.#running = task;
@@ -209,6 +233,58 @@ export class Serving implements TaskOrigin {
     else this.#await(id, name, task, promise);
   }
 
+  /** The rest of `onCall`, while somebody looks. */
+  #callFollowed(id: number, name: string, task: Task, args: unknown[], following: Following): void {
+    const succeed = (value: unknown): void => {
+      following.end();
+      this.#succeed(id, name, value);
+    };
+    const fail = (error: unknown): void => {
+      following.end({ error: outcomeOf(task, error) });
+      this.#fail(id, task, error);
+    };
+    let result: unknown;
+    let promise: Promise<unknown> | undefined;
+    this.#running = task;
+    try {
+      const { fn, schemas } = this.#host.dispatcher.find(name, "run", this.permissions);
+      result = following.run(() =>
+        schemas === undefined
+          ? task.apply(fn, args)
+          : task.apply(checkedCall, [fn, schemas, name, args, task]),
+      );
+      promise = promiseOf(task, result);
+    } catch (error) {
+      this.#running = undefined;
+      fail(error);
+      return;
+    }
+    this.#running = undefined;
+    if (promise === undefined) return succeed(result);
+    this.#enter(id, { name, task, outbox: undefined, inbox: undefined });
+    promise.then(succeed, fail);
+  }
+
+  /** What `work` becomes while somebody looks. */
+  #followed(
+    verb: "run" | "stream" | "open",
+    { name, task, outbox, inbox }: Served,
+    work: () => Promise<unknown>,
+  ): () => Promise<unknown> {
+    const following = this.#host.observer?.serves(verb, name, this.#peer.id, { outbox, inbox });
+    if (following === undefined) return work;
+    return async () => {
+      try {
+        const result = await following.run(work);
+        following.end();
+        return result;
+      } catch (error) {
+        following.end({ error: outcomeOf(task, error) });
+        throw error;
+      }
+    };
+  }
+
   #await(id: number, name: string, task: Task, result: Promise<unknown>): void {
     this.#enter(id, { name, task, outbox: undefined, inbox: undefined });
     result.then(
@@ -222,15 +298,17 @@ export class Serving implements TaskOrigin {
     const id = message[1];
     const name = message[2];
     const args = readArguments(message);
-    this.#enter(id, { name, task, outbox: undefined, inbox: undefined });
-    void this.#conclude(id, name, task, async () => {
+    const served: Served = { name, task, outbox: undefined, inbox: undefined };
+    this.#enter(id, served);
+    const work = async (): Promise<unknown> => {
       const { fn, schemas } = this.#host.dispatcher.find(name, "run", this.permissions);
       return await this.#inTurn(gate, task, async () =>
         schemas === undefined
           ? await task.apply(fn, args)
           : await task.apply(checkedCall, [fn, schemas, name, args, task]),
       );
-    });
+    };
+    void this.#conclude(id, name, task, this.#followed("run", served, work));
   }
 
   /** Runs `work` when its turn comes. If the actor begins to end first, the request is refused: it didn't run. */
@@ -254,9 +332,10 @@ export class Serving implements TaskOrigin {
     outbox.allow(message[5], message[6]);
     const task = this.#admit(message);
     if (task === undefined) return;
-    this.#enter(id, { name, task, outbox, inbox: undefined });
+    const served: Served = { name, task, outbox, inbox: undefined };
+    this.#enter(id, served);
     const args = readArguments(message);
-    void this.#conclude(id, name, task, async () => {
+    const work = async (): Promise<unknown> => {
       const { fn, schemas } = this.#host.dispatcher.find(name, "stream", this.permissions);
       const run = async (): Promise<unknown> => {
         const checked = await checkArguments(schemas, name, args);
@@ -270,7 +349,8 @@ export class Serving implements TaskOrigin {
       };
       const gate = this.#gateOf(name);
       return await (gate === undefined ? task.run(run) : this.#inTurn(gate, task, () => task.run(run)));
-    });
+    };
+    void this.#conclude(id, name, task, this.#followed("stream", served, work));
   }
 
   onOpen(message: MessageOf<typeof Kind.open>): void {
@@ -289,7 +369,8 @@ export class Serving implements TaskOrigin {
     );
     const task = this.#admit(message);
     if (task === undefined) return;
-    this.#enter(id, { name, task, outbox, inbox });
+    const served: Served = { name, task, outbox, inbox };
+    this.#enter(id, served);
     channel.post([Kind.allowPuts, id, messages, bytes]);
     const args = readArguments(message);
     const context = new ServedContext(
@@ -307,7 +388,7 @@ export class Serving implements TaskOrigin {
       inbox,
       outbox,
     );
-    void this.#conclude(id, name, task, async () => {
+    const work = async (): Promise<unknown> => {
       const { fn, schemas } = this.#host.dispatcher.find(name, "open", this.permissions);
       context.useSchemas(schemas);
       const run = async (): Promise<unknown> => {
@@ -320,7 +401,8 @@ export class Serving implements TaskOrigin {
       };
       const gate = this.#gateOf(name);
       return await (gate === undefined ? task.run(run) : this.#inTurn(gate, task, () => task.run(run)));
-    });
+    };
+    void this.#conclude(id, name, task, this.#followed("open", served, work));
   }
 
   #itemOutbox(id: number, name: string): Outbox {
@@ -383,7 +465,7 @@ export class Serving implements TaskOrigin {
     }
   }
 
-  /** Replies with the error; if it merely passes on the abort of the task, with the reason of the abort. */
+  /** Replies with the error. */
   #fail(id: number, task: Task, error: unknown): void {
     this.#end(id);
     const refusal = this.#host.guard?.error;
@@ -391,7 +473,7 @@ export class Serving implements TaskOrigin {
       sendRefusal(this.#peer.channel, id, refusal, this.#host.id);
       return;
     }
-    this.#replyError(id, task.aborted && isAbortOf(task, error) ? task.reason : error);
+    this.#replyError(id, outcomeOf(task, error));
   }
 
   #end(id: number): void {
@@ -430,6 +512,11 @@ export class Serving implements TaskOrigin {
   #replyError(id: number, error: unknown): void {
     sendFailure(this.#peer.channel, id, error, this.#host.id);
   }
+}
+
+/** What the caller gets for an error: if that merely passes on the abort of the task, the reason of the abort. */
+function outcomeOf(task: Task, error: unknown): unknown {
+  return task.aborted && isAbortOf(task, error) ? task.reason : error;
 }
 
 function isAbortOf(task: Task, error: unknown): boolean {

@@ -4,12 +4,13 @@
  */
 import type { Channel } from "../../channel/channel.ts";
 import { type Bounds, startTimer } from "../../deadline.ts";
-import { TimeoutError, TransportClosedError } from "../../errors.ts";
+import { ContextCancelledError, TimeoutError, TransportClosedError } from "../../errors.ts";
 import { type ActorId, describeActor } from "../../identity.ts";
 import type { Limits } from "../../limits.ts";
 import { sendCall, sendValue, toWire } from "../../wire/encode.ts";
 import { Kind, type MessageOf } from "../../wire/messages.ts";
 import { readValue } from "../../wire/values.ts";
+import type { ExchangeEnds, Following, Observer, OpenExchange } from "../observer.ts";
 import { decodeFailure, toldTo } from "../remote-error.ts";
 import { ambientTask, type Task } from "../task.ts";
 import { Exchange, type ExchangePort } from "./exchange.ts";
@@ -23,12 +24,15 @@ export interface Answer {
   reject(error: unknown): void;
   /** Where the request ends, as `Channel.sentTo`. With it, the end of the connection can be a `NotRunError`. */
   readonly sentTo?: number;
+  /** Set while somebody looks, for requests that may be given up: nobody answers those. */
+  readonly following?: Following;
 }
 
 /** Receives the reply to a call, and keeps what tells whether the call ran if there is none. */
 export interface CallAnswer extends Answer {
   id: number;
   sentTo: number;
+  following?: Following;
 }
 
 /** The connection ended, and the peer certainly hasn't begun with the request. Users see a `TransportClosedError`. */
@@ -59,6 +63,8 @@ export type Request = Writable<
 export interface CallsHost {
   readonly id: ActorId;
   readonly limits: Limits;
+  /** Undefined while nobody looks at what is asked: one check for each request. */
+  readonly observer: Observer | undefined;
 }
 
 /** The peer that receives the requests. */
@@ -96,6 +102,11 @@ export class Calls implements ExchangePort {
       if (bounds !== undefined) bounds.signal?.throwIfAborted();
       const task = ambientTask();
       if (task?.aborted) throw task.reason;
+      const { observer } = this.#host;
+      if (observer !== undefined) {
+        const following = observer.asks("run", name, this.peerId);
+        if (following !== undefined) return this.#callFollowed(name, args, bounds, task, following);
+      }
       const id = ++this.#lastId;
       sendCall(this.#peer.channel, id, name, args);
       if (bounds === undefined && task === undefined) return this.#answer(id);
@@ -106,18 +117,64 @@ export class Calls implements ExchangePort {
     }
   }
 
+  /** The rest of `call`, while somebody looks. */
+  async #callFollowed(
+    name: string,
+    args: unknown[],
+    bounds: Bounds | undefined,
+    task: Task | undefined,
+    following: Following,
+  ): Promise<unknown> {
+    try {
+      const id = ++this.#lastId;
+      sendCall(this.#peer.channel, id, name, args);
+      const result = await (bounds === undefined && task === undefined
+        ? this.#answer(id)
+        : this.#boundedAnswer(id, name, bounds ?? {}, task));
+      following.end();
+      return result;
+    } catch (error) {
+      following.end({ error });
+      throw error;
+    }
+  }
+
   /** As `Session.callFor`. */
   callFor(name: string, args: unknown[], answer: CallAnswer): void {
+    const following = this.#host.observer?.asks("run", name, this.peerId);
     const id = ++this.#lastId;
-    sendCall(this.#peer.channel, id, name, args);
+    try {
+      sendCall(this.#peer.channel, id, name, args);
+    } catch (error) {
+      following?.end({ error });
+      throw error;
+    }
     answer.id = id;
     answer.sentTo = this.#peer.channel.sentTo;
+    // the answer itself, which its service looks for
+    if (following !== undefined) follow(answer, following);
     this.#pending.set(id, answer);
   }
 
   /** As `Session.giveUp`. */
   giveUp({ id }: CallAnswer, word: string): void {
-    if (this.#pending.delete(id)) this.cancelRequest(id, word);
+    if (this.#forgo(id, word)) this.cancelRequest(id, word);
+  }
+
+  /** Stops waiting for a reply; returns whether it was still to come. */
+  #forgo(id: number, word: string): boolean {
+    const following = this.#host.observer === undefined ? undefined : this.#pending.get(id)?.following;
+    following?.end({ error: new ContextCancelledError(this.#host.id, word) });
+    return this.#pending.delete(id);
+  }
+
+  /** The streams and dialogs that are open. */
+  *exchanges(): Generator<OpenExchange> {
+    for (const exchange of this.#exchanges.values()) {
+      const { name } = exchange;
+      const verb = exchange.kind === Kind.stream ? "stream" : "open";
+      yield { side: "caller", verb, name, peer: this.peerId, ...endsOf(exchange) };
+    }
   }
 
   /** The requests that wait for a reply, the oldest first. */
@@ -139,11 +196,22 @@ export class Calls implements ExchangePort {
     const id = ++this.#lastId;
     const credit = { messages: limits.creditMessages, bytes: limits.creditBytes };
     const { value, rich } = toWire(args, "arguments of", name);
-    this.channel.send([kind, id, name, value, rich, credit.messages, credit.bytes]);
     const stopBoundMs = limits.stopGraceMs + limits.stopTermMs;
-    const exchange = new Exchange(this, name, id, this.#host.id, credit, stopBoundMs);
+    const exchange = new Exchange(this, kind, name, id, this.#host.id, credit, stopBoundMs);
+    const following = this.#host.observer?.asks(
+      kind === Kind.stream ? "stream" : "open",
+      name,
+      this.peerId,
+      endsOf(exchange),
+    );
+    try {
+      this.channel.send([kind, id, name, value, rich, credit.messages, credit.bytes]);
+    } catch (error) {
+      following?.end({ error });
+      throw error;
+    }
     this.#exchanges.set(id, exchange);
-    this.#pending.set(id, {
+    const answer: Answer = {
       sentTo: this.channel.sentTo,
       resolve: (result) => {
         this.#exchanges.delete(id);
@@ -153,7 +221,8 @@ export class Calls implements ExchangePort {
         this.#exchanges.delete(id);
         exchange.onError(error);
       },
-    });
+    };
+    this.#pending.set(id, following === undefined ? answer : followed(answer, following));
     exchange.follow(bounds?.signal);
     return exchange;
   }
@@ -191,7 +260,7 @@ export class Calls implements ExchangePort {
   }
 
   abandon(id: number): void {
-    this.#pending.delete(id);
+    this.#forgo(id, "abandoned by the caller");
     this.#exchanges.delete(id);
   }
 
@@ -273,4 +342,41 @@ export class Calls implements ExchangePort {
     if (pending !== undefined) this.#pending.delete(id);
     return pending;
   }
+}
+
+/** A stream is only read here. */
+function endsOf({ kind, inbox, outbox }: Exchange): ExchangeEnds {
+  return { inbox, outbox: kind === Kind.stream ? undefined : outbox };
+}
+
+/** An answer whose request somebody looks at. */
+function followed(answer: Answer, following: Following): Answer {
+  return {
+    following,
+    ...(answer.sentTo !== undefined && { sentTo: answer.sentTo }),
+    resolve: (value) => {
+      following.end();
+      answer.resolve(value);
+    },
+    reject: (error) => {
+      following.end({ error });
+      answer.reject(error);
+    },
+  };
+}
+
+/** As `followed`, for an answer that has to stay the same object. It may be used for another call after a failure. */
+function follow(answer: CallAnswer, following: Following): void {
+  const { resolve, reject } = answer;
+  answer.following = following;
+  answer.resolve = (value) => {
+    following.end();
+    resolve.call(answer, value);
+  };
+  answer.reject = (error) => {
+    answer.resolve = resolve;
+    answer.reject = reject;
+    following.end({ error });
+    reject.call(answer, error);
+  };
 }

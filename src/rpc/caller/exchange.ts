@@ -5,6 +5,7 @@
 import { type Bounds, startTimer } from "../../deadline.ts";
 import { ContextCancelledError, TimeoutError, TransportClosedError } from "../../errors.ts";
 import { type ActorId, describeActor } from "../../identity.ts";
+import type { Kind } from "../../wire/messages.ts";
 import { type Credit, type FlowChannel, Inbox, type Keeping, Outbox } from "../flow.ts";
 import { ambientTask } from "../task.ts";
 
@@ -27,6 +28,7 @@ export interface ExchangePort {
 }
 
 export class Exchange {
+  readonly kind: typeof Kind.stream | typeof Kind.open;
   readonly name: string;
   readonly inbox: Inbox;
   readonly outbox: Outbox;
@@ -46,12 +48,14 @@ export class Exchange {
 
   constructor(
     port: ExchangePort,
+    kind: typeof Kind.stream | typeof Kind.open,
     name: string,
     id: number,
     self: ActorId,
     credit: Credit,
     stopBoundMs: number,
   ) {
+    this.kind = kind;
     this.name = name;
     this.#port = port;
     this.#id = id;
