@@ -33,6 +33,8 @@ export const childFile: string = ["child-main.ts", "core.cjs"].some((name) =>
   ? import.meta.path
   : "";
 
+/** How much of a start's time is kept for the report that it has failed. */
+const maxReportMs = 500;
 /** The exit code of a child that failed. */
 const failedCode = 1;
 
@@ -101,17 +103,28 @@ async function main(init: ChildInit): Promise<void> {
     if (init.hasData) runtime.data = await fetchData(parent);
     await enableModules(runtime, init.modules);
     await joined;
-    await membership.register();
+    await membership.register(leftToRegisterMs(init));
   } catch (error) {
     await fail(runtime, parent, asError(error));
     return;
   }
   runtime.peers.leastStepMs = 0;
+  membership.onNameLost = (error) => {
+    // two would run for as long as both live
+    process.exitCode = failedCode;
+    parent.channel.post([Kind.failed, encodeFailure(error, runtime.id)]);
+    void runtime.cancel(error);
+  };
   runtime.becomeReady();
   if (process.env[developVariable] !== undefined) {
     const { reloadOnChange } = require("./reload.ts") as typeof import("./reload.ts");
     reloadOnChange(runtime, parent);
   }
+}
+
+/** Almost all of the start's time that is left: why there is no registrar has to reach the parent before that gives up. */
+function leftToRegisterMs({ startMs }: ChildInit): number {
+  return Math.max(0, startMs - performance.now() - Math.min(startMs / 10, maxReportMs));
 }
 
 /** Before any of its modules are loaded: if its parent is dead, another process may have been given the name. */
