@@ -4,7 +4,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { findActor, openRootActor, queryActor, waitForActor } from "../../src/index.ts";
-import { Command, linesOf } from "../support/command.ts";
+import { Command } from "../support/command.ts";
+import { linesOf } from "../support/command-line.ts";
 import { Notifications } from "../support/notifications.ts";
 import { hasProc, processesWith } from "../support/processes.ts";
 import { until, World } from "../support/world.ts";
@@ -114,6 +115,15 @@ describe("furrow run", () => {
     const [, pid] = (await command.line()).split(" ");
     expect(await command.ended("SIGTERM")).toBe(143);
     expect(await command.stderr).toBe(`furrow: SIGTERM: cancelling actor "app" (pid ${pid})\n`);
+  });
+
+  test("keeps the registry until the program has ended", async () => {
+    await using world = new World();
+    await using command = new Command(world, ["run", app, "--", "asks"]);
+    expect(await command.line()).toStartWith("up ");
+    command.process.kill("SIGTERM");
+    expect(await command.line()).toBe("run-app is there");
+    expect(await command.ended()).toBe(143);
   });
 
   test("kills a program that doesn't end in time", async () => {
