@@ -56,6 +56,8 @@ export interface Boot {
   /** Where a registrar listens in addition to the registry addresses. */
   readonly bindAddrs: readonly Address[];
   readonly deadline: Deadline;
+  /** Of one that can't become the registrar: nothing listens at any registry address. @throws to end the wait */
+  readonly onVacant?: () => void;
 }
 
 export class Election {
@@ -191,7 +193,9 @@ export class Election {
     if (this.#isSettled || registrars.vacant().length !== registrars.registryAddrs.length) return;
     if (this.#boot !== undefined) this.#checkBoot(outcomes);
     const isVacant = outcomes.every(({ kind }) => kind === "absent");
-    if (isVacant && registrars.runtime.isRoot) await this.#stand();
+    if (!isVacant) return;
+    if (registrars.runtime.isRoot) await this.#stand();
+    else this.#boot?.onVacant?.();
   }
 
   /** Sockets first: a registrar found there isn't dialled at its other addresses. */
@@ -280,9 +284,11 @@ export class Election {
     if (elsewhere === undefined || this.#elsewhere < elsewhereRounds) return;
     const { holder, addr } = elsewhere;
     const transports = Array.from(new Set(holder.addrs.map((one) => `"${one.slice(0, one.indexOf(":"))}"`)));
+    const whatToDo = this.#registrars.runtime.isClient
+      ? "name those as registryAddrs"
+      : `enable ${transports.join(" and ")} with enableTransports in both programs, and name the same registryAddrs`;
     throw new RegistryUnavailableError(
-      `registrar ${describeHolder(holder)} serves ${holder.addrs.join(", ")} but not ${addr}: ` +
-        `enable ${transports.join(" and ")} with enableTransports in both programs, and name the same registryAddrs`,
+      `registrar ${describeHolder(holder)} serves ${holder.addrs.join(", ")} but not ${addr}: ${whatToDo}`,
       { cause: elsewhere.error },
     );
   }

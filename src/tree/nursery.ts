@@ -1,5 +1,5 @@
 /** A nursery owns the processes started in it: none outlives its block. Modelled on those of trio and tractor. */
-import { currentRuntime, hasRuntime, isBooting } from "../actor/current.ts";
+import { actorRuntime, hasActor } from "../actor/current.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { checkTimeout, defaultDrainMs } from "../deadline.ts";
 import { ContextCancelledError, messagesOf, SpawnError, TransportClosedError } from "../errors.ts";
@@ -142,11 +142,9 @@ export async function openNursery(options: NurseryOptions = {}): Promise<Nursery
   const { strategy, output, ...rootOptions } = options;
   checkStrategy(strategy);
   checkOutput(output);
-  // these are for booting a root: if there's already an actor, or one is booting, bootRoot rejects them
-  const boots = !hasRuntime() || isBooting() || Object.keys(rootOptions).length > 0;
-  const runtime = boots
-    ? await bootRoot(output === undefined ? rootOptions : { ...rootOptions, output })
-    : currentRuntime();
+  // these are for booting a root: if there's already an actor or client, or one is being opened, bootRoot rejects them
+  const boots = !hasActor() || Object.keys(rootOptions).length > 0;
+  const runtime = boots ? await bootRoot(output === undefined ? rootOptions : { ...rootOptions, output }) : actorRuntime();
   return new ProcessNursery(runtime, boots, strategy, output ?? treeSettings.find(runtime)?.output);
 }
 

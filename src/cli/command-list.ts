@@ -1,0 +1,33 @@
+/** The commands, as the help lists them. A command's file is loaded only when it's needed. */
+import type { Command } from "./command.ts";
+
+/** The groups of the help, in its order. */
+export type CommandGroup = "look" | "use" | "change" | "make" | "also";
+
+export interface CommandEntry {
+  readonly group: CommandGroup;
+  /** Its line in the help, without a full stop. */
+  readonly summary: string;
+  load(): Promise<{ readonly command: Command }>;
+}
+
+/** By name, in the order of the help. */
+export const commandList: Readonly<Record<string, CommandEntry>> = {
+  ls: { group: "look", summary: "list the actors", load: () => import("./commands/ls.ts") },
+  tree: { group: "look", summary: "show who started whom", load: () => import("./commands/tree.ts") },
+  info: { group: "look", summary: "show all about an actor", load: () => import("./commands/info.ts") },
+  call: { group: "use", summary: "call a function of an actor", load: () => import("./commands/call.ts") },
+  stream: { group: "use", summary: "print a stream", load: () => import("./commands/stream.ts") },
+  bench: { group: "use", summary: "measure calls of a function", load: () => import("./commands/bench.ts") },
+  wait: {
+    group: "use",
+    summary: "wait until actors are there, or gone",
+    load: () => import("./commands/wait.ts"),
+  },
+  stop: { group: "change", summary: "end an actor", load: () => import("./commands/stop.ts") },
+  drain: {
+    group: "change",
+    summary: "let an actor finish, and end it",
+    load: () => import("./commands/drain.ts"),
+  },
+};
