@@ -60,18 +60,14 @@ export async function openClient(options: ClientOptions = {}): Promise<Client> {
   refuseUnguarded("open a client");
   signal?.throwIfAborted();
   const deadline = new Deadline({ timeout, signal }, "opening of a client");
-  // actors never need this file
-  const { servedInstead, Visitor } =
-    require("../discovery/visitor.ts") as typeof import("../discovery/visitor.ts");
-  const asked = readRegistryAddrs(options.registryAddrs, impliedTransports(options));
-  const isDefault = options.registryAddrs === undefined && registryAddrsOfEnvironment().length === 0;
-  const registryAddrs = (isDefault ? servedInstead(asked) : undefined) ?? asked;
+  const registryAddrs = clientRegistryAddrs(options.registryAddrs);
   const security = readSecurity({ ...options.security, policy: noPermissions });
   checkExposed(registryAddrs, security.credentials);
   const limits = fitToDescriptors(resolveLimits(options.limits), maxDescriptors());
   reserveRuntime();
   const id: ActorId = { name: "client", uuid: crypto.randomUUID(), pid: process.pid, host: hostId() };
   const runtime = new Runtime(id, limits, false, { security, isClient: true });
+  const { Visitor } = loadVisitor();
   try {
     await new Visitor(runtime, registryAddrs).arrive(deadline);
     signal?.throwIfAborted();
@@ -88,6 +84,23 @@ export async function openClient(options: ClientOptions = {}): Promise<Client> {
     setRuntime(undefined);
   });
   return new ProcessClient(runtime);
+}
+
+/**
+ * Where a client looks for registrars: the option or the environment, else the default address; if the registrar there
+ * serves other addresses only, those.
+ *
+ * @throws {AddressError} when an address is malformed, or the runtime directory can't be used
+ */
+export function clientRegistryAddrs(option: readonly AddressInput[] | undefined): readonly Address[] {
+  const addrs = readRegistryAddrs(option, impliedTransports({ ...(option && { registryAddrs: option }) }));
+  const isDefault = option === undefined && registryAddrsOfEnvironment().length === 0;
+  return (isDefault ? loadVisitor().servedInstead(addrs) : undefined) ?? addrs;
+}
+
+/** Actors never need this file. */
+function loadVisitor(): typeof import("../discovery/visitor.ts") {
+  return require("../discovery/visitor.ts") as typeof import("../discovery/visitor.ts");
 }
 
 /** It has nothing to call, stop or register with. */
