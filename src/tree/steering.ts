@@ -16,6 +16,7 @@ export function steering(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
   return {
     logs: {
       async *fn(given: unknown): AsyncGenerator<LogLine | LogGap> {
+        checkMayReadOutput(runtime.id);
         const { KeptOutputs } = require("./kept-output.ts") as typeof import("./kept-output.ts");
         const { readLogOptions, readLogs } = require("./logs.ts") as typeof import("./logs.ts");
         const options = readLogOptions(given);
@@ -67,9 +68,18 @@ async function ofChild(
   throw new ActorNotFoundError(`no nursery of ${describeActor(runtime.id)} has a child ${uuid}`);
 }
 
+/** Output may hold what only this user should see: a policy that says nothing about calls doesn't allow others to read it. */
+function checkMayReadOutput(id: ActorId): void {
+  const origin = ambientTask()?.origin;
+  if (origin !== undefined && (isSameUser(origin.proof) || origin.permissions.mayCall !== undefined)) return;
+  throw new PermissionDeniedError(
+    `only peers of the same user may read the output of the children of ${describeActor(id)}, and those to whom its policy allows to call "furrow.logs"`,
+  );
+}
+
 /** Whoever names a module chooses what runs here: the policy's `stop` isn't enough for that. */
 function checkMayRunCode(id: ActorId): void {
-  const proof = ambientTask()?.origin?.proof;
-  if (proof !== undefined && isSameUser(proof)) return;
+  const origin = ambientTask()?.origin;
+  if (origin !== undefined && isSameUser(origin.proof)) return;
   throw new PermissionDeniedError(`only peers of the same user may choose what ${describeActor(id)} starts`);
 }
