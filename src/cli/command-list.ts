@@ -16,6 +16,7 @@ export const commandList: Readonly<Record<string, CommandEntry>> = {
   ls: { group: "look", summary: "list the actors", load: () => import("./commands/ls.ts") },
   tree: { group: "look", summary: "show who started whom", load: () => import("./commands/tree.ts") },
   info: { group: "look", summary: "show all about an actor", load: () => import("./commands/info.ts") },
+  ui: { group: "look", summary: "show all of it live, in a browser", load: () => import("./commands/ui.ts") },
   call: { group: "use", summary: "call a function of an actor", load: () => import("./commands/call.ts") },
   stream: { group: "use", summary: "print a stream", load: () => import("./commands/stream.ts") },
   bench: { group: "use", summary: "measure calls of a function", load: () => import("./commands/bench.ts") },
