@@ -156,11 +156,11 @@ describe("output: keep", () => {
     const { shop, root } = await openShop(world);
     await using _ = root;
     const web = await start(shop, "web");
-    await web.run.writeLines(20_000);
+    await web.run.writeLines(20_000, 600);
     const rss = (): Promise<number> => shop.run(() => process.memoryUsage.rss());
     const warm = await rss();
-    const count = 400_000;
-    await web.run.writeLines(count);
+    const count = 100_000;
+    await web.run.writeLines(count, 600);
     await until(
       async () => (await textsOf("shop", { tail: 1 }))[0]?.startsWith(`${count - 1} `) === true,
       20_000,
@@ -168,11 +168,12 @@ describe("output: keep", () => {
     const texts = await textsOf("shop");
     const size = texts.reduce((sum, text) => sum + bytesPerLine + text.length, 0);
     expect(size).toBeLessThanOrEqual(keptBytes);
-    expect(size).toBeGreaterThan(keptBytes - 100);
+    expect(size).toBeGreaterThan(keptBytes - 700);
     const first = count - texts.length;
     expect(texts.map((text) => text.split(" ")[0])).toEqual(texts.map((__, at) => `${first + at}`));
-    // it wrote 26 MB
-    expect((await rss()) - warm).toBeLessThan(16_000_000);
+    // it wrote 60 MB
+    const grown = (await rss()) - warm;
+    expect(grown).toBeLessThan(30_000_000);
   }, 40_000);
 
   test("goes on through restarts, and after the end of the child", async () => {
@@ -192,8 +193,8 @@ describe("output: keep", () => {
     await again!.run.write("second life\nlast words");
     await again!.run.fail(4);
     await again!.closed;
-    await until(async () => (await textsOf("shop")).length === 3);
-    const lines = (await linesOf("shop")) as LogLine[];
+    let lines: LogLine[] = [];
+    await until(async () => (lines = (await linesOf("shop")) as LogLine[])[2]?.continues === false);
     expect(lines.map(({ text, uuid, continues }) => [text, uuid, continues])).toEqual([
       ["first life", web.id.uuid, false],
       ["second life", again!.id.uuid, false],

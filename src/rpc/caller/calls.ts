@@ -10,7 +10,7 @@ import type { Limits } from "../../limits.ts";
 import { sendCall, sendValue, toWire } from "../../wire/encode.ts";
 import { Kind, type MessageOf } from "../../wire/messages.ts";
 import { readValue } from "../../wire/values.ts";
-import type { Following, Observer, OpenExchange } from "../observer.ts";
+import type { ExchangeEnds, Following, Observer, OpenExchange } from "../observer.ts";
 import { decodeFailure, toldTo } from "../remote-error.ts";
 import { ambientTask, type Task } from "../task.ts";
 import { Exchange, type ExchangePort } from "./exchange.ts";
@@ -170,16 +170,10 @@ export class Calls implements ExchangePort {
 
   /** The streams and dialogs that are open. */
   *exchanges(): Generator<OpenExchange> {
-    for (const { kind, name, inbox, outbox } of this.#exchanges.values()) {
-      const verb = kind === Kind.stream ? "stream" : "open";
-      yield {
-        side: "caller",
-        verb,
-        name,
-        peer: this.peerId,
-        inbox,
-        outbox: verb === "open" ? outbox : undefined,
-      };
+    for (const exchange of this.#exchanges.values()) {
+      const { name } = exchange;
+      const verb = exchange.kind === Kind.stream ? "stream" : "open";
+      yield { side: "caller", verb, name, peer: this.peerId, ...endsOf(exchange) };
     }
   }
 
@@ -208,7 +202,7 @@ export class Calls implements ExchangePort {
       kind === Kind.stream ? "stream" : "open",
       name,
       this.peerId,
-      exchange,
+      endsOf(exchange),
     );
     try {
       this.channel.send([kind, id, name, value, rich, credit.messages, credit.bytes]);
@@ -348,6 +342,11 @@ export class Calls implements ExchangePort {
     if (pending !== undefined) this.#pending.delete(id);
     return pending;
   }
+}
+
+/** A stream is only read here. */
+function endsOf({ kind, inbox, outbox }: Exchange): ExchangeEnds {
+  return { inbox, outbox: kind === Kind.stream ? undefined : outbox };
 }
 
 /** An answer whose request somebody looks at. */
