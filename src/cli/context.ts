@@ -1,4 +1,6 @@
 /** What a command works with: its words, its output, and a client that opens with the first use. */
+import { resolve } from "node:path";
+
 import type { Client, ClientOptions } from "../tree/client.ts";
 import type { AddressInput } from "../transport/address.ts";
 import type { ParsedArguments } from "./arguments.ts";
@@ -71,7 +73,7 @@ class Context implements CommandContext, AsyncDisposable {
     const options: ClientOptions = {
       signal,
       ...(registryAddrs !== undefined && { registryAddrs: registryAddrs as readonly AddressInput[] }),
-      ...(file !== undefined && { security: { secret: { file } } }),
+      ...(file !== undefined && { security: { secret: { file: resolve(file) } } }),
     };
     return await openClient(options);
   }

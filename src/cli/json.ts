@@ -5,12 +5,12 @@ const schema = 1;
 
 /** The one document of a command, `{ "schema": 1, "actors": [...] }` say, with a line break. */
 export function jsonDocument(fields: Readonly<Record<string, unknown>>): string {
-  return `${JSON.stringify(toJson({ schema, ...fields }), undefined, 2)}\n`;
+  return `${visible(JSON.stringify(toJson({ schema, ...fields }), undefined, 2))}\n`;
 }
 
 /** One of many: a line with its line break. */
 export function jsonLine(fields: Readonly<Record<string, unknown>>): string {
-  return `${JSON.stringify(toJson({ schema, ...fields }))}\n`;
+  return `${visible(JSON.stringify(toJson({ schema, ...fields })))}\n`;
 }
 
 /**

@@ -39,6 +39,7 @@ export class Latencies {
 
   /** The latency that the share `q` (0 to 1) of them didn't exceed; 0 when there is none. */
   quantileMs(q: number): number {
+    if (q >= 1) return this.maxMs;
     let left = Math.ceil(q * this.#count);
     if (left <= 0) return this.minMs;
     for (const [bucket, count = 0] of this.#counts.entries()) {

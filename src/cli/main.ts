@@ -40,7 +40,7 @@ async function withoutCommand(words: readonly string[], output: Output): Promise
   apply(flags, output);
   if (flags["version"] === true) {
     const { readVersion } = await import("./version.ts");
-    await output.out(`${readVersion()}\n`);
+    await output.out(`${await readVersion()}\n`);
     return Exit.ok;
   }
   const { generalHelp } = await import("./help.ts");
@@ -79,4 +79,4 @@ async function failed(error: unknown, output: Output, signal: AbortSignal): Prom
   return exitCodeOf(error);
 }
 
-if (import.meta.main) await main(Bun.argv.slice(2));
+if (import.meta.main) void main(Bun.argv.slice(2));

@@ -1,6 +1,4 @@
 /** What a command writes, and to what: stdout and stderr, in a terminal or not. */
-import { fstatSync } from "node:fs";
-
 import type { Terminal } from "./command.ts";
 
 const stdout = 1;
@@ -112,8 +110,10 @@ export class Output implements Terminal {
 }
 
 function isTerminal(fd: number): boolean {
+  // both take their time to load, and a pipe needs no more than the first
+  const { fstatSync } = require("node:fs") as typeof import("node:fs");
   try {
-    // every terminal is a character device; node:tty takes 10 ms to load
+    // as every terminal is
     if (!fstatSync(fd).isCharacterDevice()) return false;
   } catch {
     return false; // closed

@@ -1,12 +1,14 @@
 /** The version of this package. */
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
 
 /** Reads it from the manifest, which is further up in the source as in the built package. */
-export function readVersion(): string {
-  for (let folder = dirname(import.meta.path); ; folder = dirname(folder)) {
-    const path = join(folder, "package.json");
-    if (existsSync(path)) return (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
-    if (folder === dirname(folder)) return "unknown";
+export async function readVersion(): Promise<string> {
+  for (let folder = parentOf(import.meta.path); folder !== ""; folder = parentOf(folder)) {
+    const manifest = Bun.file(`${folder}/package.json`);
+    if (await manifest.exists()) return ((await manifest.json()) as { version: string }).version;
   }
+  return "unknown";
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf("/")));
 }

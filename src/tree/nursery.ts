@@ -144,7 +144,9 @@ export async function openNursery(options: NurseryOptions = {}): Promise<Nursery
   checkOutput(output);
   // these are for booting a root: if there's already an actor or client, or one is being opened, bootRoot rejects them
   const boots = !hasActor() || Object.keys(rootOptions).length > 0;
-  const runtime = boots ? await bootRoot(output === undefined ? rootOptions : { ...rootOptions, output }) : actorRuntime();
+  const runtime = boots
+    ? await bootRoot(output === undefined ? rootOptions : { ...rootOptions, output })
+    : actorRuntime();
   return new ProcessNursery(runtime, boots, strategy, output ?? treeSettings.find(runtime)?.output);
 }
 

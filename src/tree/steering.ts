@@ -16,7 +16,7 @@ export function steering(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
   return {
     logs: {
       async *fn(given: unknown): AsyncGenerator<LogLine | LogGap> {
-        checkMayReadOutput(runtime.id);
+        checkMayRead(runtime.id, "furrow.logs");
         const { KeptOutputs } = require("./kept-output.ts") as typeof import("./kept-output.ts");
         const { readLogOptions, readLogs } = require("./logs.ts") as typeof import("./logs.ts");
         const options = readLogOptions(given);
@@ -27,6 +27,8 @@ export function steering(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
     },
     events: {
       async *fn(): AsyncGenerator<ChildEvent> {
+        // the errors hold the end of the children's output
+        checkMayRead(runtime.id, "furrow.events");
         const { eventsOf } = require("./child-events.ts") as typeof import("./child-events.ts");
         const { signal } = currentTask();
         leaveUnattended();
@@ -68,12 +70,12 @@ async function ofChild(
   throw new ActorNotFoundError(`no nursery of ${describeActor(runtime.id)} has a child ${uuid}`);
 }
 
-/** Output may hold what only this user should see: a policy that says nothing about calls doesn't allow others to read it. */
-function checkMayReadOutput(id: ActorId): void {
+/** Output may hold what only this user should see: others need a policy that lists the calls they may make. */
+function checkMayRead(id: ActorId, name: string): void {
   const origin = ambientTask()?.origin;
   if (origin !== undefined && (isSameUser(origin.proof) || origin.permissions.mayCall !== undefined)) return;
   throw new PermissionDeniedError(
-    `only peers of the same user may read the output of the children of ${describeActor(id)}, and those to whom its policy allows to call "furrow.logs"`,
+    `"${name}" of ${describeActor(id)} is for peers of the same user, and for those whose "call" in its policy includes it`,
   );
 }
 

@@ -285,11 +285,16 @@ describe("furrow.restart and furrow.replace", () => {
               () => "ok",
               (error: Error) => error.name,
             );
-          return [
+          const events = shop.stream["furrow.events"]!() as AsyncIterableIterator<ChildEvent>;
+          const event = outcome(events.next());
+          const outcomes = [
             await outcome(Array.fromAsync(shop.stream["furrow.logs"]!())),
             await outcome(shop.run["furrow.restart"]!(child) as Promise<unknown>),
             await outcome(shop.run["furrow.replace"]!(child, module) as Promise<unknown>),
+            await event,
           ];
+          await events.return?.();
+          return outcomes;
         },
         { name, registryAddrs: [world.tcp], enableTransports: ["tcp"], security: tls(name) },
         uuid,
@@ -297,10 +302,10 @@ describe("furrow.restart and furrow.replace", () => {
       );
     };
     const denied = "PermissionDeniedError";
-    expect(await ask("visitor", web.id.uuid)).toEqual([denied, denied, denied]);
+    expect(await ask("visitor", web.id.uuid)).toEqual([denied, denied, denied, denied]);
     expect(nursery.children[0]!.id).toEqual(web.id);
     // the uuid is that of before the restart, but the refusal comes first
-    expect(await ask("admin", web.id.uuid)).toEqual(["ok", "ok", denied]);
+    expect(await ask("admin", web.id.uuid)).toEqual(["ok", "ok", denied, "ok"]);
     expect(nursery.children).toMatchObject([{ restarts: 1, state: "ready" }]);
   });
 });

@@ -2,6 +2,7 @@
 import type { Registration } from "../../discovery/registration.ts";
 import { describeActor } from "../../identity.ts";
 import { hostId } from "../../transport/host.ts";
+import { checkActorName } from "../../wire/actor-name.ts";
 import { isMeant, listActors, notFound } from "../actors.ts";
 import type { Command, CommandContext, Terminal } from "../command.ts";
 import { Exit } from "../exit.ts";
@@ -21,6 +22,7 @@ called with: run with furrow call, stream with furrow stream, open by programs a
 async function info(context: CommandContext): Promise<number> {
   const { args, json, signal, terminal } = context;
   const [word = ""] = args;
+  checkActorName(word);
   await context.client();
   const all = await listActors("*", signal);
   const found = all.filter((actor) => isMeant(actor, word));

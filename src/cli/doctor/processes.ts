@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 import { sleep } from "../../deadline.ts";
-import type { ParsedAddress } from "../../transport/address.ts";
+import type { ParsedAddress, ParsedTcpAddress } from "../../transport/address.ts";
+import { listedForms } from "../../transport/tcp-owner.ts";
 
 /**
  * What a process does that doesn't answer. frozen: stopped by a signal or a debugger. busy: it computes without a break.
@@ -14,6 +15,10 @@ export type Activity = "frozen" | "busy" | "blocked" | "waiting" | "gone" | "unk
 /** How often to look at a process, and how long to wait in between. */
 const looks = 10;
 const betweenMs = 20;
+
+/** In the tables of /proc/net: the state of a listener, and the hosts "0.0.0.0" and "::". */
+const listening = "0A";
+const anyHost = ["0".repeat(8), "0".repeat(32)] as const;
 
 /** What one look at the state tells. */
 const certain: Readonly<Record<string, Activity>> = { T: "frozen", t: "frozen", Z: "gone", X: "gone" };
@@ -57,7 +62,7 @@ export function commandOf(pid: number): string | undefined {
  * kernel shows only that they exist.
  */
 export function listenerAt(address: ParsedAddress): number | undefined {
-  const inodes = address.transport === "unix" ? unixListeners(address.path) : tcpListeners(address.port);
+  const inodes = address.transport === "unix" ? unixListeners(address.path) : tcpListeners(address);
   if (inodes.size === 0) return undefined;
   for (const pid of processes()) {
     const fds = attempt(() => readdirSync(`/proc/${pid}/fd`)) ?? [];
@@ -77,20 +82,25 @@ export function isListenedAt(path: string): boolean {
 /** The listening sockets of a path, as `/proc/<pid>/fd` names them. */
 function unixListeners(path: string): Set<string> {
   // "num: references protocol flags type state inode path"; the flag marks a listener, and paths may contain spaces
-  const listening = /^\S+ \S+ \S+ 00010000 \S+ \S+ +(\d+) (.*)$/;
+  const listener = /^\S+ \S+ \S+ 00010000 \S+ \S+ +(\d+) (.*)$/;
   return socketsIn("/proc/net/unix", (line) => {
-    const [, inode, at] = listening.exec(line) ?? [];
+    const [, inode, at] = listener.exec(line) ?? [];
     return at === path ? inode : undefined;
   });
 }
 
-/** The same of a port, whatever the address: a wildcard serves them all. */
-function tcpListeners(port: number): Set<string> {
-  const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+/** The same of a port: at that address, or at all addresses of this host. */
+function tcpListeners(address: ParsedTcpAddress): Set<string> {
+  const port = address.port.toString(16).toUpperCase().padStart(4, "0");
+  const hosts = address.host === "localhost" ? ["127.0.0.1", "::1"] : [address.host];
+  const wanted = new Set([
+    ...anyHost.map((host) => `${host}:${port}`),
+    ...hosts.flatMap((host) => listedForms({ host, port: address.port })),
+  ]);
   const inodeOf = (line: string): string | undefined => {
     // "sl local remote state queues timer retransmits uid timeout inode ..."
     const fields = line.trim().split(/\s+/);
-    return fields[3] === "0A" && fields[1]?.endsWith(suffix) ? fields[9] : undefined;
+    return fields[3] === listening && wanted.has(fields[1] ?? "") ? fields[9] : undefined;
   };
   return socketsIn("/proc/net/tcp", inodeOf).union(socketsIn("/proc/net/tcp6", inodeOf));
 }

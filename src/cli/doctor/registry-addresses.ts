@@ -79,10 +79,13 @@ function absences(addresses: readonly ExaminedAddress[]): Finding[] {
   ];
 }
 
+/** By the kernel, if it says: in a lock, a process of another pid namespace gives the pid that it has there. */
 function pidOf(outcome: Outcome): number | undefined {
+  if (outcome.kind === "absent") return undefined;
   const parsed = parseAddress(outcome.addr);
-  const known = outcome.kind === "busy" || outcome.kind === "elsewhere" ? outcome.holder?.pid : undefined;
-  return known ?? (outcome.kind !== "absent" && isHere(parsed) ? listenerAt(parsed) : undefined);
+  const listener = isHere(parsed) ? listenerAt(parsed) : undefined;
+  if (listener !== undefined) return listener;
+  return outcome.kind === "busy" || outcome.kind === "elsewhere" ? outcome.holder?.pid : undefined;
 }
 
 function isHere(parsed: ParsedAddress): boolean {

@@ -191,3 +191,15 @@ describe("findSharedMemory", () => {
     ]);
   });
 });
+
+describe("docs/doctor.md", () => {
+  test("lists every code with its levels, and no others", async () => {
+    const listed = (await Bun.file(join(import.meta.dir, "../../../docs/doctor.md")).text()).matchAll(
+      /^\| `([a-z-]+)` \| (error|warning|error, or warning) \|/gm,
+    );
+    const source = await Bun.file(join(import.meta.dir, "../../../src/cli/doctor/finding.ts")).text();
+    const codes = Array.from(source.matchAll(/^ {2}\| "([a-z-]+)"/gm), ([, code]) => code);
+    expect(codes).not.toEqual([]);
+    expect(new Set(Array.from(listed, ([, code]) => code))).toEqual(new Set(codes));
+  });
+});

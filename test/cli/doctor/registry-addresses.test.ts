@@ -141,6 +141,30 @@ describe("examineAddresses", () => {
     }
   });
 
+  test("tells processes apart that listen at one port of different addresses, and knows one that listens at all", async () => {
+    await using world = new World();
+    const port = freePort();
+    const [beside, everywhere] = [await world.program(), await world.program()];
+    const listen = (program: Program, hostname: string): Promise<unknown> =>
+      program.run(
+        ({ keep, args }) => {
+          const [host, at] = args as [string, number];
+          keep["listener"] = Bun.listen({ hostname: host, port: at, socket: { data() {} } });
+        },
+        hostname,
+        port,
+      );
+    await listen(beside, "127.0.0.2");
+    expect((await examine([`tcp://127.0.0.1:${port}`])).addresses).toMatchObject([
+      { state: "absent", pid: null },
+    ]);
+    expect((await examine([`tcp://127.0.0.2:${port}`])).addresses).toMatchObject([{ pid: beside.pid }]);
+    await beside.kill();
+    await listen(everywhere, "0.0.0.0");
+    for (const host of ["127.0.0.1", "localhost"])
+      expect((await examine([`tcp://${host}:${port}`])).addresses).toMatchObject([{ pid: everywhere.pid }]);
+  });
+
   test("finds a process that occupies a port and is stopped", async () => {
     await using world = new World();
     const other = await world.program();
