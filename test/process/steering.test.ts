@@ -8,6 +8,7 @@ import {
   type ChildEvent,
   findActor,
   getRoot,
+  NameTakenError,
   openNursery,
   openRootActor,
   type Portal,
@@ -123,6 +124,19 @@ describe("furrow.restart", () => {
     await events.until(["died web"]);
     const id = await restart(web.id.uuid);
     expect(nursery.children).toMatchObject([{ id, restarts: 1, state: "ready" }]);
+  });
+
+  test("asked for twice at once restarts once, and keeps the name of a unique child", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const web = await nursery.startActor("web", { module: versioned, unique: true });
+    const [first, second] = await Promise.all([restart(web.id.uuid), restart(web.id.uuid)]);
+    expect(first).toEqual(second);
+    expect(nursery.children).toMatchObject([{ id: first, restarts: 1, state: "ready" }]);
+    expect(await failure(nursery.startActor("web", { module: versioned }))).toBeInstanceOf(NameTakenError);
+    const id = await replace(first.uuid, versioned);
+    expect(nursery.children).toMatchObject([{ id, state: "ready" }]);
+    expect(await failure(nursery.startActor("web", { module: versioned }))).toBeInstanceOf(NameTakenError);
   });
 
   test("rejects when the nursery ends meanwhile", async () => {
