@@ -4,6 +4,7 @@ import { Lookup } from "../discovery/lookup.ts";
 import { reach } from "../discovery/reach.ts";
 import { foundOf, type Registration } from "../discovery/registration.ts";
 import { asError, NotExposedError, PermissionDeniedError, TimeoutError } from "../errors.ts";
+import type { Inspected } from "../inspect/inspection.ts";
 import type { Sample } from "../inspect/sample.ts";
 import type { ActorId } from "../identity.ts";
 import type { Portal } from "../rpc/types.ts";
@@ -91,8 +92,7 @@ export async function connect(
 }
 
 /** What every actor serves, as far as the page uses it. */
-export interface BuiltIns {
-  "furrow.inspect"(intervalMs: number): AsyncGenerator<Sample>;
+export interface BuiltIns extends Inspected {
   "furrow.events"(): AsyncGenerator<ChildEvent>;
   "furrow.logs"(options: LogOptions): AsyncGenerator<LogLine | LogGap>;
   "furrow.restart"(uuid: string): Promise<ActorId>;

@@ -27,7 +27,7 @@ async function ui(context: CommandContext): Promise<number> {
   const file = await readPage();
   const { registryAddrs } = await context.client();
   const mayAct = flags["allow-actions"] === true;
-  await using page = servePage({ port, mayAct, file, version: readVersion(), registryAddrs });
+  await using page = servePage({ port, mayAct, file, version: await readVersion(), registryAddrs });
   await context.out(context.json ? jsonDocument({ pages: [{ url: page.url }] }) : `${page.url}\n`);
   await context.err("the link works once; Ctrl-C ends the page\n");
   if (flags["no-open"] !== true && context.terminal.isTerminal) openBrowser(page.url, context);
