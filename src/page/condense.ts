@@ -16,7 +16,7 @@ export function infoOf({ id, ...details }: Registration): ActorInfo {
 }
 
 export function condensed(sample: Sample): ActorSample {
-  const { id, clockMs, sinceMs, rssBytes, cpuSeconds, callsInFlight, callsWaiting } = sample;
+  const { id, clockMs, sinceMs, rssBytes, cpuSeconds, callsWaiting } = sample;
   const functions = sample.functions.filter(isOfUser);
   return {
     uuid: id.uuid,
@@ -24,7 +24,7 @@ export function condensed(sample: Sample): ActorSample {
     sinceMs,
     rssBytes,
     cpuSeconds,
-    callsInFlight,
+    callsInFlight: functions.reduce((sum, { inFlight }) => sum + inFlight, 0),
     callsWaiting,
     lagMs: sample.loop.lagMs,
     calls: functions.reduce((sum, { calls }) => sum + calls, 0),

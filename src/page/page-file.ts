@@ -1,6 +1,8 @@
 /** The page: one file with all that it needs, and the policy that lets a browser run that and nothing else. */
-import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+
+/** In the package, beside the bundled files. */
+export const pageFileName = "page.html";
 
 export interface PageFile {
   readonly html: string;
@@ -9,15 +11,16 @@ export interface PageFile {
   readonly styles: readonly string[];
 }
 
-/** Where the built page is: beside the package's bundled files, or in `build/` of a checkout. */
-const places = ["page.html", "../../build/page.html"];
-
-/** @throws {Error} when the page hasn't been built */
+/**
+ * The page: from its file in the package, or built in a checkout.
+ *
+ * @throws {Error} when it can't be built
+ */
 export async function readPage(): Promise<PageFile> {
-  const found = places.map((place) => join(dirname(import.meta.path), place)).find((path) => existsSync(path));
-  if (found === undefined)
-    throw new Error("the page isn't built in this checkout: run `bun install && bun run page`");
-  return pageFile(await Bun.file(found).text());
+  const packed = Bun.file(join(dirname(import.meta.path), pageFileName));
+  if (await packed.exists()) return pageFile(await packed.text());
+  const { buildPage } = await import("./build.ts");
+  return pageFile(await buildPage());
 }
 
 /** Takes the hashes of everything inline. */

@@ -30,7 +30,7 @@ export function Header({ model }: { readonly model: Model }): JSX.Element {
       <span class="dim right-end">
         {hello === undefined
           ? ""
-          : `sampling every ${hello.intervalMs / 1_000} s while this page is visible · ${hello.mayAct ? "may act" : "read-only"}`}
+          : `every ${hello.intervalMs / 1_000} s while visible · ${hello.mayAct ? "may act" : "read-only"}`}
       </span>
     </header>
   );
