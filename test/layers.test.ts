@@ -21,6 +21,7 @@ const layers: readonly string[] = [
   "tree/",
   "testing.ts",
   "index.ts",
+  "page/",
   "cli/",
 ];
 

@@ -53,7 +53,8 @@ async function restart(
 ): Promise<ActionResult> {
   const who = describeActor(actor.id);
   const parent = actor.parent === null ? undefined : find(actor.parent);
-  if (parent === undefined) return { done: false, message: `${who} has no nursery here that could restart it` };
+  if (parent === undefined)
+    return { done: false, message: `${who} has no nursery here that could restart it` };
   await using portal = await connect(parent, signal, new Turns(1));
   if (portal === undefined) return { done: false, message: `the parent of ${who} has ended` };
   await portal.with({ signal }).run["furrow.restart"](actor.id.uuid);

@@ -44,16 +44,14 @@ export function detailOf({ id, clockMs, sinceMs, functions, peers, peersLeftOut 
     clockMs,
     sinceMs,
     functions: shown.slice(0, maxListed).map(functionOf),
-    peers: peers
-      .slice(0, maxListed)
-      .map(({ name, uuid, pid, transport, unsentBytes, callsInFlight }) => ({
-        name,
-        uuid,
-        pid,
-        transport,
-        unsentBytes,
-        callsInFlight,
-      })),
+    peers: peers.slice(0, maxListed).map(({ name, uuid, pid, transport, unsentBytes, callsInFlight }) => ({
+      name,
+      uuid,
+      pid,
+      transport,
+      unsentBytes,
+      callsInFlight,
+    })),
     peersLeftOut: peersLeftOut + Math.max(0, peers.length - maxListed),
   };
 }
@@ -68,7 +66,7 @@ function isOfUser({ name }: { readonly name: string }): boolean {
 }
 
 function addedUp(functions: readonly FunctionSample[]): number[] {
-  const sums = new Array<number>(bucketBounds.length + 1).fill(0);
+  const sums = Array.from({ length: bucketBounds.length + 1 }, () => 0);
   for (const { buckets } of functions) for (const [at, count] of buckets.entries()) sums[at]! += count;
   return sums;
 }

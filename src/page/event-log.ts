@@ -9,7 +9,10 @@ import type { EventInfo } from "./protocol.ts";
 const maxKept = 200;
 
 /** What says more than another kind about the same moment. */
-const moreThan: Partial<Record<EventInfo["what"], EventInfo["what"]>> = { died: "ended", restarted: "started" };
+const moreThan: Partial<Record<EventInfo["what"], EventInfo["what"]>> = {
+  died: "ended",
+  restarted: "started",
+};
 
 export class EventLog {
   readonly #kept: EventInfo[] = [];
@@ -20,7 +23,12 @@ export class EventLog {
   }
 
   /** Returns the event as it now stands, with the number of the one that it replaces; undefined if it says nothing new. */
-  add(what: EventInfo["what"], { name, uuid, pid }: ActorId, at: number, how?: string): EventInfo | undefined {
+  add(
+    what: EventInfo["what"],
+    { name, uuid, pid }: ActorId,
+    at: number,
+    how?: string,
+  ): EventInfo | undefined {
     const known = this.#kept.findLastIndex(
       (event) => event.uuid === uuid && (event.what === moreThan[what] || moreThan[event.what] === what),
     );

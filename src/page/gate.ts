@@ -76,8 +76,12 @@ export class Gate {
 
   #redeem(token: string, { from }: Asked): Verdict {
     if (this.#token === undefined)
-      return refuse(403, "the link has been opened already, and works only once: run furrow ui again for another");
-    if (!isSame(token, this.#token)) return refuse(403, "the link's token is wrong: copy all of the printed link");
+      return refuse(
+        403,
+        "the link has been opened already, and works only once: run furrow ui again for another",
+      );
+    if (!isSame(token, this.#token))
+      return refuse(403, "the link's token is wrong: copy all of the printed link");
     // whoever starts a browser shows the link to all users of the machine, in the list of processes
     if (from !== null && isOtherUser(from, { host: "127.0.0.1", port: this.#port }))
       return refuse(403, "the link is for the user who ran furrow ui");

@@ -89,7 +89,7 @@ class PageServer implements ServedPage {
         fetch: (request, server) => this.#answer(request, server),
         error: () => text(500, "the server failed"),
         websocket: {
-          data: {} as SocketData,
+          data: {},
           maxPayloadLength: maxMessageBytes,
           perMessageDeflate: false,
           open: (socket) => {

@@ -37,7 +37,9 @@ describe("the server of the page", () => {
 
   test("says so when its port is taken", async () => {
     await using page = serve();
-    expect(() => serve({ port: page.port })).toThrow(`cannot serve the page on port ${page.port} of 127.0.0.1`);
+    expect(() => serve({ port: page.port })).toThrow(
+      `cannot serve the page on port ${page.port} of 127.0.0.1`,
+    );
   });
 });
 
@@ -89,7 +91,9 @@ describe("the link", () => {
     const { cookie } = await admit(page);
     for (const wrong of [`${cookie}x`, cookie.slice(0, -1), cookie.replace("=", "=x"), `x${cookie}`])
       expect((await send(page.port, "GET", pathname, { host, cookie: wrong })).status).toBe(403);
-    expect((await send(page.port, "GET", pathname, { host, cookie: `a=b; ${cookie}; c=d` })).status).toBe(200);
+    expect((await send(page.port, "GET", pathname, { host, cookie: `a=b; ${cookie}; c=d` })).status).toBe(
+      200,
+    );
   });
 });
 
@@ -98,7 +102,13 @@ describe("a request", () => {
     await using page = serve();
     const { pathname, search } = new URL(page.url);
     const { port } = page;
-    const hosts = [`evil.example:${port}`, `localhost:${port}`, "127.0.0.1", `127.0.0.1:${port + 1}`, `127.0.0.1.evil.example:${port}`];
+    const hosts = [
+      `evil.example:${port}`,
+      `localhost:${port}`,
+      "127.0.0.1",
+      `127.0.0.1:${port + 1}`,
+      `127.0.0.1.evil.example:${port}`,
+    ];
     for (const host of hosts) expect((await send(port, "GET", pathname + search, { host })).status).toBe(421);
     const { cookie, origin } = await admit(page);
     for (const host of hosts) {
@@ -113,7 +123,13 @@ describe("a request", () => {
     const { host, origin, cookie, path } = await admit(page);
     const ask = async (headers: Record<string, string>): Promise<number> =>
       (await send(page.port, "GET", `${path}live`, { host, ...upgrade, ...headers })).status;
-    const others = ["http://evil.example", "null", `http://localhost:${page.port}`, `http://127.0.0.1:${page.port + 1}`, `https://${host}`];
+    const others = [
+      "http://evil.example",
+      "null",
+      `http://localhost:${page.port}`,
+      `http://127.0.0.1:${page.port + 1}`,
+      `https://${host}`,
+    ];
     for (const other of others) expect(await ask({ cookie, origin: other })).toBe(403);
     expect(await ask({ cookie })).toBe(403);
     expect(await ask({ origin })).toBe(403);
@@ -178,7 +194,13 @@ describe("the page", () => {
   test("that sends what isn't a message is disconnected", async () => {
     await using page = serve();
     const browser = await admit(page);
-    for (const text of ["", "null", "{}", '{"type":"show","isVisible":1,"selected":null,"log":true}', '{"type":"act"}']) {
+    for (const text of [
+      "",
+      "null",
+      "{}",
+      '{"type":"show","isVisible":1,"selected":null,"log":true}',
+      '{"type":"act"}',
+    ]) {
       using live = await LivePage.open(browser);
       live.send(text);
       expect((await live.closed).code).toBe(1007);
@@ -192,13 +214,17 @@ describe("the page", () => {
 describe("actions", () => {
   test("are refused unless the user allowed them", async () => {
     await using tree = await testTree();
-    await using actor = await tree.nursery.startActor<typeof import("../fixtures/service.ts")>("worker", { module });
+    await using actor = await tree.nursery.startActor<typeof import("../fixtures/service.ts")>("worker", {
+      module,
+    });
     await using page = serve();
     const { host, origin, cookie, path } = await admit(page);
     using live = await LivePage.open({ host, origin, cookie, path });
     live.show();
     await live.until((message) => (message.type === "actors" && message.isWhole ? true : undefined));
-    expect(await live.until((message) => (message.type === "hello" ? message.mayAct : undefined))).toBe(false);
+    expect(await live.until((message) => (message.type === "hello" ? message.mayAct : undefined))).toBe(
+      false,
+    );
     for (const action of ["stop", "drain", "restart"]) {
       const body = JSON.stringify({ action, uuid: actor.id.uuid });
       const { status, text } = await send(page.port, "POST", `${path}action`, { host, origin, cookie }, body);
@@ -209,7 +235,8 @@ describe("actions", () => {
 
   test("stop, drain and restart actors if the user allowed them, and say what came of it", async () => {
     await using tree = await testTree({ strategy: "one-for-one" });
-    for (const name of ["one", "two", "three"]) await tree.nursery.startActor(name, { module, restart: "always" });
+    for (const name of ["one", "two", "three"])
+      await tree.nursery.startActor(name, { module, restart: "always" });
     await using page = serve({ mayAct: true });
     const browser = await admit(page);
     using live = await LivePage.open(browser);
@@ -229,7 +256,10 @@ describe("actions", () => {
       const { id } = (await findActor(name))!;
       const from = live.received.length;
       expect(await ask(action, id.uuid)).toBe(`200 ${name}#${id.uuid.slice(0, 8)} is ${done}`);
-      await live.until((message) => (message.type === "actors" && message.gone.includes(id.uuid) ? true : undefined), from);
+      await live.until(
+        (message) => (message.type === "actors" && message.gone.includes(id.uuid) ? true : undefined),
+        from,
+      );
       expect(await ask(action, id.uuid)).toBe("409 this actor has ended");
     }
     expect(await ask("restart", tree.actor.uuid)).toContain("has no nursery here that could restart it");

@@ -12,6 +12,9 @@ export function findChromium(): string | undefined {
   return commands.map((command) => Bun.which(command)).find((path) => path !== null) ?? undefined;
 }
 
+/** Less than what a test may take, so that the error says what was waited for. */
+const untilMs = 10_000;
+
 interface Answer {
   readonly id?: number;
   readonly method?: string;
@@ -19,6 +22,15 @@ interface Answer {
   readonly sessionId?: string;
   readonly result?: unknown;
   readonly error?: { readonly message: string };
+}
+
+export interface OpenOptions {
+  readonly width?: number;
+  readonly height?: number;
+  /** Whether its user prefers dark colours. */
+  readonly dark?: boolean;
+  /** What runs in the page before its own scripts. */
+  readonly before?: string;
 }
 
 type Params = Readonly<Record<string, unknown>>;
@@ -43,7 +55,13 @@ export class Chromium implements AsyncDisposable {
 
   static async start(command: string): Promise<Chromium> {
     const profile = mkdtempSync(join(tmpdir(), "furrow-chromium-"));
-    const flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"];
+    const flags = [
+      "--headless=new",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-dev-shm-usage",
+      "--no-first-run",
+    ];
     const child = Bun.spawn(
       [command, ...flags, "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank"],
       // without this it would show in the leak check, which looks at the environment
@@ -57,12 +75,14 @@ export class Chromium implements AsyncDisposable {
     return new Chromium(child, profile, socket);
   }
 
-  /** Opens a page. `dark`: its preferred colour scheme. */
+  /** Opens a page. */
   async open(
     url: string,
-    { width = 1380, height = 860, dark = false }: { width?: number; height?: number; dark?: boolean } = {},
+    { width = 1_380, height = 860, dark = false, before = "" }: OpenOptions = {},
   ): Promise<BrowserPage> {
-    const { targetId } = (await this.send("Target.createTarget", { url: "about:blank" })) as { targetId: string };
+    const { targetId } = (await this.send("Target.createTarget", { url: "about:blank" })) as {
+      targetId: string;
+    };
     const { sessionId } = (await this.send("Target.attachToTarget", { targetId, flatten: true })) as {
       sessionId: string;
     };
@@ -75,6 +95,7 @@ export class Chromium implements AsyncDisposable {
     await page.send("Emulation.setEmulatedMedia", {
       features: [{ name: "prefers-color-scheme", value: dark ? "dark" : "light" }],
     });
+    if (before !== "") await page.send("Page.addScriptToEvaluateOnNewDocument", { source: before });
     await page.send("Page.navigate", { url });
     return page;
   }
@@ -146,18 +167,35 @@ export class BrowserPage {
 
   /** Resolves once an expression is true, which is looked at whenever the page changes. */
   async until(expression: string): Promise<void> {
-    await this.evaluate(`new Promise((resolve) => {
+    const isTrue = await this.evaluate<boolean>(`new Promise((resolve) => {
       const isTrue = () => { try { return Boolean(${expression}); } catch { return false; } };
-      if (isTrue()) return resolve();
-      const observer = new MutationObserver(() => { if (isTrue()) { observer.disconnect(); resolve(); } });
+      if (isTrue()) return resolve(true);
+      const timer = setTimeout(() => resolve(false), ${untilMs});
+      const observer = new MutationObserver(() => {
+        if (!isTrue()) return;
+        clearTimeout(timer);
+        observer.disconnect();
+        resolve(true);
+      });
       observer.observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
     })`);
+    if (isTrue) return;
+    const shown = await this.evaluate<string>(`document.body.innerText`);
+    throw new Error(`the page doesn't come to show ${expression}; it shows:\n${shown}`);
   }
 
   /** Presses a key: "ArrowDown", "/". */
   async press(key: string): Promise<void> {
     const text = key.length === 1 ? { text: key } : {};
-    const codes: Record<string, number> = { ArrowDown: 40, ArrowUp: 38, ArrowLeft: 37, ArrowRight: 39, End: 35, Home: 36, Tab: 9 };
+    const codes: Record<string, number> = {
+      ArrowDown: 40,
+      ArrowUp: 38,
+      ArrowLeft: 37,
+      ArrowRight: 39,
+      End: 35,
+      Home: 36,
+      Tab: 9,
+    };
     const common = { key, windowsVirtualKeyCode: codes[key] ?? key.charCodeAt(0) };
     await this.send("Input.dispatchKeyEvent", { type: "keyDown", ...common, ...text });
     await this.send("Input.dispatchKeyEvent", { type: "keyUp", ...common });
@@ -175,7 +213,9 @@ export class BrowserPage {
 
   onEvent(method: string, params: Params): void {
     if (method === "Runtime.exceptionThrown") {
-      const { exceptionDetails } = params as { exceptionDetails: { text: string; exception?: { description?: string } } };
+      const { exceptionDetails } = params as {
+        exceptionDetails: { text: string; exception?: { description?: string } };
+      };
       this.complaints.push(exceptionDetails.exception?.description ?? exceptionDetails.text);
     } else if (method === "Log.entryAdded") {
       const { entry } = params as { entry: { level: string; text: string } };

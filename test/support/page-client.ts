@@ -106,7 +106,10 @@ export class LivePage implements Disposable {
 
   static async open({ origin, path, cookie }: Admitted): Promise<LivePage> {
     const options = { headers: { origin, cookie } };
-    const socket = new WebSocket(`${origin.replace("http", "ws")}${path}live`, options as unknown as string[]);
+    const socket = new WebSocket(
+      `${origin.replace("http", "ws")}${path}live`,
+      options as unknown as string[],
+    );
     const page = new LivePage(socket);
     await new Promise((resolve, reject) => {
       socket.addEventListener("open", resolve, { once: true });

@@ -21,7 +21,9 @@ export function Details({ model }: { readonly model: Model }): JSX.Element {
     return (
       <section class="details" aria-label="Selected actor">
         <h2>No actor selected</h2>
-        <p class="dim">Click a row, or focus the tree and use the arrow keys: ↑ ↓ select, ← → fold and unfold.</p>
+        <p class="dim">
+          Click a row, or focus the tree and use the arrow keys: ↑ ↓ select, ← → fold and unfold.
+        </p>
       </section>
     );
   return <Selected key={uuid} model={model} state={state} />;
@@ -43,7 +45,11 @@ function Selected({ model, state }: { readonly model: Model; readonly state: Act
         {info.name} <span class="plain-case">#{short(info.uuid)}</span>
       </h2>
       <dl>
-        <Fact name="state" value={trouble ?? standing.text} tone={standing.kind === "ready" ? "good" : "fair"} />
+        <Fact
+          name="state"
+          value={trouble ?? standing.text}
+          tone={standing.kind === "ready" ? "good" : "fair"}
+        />
         <Fact name="pid" value={String(info.pid)} />
         <Fact name="up" value={duration((ended?.at ?? now) - info.startedAt)} />
         <Fact name="parent" value={parent === undefined ? "–" : `${parent.name}#${short(parent.uuid)}`} />
@@ -64,7 +70,9 @@ function Selected({ model, state }: { readonly model: Model; readonly state: Act
         />
         <Fact name="addresses" value={info.addrs.join(" ") || "–"} />
       </dl>
-      {model.hello.value?.mayAct === true && ended === undefined && <Actions uuid={info.uuid} name={info.name} />}
+      {model.hello.value?.mayAct === true && ended === undefined && (
+        <Actions uuid={info.uuid} name={info.name} />
+      )}
       {activity !== undefined && (
         <Sparkline
           values={activity.line}
@@ -188,7 +196,10 @@ function Called({ fn, detail, boundsMs }: CalledProps): JSX.Element {
   );
 }
 
-const labels = { stop: "Stop", drain: "Drain", restart: "Restart" } as const satisfies Record<ActionName, string>;
+const labels = { stop: "Stop", drain: "Drain", restart: "Restart" } as const satisfies Record<
+  ActionName,
+  string
+>;
 const actionNames = ["drain", "restart", "stop"] as const satisfies readonly ActionName[];
 
 /** Each has to be confirmed. */
@@ -210,7 +221,11 @@ function Actions({ uuid, name }: { readonly uuid: string; readonly name: string 
           </button>
         ))
       ) : (
-        <Question text={`${labels[action]} ${name}?`} onYes={() => void confirm(action)} onNo={() => (asked.value = undefined)} />
+        <Question
+          text={`${labels[action]} ${name}?`}
+          onYes={() => void confirm(action)}
+          onNo={() => (asked.value = undefined)}
+        />
       )}
       <span role="status">{told.value}</span>
     </div>
@@ -219,8 +234,8 @@ function Actions({ uuid, name }: { readonly uuid: string; readonly name: string 
 
 interface QuestionProps {
   readonly text: string;
-  onYes(): void;
-  onNo(): void;
+  readonly onYes: () => void;
+  readonly onNo: () => void;
 }
 
 function Question({ text, onYes, onNo }: QuestionProps): JSX.Element {

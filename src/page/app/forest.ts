@@ -18,7 +18,11 @@ export interface TreeRow {
  * In the order of the tree: siblings by name, and those of one name by age. With a filter only the matching actors and those above
  * them, and then none is folded. An actor whose parent isn't there is at the top.
  */
-export function treeRows(actors: Iterable<ActorInfo>, folded: ReadonlySet<string>, filter: string): TreeRow[] {
+export function treeRows(
+  actors: Iterable<ActorInfo>,
+  folded: ReadonlySet<string>,
+  filter: string,
+): TreeRow[] {
   const all = new Map(Array.from(actors, (actor) => [actor.uuid, actor]));
   const children = new Map<string | null, ActorInfo[]>();
   for (const actor of all.values()) {

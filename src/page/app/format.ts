@@ -24,7 +24,8 @@ export function percent(share: number | undefined): string {
 /** "1 842", with a narrow space. */
 export function rate(perSecond: number | undefined): string {
   if (perSecond === undefined) return none;
-  if (perSecond > 0 && perSecond < 9.95) return perSecond.toFixed(perSecond < 0.1 ? 2 : 1).replace(/\.0$/, "");
+  if (perSecond > 0 && perSecond < 9.95)
+    return perSecond.toFixed(perSecond < 0.1 ? 2 : 1).replace(/\.0$/, "");
   return count(Math.round(perSecond));
 }
 

@@ -65,6 +65,7 @@ export class History {
 
   /** The oldest sample within the time. */
   #since({ clockMs }: ActorSample, ms: number): ActorSample {
-    return (this.#looks.find(({ sample }) => sample.clockMs >= clockMs - ms - 100) ?? this.#looks.at(-1)!).sample;
+    return (this.#looks.find(({ sample }) => sample.clockMs >= clockMs - ms - 100) ?? this.#looks.at(-1)!)
+      .sample;
   }
 }

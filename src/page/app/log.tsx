@@ -23,9 +23,16 @@ export function Log({ model }: { readonly model: Model }): JSX.Element | null {
   return (
     <section class="log" aria-labelledby="log-title">
       <h2 id="log-title">Log</h2>
-      <div class="scroller" ref={scroller} onScroll={onScroll} tabIndex={0} role="log" aria-labelledby="log-title">
+      <div
+        class="scroller"
+        ref={scroller}
+        onScroll={onScroll}
+        tabIndex={0}
+        role="log"
+        aria-labelledby="log-title"
+      >
         {lines.length === 0 && (
-          <p class="dim">{trouble ?? "nothing kept: an actor started with output: \"keep\" has a log here"}</p>
+          <p class="dim">{trouble ?? 'nothing kept: an actor started with output: "keep" has a log here'}</p>
         )}
         {lines.map(({ at, stream, text }, index) => (
           <div key={index} class={stream === "stderr" ? "fair" : ""}>

@@ -206,7 +206,8 @@ export class Model {
     if (message.uuid !== this.selected.peek()) return;
     if (this.#details[0]?.sinceMs !== message.sinceMs) this.#details = [];
     this.#details.push(message);
-    while (this.#details.length > 1 && this.#details[0]!.clockMs < message.clockMs - 10_500) this.#details.shift();
+    while (this.#details.length > 1 && this.#details[0]!.clockMs < message.clockMs - 10_500)
+      this.#details.shift();
     this.detail.value = {
       now: message,
       before: this.#details.length > 1 ? this.#details[0] : undefined,

@@ -76,7 +76,9 @@ function namesOf(model: Model): NameRow[] {
 function Row({ row: { name, instances } }: { readonly row: NameRow }): JSX.Element {
   const versions = new Set(instances.flatMap(({ version }) => version ?? []));
   const chips = new Set(
-    instances.flatMap(({ metadata }) => Object.entries(metadata).map(([key, value]) => `${key}=${String(value)}`)),
+    instances.flatMap(({ metadata }) =>
+      Object.entries(metadata).map(([key, value]) => `${key}=${String(value)}`),
+    ),
   );
   const functions = new Set(instances.flatMap(({ functions: own }) => own.map((fn) => fn.name)));
   return (

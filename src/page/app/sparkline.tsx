@@ -15,10 +15,19 @@ export function Sparkline({ values, places, width, height, label }: SparklinePro
   const step = width / (places - 1);
   const first = places - values.length;
   const points = values
-    .map((value, at) => `${((first + at) * step).toFixed(1)},${(height - 1 - (value / most) * (height - 2)).toFixed(1)}`)
+    .map(
+      (value, at) =>
+        `${((first + at) * step).toFixed(1)},${(height - 1 - (value / most) * (height - 2)).toFixed(1)}`,
+    )
     .join(" ");
   return (
-    <svg class="line" viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" role="img" aria-label={label}>
+    <svg
+      class="line"
+      viewBox={`0 0 ${width} ${height}`}
+      preserveAspectRatio="none"
+      role="img"
+      aria-label={label}
+    >
       <polyline points={points} fill="none" stroke="currentColor" vector-effect="non-scaling-stroke" />
     </svg>
   );

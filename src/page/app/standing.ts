@@ -34,7 +34,9 @@ export function standingOf(actor: Known, clock: Clock): Standing {
   const trouble = actor.trouble.peek();
   if (trouble !== null) return { kind: "unseen", text: "unseen" };
   if (state === "draining") return { kind: "draining", text: "draining" };
-  return actor.activity.peek() === undefined ? { kind: "waiting", text: "ready" } : { kind: "ready", text: "ready" };
+  return actor.activity.peek() === undefined
+    ? { kind: "waiting", text: "ready" }
+    : { kind: "ready", text: "ready" };
 }
 
 /** For how long its samples have been missing; 0 while they come. */

@@ -73,7 +73,11 @@ function Row({ row }: { readonly row: StreamRow }): JSX.Element {
       </td>
       <td class="number">{rate(perSecond)}</td>
       <td class={`number${creditLeft === 0 ? " bad" : ""}`}>
-        {creditLeft === undefined ? <span class="dim">{unread === undefined ? "–" : `${unread} unread`}</span> : count(creditLeft)}
+        {creditLeft === undefined ? (
+          <span class="dim">{unread === undefined ? "–" : `${unread} unread`}</span>
+        ) : (
+          count(creditLeft)
+        )}
       </td>
       <td class={`number ${isStuck ? "bad" : "dim"}`}>
         {waiting === undefined ? "–" : waiting === "reader" ? "reader" : `${waiting} ${duration(waitedMs)}`}

@@ -29,7 +29,9 @@ export interface StreamRow {
 interface Known {
   readonly info: { peek(): ActorInfo };
   readonly ended: { peek(): unknown };
-  readonly activity: { peek(): { readonly sample: ActorSample; readonly before: ActorSample | undefined } | undefined };
+  readonly activity: {
+    peek(): { readonly sample: ActorSample; readonly before: ActorSample | undefined } | undefined;
+  };
 }
 
 /** Those that wait for a reader come first. */
@@ -47,7 +49,9 @@ export function streamRows(actors: ReadonlyMap<string, Known>): StreamRow[] {
     }
   }
   markReaders(rows, actors);
-  return rows.toSorted((one, other) => rank(other) - rank(one) || (one.key < other.key ? -1 : 1)).slice(0, maxRows);
+  return rows
+    .toSorted((one, other) => rank(other) - rank(one) || (one.key < other.key ? -1 : 1))
+    .slice(0, maxRows);
 }
 
 function isLookedAt(actors: ReadonlyMap<string, Known>, uuid: string): boolean {

@@ -25,11 +25,8 @@ export function totalsOf(actors: readonly Known[], boundsMs: readonly number[]):
     activities.reduce((total, activity) => total + (of(activity) ?? 0), 0);
   const buckets = activities.reduce<readonly number[]>(
     (total, { sample, before }) =>
-      added(
-        total,
-        before?.sinceMs === sample.sinceMs ? subtracted(sample.buckets, before.buckets) : [],
-      ),
-    new Array<number>(boundsMs.length + 1).fill(0),
+      added(total, before?.sinceMs === sample.sinceMs ? subtracted(sample.buckets, before.buckets) : []),
+    Array.from({ length: boundsMs.length + 1 }, () => 0),
   );
   return {
     actors: live.length,

@@ -25,7 +25,14 @@ const columns = [
 /** How many rows a page key passes. */
 const pageRows = 15;
 const symbols = { ready: "●", waiting: "○", draining: "◐", silent: "◌", unseen: "?", ended: "✕" } as const;
-const tones = { ready: "good", waiting: "dim", draining: "fair", silent: "bad", unseen: "fair", ended: "bad" } as const;
+const tones = {
+  ready: "good",
+  waiting: "dim",
+  draining: "fair",
+  silent: "bad",
+  unseen: "fair",
+  ended: "bad",
+} as const;
 
 export function Tree({ model }: { readonly model: Model }): JSX.Element {
   const rows = model.rows.value;
@@ -206,7 +213,8 @@ function Cells({ model, uuid }: { readonly model: Model; readonly uuid: string }
     <>
       <td class="state">
         <span class={tones[kind]}>
-          <span aria-hidden="true">{symbols[kind]}</span> <span class={kind === "ready" ? "plain" : ""}>{text}</span>
+          <span aria-hidden="true">{symbols[kind]}</span>{" "}
+          <span class={kind === "ready" ? "plain" : ""}>{text}</span>
         </span>
       </td>
       <td class="number wide dim">{pid}</td>

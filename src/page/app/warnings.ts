@@ -55,7 +55,10 @@ export function warningsOf(
 
 type Called = (name: string, uuid: string) => string;
 
-function ofStream({ key, from, to, name, waiting, waitedMs, queued, creditLeft }: StreamRow, called: Called): Warning | undefined {
+function ofStream(
+  { key, from, to, name, waiting, waitedMs, queued, creditLeft }: StreamRow,
+  called: Called,
+): Warning | undefined {
   if (waiting !== "writer" || waitedMs < unreadMs) return undefined;
   const who = called(from.name, from.uuid);
   const left = `${count(creditLeft ?? 0)} messages of credit left, ${count(queued)} waiting`;

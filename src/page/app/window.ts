@@ -13,7 +13,7 @@ export interface RowWindow {
   /** Heights of what stands for the rows before and after. */
   readonly before: number;
   readonly after: number;
-  onScroll(): void;
+  readonly onScroll: () => void;
 }
 
 export function useWindow(count: number): RowWindow {
@@ -49,5 +49,6 @@ export function reveal(scroller: HTMLElement, row: number): void {
   const top = row * rowHeight;
   if (top < scroller.scrollTop) scroller.scrollTop = top;
   const bottom = top + 2 * rowHeight;
-  if (bottom > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = bottom - scroller.clientHeight;
+  if (bottom > scroller.scrollTop + scroller.clientHeight)
+    scroller.scrollTop = bottom - scroller.clientHeight;
 }
