@@ -23,6 +23,8 @@ const root = join(import.meta.dir, "..");
 const childMain = join(root, "src/tree/child-main.ts");
 /** The command line. */
 const cliMain = join(root, "src/cli/main.ts");
+/** What nothing else uses. */
+const ofCli = [dirname(cliMain), join(root, "src/page")];
 
 /** Writes everything to `folder`. @throws {AggregateError} when the build fails */
 export async function bundle(folder: string): Promise<void> {
@@ -44,7 +46,7 @@ export async function bundle(folder: string): Promise<void> {
 async function bundleFiles(folder: string, everything: string): Promise<void> {
   const core = reachedFrom(childMain);
   const cli = Array.from(reachedFrom(cliMain));
-  const shared = cli.filter((path) => !core.has(path) && !path.startsWith(dirname(cliMain)));
+  const shared = cli.filter((path) => !core.has(path) && !ofCli.some((own) => path.startsWith(own)));
   const common = {
     format: "cjs",
     bytecode: true,

@@ -1,5 +1,7 @@
 /** What a command of the command line is: its options, what its help says, and what it does. */
 
+import type { Security } from "../actor/security.ts";
+import type { AddressInput } from "../transport/address.ts";
 import type { Client } from "../tree/client.ts";
 
 /** An option, as `util.parseArgs` takes it, and what the help says about it. */
@@ -48,7 +50,9 @@ export interface CommandContext {
   /** Aborted by Ctrl-C, SIGTERM and SIGHUP, and when nobody reads the output any more. */
   readonly signal: AbortSignal;
   /** What `--registry` gave, or undefined for the default. */
-  readonly registryAddrs: readonly string[] | undefined;
+  readonly registryAddrs: readonly AddressInput[] | undefined;
+  /** What `--token-file` gave, or undefined for the default. */
+  readonly security: Security | undefined;
   readonly terminal: Terminal;
   /** Opens the client on the first call, with what the common options say; it is closed after the command. */
   client(): Promise<Client>;
@@ -74,6 +78,11 @@ export interface Command {
   readonly options: CommandOptions;
   /** How many arguments it takes. Default: none. */
   readonly args?: { readonly min: number; readonly max: number };
+  /**
+   * What its arguments are, for the shell's completion: names of actors, functions to call or to stream as NAME.FN, or some
+   * words. Default: files.
+   */
+  readonly completes?: "actors" | "functions" | "streams" | readonly string[];
   /** Whether the words after `--` are for something else, a program say. Otherwise they are arguments like others. */
   readonly takesRest?: boolean;
   /**

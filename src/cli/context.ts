@@ -1,6 +1,7 @@
 /** What a command works with: its words, its output, and a client that opens with the first use. */
 import { resolve } from "node:path";
 
+import type { Security } from "../actor/security.ts";
 import type { Client, ClientOptions } from "../tree/client.ts";
 import type { AddressInput } from "../transport/address.ts";
 import type { ParsedArguments } from "./arguments.ts";
@@ -23,7 +24,8 @@ class Context implements CommandContext, AsyncDisposable {
   readonly json: boolean;
   readonly quiet: boolean;
   readonly signal: AbortSignal;
-  readonly registryAddrs: readonly string[] | undefined;
+  readonly registryAddrs: readonly AddressInput[] | undefined;
+  readonly security: Security | undefined;
   readonly terminal: Terminal;
   readonly #output: Output;
   #client: Promise<Client> | undefined;
@@ -35,7 +37,9 @@ class Context implements CommandContext, AsyncDisposable {
     this.json = flags["json"] === true;
     this.quiet = flags["quiet"] === true;
     this.signal = signal;
-    this.registryAddrs = flags["registry"] as readonly string[] | undefined;
+    this.registryAddrs = flags["registry"] as readonly AddressInput[] | undefined;
+    const file = flags["token-file"] as string | undefined;
+    this.security = file === undefined ? undefined : { secret: { file: resolve(file) } };
     this.terminal = output;
     this.#output = output;
   }
@@ -68,12 +72,11 @@ class Context implements CommandContext, AsyncDisposable {
 
   async #open(): Promise<Client> {
     const { openClient } = await import("../tree/client.ts");
-    const { registryAddrs, signal } = this;
-    const file = this.flags["token-file"] as string | undefined;
+    const { registryAddrs, security, signal } = this;
     const options: ClientOptions = {
       signal,
-      ...(registryAddrs !== undefined && { registryAddrs: registryAddrs as readonly AddressInput[] }),
-      ...(file !== undefined && { security: { secret: { file: resolve(file) } } }),
+      ...(registryAddrs && { registryAddrs }),
+      ...(security && { security }),
     };
     return await openClient(options);
   }

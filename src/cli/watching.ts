@@ -2,7 +2,7 @@
 import type { ActorEvent } from "../discovery/actor-event.ts";
 import type { Registration } from "../discovery/registration.ts";
 import { watchActors } from "../discovery/watch-actors.ts";
-import { actorCells, actorTable } from "./actor-table.ts";
+import { actorCells, actorTable, measured } from "./actor-table.ts";
 import type { CommandContext } from "./command.ts";
 import type { NamePattern } from "./glob.ts";
 import { jsonLine } from "./json.ts";
@@ -46,7 +46,7 @@ async function printRows(context: CommandContext, pattern: NamePattern): Promise
   for await (const event of eventsOf(context, pattern)) {
     const now = Date.now();
     const actors = event.type === "sync" ? event.actors : [event.actor];
-    const rows = actors.map((actor) => [
+    const rows = measured(actors).map((actor) => [
       event.type,
       new Date(now).toISOString(),
       ...actorCells(actor, terminal, now),

@@ -218,6 +218,7 @@ class ProcessNursery implements Nursery, ChildOwner {
     const member = this.#supervisor.ofUuid(uuid);
     if (member === undefined) return undefined;
     checkSteerable(member, "restart");
+    this.#checkOpen(member.name);
     return this.#supervisor.restart(member);
   }
 

@@ -1,9 +1,10 @@
 /** The commands that look at a tree: ls, tree, info. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
-import { expectGolden, furrow, inTerminal, start, TerminalRun } from "../support/command-line.ts";
+import { expectGolden, furrow, inTerminal, linesOf, start, TerminalRun } from "../support/command-line.ts";
 import { Shop } from "../support/shop.ts";
 
+const escape = "\u001b";
 let shop: Shop;
 beforeAll(async () => {
   shop = await Shop.open();
@@ -69,7 +70,6 @@ describe("furrow ls", () => {
   });
 
   test("has no colours with NO_COLOR or --color never, and has them in a pipe with --color always", async () => {
-    const escape = "\u001b";
     expect((await inTerminal({ ...shop.env, NO_COLOR: "1" }, ["ls"])).text).not.toContain(escape);
     expect((await inTerminal(shop.env, ["ls", "--color", "never"])).text).not.toContain(escape);
     expect((await furrow(shop.env, ["ls", "--color", "always"])).stdout).toContain(escape);
@@ -85,7 +85,7 @@ describe("furrow ls --watch", () => {
     await run.shows("web");
     await web.cancelActor();
     // the last frame has the titles alone: up two lines, the titles, nothing below
-    await run.shows(/\u001b\[2A[^\n]*NAME[^\n]*\n\u001b\[J/);
+    await run.shows(new RegExp(`${escape}\\[2A[^\n]*NAME[^\n]*\n${escape}\\[J`));
     run.type("\x03");
     const { exitCode, text } = await run.outcome();
     expect(exitCode).toBe(130);
@@ -177,19 +177,6 @@ describe("furrow info", () => {
     });
   });
 });
-
-/** The lines of a pipe, one by one. */
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string, void> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const bytes of stream) {
-    text += decoder.decode(bytes, { stream: true });
-    for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
-      yield text.slice(0, end);
-      text = text.slice(end + 1);
-    }
-  }
-}
 
 async function until(lines: AsyncGenerator<string, void>, pattern: RegExp): Promise<boolean> {
   for (;;) {

@@ -139,6 +139,19 @@ describe("furrow.restart", () => {
     expect(await failure(nursery.startActor("web", { module: versioned }))).toBeInstanceOf(NameTakenError);
   });
 
+  test("is refused once the nursery ends, which still waits for the child", async () => {
+    await using world = new World();
+    await using _ = await openRootActor(world.options);
+    const nursery = await openNursery();
+    const web = await nursery.startActor("web", { module: versioned });
+    const cancelled = nursery.cancel();
+    expect((await failure(restart(web.id.uuid))).message).toContain("the nursery is closed");
+    expect(nursery.children).toMatchObject([{ id: web.id, state: "stopping" }]);
+    await cancelled;
+    expect(isProcessAlive(web.id.pid)).toBeFalse();
+    await nursery[Symbol.asyncDispose]();
+  });
+
   test("rejects when the nursery ends meanwhile", async () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);

@@ -44,6 +44,19 @@ export async function furrow(env: Env, args: readonly string[], stdin = ""): Pro
   return { exitCode, stdout, stderr };
 }
 
+/** The lines of a pipe, one by one. */
+export async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string, void> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const bytes of stream) {
+    text += decoder.decode(bytes, { stream: true });
+    for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
+      yield text.slice(0, end);
+      text = text.slice(end + 1);
+    }
+  }
+}
+
 /** Runs a line of a shell, in which `furrow` is the command. */
 export async function shell(env: Env, line: string): Promise<Outcome> {
   const child = Bun.spawn(["bash", "-c", `furrow() { "$BUN" "$MAIN" "$@"; }; ${line}`], {
@@ -154,7 +167,7 @@ export function normalise(text: string): string {
     .replaceAll(/\b[\d.]+ ms\b/g, "<ms>")
     .replaceAll(/(?<= )\d+[smhd](?= )/g, "<age>")
     .replaceAll(/(?<=pid +)\d+/g, "<pid>")
-    .replaceAll(/(?<=<uuid8> +)\d+/g, "<pid>")
+    .replaceAll(/(?<=<uuid8?> +)\d+/g, "<pid>")
     .replaceAll(/(?<=\S) {2,}/g, "  ");
 }
 

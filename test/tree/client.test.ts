@@ -394,13 +394,17 @@ describe("a client whose registrar ends", () => {
   test("goes on with the next one when the registrar yields its address", async () => {
     await using registrar = new RawRegistrar();
     await using _ = await openClient({ registryAddrs: [registrar.addr] });
-    registrar.peers[0]!.send([Kind.retired]);
-    await until(() => registrar.connections > 1);
+    const [first] = registrar.peers;
+    const asked = new Set<unknown>();
     registrar.onLookup = (peer, [, id]) => {
-      // asked over the connection that it has
+      asked.add(peer);
       peer.send([Kind.result, id, []]);
     };
+    first!.send([Kind.retired]);
+    await until(() => registrar.connections > 1);
+    // the one that serves there now is the same: it's a peer still, and asked over the same connection
     expect(await findActor("nobody")).toBeNull();
+    expect([first!.isOpen, asked.has(first)]).toEqual([true, true]);
   });
 
   test("never takes over: nothing serves the addresses until a root does", async () => {

@@ -15,6 +15,7 @@ export const command: Command = {
 really runs each time. Ctrl-C shows what there is so far. Fails if the first call does, or any later one.`,
   example: "furrow bench market.getPrice BTC -c 16 -d 2s",
   args: { min: 1, max: Number.POSITIVE_INFINITY },
+  completes: "functions",
   options: {
     concurrency: { type: "string", short: "c", value: "N", summary: "calls under way at a time; default 64" },
     duration: { type: "string", short: "d", value: "TIME", summary: "for how long; default 5s" },

@@ -17,6 +17,7 @@ An ARG is JSON; a word that isn't JSON is a string, so BTC is "BTC" and 5 is a n
 The call goes to the actor that registered last, unless #UUID (its beginning is enough) or --all says otherwise.`,
   example: `furrow call market.getPrice BTC '{"depth": 3}'`,
   args: { min: 1, max: Number.POSITIVE_INFINITY },
+  completes: "functions",
   options: {
     all: { type: "boolean", summary: "call every instance; a line for each" },
     timeout: { type: "string", value: "TIME", summary: "how long the call may take; default 5s" },

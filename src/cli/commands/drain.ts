@@ -9,6 +9,7 @@ cancels what still runs then, and ends it, with all actors below it. Where sever
 beginning is enough) after it, or --all.`,
   example: "furrow drain web --all --timeout 1m",
   args: { min: 1, max: 1 },
+  completes: "actors",
   options: {
     all: { type: "boolean", summary: "drain every instance" },
     timeout: { type: "string", value: "TIME", summary: "how long it may take to finish; default 30s" },

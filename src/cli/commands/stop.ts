@@ -9,6 +9,7 @@ drain lets that finish. If a nursery restarts it, another process takes its plac
 #UUID (its beginning is enough) after it, or --all.`,
   example: "furrow stop market#8eda7a48",
   args: { min: 1, max: 1 },
+  completes: "actors",
   options: {
     all: { type: "boolean", summary: "end every instance" },
     timeout: { type: "string", value: "TIME", summary: "how long to wait for the end; default 5s" },

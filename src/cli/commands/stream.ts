@@ -11,6 +11,7 @@ export const command: Command = {
 The actor waits for a reader that is slow. An ARG is JSON; a word that isn't JSON is a string.`,
   example: "furrow stream market.ticks BTC --limit 3",
   args: { min: 1, max: Number.POSITIVE_INFINITY },
+  completes: "streams",
   options: {
     limit: { type: "string", short: "n", value: "N", summary: "end after N items" },
     raw: { type: "boolean", short: "r", summary: "print a string as it is, without quotes" },

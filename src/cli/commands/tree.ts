@@ -1,6 +1,6 @@
 /** `furrow tree`: the actors under those that started them. */
 import type { Registration } from "../../discovery/registration.ts";
-import { actorCells, actorTable } from "../actor-table.ts";
+import { actorCells, actorTable, measured } from "../actor-table.ts";
 import { isMeant, listActors, notFound } from "../actors.ts";
 import { drawn, forestOf, type TreeNode } from "../actor-tree.ts";
 import type { Command, CommandContext } from "../command.ts";
@@ -15,6 +15,7 @@ export const command: Command = {
 only the actors of that name and those below them.`,
   example: "furrow tree shop",
   args: { min: 0, max: 1 },
+  completes: "actors",
   options: { watch: { type: "boolean", short: "w", summary: "show every change until interrupted" } },
   run: tree,
 };
@@ -44,7 +45,7 @@ async function tree(context: CommandContext): Promise<number> {
 
 /** The trees whose top has that name; all trees without one. */
 function chosen(actors: readonly Registration[], word: string | undefined): readonly TreeNode[] {
-  const forest = forestOf(actors);
+  const forest = forestOf(measured(actors));
   if (word === undefined) return forest;
   return topsOf(forest, (actor) => isMeant(actor, word));
 }

@@ -19,6 +19,7 @@ a registrar, so it can start before the program that it waits for; --gone doesn'
 actors that there are.`,
   example: "furrow wait market --count 3 --timeout 10s && furrow call market.open",
   args: { min: 1, max: 1 },
+  completes: "actors",
   options: {
     count: { type: "string", value: "N", summary: "how many; default 1" },
     gone: { type: "boolean", summary: "wait until there is none" },
