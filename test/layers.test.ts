@@ -20,6 +20,7 @@ const layers: readonly string[] = [
   "inspect/",
   "tree/",
   "testing.ts",
+  "metrics.ts",
   "index.ts",
   "page/",
   "cli/",
