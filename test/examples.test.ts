@@ -3,12 +3,12 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { hasProc, processesWith } from "./support/processes.ts";
 import { until, World } from "./support/world.ts";
 
 const folder = join(import.meta.dir, "..", "examples");
 const examples = readdirSync(folder).filter((name) => name.endsWith(".ts"));
 const demo = "service-daemon-discovery.ts";
-const hasProc = process.platform === "linux";
 
 type Run = Bun.Subprocess<"ignore", "pipe", "pipe">;
 
@@ -41,18 +41,6 @@ function promised(example: string): string {
   return normalise(block.replaceAll(/^ \* {5}/gm, ""));
 }
 
-/** The processes that have the world's folder in their environment: those of its programs, orphans included. */
-function processesOf(world: World): string[] {
-  return readdirSync("/proc").filter((pid) => {
-    if (!(Number(pid) > 0)) return false;
-    try {
-      return readFileSync(`/proc/${pid}/environ`, "utf8").includes(`${world.dir}\0`);
-    } catch {
-      return false; // ended meanwhile, or somebody else's
-    }
-  });
-}
-
 /** The demo, with its daemon up and its client not yet. */
 async function startDemoHalfway(world: World): Promise<Run> {
   const run = start(world, demo);
@@ -69,7 +57,7 @@ describe("examples", () => {
       expect(stdout).toBe(promised(example));
       expect(exitCode).toBe(0);
       expect(readdirSync(world.dir)).toEqual([]);
-      if (hasProc) expect(processesOf(world)).toEqual([]);
+      if (hasProc) expect(processesWith(world.dir)).toEqual([]);
     });
 
     test(`${example} is 20 to 80 lines long`, () => {
@@ -113,7 +101,7 @@ describe("the demo", () => {
     expect(stderr).toMatch(/^furrow: SIGINT: cancelling actor "root" \(pid \d+\)\n$/);
     expect(exitCode).toBe(130);
     expect(readdirSync(world.dir)).toEqual([]);
-    if (hasProc) expect(processesOf(world)).toEqual([]);
+    if (hasProc) expect(processesWith(world.dir)).toEqual([]);
   });
 
   test.skipIf(!hasProc)(
@@ -123,7 +111,7 @@ describe("the demo", () => {
       const run = await startDemoHalfway(world);
       run.kill("SIGKILL");
       await run.exited;
-      await until(() => processesOf(world).length === 0, 1_000);
+      await until(() => processesWith(world.dir).length === 0, 1_000);
       expect(await outcome(start(world, demo))).toEqual({ exitCode: 0, stdout: promised(demo), stderr: "" });
       expect(readdirSync(world.dir)).toEqual([]);
     },

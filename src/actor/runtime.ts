@@ -141,7 +141,7 @@ export class Runtime implements Actor {
     });
     setLogActor(id);
     // children have the same variables
-    if (isRoot) reportFaults(process.env);
+    if (isRoot || options.isClient === true) reportFaults(process.env);
     this.serve(Kind.stop, (session, message) => void ending.endFor(session, message[1], "cancelActor"));
     this.serve(Kind.drain, (session, message) => {
       const { onDrain } = require("./draining.ts") as typeof import("./draining.ts");

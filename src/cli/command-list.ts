@@ -58,6 +58,21 @@ export const commandList: Readonly<Record<string, CommandEntry>> = {
     summary: "put another module in an actor's place",
     load: () => import("./commands/replace.ts"),
   },
+  registrar: {
+    group: "make",
+    summary: "serve the registry, and do nothing else",
+    load: () => import("./commands/registrar.ts"),
+  },
+  run: {
+    group: "make",
+    summary: "run a program or an actor, and restart it when it fails",
+    load: () => import("./commands/run.ts"),
+  },
+  build: {
+    group: "make",
+    summary: "make one executable of a program and its actors",
+    load: () => import("./commands/build.ts"),
+  },
   completion: {
     group: "also",
     summary: "print a script that completes command lines",

@@ -8,9 +8,11 @@ type Signal = keyof typeof codes;
 export class SignalError extends Error {
   override readonly name = "SignalError";
   readonly exitCode: number;
+  readonly signal: Signal;
 
   constructor(signal: Signal) {
     super(`ended by ${signal}`);
+    this.signal = signal;
     this.exitCode = codes[signal];
   }
 }

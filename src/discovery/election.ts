@@ -13,7 +13,9 @@ import {
   AddressError,
   asError,
   causeOf,
+  LimitError,
   messagesOf,
+  PermissionDeniedError,
   RegistryExistsError,
   RegistryUnavailableError,
   systemCode,
@@ -338,7 +340,11 @@ export class Election {
 
 /** A reachable registrar refused the registration; `cause` is what a boot fails with. */
 export class RegistrationRefused extends Error {
-  constructor(cause: Error) {
+  /** Whether it would be refused again: not by one that is only about to end. */
+  readonly isFinal: boolean;
+
+  constructor(cause: Error, refusal: unknown) {
     super(cause.message, { cause });
+    this.isFinal = refusal instanceof LimitError || refusal instanceof PermissionDeniedError;
   }
 }

@@ -3,7 +3,7 @@
  * that `files.ts` makes in place of `node:fs`. Loading the library takes half a millisecond, so that happens on the first
  * call.
  */
-import { dlopen } from "bun:ffi";
+import { dlopen, type FFIFunction, type Library } from "bun:ffi";
 
 import { logger } from "../log.ts";
 
@@ -56,7 +56,8 @@ interface Libc {
 
 let libc: Libc | undefined;
 
-function load(): Libc {
+/** The functions of the C library with these signatures. @throws {AggregateError} when there is none */
+export function openLibc<T extends Record<string, FFIFunction>>(functions: T): Library<T>["symbols"] {
   const names =
     process.platform === "darwin"
       ? ["libSystem.B.dylib"]
@@ -64,7 +65,7 @@ function load(): Libc {
   const failures: unknown[] = [];
   for (const name of names) {
     try {
-      return open(name);
+      return dlopen(name, functions).symbols;
     } catch (error) {
       log.debug?.(`cannot load ${name}: ${String(error)}`);
       failures.push(error);
@@ -73,16 +74,16 @@ function load(): Libc {
   throw new AggregateError(failures, `no C library found (tried ${names.join(", ")})`);
 }
 
-function open(name: string): Libc {
+function load(): Libc {
   if (process.platform === "linux") {
     try {
-      const all = dlopen(name, { ...lockSignatures, ...fileSignatures }).symbols;
+      const all = openLibc({ ...lockSignatures, ...fileSignatures });
       return { locks: all, files: all };
     } catch (error) {
-      log.debug?.(`cannot use the file calls of ${name}: ${String(error)}`);
+      log.debug?.(`cannot use the C library's file calls: ${String(error)}`);
     }
   }
-  return { locks: dlopen(name, lockSignatures).symbols, files: undefined };
+  return { locks: openLibc(lockSignatures), files: undefined };
 }
 
 /** The calls for files, if this system has them as `files.ts` expects them. */

@@ -30,6 +30,8 @@ export interface ChildInit extends TreeSettings {
   readonly registrars: readonly DialTarget[];
   /** How many of its functions may run at once; undefined for any number. */
   readonly concurrency: number | undefined;
+  /** Variables that are only for Bun's own start of the process, with what to set them to afterwards; null: removed. */
+  readonly env?: Readonly<Record<string, string | null>>;
   /** The hold under which it is started, if its name is held. */
   readonly hold?: HoldForm;
 }
