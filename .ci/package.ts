@@ -20,6 +20,8 @@ writeFileSync(join(folder, "lib", pageFileName), await buildPage());
 for (const part of ["src", "docs", "README.md", "CHANGELOG.md", "LICENSE"]) copy(part, part);
 copy("build/types", "types");
 copy("node_modules/msgpackr/LICENSE", "lib/LICENSE.msgpackr");
+copy("node_modules/preact/LICENSE", "lib/LICENSE.preact");
+copy("node_modules/@preact/signals/LICENSE", "lib/LICENSE.preact-signals");
 writeManifest();
 
 function copy(from: string, to: string): void {

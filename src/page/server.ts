@@ -1,5 +1,5 @@
 /** Serves the page to this machine's user: HTTP for the file and for actions, a WebSocket for everything live. */
-import { AddressError, asError } from "../errors.ts";
+import { asError } from "../errors.ts";
 import type { Address } from "../transport/address.ts";
 import { act, readAction } from "./actions.ts";
 import { Feed } from "./feed.ts";
@@ -41,7 +41,7 @@ export interface ServedPage extends AsyncDisposable {
 /**
  * Serves the page on 127.0.0.1. This process must have a client or an actor open.
  *
- * @throws {AddressError} when the port can't be bound
+ * @throws {Error} when the port can't be bound
  */
 export function servePage(options: PageOptions): ServedPage {
   return new PageServer(options);
@@ -105,7 +105,7 @@ class PageServer implements ServedPage {
         },
       });
     } catch (error) {
-      throw new AddressError(
+      throw new Error(
         `cannot serve the page on port ${port} of ${hostname}: ${asError(error).message}; --port takes another`,
         { cause: error },
       );
