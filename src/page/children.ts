@@ -6,6 +6,7 @@ import { connect } from "./probe.ts";
 import type { Turns } from "./turns.ts";
 
 const retryMs = 5_000;
+const describeTimeoutMs = 5_000;
 
 export class Children {
   readonly #ended = new AbortController();
@@ -32,6 +33,22 @@ export class Children {
       }
       await sleep(retryMs, signal).catch(() => {});
     }
+  }
+}
+
+/** How often a child was started again; undefined if its parent can't tell. */
+export async function restartsOf(
+  uuid: string,
+  parent: Registration,
+  dials: Turns,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  try {
+    await using portal = await connect(parent, signal, dials);
+    const described = await portal?.with({ signal, timeout: describeTimeoutMs }).run["furrow.describe"]();
+    return described?.children.find(({ id }) => id.uuid === uuid)?.restarts;
+  } catch {
+    return undefined; // it's frozen, say
   }
 }
 

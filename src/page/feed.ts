@@ -6,7 +6,7 @@ import type { Registration } from "../discovery/registration.ts";
 import type { Sample } from "../inspect/sample.ts";
 import type { ChildEvent } from "../tree/child-events.ts";
 import { ActorList } from "./actor-list.ts";
-import { Children, howOf } from "./children.ts";
+import { Children, howOf, restartsOf } from "./children.ts";
 import { condensed, detailOf, infoOf } from "./condense.ts";
 import { EventLog } from "./event-log.ts";
 import { LogTail } from "./log-tail.ts";
@@ -48,7 +48,8 @@ export class Feed {
   readonly #viewers = new Set<Viewer>();
   readonly #events = new EventLog();
   #running: Running | undefined;
-  /** What is still ending. */
+  readonly #ended = new AbortController();
+  /** What is still ending or asked. */
   readonly #ends = new Set<Promise<void>>();
 
   constructor(intervalMs: number) {
@@ -76,6 +77,7 @@ export class Feed {
     this.#running ??= this.#begin();
     if (isFresh && isRunning) this.#sendAll(viewer);
     this.#followLog(viewer);
+    this.#askParent(viewer);
   }
 
   remove(viewer: Viewer): void {
@@ -86,6 +88,7 @@ export class Feed {
 
   /** Ends everything; resolves when it has ended. */
   async end(): Promise<void> {
+    this.#ended.abort();
     for (const viewer of Array.from(this.#viewers)) this.remove(viewer);
     while (this.#ends.size > 0) await Promise.all(this.#ends);
   }
@@ -118,8 +121,13 @@ export class Feed {
   }
 
   #end(one: { end(): Promise<void> }): void {
-    const end = one.end().finally(() => this.#ends.delete(end));
-    this.#ends.add(end);
+    this.#track(one.end());
+  }
+
+  /** The end of this waits for it. */
+  #track(work: Promise<void>): void {
+    const tracked = work.finally(() => this.#ends.delete(tracked));
+    this.#ends.add(tracked);
   }
 
   #onActor(actor: Registration, before: Registration | undefined, isNews: boolean): void {
@@ -157,6 +165,7 @@ export class Feed {
       if (!viewer.isVisible) continue;
       this.#sendAll(viewer);
       this.#followLog(viewer);
+      this.#askParent(viewer);
     }
   }
 
@@ -225,6 +234,19 @@ export class Feed {
     if (actor === undefined) return;
     const parent = actor.parent === null ? undefined : list.find(actor.parent);
     logs.set(viewer, new LogTail(actor.id.uuid, parent, this.#dials, (message) => viewer.send(message)));
+  }
+
+  /** How often the selected actor was restarted. */
+  #askParent(viewer: Viewer): void {
+    const { selected } = viewer;
+    const child = selected === null ? undefined : this.find(selected);
+    const parent = child?.parent == null ? undefined : this.find(child.parent);
+    if (child === undefined || parent === undefined) return;
+    const { uuid } = child.id;
+    const asking = restartsOf(uuid, parent, this.#dials, this.#ended.signal).then((restarts) => {
+      if (restarts !== undefined) viewer.send({ type: "child", uuid, restarts });
+    });
+    this.#track(asking);
   }
 
   #endLog(viewer: Viewer): void {

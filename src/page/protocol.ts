@@ -113,6 +113,14 @@ export interface DetailMessage {
   readonly peersLeftOut: number;
 }
 
+/** What its parent knows of the selected actor. */
+export interface ChildMessage {
+  readonly type: "child";
+  readonly uuid: string;
+  /** How often its process was started again. */
+  readonly restarts: number;
+}
+
 /** Something happened to an actor. */
 export interface EventInfo {
   /** Grows by one with each; a page that was hidden gets some of them again. */
@@ -166,6 +174,7 @@ export type ServerMessage =
   | ActorsMessage
   | SamplesMessage
   | DetailMessage
+  | ChildMessage
   | EventsMessage
   | TroubleMessage
   | RegistryMessage

@@ -51,7 +51,13 @@ describe("furrow ui", () => {
     await child.exited;
     expect(JSON.parse(await text)).toEqual({
       schema: 1,
-      pages: [{ url: expect.stringMatching(`^http://127.0.0.1:${port}/[\\w-]{22}/\\?token=[\\w-]{22}$`) }],
+      pages: [
+        {
+          url: expect.stringMatching(
+            new RegExp(`^http://127\\.0\\.0\\.1:${port}/[\\w-]{22}/\\?token=[\\w-]{22}$`),
+          ),
+        },
+      ],
     });
   });
 
@@ -65,26 +71,30 @@ describe("furrow ui", () => {
     expect((await furrow(world.env, ["ui", "--no-open"])).exitCode).toBe(3);
   });
 
-  test.skipIf(process.platform !== "linux")("opens the link in a terminal's desktop, unless told not to", async () => {
-    await using world = new World();
-    await world.actor("shop");
-    const opened = join(world.dir, "opened");
-    const opener = join(world.dir, "xdg-open");
-    writeFileSync(opener, `#!/bin/sh\nprintf '%s\\n' "$1" >>'${opened}'\n`);
-    chmodSync(opener, 0o755);
-    const env = { ...world.env, PATH: `${world.dir}:${process.env["PATH"] ?? ""}`, DISPLAY: ":0" };
-    const url = /http:\/\/127\.0\.0\.1:\d+\/[\w-]+\/\?token=[\w-]+/;
-    for (const [args, isOpened] of [
-      [["ui", "--no-open"], false],
-      [["ui"], true],
-    ] as const) {
-      await using run = new TerminalRun(env, args);
-      await run.shows("the link works once");
-      const [printed = ""] = url.exec(run.text) ?? [];
-      if (isOpened) await until(() => Bun.file(opened).size > 0 && readFileSync(opened, "utf8") === `${printed}\n`);
-      run.type("\x03");
-      expect((await run.outcome()).exitCode).toBe(130);
-      if (!isOpened) expect(await Bun.file(opened).exists()).toBe(false);
-    }
-  });
+  test.skipIf(process.platform !== "linux")(
+    "opens the link in a terminal's desktop, unless told not to",
+    async () => {
+      await using world = new World();
+      await world.actor("shop");
+      const opened = join(world.dir, "opened");
+      const opener = join(world.dir, "xdg-open");
+      writeFileSync(opener, `#!/bin/sh\nprintf '%s\\n' "$1" >>'${opened}'\n`);
+      chmodSync(opener, 0o755);
+      const env = { ...world.env, PATH: `${world.dir}:${process.env["PATH"] ?? ""}`, DISPLAY: ":0" };
+      const url = /http:\/\/127\.0\.0\.1:\d+\/[\w-]+\/\?token=[\w-]+/;
+      for (const [args, isOpened] of [
+        [["ui", "--no-open"], false],
+        [["ui"], true],
+      ] as const) {
+        await using run = new TerminalRun(env, args);
+        await run.shows("the link works once");
+        const [printed = ""] = url.exec(run.text) ?? [];
+        if (isOpened)
+          await until(() => Bun.file(opened).size > 0 && readFileSync(opened, "utf8") === `${printed}\n`);
+        run.type("\x03");
+        expect((await run.outcome()).exitCode).toBe(130);
+        if (!isOpened) expect(await Bun.file(opened).exists()).toBe(false);
+      }
+    },
+  );
 });

@@ -1,10 +1,13 @@
 /** The page itself, in a real Chromium: `$CHROMIUM`, or one on the PATH. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
+import { currentRuntime } from "../../src/actor/current.ts";
 import { type PageFile, readPage } from "../../src/page/page-file.ts";
 import type { PageOptions, ServedPage } from "../../src/page/server.ts";
+import { readersOf } from "../../src/tree/child-events.ts";
 import { type TestTree, testTree } from "../../src/testing.ts";
 import { type BrowserPage, Chromium, findChromium, type OpenOptions } from "../support/chromium.ts";
+import { crowdScript, tellOfActors, tellOfSamples } from "../support/crowd.ts";
 import { serve } from "../support/page-client.ts";
 import { until } from "../support/world.ts";
 
@@ -67,6 +70,7 @@ describe.skipIf(command === undefined)("the page in a browser", () => {
     await using opened = await open();
     const { page } = opened;
     await page.until(`/^├?└?─? ?market ● ready ${market.id.pid} \\d+M/.test(${row(market.id.uuid)})`);
+    await until(() => readersOf(currentRuntime()).size > 0);
     process.kill(market.id.pid, "SIGKILL");
     await page.until(`${row(market.id.uuid)}.includes("✕ SIGKILL")`);
     await page.until(`/died\\s+market#${market.id.uuid.slice(0, 8)}.*SIGKILL/.test(${text(".events")})`);
@@ -203,7 +207,7 @@ describe.skipIf(command === undefined)("the page in a browser", () => {
 
   test("draws only the rows in sight of 500 actors, and changes nothing outside them with their samples", async () => {
     await using _tree = await shop([]);
-    await using opened = await open({}, { before: withOwnSocket });
+    await using opened = await open({}, { before: crowdScript });
     const { page } = opened;
     await page.until(`${text("#count")} === "1 actor"`);
     // more actors than this machine has room for, as the server would tell of them
@@ -267,38 +271,3 @@ describe.skipIf(command === undefined)("the page in a browser", () => {
     await other.close();
   });
 });
-
-/** Keeps the page's socket where the test finds it. */
-const withOwnSocket = `
-  const Own = WebSocket;
-  window.WebSocket = class extends Own {
-    constructor(...args) {
-      super(...args);
-      window.ownSocket = this;
-    }
-  };`;
-
-/** Has the page receive a message. */
-function tell(message: string): string {
-  return `window.ownSocket.dispatchEvent(new MessageEvent("message", { data: JSON.stringify(${message}) }))`;
-}
-
-const uuids = `Array.from({ length: 499 }, (_, at) => "0000" + String(at + 1).padStart(4, "0"))`;
-
-const tellOfActors = tell(`{
-  type: "actors", isWhole: false, gone: [],
-  present: ${uuids}.map((uuid, at) => ({
-    uuid, name: "actor-" + (at + 1), pid: at + 1, host: "", parent: document.querySelector("tr[aria-level]").id.slice(4),
-    startedAt: Date.now(), version: null, metadata: {}, state: "ready", functions: [], addrs: [],
-  })),
-}`);
-
-function tellOfSamples(second: number): string {
-  return tell(`{
-    type: "samples",
-    samples: ${uuids}.map((uuid, at) => ({
-      uuid, clockMs: ${second * 1_000}, sinceMs: 0, rssBytes: 42 << 20, cpuSeconds: ${second} * 0.01 * (at % 10), lagMs: 1,
-      calls: ${second} * at, failed: 0, buckets: [${second} * at], callsInFlight: 0, callsWaiting: 0, streams: [], streamsLeftOut: 0,
-    })),
-  }`);
-}

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 
 import { currentRuntime } from "../../src/actor/current.ts";
 import type { ActorSample, EventInfo, ServerMessage } from "../../src/page/protocol.ts";
+import { readersOf } from "../../src/tree/child-events.ts";
 import { type TestTree, testTree } from "../../src/testing.ts";
 import { admit, type LivePage as Live, LivePage, serve } from "../support/page-client.ts";
 import { until } from "../support/world.ts";
@@ -82,8 +83,8 @@ describe("a page", () => {
     using live = await LivePage.open(await admit(page));
     live.show();
     await live.until(sampleOf(victim.id.uuid));
-    // its parent's events are followed by now
-    await until(() => currentRuntime().stats().callsInFlight >= 0);
+    // its parent's events are followed
+    await until(() => readersOf(currentRuntime()).size > 0);
     await tree.kill("victim");
     expect(await live.until(eventOf("died", victim.id.uuid))).toMatchObject({
       name: "victim",
@@ -94,6 +95,9 @@ describe("a page", () => {
     );
     expect(restarted.name).toBe("victim");
     expect(restarted.uuid).not.toBe(victim.id.uuid);
+    live.show({ selected: restarted.uuid });
+    const child = await live.until((message) => (message.type === "child" ? message : undefined));
+    expect(child).toEqual({ type: "child", uuid: restarted.uuid, restarts: 1 });
   });
 
   test("hears nothing of a frozen actor, goes on hearing of the others, and hears of it again when it thaws", async () => {

@@ -201,9 +201,11 @@ export class BrowserPage {
     await this.send("Input.dispatchKeyEvent", { type: "keyUp", ...common });
   }
 
-  /** A picture of what is in sight, as PNG. */
+  /** A picture of what is in sight, as WebP. */
   async screenshot(): Promise<Buffer> {
-    const { data } = (await this.send("Page.captureScreenshot", { format: "png" })) as { data: string };
+    const { data } = (await this.send("Page.captureScreenshot", { format: "webp", quality: 80 })) as {
+      data: string;
+    };
     return Buffer.from(data, "base64");
   }
 

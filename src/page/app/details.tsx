@@ -9,7 +9,7 @@ import { count, duration, ms, percent, rate, short } from "./format.ts";
 import type { ActorState, Model, SelectedDetail } from "./model.ts";
 import { quantile, subtracted } from "./rates.ts";
 import { Sparkline } from "./sparkline.tsx";
-import { standingOf } from "./standing.ts";
+import { type Standing, standingOf } from "./standing.ts";
 
 const highLagMs = 50;
 
@@ -38,22 +38,23 @@ function Selected({ model, state }: { readonly model: Model; readonly state: Act
   const intervalMs = model.hello.value?.intervalMs ?? 1_000;
   const standing = standingOf(state, { now, seenSince: model.seenSince.value, intervalMs });
   const parent = info.parent === null ? undefined : model.actors.get(info.parent)?.info.value;
-  const lagMs = activity?.sample.lagMs;
+  const lagMs = activity?.lagMs;
   return (
     <section class="details" aria-labelledby="details-title">
       <h2 id="details-title">
         {info.name} <span class="plain-case">#{short(info.uuid)}</span>
       </h2>
       <dl>
-        <Fact
-          name="state"
-          value={trouble ?? standing.text}
-          tone={standing.kind === "ready" ? "good" : "fair"}
-        />
+        <Fact name="state" value={trouble ?? standing.text} tone={toneOf(standing)} />
         <Fact name="pid" value={String(info.pid)} />
         <Fact name="up" value={duration((ended?.at ?? now) - info.startedAt)} />
         <Fact name="parent" value={parent === undefined ? "–" : `${parent.name}#${short(parent.uuid)}`} />
         <Fact name="version" value={info.version ?? "–"} />
+        <Fact
+          name="restarts"
+          value={count(model.restarts.value)}
+          tone={model.restarts.value ? "fair" : undefined}
+        />
         <Fact name="cpu" value={percent(activity?.rates?.cpu)} />
         <Fact
           name="event loop late by"
@@ -85,6 +86,11 @@ function Selected({ model, state }: { readonly model: Model; readonly state: Act
       <Functions detail={model.detail.value} state={state} boundsMs={model.hello.value?.boundsMs ?? []} />
     </section>
   );
+}
+
+function toneOf({ kind }: Standing): string {
+  if (kind === "ended" || kind === "silent") return "bad";
+  return kind === "ready" || kind === "waiting" ? "good" : "fair";
 }
 
 interface FactProps {
@@ -133,10 +139,10 @@ function Functions({ detail, state, boundsMs }: FunctionsProps): JSX.Element {
                 p99 ms
               </th>
               <th scope="col" class="number">
-                running
+                runs
               </th>
               <th scope="col" class="number">
-                errors
+                err
               </th>
             </tr>
           </thead>

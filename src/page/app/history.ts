@@ -25,6 +25,8 @@ export interface Activity {
   readonly rates: Rates | undefined;
   readonly p50: number | undefined;
   readonly p99: number | undefined;
+  /** How late the event loop has been at the most lately: longer than one sample, so that it can be read. */
+  readonly lagMs: number;
   /** How many calls ended in the last minute, and how many of them failed. */
   readonly calls: number;
   readonly failed: number;
@@ -52,6 +54,11 @@ export class History {
       rates: ratesOf(this.#since(sample, rateWindowMs), sample),
       p50: quantile(buckets, boundsMs, 0.5),
       p99: quantile(buckets, boundsMs, 0.99),
+      lagMs: Math.max(
+        ...this.#looks
+          .filter(({ sample: { clockMs } }) => clockMs > sample.clockMs - quantileWindowMs)
+          .map((look) => look.sample.lagMs),
+      ),
       calls: sample.calls - this.#looks[0]!.sample.calls,
       failed: sample.failed - this.#looks[0]!.sample.failed,
       line: this.#line.slice(),

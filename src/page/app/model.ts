@@ -59,6 +59,8 @@ export class Model {
   readonly folded: Signal<ReadonlySet<string>> = signal(new Set());
   readonly events: Signal<readonly EventInfo[]> = signal([]);
   readonly detail: Signal<SelectedDetail | undefined> = signal(undefined);
+  /** Of the selected actor; undefined while unknown. */
+  readonly restarts: Signal<number | undefined> = signal(undefined);
   readonly log: Signal<{ readonly lines: readonly LogLineInfo[]; readonly trouble: string | undefined }> =
     signal({ lines: [], trouble: undefined });
   readonly actors: ReadonlyMap<string, ActorState>;
@@ -92,6 +94,7 @@ export class Model {
     batch(() => {
       this.selected.value = uuid;
       this.detail.value = undefined;
+      this.restarts.value = undefined;
       this.log.value = { lines: [], trouble: undefined };
     });
   }
@@ -143,6 +146,9 @@ export class Model {
         return;
       case "detail":
         return this.#onDetail(message);
+      case "child":
+        if (message.uuid === this.selected.peek()) this.restarts.value = message.restarts;
+        return;
       case "events":
         return this.#onEvents(message.events);
       case "trouble": {

@@ -28,7 +28,7 @@ export function Streams({ model }: { readonly model: Model }): JSX.Element {
               <th scope="col" class="number">
                 items/s
               </th>
-              <th scope="col" class="number">
+              <th scope="col" class="number middle">
                 credit left
               </th>
               <th scope="col" class="number">
@@ -72,7 +72,7 @@ function Row({ row }: { readonly row: StreamRow }): JSX.Element {
         {name} {verb === "open" && <span class="dim">dialog</span>}
       </td>
       <td class="number">{rate(perSecond)}</td>
-      <td class={`number${creditLeft === 0 ? " bad" : ""}`}>
+      <td class={`number middle${creditLeft === 0 ? " bad" : ""}`}>
         {creditLeft === undefined ? (
           <span class="dim">{unread === undefined ? "–" : `${unread} unread`}</span>
         ) : (

@@ -12,12 +12,12 @@ const columns = [
   { title: "actor", class: "name" },
   { title: "state", class: "state" },
   { title: "pid", class: "number wide" },
-  { title: "rss", class: "number" },
+  { title: "rss", class: "number middle" },
   { title: "cpu", class: "number" },
   { title: "up", class: "number wide" },
   { title: "calls/s", class: "number" },
   { title: "p50 ms", class: "number wide" },
-  { title: "p99 ms", class: "number" },
+  { title: "p99 ms", class: "number middle" },
   { title: "err", class: "number" },
   { title: "last minute", class: "graph wide" },
 ] as const;
@@ -53,7 +53,7 @@ export function Tree({ model }: { readonly model: Model }): JSX.Element {
         <input
           id="filter"
           type="search"
-          placeholder="filter: name, uuid or pid  ( / )"
+          placeholder="filter ( / )"
           aria-label="Filter the tree by name, uuid or pid"
           value={model.filter.value}
           onInput={(event) => (model.filter.value = event.currentTarget.value)}
@@ -170,7 +170,7 @@ function Row({ row, index, model }: RowProps): JSX.Element | null {
         <span class="lines" aria-hidden="true">
           {lines}
         </span>
-        {actor.name}
+        <span class="own">{actor.name}</span>
         {childCount > 0 && (
           <button
             type="button"
@@ -218,12 +218,12 @@ function Cells({ model, uuid }: { readonly model: Model; readonly uuid: string }
         </span>
       </td>
       <td class="number wide dim">{pid}</td>
-      <td class="number">{bytes(activity?.sample.rssBytes)}</td>
+      <td class="number middle">{bytes(activity?.sample.rssBytes)}</td>
       <td class={`number${(rates?.cpu ?? 0) >= 0.9 ? " fair" : ""}`}>{percent(rates?.cpu)}</td>
       <td class="number wide">{duration((ended?.at ?? now) - startedAt)}</td>
       <td class="number">{rate(rates?.callsPerSecond)}</td>
       <td class="number wide">{ms(isLive ? activity?.p50 : undefined)}</td>
-      <td class="number">{ms(isLive ? activity?.p99 : undefined)}</td>
+      <td class="number middle">{ms(isLive ? activity?.p99 : undefined)}</td>
       <td class={`number ${failed > 0 ? "bad" : "dim"}`}>{count(activity?.failed)}</td>
       <td class="graph wide">
         {activity !== undefined && (

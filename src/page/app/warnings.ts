@@ -17,7 +17,7 @@ export interface Warning {
 /** From when on a reader that doesn't read is worth a word. */
 const unreadMs = 5_000;
 /** A loop that was late by so much has kept calls waiting. */
-const lagMs = 250;
+const longLagMs = 250;
 const busyShare = 0.9;
 const manyWaiting = 10;
 /** Failed calls of the last minute, and their share of all, from which on they are worth a word. */
@@ -88,12 +88,12 @@ function ofActor(uuid: string, actor: Known, called: Called, clock: Clock): Warn
   return activity === undefined ? [] : ofActivity(uuid, who, activity);
 }
 
-function ofActivity(uuid: string, who: string, { sample, rates, failed, calls }: Activity): Warning[] {
+function ofActivity(uuid: string, who: string, { sample, rates, failed, calls, lagMs }: Activity): Warning[] {
   const found: Warning[] = [];
   const add = (kind: string, text: string): void => {
     found.push({ key: `${kind} ${uuid}`, level: "fair", text, uuid });
   };
-  if (sample.lagMs >= lagMs) add("lag", `${who}'s event loop was blocked for ${ms(sample.lagMs)} ms`);
+  if (lagMs >= longLagMs) add("lag", `${who}'s event loop was blocked for ${ms(lagMs)} ms`);
   if ((rates?.cpu ?? 0) >= busyShare) add("cpu", `${who} uses ${percent(rates!.cpu)} of a core`);
   if (failed >= leastFailed && failed >= calls * failedShare)
     add("failed", `${count(failed)} of ${count(calls)} calls of ${who} failed in the last minute`);
