@@ -272,13 +272,22 @@ describe("warnings", () => {
     const before = sample("a", 1);
     const after = sample("a", 2, { lagMs: 840, cpuSeconds: 0.97, calls: 40, failed: 10, callsWaiting: 12 });
     expect(texts(new Map([["a", known(info("a"), [before, after])]]))).toEqual([
-      "a's event loop was blocked for 840 ms",
       "a uses 97% of a core",
       "10 of 40 calls of a failed in the last minute",
       "12 calls wait for their turn in a",
+      "a's event loop was 840 ms late: something blocks it",
     ]);
     const fine = sample("a", 2, { lagMs: 20, cpuSeconds: 0.5, calls: 1_000, failed: 4, callsWaiting: 1 });
     expect(texts(new Map([["a", known(info("a"), [before, fine])]]))).toEqual([]);
+  });
+
+  test("blame the machine if many loops are late at once", () => {
+    const late = ["a", "b", "c"].map((uuid, at) => [uuid, sample(uuid, 1, { lagMs: 300 + at })] as const);
+    const others = ["d", "e"].map((uuid) => [uuid, sample(uuid, 1)] as const);
+    const actors = new Map([...late, ...others].map(([uuid, one]) => [uuid, known(info(uuid), [one])]));
+    expect(texts(actors)).toEqual([
+      "3 of 5 event loops were late, by up to 302 ms: the machine is short of processor time",
+    ]);
   });
 
   test("tell actors of one name apart, and say why one can't be looked at", () => {

@@ -121,7 +121,7 @@ function Functions({ detail, state, boundsMs }: FunctionsProps): JSX.Element {
   const uncalled = state.info.value.functions.filter(({ name }) => !names.has(name));
   return (
     <>
-      <h3>Functions ({called.length + uncalled.length})</h3>
+      <h3>Functions ({called.length + uncalled.length}), times in ms</h3>
       <div class="scroller functions">
         <table aria-label="Functions of the selected actor">
           <thead>
@@ -129,14 +129,14 @@ function Functions({ detail, state, boundsMs }: FunctionsProps): JSX.Element {
               <th scope="col" class="name">
                 name
               </th>
-              <th scope="col" class="number">
+              <th scope="col" class="number rate">
                 calls/s
               </th>
               <th scope="col" class="number">
-                p50 ms
+                p50
               </th>
               <th scope="col" class="number">
-                p99 ms
+                p99
               </th>
               <th scope="col" class="number">
                 runs

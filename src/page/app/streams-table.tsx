@@ -31,7 +31,7 @@ export function Streams({ model }: { readonly model: Model }): JSX.Element {
               <th scope="col" class="number middle">
                 credit left
               </th>
-              <th scope="col" class="number">
+              <th scope="col" class="number waiting">
                 waiting
               </th>
               <th scope="col" class="number wide">

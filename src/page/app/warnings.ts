@@ -18,6 +18,9 @@ export interface Warning {
 const unreadMs = 5_000;
 /** A loop that was late by so much has kept calls waiting. */
 const longLagMs = 250;
+/** With so many late loops, and such a share of all, the machine is the cause. */
+const leastLate = 3;
+const lateShare = 0.4;
 const busyShare = 0.9;
 const manyWaiting = 10;
 /** Failed calls of the last minute, and their share of all, from which on they are worth a word. */
@@ -37,20 +40,36 @@ export function warningsOf(
   streams: readonly StreamRow[],
   clock: Clock,
 ): Warning[] {
+  const live = Array.from(actors).filter(([, { ended }]) => ended.peek() === undefined);
   const counts = new Map<string, number>();
-  for (const { info, ended } of actors.values()) {
-    if (ended.peek() !== undefined) continue;
+  for (const [, { info }] of live) {
     const { name } = info.peek();
     counts.set(name, (counts.get(name) ?? 0) + 1);
   }
   // "web" is enough where there's one
-  const called = (name: string, uuid: string): string =>
-    (counts.get(name) ?? 0) > 1 ? `${name}#${short(uuid)}` : name;
-  const found: Warning[] = streams.flatMap((row) => ofStream(row, called) ?? []);
-  for (const [uuid, actor] of actors) {
-    if (actor.ended.peek() === undefined) found.push(...ofActor(uuid, actor, called, clock));
-  }
+  const called: Called = (name, uuid) => ((counts.get(name) ?? 0) > 1 ? `${name}#${short(uuid)}` : name);
+  const late = live.filter(([, { activity }]) => (activity.peek()?.lagMs ?? 0) >= longLagMs);
+  const isMachineSlow = late.length >= leastLate && late.length >= live.length * lateShare;
+  const found: Warning[] = [
+    ...streams.flatMap((row) => ofStream(row, called) ?? []),
+    ...live.flatMap(([uuid, actor]) => ofActor(uuid, actor, called, clock)),
+    ...(isMachineSlow ? [ofMachine(late, live.length)] : late.map((one) => ofLoop(one, called))),
+  ];
   return found.toSorted((one, other) => Number(one.level === "fair") - Number(other.level === "fair"));
+}
+
+/** So many loops don't block at once by chance. */
+function ofMachine(late: readonly (readonly [string, Known])[], all: number): Warning {
+  const [[uuid]] = late as [readonly [string, Known]];
+  const most = Math.max(...late.map(([, { activity }]) => activity.peek()?.lagMs ?? 0));
+  const text = `${late.length} of ${all} event loops were late, by up to ${ms(most)} ms: the machine is short of processor time`;
+  return { key: "machine", level: "fair", text, uuid };
+}
+
+function ofLoop([uuid, { info, activity }]: readonly [string, Known], called: Called): Warning {
+  const who = called(info.peek().name, uuid);
+  const text = `${who}'s event loop was ${ms(activity.peek()?.lagMs)} ms late: something blocks it`;
+  return { key: `lag ${uuid}`, level: "fair", text, uuid };
 }
 
 type Called = (name: string, uuid: string) => string;
@@ -88,12 +107,11 @@ function ofActor(uuid: string, actor: Known, called: Called, clock: Clock): Warn
   return activity === undefined ? [] : ofActivity(uuid, who, activity);
 }
 
-function ofActivity(uuid: string, who: string, { sample, rates, failed, calls, lagMs }: Activity): Warning[] {
+function ofActivity(uuid: string, who: string, { sample, rates, failed, calls }: Activity): Warning[] {
   const found: Warning[] = [];
   const add = (kind: string, text: string): void => {
     found.push({ key: `${kind} ${uuid}`, level: "fair", text, uuid });
   };
-  if (lagMs >= longLagMs) add("lag", `${who}'s event loop was blocked for ${ms(lagMs)} ms`);
   if ((rates?.cpu ?? 0) >= busyShare) add("cpu", `${who} uses ${percent(rates!.cpu)} of a core`);
   if (failed >= leastFailed && failed >= calls * failedShare)
     add("failed", `${count(failed)} of ${count(calls)} calls of ${who} failed in the last minute`);
