@@ -28,7 +28,7 @@ async function withTree(
   const { registryAddrs } = tree.actor;
   await using served = servePage({ port: 0, mayAct: false, file, version: "", registryAddrs });
   const page = await chromium.open(served.url, opening);
-  await page.until(`document.querySelector("tr[aria-level]")`);
+  await page.until(`document.querySelector(".row[aria-level]")`);
   await take(page, tree);
   await page.close();
 }
@@ -41,7 +41,7 @@ async function save(page: BrowserPage, name: string): Promise<void> {
 
 async function select(page: BrowserPage, name: string): Promise<void> {
   await page.evaluate(
-    `[...document.querySelectorAll("tr[aria-level]")].find((row) => row.innerText.includes("${name}")).click()`,
+    `[...document.querySelectorAll(".row[aria-level]")].find((row) => row.innerText.includes("${name}")).click()`,
   );
 }
 

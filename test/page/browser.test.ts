@@ -1,5 +1,5 @@
 /** The page itself, in a real Chromium: `$CHROMIUM`, or one on the PATH. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 
 import { currentRuntime } from "../../src/actor/current.ts";
 import { type PageFile, readPage } from "../../src/page/page-file.ts";
@@ -13,6 +13,9 @@ import { until } from "../support/world.ts";
 
 const module = new URL("../fixtures/page.ts", import.meta.url);
 type Page = typeof import("../fixtures/page.ts");
+
+// a browser takes its time on a busy machine
+setDefaultTimeout(60_000);
 
 const command = findChromium();
 if (command === undefined) console.warn("skipped: no Chromium on the PATH, and $CHROMIUM names none");
@@ -77,7 +80,7 @@ describe.skipIf(command === undefined)("the page in a browser", () => {
     // its next process takes its place
     await page.until(`/restarted\\s+market/.test(${text(".events")})`);
     await page.until(`${text("#count")} === "2 actors"`);
-    expect(await page.evaluate(`document.querySelectorAll("tbody tr[aria-level='2']").length`)).toBe(2);
+    expect(await page.evaluate(`document.querySelectorAll(".row[aria-level='2']").length`)).toBe(2);
   });
 
   test("leaves no token in the address, and reloads with the cookie", async () => {
@@ -127,10 +130,10 @@ describe.skipIf(command === undefined)("the page in a browser", () => {
     await using tree = await shop(["cold"]);
     await using opened = await open();
     const { page } = opened;
-    await page.until(`/cold ● ready/.test(${text(".tree tbody")}.replaceAll(/\\s+/g, " "))`);
+    await page.until(`/cold ● ready/.test(${text(".tree .rows")}.replaceAll(/\\s+/g, " "))`);
     tree.freeze("cold");
     await page.until(`/cold hasn't answered for \\d+ s/.test(${text("#warnings")})`);
-    await page.until(`/cold ◌ silent \\d+ s/.test(${text(".tree tbody")}.replaceAll(/\\s+/g, " "))`);
+    await page.until(`/cold ◌ silent \\d+ s/.test(${text(".tree .rows")}.replaceAll(/\\s+/g, " "))`);
     tree.thaw("cold");
     await page.until(`!${text("#warnings")}.includes("cold")`);
   });
@@ -139,8 +142,8 @@ describe.skipIf(command === undefined)("the page in a browser", () => {
     await using _tree = await shop(["one", "two", "three"]);
     await using opened = await open();
     const { page } = opened;
-    await page.until(`document.querySelectorAll("tbody tr[aria-level]").length === 4`);
-    const selected = `(document.querySelector("tr[aria-selected=true] .name")?.innerText ?? "").replace(/\\W*(\\w+).*/s, "$1")`;
+    await page.until(`document.querySelectorAll(".row[aria-level]").length === 4`);
+    const selected = `(document.querySelector(".row[aria-selected=true] .name")?.innerText ?? "").replace(/\\W*(\\w+).*/s, "$1")`;
     await page.evaluate(`document.querySelector("[role=treegrid]").focus()`);
     for (const [key, name] of [
       ["ArrowDown", "shop"],
@@ -156,22 +159,22 @@ describe.skipIf(command === undefined)("the page in a browser", () => {
     }
     await page.until(`/^shop/i.test(${text("#details-title")})`);
     await page.press("ArrowLeft");
-    await page.until(`document.querySelectorAll("tbody tr[aria-level]").length === 1`);
-    await page.until(`document.querySelector("tr[aria-level]").getAttribute("aria-expanded") === "false"`);
+    await page.until(`document.querySelectorAll(".row[aria-level]").length === 1`);
+    await page.until(`document.querySelector(".row[aria-level]").getAttribute("aria-expanded") === "false"`);
     await page.press("ArrowRight");
-    await page.until(`document.querySelectorAll("tbody tr[aria-level]").length === 4`);
+    await page.until(`document.querySelectorAll(".row[aria-level]").length === 4`);
     await page.press("/");
     await page.until(`document.activeElement.id === "filter"`);
     await page.send("Input.insertText", { text: "tw" });
-    await page.until(`document.querySelectorAll("tbody tr[aria-level]").length === 2`);
+    await page.until(`document.querySelectorAll(".row[aria-level]").length === 2`);
   });
 
   test("names everything that it shows for screen readers", async () => {
     await using _tree = await shop(["one"]);
     await using opened = await open();
     const { page } = opened;
-    await page.until(`document.querySelectorAll("tbody tr[aria-level]").length === 2`);
-    await page.evaluate(`document.querySelectorAll("tr[aria-level]")[1].click()`);
+    await page.until(`document.querySelectorAll(".row[aria-level]").length === 2`);
+    await page.evaluate(`document.querySelectorAll(".row[aria-level]")[1].click()`);
     await page.until(`/^one/i.test(${text("#details-title")})`);
     await page.send("Accessibility.enable");
     const { nodes } = (await page.send("Accessibility.getFullAXTree")) as {
@@ -201,7 +204,7 @@ describe.skipIf(command === undefined)("the page in a browser", () => {
     await using _tree = await shop(["one", "two"]);
     await using opened = await open({}, { width: 390 });
     const { page } = opened;
-    await page.until(`document.querySelectorAll("tbody tr[aria-level]").length === 3`);
+    await page.until(`document.querySelectorAll(".row[aria-level]").length === 3`);
     expect(await page.evaluate(`document.documentElement.scrollWidth`)).toBeLessThanOrEqual(390);
   });
 
@@ -213,13 +216,13 @@ describe.skipIf(command === undefined)("the page in a browser", () => {
     // more actors than this machine has room for, as the server would tell of them
     await page.evaluate(tellOfActors);
     await page.until(`document.querySelector("[role=treegrid]").getAttribute("aria-rowcount") === "501"`);
-    const drawn = `document.querySelectorAll("tbody tr[aria-level]").length`;
+    const drawn = `document.querySelectorAll(".row[aria-level]").length`;
     expect(await page.evaluate(drawn)).toBeLessThan(70);
     await page.evaluate(`document.querySelector(".tree .scroller").scrollTop = 1e6`);
-    await page.until(`${text(".tree tbody")}.includes("actor-499")`);
+    await page.until(`${text(".tree .rows")}.includes("actor-499")`);
     expect(await page.evaluate(drawn)).toBeLessThan(70);
     await page.evaluate(tellOfSamples(0));
-    await page.until(`/actor-499.*\\b42M/s.test(${text(".tree tbody")})`);
+    await page.until(`/actor-499.*\\b42M/s.test(${text(".tree .rows")})`);
     const changes = await page.evaluate<number>(`new Promise((resolve) => {
       let changes = 0;
       new MutationObserver((records) => (changes += records.length)).observe(document.querySelector(".tree"), {
@@ -236,8 +239,8 @@ describe.skipIf(command === undefined)("the page in a browser", () => {
     await using _tree = await shop(["one", "two"]);
     await using opened = await open({ mayAct: true });
     const { page } = opened;
-    await page.until(`document.querySelectorAll("tbody tr[aria-level]").length === 3`);
-    await page.evaluate(`document.querySelectorAll("tr[aria-level]")[1].click()`);
+    await page.until(`document.querySelectorAll(".row[aria-level]").length === 3`);
+    await page.evaluate(`document.querySelectorAll(".row[aria-level]")[1].click()`);
     await page.until(`/^one/i.test(${text("#details-title")})`);
     const click = (label: string): Promise<void> =>
       page.evaluate(
@@ -257,7 +260,7 @@ describe.skipIf(command === undefined)("the page in a browser", () => {
     await using _tree = await shop(["one"]);
     await using opened = await open();
     const { page, served } = opened;
-    await page.until(`/ready/.test(${text(".tree tbody")})`);
+    await page.until(`/ready/.test(${text(".tree .rows")})`);
     await until(() => served.probeCount === 2);
     const other = await chromium.open("about:blank");
     await other.send("Page.bringToFront");

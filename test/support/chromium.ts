@@ -13,7 +13,7 @@ export function findChromium(): string | undefined {
 }
 
 /** Less than what a test may take, so that the error says what was waited for. */
-const untilMs = 10_000;
+const untilMs = 30_000;
 
 interface Answer {
   readonly id?: number;

@@ -21,7 +21,7 @@ const uuids = `Array.from({ length: 499 }, (_, at) => "0000" + String(at + 1).pa
 export const tellOfActors: string = tell(`{
   type: "actors", isWhole: false, gone: [],
   present: ${uuids}.map((uuid, at) => ({
-    uuid, name: "actor-" + (at + 1), pid: at + 1, host: "", parent: document.querySelector("tr[aria-level]").id.slice(4),
+    uuid, name: "actor-" + (at + 1), pid: at + 1, host: "", parent: document.querySelector(".row[aria-level]").id.slice(4),
     startedAt: Date.now(), version: null, metadata: {}, state: "ready", functions: [], addrs: [],
   })),
 }`);

@@ -6,19 +6,19 @@ import { bytes, count, duration, ms, percent, rate } from "./format.ts";
 import type { Model } from "./model.ts";
 import { Sparkline } from "./sparkline.tsx";
 import { standingOf } from "./standing.ts";
-import { reveal, useWindow } from "./window.ts";
+import { reveal, rowHeight, useWindow } from "./window.ts";
 
 const columns = [
   { title: "actor", class: "name" },
   { title: "state", class: "state" },
   { title: "pid", class: "number wide" },
-  { title: "rss", class: "number middle" },
-  { title: "cpu", class: "number" },
-  { title: "up", class: "number wide" },
+  { title: "rss", class: "number middle short" },
+  { title: "cpu", class: "number short" },
+  { title: "up", class: "number wide short" },
   { title: "calls/s", class: "number" },
   { title: "p50 ms", class: "number wide" },
   { title: "p99 ms", class: "number middle" },
-  { title: "err", class: "number" },
+  { title: "err", class: "number short" },
   { title: "last minute", class: "graph wide" },
 ] as const;
 
@@ -63,7 +63,8 @@ export function Tree({ model }: { readonly model: Model }): JSX.Element {
         />
       </div>
       <div class="scroller" ref={sight.scroller} onScroll={sight.onScroll}>
-        <table
+        <div
+          class="grid"
           role="treegrid"
           aria-label="Actors"
           aria-rowcount={rows.length + 1}
@@ -71,23 +72,19 @@ export function Tree({ model }: { readonly model: Model }): JSX.Element {
           tabIndex={0}
           onKeyDown={onKeyDown}
         >
-          <thead>
-            <tr aria-rowindex={1}>
-              {columns.map((column) => (
-                <th key={column.title} scope="col" class={column.class}>
-                  {column.title}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            <Space height={sight.before} />
-            {rows.slice(sight.first, sight.end).map((row, at) => (
-              <Row key={row.actor.uuid} row={row} index={sight.first + at + 2} model={model} />
+          <div role="row" aria-rowindex={1} class="row head">
+            {columns.map((column) => (
+              <div key={column.title} role="columnheader" class={column.class}>
+                {column.title}
+              </div>
             ))}
-            <Space height={sight.after} />
-          </tbody>
-        </table>
+          </div>
+          <div role="rowgroup" class="rows" style={{ height: `${rows.length * rowHeight}px` }}>
+            {rows.slice(sight.first, sight.end).map((row, at) => (
+              <Row key={row.actor.uuid} row={row} index={sight.first + at} model={model} />
+            ))}
+          </div>
+        </div>
         {rows.length === 0 && <Empty model={model} />}
       </div>
     </section>
@@ -97,15 +94,6 @@ export function Tree({ model }: { readonly model: Model }): JSX.Element {
 function Empty({ model }: { readonly model: Model }): JSX.Element {
   if (model.filter.value !== "") return <p class="dim">no actor matches “{model.filter.value}”</p>;
   return <p class="dim">{model.connection.value === "live" ? "no actor is registered" : "…"}</p>;
-}
-
-function Space({ height }: { readonly height: number }): JSX.Element | null {
-  if (height === 0) return null;
-  return (
-    <tr aria-hidden="true" class="space">
-      <td colSpan={columns.length} style={{ height: `${height}px` }} />
-    </tr>
-  );
 }
 
 /** Which row a key leads to. */
@@ -155,18 +143,20 @@ function Row({ row, index, model }: RowProps): JSX.Element | null {
   const isSelected = model.selected.value === actor.uuid;
   const ended = state.ended.value;
   return (
-    <tr
+    <div
+      role="row"
       id={`row-${actor.uuid}`}
-      aria-rowindex={index}
+      style={{ top: `${index * rowHeight}px` }}
+      aria-rowindex={index + 2}
       aria-level={level}
       aria-posinset={position}
       aria-setsize={siblings}
       aria-selected={isSelected}
       aria-expanded={childCount > 0 ? isOpen : undefined}
-      class={ended === undefined ? "" : "ended"}
+      class={ended === undefined ? "row" : "row ended"}
       onClick={() => model.select(actor.uuid)}
     >
-      <td class="name">
+      <div role="gridcell" class="name">
         <span class="lines" aria-hidden="true">
           {lines}
         </span>
@@ -185,9 +175,9 @@ function Row({ row, index, model }: RowProps): JSX.Element | null {
             {isOpen ? "▾" : `▸ ${childCount}`}
           </button>
         )}
-      </td>
+      </div>
       <Cells model={model} uuid={actor.uuid} />
-    </tr>
+    </div>
   );
 }
 
@@ -211,21 +201,37 @@ function Cells({ model, uuid }: { readonly model: Model; readonly uuid: string }
   const failed = activity?.failed ?? 0;
   return (
     <>
-      <td class="state">
+      <div role="gridcell" class="state">
         <span class={tones[kind]}>
           <span aria-hidden="true">{symbols[kind]}</span>{" "}
           <span class={kind === "ready" ? "plain" : ""}>{text}</span>
         </span>
-      </td>
-      <td class="number wide dim">{pid}</td>
-      <td class="number middle">{bytes(activity?.sample.rssBytes)}</td>
-      <td class={`number${(rates?.cpu ?? 0) >= 0.9 ? " fair" : ""}`}>{percent(rates?.cpu)}</td>
-      <td class="number wide">{duration((ended?.at ?? now) - startedAt)}</td>
-      <td class="number">{rate(rates?.callsPerSecond)}</td>
-      <td class="number wide">{ms(isLive ? activity?.p50 : undefined)}</td>
-      <td class="number middle">{ms(isLive ? activity?.p99 : undefined)}</td>
-      <td class={`number ${failed > 0 ? "bad" : "dim"}`}>{count(activity?.failed)}</td>
-      <td class="graph wide">
+      </div>
+      <div role="gridcell" class="number wide dim">
+        {pid}
+      </div>
+      <div role="gridcell" class="number middle short">
+        {bytes(activity?.sample.rssBytes)}
+      </div>
+      <div role="gridcell" class={`number short${(rates?.cpu ?? 0) >= 0.9 ? " fair" : ""}`}>
+        {percent(rates?.cpu)}
+      </div>
+      <div role="gridcell" class="number wide short">
+        {duration((ended?.at ?? now) - startedAt)}
+      </div>
+      <div role="gridcell" class="number">
+        {rate(rates?.callsPerSecond)}
+      </div>
+      <div role="gridcell" class="number wide">
+        {ms(isLive ? activity?.p50 : undefined)}
+      </div>
+      <div role="gridcell" class="number middle">
+        {ms(isLive ? activity?.p99 : undefined)}
+      </div>
+      <div role="gridcell" class={`number short ${failed > 0 ? "bad" : "dim"}`}>
+        {count(activity?.failed)}
+      </div>
+      <div role="gridcell" class="graph wide">
         {activity !== undefined && (
           <Sparkline
             values={activity.line}
@@ -235,7 +241,7 @@ function Cells({ model, uuid }: { readonly model: Model; readonly uuid: string }
             label={`calls per second in the last minute, at most ${rate(Math.max(0, ...activity.line))}`}
           />
         )}
-      </td>
+      </div>
     </>
   );
 }
