@@ -32,8 +32,10 @@ export async function bundle(folder: string): Promise<void> {
   const paths = Object.entries(sources).map(([name, source]) => [name, join(root, source)] as const);
   const everything = paths.map(([, path]) => `export * from ${JSON.stringify(path)};\n`).join("");
   await bundleFiles(folder, everything);
+  // an executable of furrow build begins in it
+  const standalone = `export * from ${JSON.stringify(join(root, "src/tree/standalone.ts"))};\n`;
   // otherwise Bun would replace import.meta.path with a path in this checkout
-  await build(folder, "bundled.js", everything, { define: { "import.meta.path": `""` } });
+  await build(folder, "bundled.js", everything + standalone, { define: { "import.meta.path": `""` } });
   writeFileSync(join(folder, "load.js"), loader);
   for (const [name, path] of paths) {
     const names = Object.keys((await import(path)) as object);
@@ -153,7 +155,8 @@ export default load();
 `;
 
 const command = `#!/usr/bin/env bun
-void require("./cli.cjs").main(Bun.argv.slice(2));
+import cli from "./cli.cjs";
+void cli.main(Bun.argv.slice(2));
 `;
 
 if (import.meta.main) await bundle(Bun.argv[2] ?? "");

@@ -1,15 +1,5 @@
 /** The commands, as the help lists them. A command's file is loaded only when it's needed. */
-import type { Command } from "./command.ts";
-
-/** The groups of the help, in its order. */
-export type CommandGroup = "look" | "use" | "change" | "make" | "also";
-
-export interface CommandEntry {
-  readonly group: CommandGroup;
-  /** Its line in the help, without a full stop. */
-  readonly summary: string;
-  load(): Promise<{ readonly command: Command }>;
-}
+import type { CommandEntry } from "./command.ts";
 
 /** By name, in the order of the help. */
 export const commandList: Readonly<Record<string, CommandEntry>> = {
@@ -57,6 +47,11 @@ export const commandList: Readonly<Record<string, CommandEntry>> = {
     group: "change",
     summary: "put another module in an actor's place",
     load: () => import("./commands/replace.ts"),
+  },
+  dev: {
+    group: "make",
+    summary: "run a program, and reload the actors whose files change",
+    load: () => import("./commands/dev.ts"),
   },
   registrar: {
     group: "make",

@@ -5,7 +5,7 @@
 import type { Runtime } from "../actor/runtime.ts";
 import type { DialTarget } from "../channel/peer.ts";
 import { Deadline } from "../deadline.ts";
-import { asError, RegistryOccupiedError, RegistryUnavailableError, TimeoutError } from "../errors.ts";
+import { RegistryOccupiedError, RegistryUnavailableError, TimeoutError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import type { Session } from "../rpc/session.ts";
@@ -45,6 +45,8 @@ export class Visitor implements Candidate {
   readonly #runtime: Runtime;
   readonly #election: Election;
   readonly #stop = new AbortController();
+  /** Peers that said that they have retired, while there was no link to them. */
+  readonly #retired = new WeakSet<Session>();
 
   constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
     this.#runtime = runtime;
@@ -99,9 +101,11 @@ export class Visitor implements Candidate {
     const bounds = { timeout: dialTimeoutMs + handshakeTimeoutMs, signal: this.#stop.signal };
     const deadline = new Deadline(bounds, `connection to ${registrar.name}`);
     const target = { ...registrar, addrs: rankAddresses(registrar.addrs) };
-    const { handler } = await outsideTasks(() => this.#runtime.peers.connect(target, deadline));
-    const link = registrars.link(handler, registrar.addrs);
-    log.info?.(`uses ${describeActor(link.session.peer.id)} at ${link.session.peer.addr}`);
+    const peer = await outsideTasks(() => this.#runtime.peers.connect(target, deadline));
+    registrars.link(peer.handler, registrar.addrs);
+    // possibly since it was probed, and it wouldn't say so again
+    if (this.#retired.delete(peer.handler)) return this.#onRetired(peer.handler);
+    log.info?.(`uses ${describeActor(peer.id)} at ${peer.addr}`);
     registrars.notify();
   }
 
@@ -113,7 +117,9 @@ export class Visitor implements Candidate {
   #onSessionEnd(session: Session): void {
     const { id, channel } = session.peer;
     const link = this.registrars.linkOver(session);
-    if (link !== undefined) this.#lose(link, `registrar ${describeActor(id)} is gone`, channel.end?.error);
+    if (link === undefined) return;
+    this.#drop(link, `registrar ${describeActor(id)} is gone`, channel.end?.error);
+    this.#lookFurther(id.uuid);
   }
 
   /** It stays connected as a peer. */
@@ -121,20 +127,28 @@ export class Visitor implements Candidate {
     const { peer } = session;
     peer.isRegistrar = false;
     const link = this.registrars.linkOver(session);
-    // others may watch there
-    if (link === undefined) this.registrars.notify();
-    else this.#lose(link, `${describeActor(peer.id)} is no longer the registrar`, undefined);
+    if (link === undefined) {
+      this.#retired.add(session);
+      // others may watch there
+      this.registrars.notify();
+      return;
+    }
+    this.#drop(link, `${describeActor(peer.id)} is no longer the registrar`);
+    this.#lookFurther();
   }
 
-  #lose(link: RegistrarLink, text: string, cause: Error | undefined): void {
-    this.registrars.drop(link, new RegistryUnavailableError(text, { cause }));
-    if (this.#stop.signal.aborted) return;
+  #drop(link: RegistrarLink, text: string, cause?: Error): void {
     log.info?.(text);
-    this.#election.start(link.session.peer.id.uuid);
+    this.registrars.drop(link, new RegistryUnavailableError(text, { cause }));
+  }
+
+  /** `lost`: a registrar that is most likely dead. */
+  #lookFurther(lost?: string): void {
+    if (!this.#stop.signal.aborted) this.#election.start(lost);
   }
 
   #leave(): void {
-    this.#stop.abort(asError("the client is closing"));
+    this.#stop.abort();
     this.#election.stop();
     this.registrars.notify();
   }

@@ -56,8 +56,12 @@ interface Libc {
 
 let libc: Libc | undefined;
 
-/** The functions of the C library with these signatures. @throws {AggregateError} when there is none */
+/** The functions of the C library with these signatures. @throws {AggregateError} when it lacks one, or there is none */
 export function openLibc<T extends Record<string, FFIFunction>>(functions: T): Library<T>["symbols"] {
+  return withLibc((name) => dlopen(name, functions).symbols);
+}
+
+function withLibc<T>(open: (name: string) => T): T {
   const names =
     process.platform === "darwin"
       ? ["libSystem.B.dylib"]
@@ -65,7 +69,7 @@ export function openLibc<T extends Record<string, FFIFunction>>(functions: T): L
   const failures: unknown[] = [];
   for (const name of names) {
     try {
-      return dlopen(name, functions).symbols;
+      return open(name);
     } catch (error) {
       log.debug?.(`cannot load ${name}: ${String(error)}`);
       failures.push(error);
@@ -74,27 +78,27 @@ export function openLibc<T extends Record<string, FFIFunction>>(functions: T): L
   throw new AggregateError(failures, `no C library found (tried ${names.join(", ")})`);
 }
 
-function load(): Libc {
+function openCalls(name: string): Libc {
   if (process.platform === "linux") {
     try {
-      const all = openLibc({ ...lockSignatures, ...fileSignatures });
+      const all = dlopen(name, { ...lockSignatures, ...fileSignatures }).symbols;
       return { locks: all, files: all };
     } catch (error) {
-      log.debug?.(`cannot use the C library's file calls: ${String(error)}`);
+      log.debug?.(`cannot use the file calls of ${name}: ${String(error)}`);
     }
   }
-  return { locks: openLibc(lockSignatures), files: undefined };
+  return { locks: dlopen(name, lockSignatures).symbols, files: undefined };
 }
 
 /** The calls for files, if this system has them as `files.ts` expects them. */
 export function fileCalls(): FileCalls | undefined {
-  libc ??= load();
+  libc ??= withLibc(openCalls);
   return libc.files;
 }
 
 /** Calls `flock(2)`; returns whether it succeeded. */
 export function flock(fd: number, operation: number): boolean {
-  libc ??= load();
+  libc ??= withLibc(openCalls);
   return libc.locks.flock(fd, operation) === 0;
 }
 
@@ -119,7 +123,7 @@ const ucredLength = new Uint32Array(1);
  */
 export function peerCredentials(fd: number): Credentials | undefined {
   if (process.platform !== "linux") return undefined;
-  libc ??= load();
+  libc ??= withLibc(openCalls);
   ucredLength[0] = ucredBytes.length;
   if (libc.locks.getsockopt(fd, solSocket, soPeerCred, ucredBytes, ucredLength) !== 0) return undefined;
   const [pid = 0, uid = 0] = ucred;

@@ -12,6 +12,9 @@ export const initVariable = "FURROW_CHILD";
 /** With this variable set, Bun ends the process when its parent dies, however that happens and whatever it is doing. */
 export const orphanVariable = "BUN_FEATURE_FLAG_NO_ORPHANS";
 
+/** Set by `furrow dev`: actors are reloaded when their files change. */
+export const developVariable = "FURROW_DEV";
+
 export interface ChildInit extends TreeSettings {
   readonly name: string;
   readonly uuid: string;

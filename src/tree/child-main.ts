@@ -18,7 +18,7 @@ import { rankAddresses } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { Kind } from "../wire/messages.ts";
 import { bindFresh } from "./bind.ts";
-import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
+import { childId, type ChildInit, developVariable, initVariable, orphanVariable } from "./child-init.ts";
 import { enableModules, setLineage } from "./modules.ts";
 import { treeSettings } from "./settings.ts";
 
@@ -116,6 +116,10 @@ async function main(init: ChildInit): Promise<void> {
     void runtime.cancel(error);
   };
   runtime.becomeReady();
+  if (process.env[developVariable] !== undefined) {
+    const { reloadOnChange } = require("./reload.ts") as typeof import("./reload.ts");
+    reloadOnChange(runtime, parent);
+  }
 }
 
 /** Almost all of the start's time that is left: why there is no registrar has to reach the parent before that gives up. */

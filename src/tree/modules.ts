@@ -1,12 +1,12 @@
 /** Imports an actor's modules, checks them, and exposes them to its peers. */
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname } from "node:path";
 
 import type { Runtime } from "../actor/runtime.ts";
 import { Deadline } from "../deadline.ts";
 import { SpawnError, TimeoutError } from "../errors.ts";
 import { setStack, userFrames, withoutFrames } from "../frames.ts";
 import { initVariable } from "./child-init.ts";
-import { existsSync } from "../transport/files.ts";
+import type { Embedded } from "./embedded.ts";
 
 /** What a child's process has to know of its modules, so that they don't start themselves without end. */
 interface Imports {
@@ -27,16 +27,6 @@ const imports = ((globalThis as { [key: symbol]: Imports | undefined })[Symbol.f
   inherited: new Set(),
   isPreloading: false,
 });
-
-/** A program that `furrow build` compiled into one executable: its files exist only in there. */
-export interface Embedded {
-  /** The path that the program's main module has in the executable. */
-  readonly main: string;
-  /** The path there of the folder in which it was built: relative module paths refer to it. */
-  readonly folder: string;
-  /** What imports each of the modules that actors may have, by its path. */
-  readonly modules: Readonly<Record<string, () => Promise<object>>>;
-}
 
 let embedded: Embedded | undefined;
 
@@ -219,8 +209,8 @@ function thenError(specifier: string): SpawnError {
   );
 }
 
-/** How many of a module's errors, or of an executable's modules, to report. */
-const maxTold = 5;
+/** How many of a module's errors to report. */
+const maxToldErrors = 5;
 
 /** Describes what went wrong, including the position if the error's frames don't show it. */
 function describeLoadError(error: unknown): string {
@@ -228,7 +218,7 @@ function describeLoadError(error: unknown): string {
   const found = buildMessages(error);
   if (found.length === 0) return `${error.name}: ${error.message}`;
   return found
-    .slice(0, maxTold)
+    .slice(0, maxToldErrors)
     .map(({ message, position }) => {
       const { file, line, column, lineText } = position;
       return `${file}:${line}:${column}: ${message}\n    ${lineText}\n    ${" ".repeat(column - 1)}^`;
@@ -265,28 +255,10 @@ function buildMessages(error: Error): Positioned[] {
  * @throws {SpawnError} when this process runs from an executable of `furrow build`, which doesn't contain the module
  */
 export function moduleSpecifier(module: string | URL): string {
-  if (embedded !== undefined) return embeddedSpecifier(module, embedded);
-  if (module instanceof URL) return module.href;
-  // otherwise the path would be resolved relative to furrow's own files
-  if (isRelative(module)) return Bun.pathToFileURL(module).href;
-  return module;
-}
-
-function isRelative(specifier: string): boolean {
-  return /^\.{1,2}\//.test(specifier);
-}
-
-function embeddedSpecifier(module: string | URL, { folder, modules }: Embedded): string {
   const text = module instanceof URL ? module.href : module;
-  const path = isRelative(text) ? join(folder, text) : pathOf(text);
-  if (modules[path] !== undefined) return path;
-  // a file beside the executable, such as a plugin
-  const outside = isRelative(text) ? resolve(text) : path;
-  if (existsSync(outside)) return outside;
-  const inside = Object.keys(modules).map((one) => relative(folder, one));
-  const told =
-    inside.length > maxTold ? [...inside.slice(0, maxTold), `${inside.length - maxTold} more`] : inside;
-  throw new SpawnError(
-    `module ${text} is neither a file nor in this executable, which contains ${told.join(", ")}: build it again with furrow build --actors ${relative(folder, path)}`,
-  );
+  // otherwise the path would be resolved relative to furrow's own files
+  const isRelative = /^\.{1,2}\//.test(text);
+  if (embedded === undefined) return isRelative ? Bun.pathToFileURL(text).href : text;
+  const { embeddedSpecifier } = require("./embedded.ts") as typeof import("./embedded.ts");
+  return embeddedSpecifier(isRelative ? text : pathOf(text), isRelative, embedded);
 }

@@ -31,6 +31,8 @@ import {
 } from "./start-options.ts";
 import { checkStrategy, type Strategy, Supervisor } from "./supervisor.ts";
 
+/** How long an actor that is reloaded may go on with what it has begun. */
+const reloadDrainMs = 1_000;
 /** Timers take 31 bits, and the stop's own time is added. */
 const longestDrainMs = 0x3fff_ffff;
 
@@ -222,14 +224,14 @@ class ProcessNursery implements Nursery, ChildOwner {
     return this.#supervisor.restart(member);
   }
 
-  replaceChild(uuid: string, module: string): Promise<ActorId> | undefined {
+  replaceChild(uuid: string, module: string | undefined): Promise<ActorId> | undefined {
     const member = this.#supervisor.ofUuid(uuid);
     if (member === undefined) return undefined;
     checkSteerable(member, "replace");
     const { name, data, plan } = member;
-    // the former signal was for the former start
-    const { module: before, modules, signal: _, ...others } = plan.options;
-    const options = { ...others, module, ...(before !== undefined && modules !== undefined && { modules }) };
+    // two processes can't listen at one address
+    if (module === undefined && plan.options.bindAddrs?.length) return this.#supervisor.restart(member);
+    const options = heirOf(plan.options, module);
     this.#checkStart(name, options);
     return inTurn(this.#replacing, name, async () => {
       // it may have been replaced meanwhile
@@ -401,6 +403,16 @@ function checkSteerable(member: Member, verb: string): void {
           ? "its data is gone, which is kept only for actors with the option restart"
           : undefined;
   if (why !== undefined) throw new SpawnError(`cannot ${verb} actor "${member.name}": ${why}`);
+}
+
+/** The options of the one that replaces an actor from outside: with this module, or with the same ones. */
+function heirOf(
+  { module: before, modules, signal: _, ...others }: StartOptions,
+  module: string | undefined,
+): ReplaceOptions {
+  const more = modules !== undefined && { modules };
+  if (module !== undefined) return { ...others, module, ...(before !== undefined && more) };
+  return { ...others, ...(before !== undefined && { module: before }), ...more, drainTimeout: reloadDrainMs };
 }
 
 /** Runs `work` after what runs under that name. */

@@ -3,7 +3,8 @@
  * executable again, and the environment says which of the two the process is.
  */
 import { runChild } from "./child-main.ts";
-import { type Embedded, setEmbedded } from "./modules.ts";
+import type { Embedded } from "./embedded.ts";
+import { setEmbedded } from "./modules.ts";
 
 /** The path of the module whose `import.meta.main` is true; see `src/cli/build/rewrite.ts`. */
 const mainModule = Symbol.for("furrow.main");

@@ -47,8 +47,8 @@ export function steering(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
       needsStop: true,
       fn: async (uuid: unknown, module: unknown): Promise<ActorId> => {
         checkMayRunCode(runtime.id);
-        if (typeof module !== "string" || module === "")
-          throw new TypeError("replace takes the uuid of a child, and a module");
+        if (module !== undefined && (typeof module !== "string" || module === ""))
+          throw new TypeError("replace takes the uuid of a child, and a module, or none for its own");
         return await ofChild(runtime, uuid, (nursery, known) => nursery.replaceChild(known, module));
       },
     },

@@ -13,7 +13,8 @@ import {
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 
-import { BuildError, type BuildResult, buildProgram } from "../../src/cli/build/build.ts";
+import { type BuildResult, buildProgram } from "../../src/cli/build/build.ts";
+import { BuildError } from "../../src/cli/build/faults.ts";
 import { hasProc, processesWith } from "../support/processes.ts";
 import { until } from "../support/world.ts";
 
@@ -35,7 +36,7 @@ beforeAll(async () => {
     small: await build("small", join(shipped, "main.ts"), {
       minify: true,
       bytecode: false,
-      actors: [join(shipped, "jobs/n*.ts")],
+      actors: [join(shipped, "jobs/n*.ts"), "msgpackr/pack"],
     }),
   };
 }, 120_000);
@@ -139,7 +140,7 @@ describe.each(["several", "small"] as const)("an executable of several files (%s
 describe("an executable", () => {
   test("says which modules it contains when an actor's isn't among them", async () => {
     expect(await result("several", "missing")).toBe(
-      `module file://${inside}/jobs/never-named.ts is neither a file nor in this executable, which contains ` +
+      `module ${inside}/jobs/never-named.ts is neither a file nor in this executable, which contains ` +
         ["main.ts", "scenarios.ts", "jobs/worker.ts", "where.ts"]
           .map((file) => `test/fixtures/shipped/${file}`)
           .join(", ") +
@@ -150,6 +151,15 @@ describe("an executable", () => {
   test("contains the modules that --actors names", async () => {
     expect(built.small.actors).toContain("test/fixtures/shipped/jobs/never-named.ts");
     expect(await result("small", "missing")).toBe("");
+  });
+
+  test("contains the modules of packages that --actors names", async () => {
+    expect(await result("small", "packaged")).toEqual([7]);
+    await using run = new Run("several", "packaged");
+    expect(await run.process.exited).toBe(1);
+    expect(await run.process.stderr.text()).toContain(
+      "build it again with furrow build --actors msgpackr/pack",
+    );
   });
 
   test("starts an actor from a file that isn't in it", async () => {

@@ -4,61 +4,15 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { findActor, openRootActor, queryActor, waitForActor } from "../../src/index.ts";
+import { Command } from "../support/command.ts";
+import { linesOf } from "../support/command-line.ts";
 import { Notifications } from "../support/notifications.ts";
 import { hasProc, processesWith } from "../support/processes.ts";
 import { until, World } from "../support/world.ts";
 
-const main = join(import.meta.dir, "../../src/cli/main.ts");
 const fixtures = join(import.meta.dir, "../fixtures/services");
 const app = join(fixtures, "app.ts");
 const ticker = join(fixtures, "ticker.ts");
-
-/** A command of the command line, whose lines can be awaited. */
-class Command implements AsyncDisposable {
-  readonly process: Bun.Subprocess<"ignore", "pipe", "pipe">;
-  readonly stderr: Promise<string>;
-  readonly #lines: AsyncIterator<string>;
-
-  constructor(
-    world: World,
-    words: readonly string[],
-    env: Record<string, string> = {},
-    wrapper: string[] = [],
-  ) {
-    this.process = Bun.spawn([...wrapper, process.execPath, main, ...words], {
-      env: { ...process.env, ...world.env, ...env },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    this.stderr = this.process.stderr.text();
-    this.#lines = linesOf(this.process.stdout);
-  }
-
-  /** The next line on stdout. */
-  async line(): Promise<string> {
-    const { value } = await this.#lines.next();
-    return (value as string | undefined) ?? "";
-  }
-
-  async ended(signal?: NodeJS.Signals): Promise<number> {
-    if (signal !== undefined) this.process.kill(signal);
-    return await this.process.exited;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.process.kill("SIGKILL");
-    await this.process.exited;
-  }
-}
-
-async function* linesOf(source: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const chunk of source) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    yield* lines;
-  }
-}
 
 describe("furrow registrar", () => {
   test("serves, and ends in order on SIGTERM", async () => {
@@ -161,6 +115,15 @@ describe("furrow run", () => {
     const [, pid] = (await command.line()).split(" ");
     expect(await command.ended("SIGTERM")).toBe(143);
     expect(await command.stderr).toBe(`furrow: SIGTERM: cancelling actor "app" (pid ${pid})\n`);
+  });
+
+  test("keeps the registry until the program has ended", async () => {
+    await using world = new World();
+    await using command = new Command(world, ["run", app, "--", "asks"]);
+    expect(await command.line()).toStartWith("up ");
+    command.process.kill("SIGTERM");
+    expect(await command.line()).toBe("run-app is there");
+    expect(await command.ended()).toBe(143);
   });
 
   test("kills a program that doesn't end in time", async () => {

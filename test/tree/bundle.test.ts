@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -20,8 +20,9 @@ afterAll(() => rmSync(folder, { recursive: true }));
 /** Runs a program of the folder; what it printed, and in how many files bytecode was found in place of parsing. */
 async function run(
   file: string,
+  ...args: string[]
 ): Promise<{ exitCode: number; stdout: string; stderr: string; hits: number }> {
-  const child = Bun.spawn([process.execPath, join(folder, file)], {
+  const child = Bun.spawn([process.execPath, join(folder, file), ...args], {
     env: { ...process.env, FURROW_RUNTIME_DIR: join(folder, "run"), BUN_JSC_verboseDiskCache: "1" },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -120,15 +121,78 @@ describe("the bundled package", () => {
     expect(message).not.toContain("leave furrow out");
   });
 
-  test.each(["core.cjs", "furrow.cjs"])("does nothing when it is run by hand: %s", async (name) => {
-    expect(await run(`lib/${name}`)).toMatchObject({ exitCode: 0, stdout: "", stderr: "" });
+  test("has the command line, which shares its modules with the other files", async () => {
+    await Bun.write(
+      join(folder, "shop.ts"),
+      `import { currentActor, openNursery } from "./lib/index.js";
+       export const whoAmI = () => currentActor().name;
+       if (import.meta.main) {
+         await using nursery = await openNursery({ name: "shop" });
+         await nursery.startActor("packed", { module: import.meta.url });
+         const command = Bun.spawn([process.execPath, "./lib/cli.js", "call", "packed.whoAmI"], {
+           cwd: import.meta.dir, stdio: ["ignore", "pipe", "inherit"],
+         });
+         console.log(await command.exited, await command.stdout.text());
+       }`,
+    );
+    const { exitCode, stdout, stderr } = await run("shop.ts");
+    expect({ exitCode, stdout, stderr }).toMatchObject({ exitCode: 0, stdout: '0 "packed"\n\n' });
   });
 
-  test.each(["core.cjs", "furrow.cjs"])("is strict, as the modules in it are: %s", async (name) => {
-    expect(await Bun.file(join(lib, name)).text()).toMatch(/^.*\n.*\{"use strict";/);
+  test("is what an executable of furrow build contains, which starts actors", async () => {
+    const installed = join(folder, "node_modules/furrow");
+    mkdirSync(installed, { recursive: true });
+    symlinkSync(lib, join(installed, "lib"));
+    const manifest = {
+      name: "furrow",
+      exports: { ".": "./lib/index.js", "./package.json": "./package.json" },
+    };
+    await Bun.write(join(installed, "package.json"), JSON.stringify(manifest));
+    await Bun.write(
+      join(folder, "shipped.ts"),
+      `import { currentActor, openNursery } from "furrow";
+       export const whoAmI = () => [currentActor().name, import.meta.main];
+       if (import.meta.main) {
+         await using nursery = await openNursery({ registryAddrs: ["tcp://127.0.0.1:0"] });
+         const portal = await nursery.startActor("shipped", { module: import.meta.url });
+         console.log(JSON.stringify(await portal.run.whoAmI()));
+       }`,
+    );
+    const outfile = join(folder, "away/shipped");
+    const main = join(import.meta.dir, "../../src/cli/main.ts");
+    const build = [process.execPath, main, "build", "shipped.ts", "--out", outfile];
+    // in another process: Bun remembers which folders there were when this one bundled something
+    const text = await Bun.spawn(build, { cwd: folder, stdio: ["ignore", "pipe", "inherit"] }).stdout.text();
+    expect(text).toMatch(/^away\/shipped {2}\d+M, actors may have these modules:\n {2}shipped\.ts\n$/);
+    const child = Bun.spawn([outfile], {
+      env: { ...process.env, FURROW_RUNTIME_DIR: join(folder, "run") },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const ended = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    expect(ended).toEqual(['["shipped",false]\n', "", 0]);
   });
 
-  test.each(["core.cjs", "furrow.cjs"])(
+  test("prints its help and version without loading the other files", async () => {
+    await Bun.write(join(folder, "package.json"), JSON.stringify({ version: "7.8.9" }));
+    expect(await run("lib/cli.js", "--version")).toMatchObject({ exitCode: 0, stdout: "7.8.9\n", hits: 1 });
+    expect(await run("lib/cli.js", "--help")).toMatchObject({ exitCode: 0, hits: 1 });
+  });
+
+  test.each(["core.cjs", "furrow.cjs", "cli.cjs"])(
+    "does nothing when it is run by hand: %s",
+    async (name) => {
+      expect(await run(`lib/${name}`)).toMatchObject({ exitCode: 0, stdout: "", stderr: "" });
+    },
+  );
+
+  test.each(["core.cjs", "furrow.cjs", "cli.cjs"])(
+    "is strict, as the modules in it are: %s",
+    async (name) => {
+      expect(await Bun.file(join(lib, name)).text()).toMatch(/^.*\n.*\{"use strict";/);
+    },
+  );
+
+  test.each(["core.cjs", "furrow.cjs", "cli.cjs"])(
     "has no path of the checkout that it was built in: %s",
     async (name) => {
       expect(await Bun.file(join(lib, name)).text()).not.toContain(join(import.meta.dir, "../.."));

@@ -1,6 +1,7 @@
 /** A client: it looks, watches and calls, and is nobody. */
 import { describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 
 import {
   type ActorNotFoundError,
@@ -29,7 +30,7 @@ import { formatHolder, lockFile } from "../../src/transport/socket-lock.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { Authority, writeTls } from "../support/certificates.ts";
 import { failure } from "../support/outcome.ts";
-import { RawRegistrar } from "../support/raw-peer.ts";
+import { rawHello, RawListener, RawRegistrar } from "../support/raw-peer.ts";
 import { Watching } from "../support/watching.ts";
 import { freePort, type Program, until, World } from "../support/world.ts";
 
@@ -379,6 +380,8 @@ describe("a client whose registrar ends", () => {
     const watching = new Watching(watchActors("*"));
     expect(await watching.take(1)).toEqual(["sync hub next"]);
     await using service = await openService<Service>("next");
+    // connected, to an actor that isn't the registrar yet
+    expect(await service.run.pid()).toBe(next.pid);
     await hub.kill();
     // never answered as absent, whichever moment of the takeover it is
     expect((await queryActor("next")).id?.pid).toBe(next.pid);
@@ -389,6 +392,25 @@ describe("a client whose registrar ends", () => {
     await world.actor("late");
     expect(await watching.take(1)).toEqual(["up late"]);
     await watching.stop();
+  });
+
+  test("goes on with the next one when its socket was removed and another serves there, though it has asked for nothing yet", async () => {
+    await using world = new World();
+    const dir = join(world.dir, "deep");
+    const registryAddrs = [`unix://${dir}/registry@1.sock`] as const;
+    const options = { registryAddrs, enableTransports: ["unix"] };
+    const env = { FURROW_RUNTIME_DIR: dir };
+    const older = await world.actor("older", options, env);
+    await using _ = await openClient({ registryAddrs });
+    // it looks after its socket twice a second: the next one is there before
+    await older.freeze();
+    rmSync(dir, { recursive: true });
+    const newer = await world.actor("newer", options, env);
+    older.signal("SIGCONT");
+    await until(async () => !(await isRegistrar(older)), 10_000);
+    await until(async () => (await findActor("newer"))?.id.pid === newer.pid);
+    await using found = await findActor("newer");
+    expect(found?.id.pid).toBe(newer.pid);
   });
 
   test("goes on with the next one when the registrar yields its address", async () => {
@@ -405,6 +427,20 @@ describe("a client whose registrar ends", () => {
     // the one that serves there now is the same: it's a peer still, and asked over the same connection
     expect(await findActor("nobody")).toBeNull();
     expect([first!.isOpen, asked.has(first)]).toEqual([true, true]);
+  });
+
+  test("looks again for a registrar that retired between its hello and the first use", async () => {
+    const uuid = crypto.randomUUID();
+    await using registrar = new RawListener(async (peer) => {
+      await peer.take(Kind.hello);
+      const hello = rawHello({ name: "raw", uuid, addrs: [registrar.addr], isRegistrar: true });
+      peer.send(...(peer === registrar.peers[0] ? [hello, [Kind.retired] as const] : [hello]));
+      await peer.ended;
+    });
+    await using _ = await openClient({ registryAddrs: [registrar.addr] });
+    // it asked who is there when it first heard of it, and again when it began to use that registrar
+    expect(registrar.peers).toHaveLength(3);
+    expect(registrar.peers[0]!.isOpen).toBe(true);
   });
 
   test("never takes over: nothing serves the addresses until a root does", async () => {

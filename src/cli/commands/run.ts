@@ -13,10 +13,10 @@ import { parseCount, parseDuration } from "../units.ts";
 
 export const command: Command = {
   usage: "FILE [-- ARG...]",
-  details: `Runs FILE as a program, or with --actor as the module of an actor, and restarts it when it fails. It is a root of its own, so
-that the registry, if no other process serves it, outlives the program's crashes. On SIGTERM, SIGINT or SIGHUP it passes the signal on
-and waits for the end. FILE ends with this process, whatever ends that. Under systemd it reports when it is ready, and feeds the watchdog. As
-the first process of a container it reaps orphans.`,
+  details: `Runs FILE as a program, or with --actor as an actor's module, and restarts it when it fails. The command is a root of its
+own: if no other process serves the registry, it does, so that the registry outlives the program's crashes. It passes on
+SIGTERM, SIGINT and SIGHUP, and waits for the end. Whatever ends the command, FILE ends with it. Under systemd it
+reports when it's ready and feeds the watchdog; as the first process of a container it reaps orphans.`,
   example: "furrow run shop.ts --ready shop -- --port 8080",
   args: { min: 1, max: 1 },
   takesRest: true,
@@ -54,7 +54,15 @@ async function run(context: CommandContext): Promise<number> {
   const name = (flags["name"] as string | undefined) ?? `run-${basename(file, extname(file))}`;
   using _watchdog = keepWatchdog();
   using _reaper = reapOrphans();
-  const nursery = await openNursery({ ...bootOptions(context, registryAddrs), name });
+  const boot = bootOptions(context, registryAddrs);
+  // while a program ends, it needs the registry
+  using booting = until(signal);
+  const nursery = await openNursery({
+    ...boot,
+    name,
+    ...(actor === undefined && { signal: booting.signal }),
+  });
+  booting[Symbol.dispose]();
   try {
     if (actor !== undefined) await runActor(context, nursery, actor, file, restart);
     else return await runProgram(context, file, restart);
@@ -101,7 +109,7 @@ async function runProgram(context: CommandContext, file: string, restart: Restar
     },
     signal,
     stopSignal: () => (signal.reason instanceof SignalError ? signal.reason.signal : "SIGTERM"),
-    tell: (line) => void context.err(`furrow: ${line}\n`),
+    tell: (line) => context.err(`furrow: ${line}\n`),
   });
   return failure === undefined ? Exit.ok : Exit.failed;
 }
@@ -118,6 +126,18 @@ function tellReady(name: string | undefined, signal: AbortSignal): void {
       },
       () => {}, // it is being ended
     );
+}
+
+/** A signal that follows another one until it is disposed. */
+function until(signal: AbortSignal): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController();
+  const onAbort = (): void => controller.abort(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]: () => signal.removeEventListener("abort", onAbort),
+  };
 }
 
 /** A nursery that was told to end tells of nothing else. */

@@ -15,7 +15,7 @@ export interface ProgramOptions {
   /** The signal that asks it to end, once `signal` is aborted. */
   readonly stopSignal: () => NodeJS.Signals;
   /** Receives a line for each thing that happens. */
-  readonly tell: (line: string) => void;
+  readonly tell: (line: string) => Promise<void>;
 }
 
 /** How a program has ended for good. */
@@ -37,14 +37,14 @@ export async function superviseProgram(options: ProgramOptions): Promise<Program
     if (wait === undefined) {
       const isUsedUp = budget.appliesTo(failure !== undefined);
       const { maxRestarts, withinMs } = restart;
-      tell(
+      await tell(
         isUsedUp
           ? `${how}: not restarting it, ${maxRestarts} restarts within ${withinMs} ms are used up`
           : how,
       );
       return { pid, failure };
     }
-    tell(`${how}: restarting it in ${wait} ms`);
+    await tell(`${how}: restarting it in ${wait} ms`);
     // ends early when it is told to end
     await sleep(wait, signal).catch(() => {});
     if (signal.aborted) return { pid, failure: undefined };
@@ -70,7 +70,7 @@ async function runOnce({
   const onAbort = (): void => {
     child.kill(stopSignal());
     timer = setTimeout(() => {
-      tell(`${file} (pid ${child.pid}) did not end within ${stopMs} ms: killing it`);
+      void tell(`${file} (pid ${child.pid}) did not end within ${stopMs} ms: killing it`);
       child.kill("SIGKILL");
     }, stopMs);
   };

@@ -56,7 +56,7 @@ describe("findStaleSockets", () => {
       {
         code: "unknown-sockets",
         level: "warning",
-        what: "7 socket files without a lock, which no process serves",
+        what: "7 socket files without a lock, which no process here serves",
         which: `${world.dir}: other-0.sock, other-1.sock, other-2.sock, other-3.sock, other-4.sock and 2 more`,
       },
     ]);
