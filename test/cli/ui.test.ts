@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { expectSchema } from "../support/cli-schema.ts";
 import { furrow, start, TerminalRun } from "../support/command-line.ts";
 import { until, World } from "../support/world.ts";
 
@@ -49,7 +50,7 @@ describe("furrow ui", () => {
     await until(async () => (await fetch(`http://127.0.0.1:${port}/`).catch(() => undefined)) !== undefined);
     child.kill("SIGTERM");
     await child.exited;
-    expect(JSON.parse(await text)).toEqual({
+    expect(expectSchema("ui", await text)).toEqual({
       schema: 1,
       pages: [
         {
