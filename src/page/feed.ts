@@ -240,8 +240,9 @@ export class Feed {
   #askParent(viewer: Viewer): void {
     const { selected } = viewer;
     const child = selected === null ? undefined : this.find(selected);
-    const parent = child?.parent == null ? undefined : this.find(child.parent);
-    if (child === undefined || parent === undefined) return;
+    if (child === undefined || child.parent === null) return;
+    const parent = this.find(child.parent);
+    if (parent === undefined) return;
     const { uuid } = child.id;
     const asking = restartsOf(uuid, parent, this.#dials, this.#ended.signal).then((restarts) => {
       if (restarts !== undefined) viewer.send({ type: "child", uuid, restarts });

@@ -7,7 +7,7 @@ import { type Asked, Gate } from "./gate.ts";
 import { contentPolicy, type PageFile } from "./page-file.ts";
 import type { Hello } from "./protocol.ts";
 import { boundsMs } from "./condense.ts";
-import { PageViewer, type SocketData } from "./viewer.ts";
+import { maxUnsentBytes, PageViewer, type SocketData } from "./viewer.ts";
 
 const hostname = "127.0.0.1";
 const defaultIntervalMs = 1_000;
@@ -92,6 +92,8 @@ class PageServer implements ServedPage {
           data: {},
           maxPayloadLength: maxMessageBytes,
           perMessageDeflate: false,
+          // beyond it messages would be lost; the viewer ends the connection before that
+          backpressureLimit: 4 * maxUnsentBytes,
           open: (socket) => {
             this.#viewers++;
             socket.data.viewer = new PageViewer(socket, this.#feed);

@@ -8,7 +8,7 @@ export interface SocketData {
 
 /** With so much unsent, samples are left out; with so much more, the page gets nothing any more, and connects again. */
 const slowBytes = 1 << 20;
-const maxUnsentBytes = 16 << 20;
+export const maxUnsentBytes: number = 16 << 20;
 const tryAgainLater = 1013;
 const malformed = 1007;
 
