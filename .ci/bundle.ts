@@ -23,6 +23,8 @@ const root = join(import.meta.dir, "..");
 const childMain = join(root, "src/tree/child-main.ts");
 /** The command line. */
 const cliMain = join(root, "src/cli/main.ts");
+/** What nothing else uses. */
+const ofCli = [dirname(cliMain), join(root, "src/page")];
 
 /** Writes everything to `folder`. @throws {AggregateError} when the build fails */
 export async function bundle(folder: string): Promise<void> {
@@ -46,7 +48,7 @@ export async function bundle(folder: string): Promise<void> {
 async function bundleFiles(folder: string, everything: string): Promise<void> {
   const core = reachedFrom(childMain);
   const all = Array.from(reachedFrom(cliMain));
-  const isCli = (path: string): boolean => path.startsWith(join(dirname(cliMain), "/"));
+  const isCli = (path: string): boolean => ofCli.some((own) => path.startsWith(join(own, "/")));
   const shared = all.filter((path) => !core.has(path) && !isCli(path));
   const entries = all.filter((path) => dirname(path) === join(dirname(cliMain), "commands"));
   // what is reached without a command

@@ -6,6 +6,8 @@ import { cpSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import manifest from "../package.json";
+import { buildPage } from "../src/page/build.ts";
+import { pageFileName } from "../src/page/page-file.ts";
 import { bundle } from "./bundle.ts";
 
 const root = join(import.meta.dir, "..");
@@ -13,10 +15,13 @@ const folder = join(root, "build/package");
 
 rmSync(folder, { recursive: true, force: true });
 await bundle(join(folder, "lib"));
+writeFileSync(join(folder, "lib", pageFileName), await buildPage());
 // the source is included for reading: the bundled file has no comments
 for (const part of ["src", "docs", "README.md", "CHANGELOG.md", "LICENSE"]) copy(part, part);
 copy("build/types", "types");
 copy("node_modules/msgpackr/LICENSE", "lib/LICENSE.msgpackr");
+copy("node_modules/preact/LICENSE", "lib/LICENSE.preact");
+copy("node_modules/@preact/signals/LICENSE", "lib/LICENSE.preact-signals");
 writeManifest();
 
 function copy(from: string, to: string): void {

@@ -22,6 +22,7 @@ const layers: readonly string[] = [
   "testing.ts",
   "metrics.ts",
   "index.ts",
+  "page/",
   "cli/",
 ];
 

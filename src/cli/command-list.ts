@@ -23,6 +23,7 @@ export const commandList: Readonly<Record<string, CommandEntry>> = {
     summary: "find what is wrong, and what to do about it",
     load: () => import("./commands/doctor.ts"),
   },
+  ui: { group: "look", summary: "show all of it live, in a browser", load: () => import("./commands/ui.ts") },
   call: { group: "use", summary: "call a function of an actor", load: () => import("./commands/call.ts") },
   stream: { group: "use", summary: "print a stream of an actor", load: () => import("./commands/stream.ts") },
   bench: { group: "use", summary: "measure calls of a function", load: () => import("./commands/bench.ts") },

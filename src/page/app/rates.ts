@@ -1,0 +1,56 @@
+/** Rates and quantiles from counters: differences between two looks at an actor, over the actor's own clock. Pure. */
+import type { ActorSample } from "../protocol.ts";
+
+/** What the actor did between two of its samples. */
+export interface Rates {
+  readonly callsPerSecond: number;
+  readonly failedPerSecond: number;
+  /** Of one core: 1 is one core that is busy all the time. */
+  readonly cpu: number;
+}
+
+/** Undefined if the two don't compare: the actor began to count again. */
+export function ratesOf(before: ActorSample, after: ActorSample): Rates | undefined {
+  const seconds = (after.clockMs - before.clockMs) / 1_000;
+  if (seconds <= 0) return undefined;
+  const cpu = Math.max(0, after.cpuSeconds - before.cpuSeconds) / seconds;
+  // what isn't measured while nobody looks isn't zero
+  if (before.sinceMs !== after.sinceMs) return undefined;
+  return {
+    callsPerSecond: Math.max(0, after.calls - before.calls) / seconds,
+    failedPerSecond: Math.max(0, after.failed - before.failed) / seconds,
+    cpu,
+  };
+}
+
+export function subtracted(after: readonly number[], before: readonly number[] | undefined): number[] {
+  return after.map((count, at) => Math.max(0, count - (before?.[at] ?? 0)));
+}
+
+export function added(one: readonly number[], other: readonly number[]): number[] {
+  return one.map((count, at) => count + (other[at] ?? 0));
+}
+
+/**
+ * How many milliseconds a share of the calls took at the most. Interpolates within a bucket; the last bound stands for all that took
+ * longer. Undefined if there were none.
+ */
+export function quantile(
+  buckets: readonly number[],
+  boundsMs: readonly number[],
+  share: number,
+): number | undefined {
+  const total = buckets.reduce((sum, count) => sum + count, 0);
+  if (total === 0) return undefined;
+  const wanted = share * total;
+  let below = 0;
+  for (const [at, bound] of boundsMs.entries()) {
+    const count = buckets[at] ?? 0;
+    if (count > 0 && below + count >= wanted) {
+      const from = at === 0 ? 0 : boundsMs[at - 1]!;
+      return from + ((bound - from) * (wanted - below)) / count;
+    }
+    below += count;
+  }
+  return boundsMs.at(-1);
+}

@@ -1,0 +1,106 @@
+/** Looks at one actor for as long as a page shows it: one stream of samples, opened again when it ends. */
+import { sleep } from "../deadline.ts";
+import { Lookup } from "../discovery/lookup.ts";
+import { reach } from "../discovery/reach.ts";
+import { foundOf, type Registration } from "../discovery/registration.ts";
+import { asError, NotExposedError, PermissionDeniedError, TimeoutError } from "../errors.ts";
+import type { Inspected } from "../inspect/inspection.ts";
+import type { Sample } from "../inspect/sample.ts";
+import type { ActorId } from "../identity.ts";
+import type { Portal } from "../rpc/types.ts";
+import type { ChildEvent } from "../tree/child-events.ts";
+import type { LogGap, LogLine, LogOptions } from "../tree/logs.ts";
+import type { Turns } from "./turns.ts";
+
+/** How long an actor may take to accept a connection, and how long to wait before the next attempt. */
+const dialTimeoutMs = 5_000;
+const retryMs = 2_000;
+
+export interface ProbeHost {
+  readonly intervalMs: number;
+  /** Bounds how many actors are dialled at once. */
+  readonly dials: Turns;
+  onSample(sample: Sample): void;
+  /** Why the actor can't be looked at; null once it can. */
+  onTrouble(uuid: string, trouble: string | null): void;
+}
+
+export class Probe {
+  readonly actor: Registration;
+  readonly #host: ProbeHost;
+  readonly #ended = new AbortController();
+  #trouble: string | null = null;
+  readonly #running: Promise<void>;
+
+  constructor(actor: Registration, host: ProbeHost) {
+    this.actor = actor;
+    this.#host = host;
+    this.#running = this.#run();
+  }
+
+  get trouble(): string | null {
+    return this.#trouble;
+  }
+
+  /** Ends the stream. */
+  async end(): Promise<void> {
+    this.#ended.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#ended;
+    while (!signal.aborted) {
+      try {
+        await this.#look(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#report(troubleOf(error));
+        // it won't change its mind
+        if (error instanceof PermissionDeniedError || error instanceof NotExposedError) return;
+      }
+      await sleep(retryMs, signal).catch(() => {});
+    }
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    await using portal = await connect(this.actor, signal, this.#host.dials);
+    // its end is the registry's to tell
+    if (portal === undefined) return;
+    const samples = portal.with({ signal }).stream["furrow.inspect"](this.#host.intervalMs);
+    for await (const sample of samples) {
+      this.#report(null);
+      this.#host.onSample(sample);
+    }
+  }
+
+  #report(trouble: string | null): void {
+    if (trouble === this.#trouble) return;
+    this.#trouble = trouble;
+    this.#host.onTrouble(this.actor.id.uuid, trouble);
+  }
+}
+
+/** Undefined when it is gone. */
+export async function connect(
+  actor: Registration,
+  signal: AbortSignal,
+  dials: Turns,
+): Promise<Portal<BuiltIns> | undefined> {
+  using _turn = await dials.take(signal);
+  return await reach<BuiltIns>(Lookup.at(actor.id.name, { signal, timeout: dialTimeoutMs }), foundOf(actor));
+}
+
+/** What every actor serves, as far as the page uses it. */
+export interface BuiltIns extends Inspected {
+  "furrow.events"(): AsyncGenerator<ChildEvent>;
+  "furrow.logs"(options: LogOptions): AsyncGenerator<LogLine | LogGap>;
+  "furrow.restart"(uuid: string): Promise<ActorId>;
+}
+
+function troubleOf(error: unknown): string {
+  if (error instanceof TimeoutError) return "it doesn't answer";
+  if (error instanceof PermissionDeniedError) return "its policy doesn't let this client look at it";
+  if (error instanceof NotExposedError) return "its version of furrow can't be looked at";
+  return `it can't be looked at (${(asError(error) as { code?: string }).code ?? asError(error).name})`;
+}
