@@ -82,8 +82,7 @@ export class ChildProcess {
     const text = hasInspector ? withoutBanner(stderr, (address) => this.#tellDebugger(address)) : stderr;
     this.#stderr = new OutputTail(text, sink, prefix, kept?.stderr);
     const { stdout } = this.#process;
-    if (stdout instanceof ReadableStream)
-      new OutputTail(stdout, () => process.stdout, prefix, kept?.stdout);
+    if (stdout instanceof ReadableStream) new OutputTail(stdout, () => process.stdout, prefix, kept?.stdout);
     this.ended = this.#watch();
     log.info?.(`spawned ${describeActor(this.id)} as pid ${this.id.pid}`);
   }

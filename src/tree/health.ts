@@ -36,7 +36,8 @@ export async function serveHealth(options: {
   const runtime = currentRuntime();
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
     throw new RangeError(`port must be an integer from 0 to 65535, got ${String(port)}`);
-  if (runtime.ending.hasBegun) throw new NoRuntimeError("the actor is ending: its health isn't served any more");
+  if (runtime.ending.hasBegun)
+    throw new NoRuntimeError("the actor is ending: its health isn't served any more");
   const server = outsideTasks(() => listen(runtime, port, hostname));
   const stop = async (): Promise<void> => await server.stop(true);
   // after the clean-ups of the program: until then it says that the actor is ending
@@ -63,7 +64,8 @@ function listen(runtime: Runtime, port: number, hostname: string): Bun.Server<un
 function answer(runtime: Runtime, { method, url }: Request): Response {
   const { pathname } = new URL(url);
   if (pathname !== "/livez" && pathname !== "/readyz") return respond(404, { error: "not found" });
-  if (method !== "GET" && method !== "HEAD") return respond(405, { error: "use GET" }, { allow: "GET, HEAD" });
+  if (method !== "GET" && method !== "HEAD")
+    return respond(405, { error: "use GET" }, { allow: "GET, HEAD" });
   const actor = runtime.name;
   if (pathname === "/livez") return respond(200, { status: ok, actor });
   const checks = { registered: registered(runtime), serving: serving(runtime) };

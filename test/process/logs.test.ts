@@ -29,7 +29,11 @@ async function openShop(
   return { shop, root: await openRootActor({ ...world.options, name: "looker" }) };
 }
 
-async function start(shop: Program, name: string, options: Record<string, unknown> = {}): Promise<Portal<Writes>> {
+async function start(
+  shop: Program,
+  name: string,
+  options: Record<string, unknown> = {},
+): Promise<Portal<Writes>> {
   await shop.run(
     async ({ furrow, keep, args }) => {
       await (keep["nursery"] as Awaited<ReturnType<typeof furrow.openNursery>>).startActor(
@@ -96,7 +100,9 @@ describe("output: keep", () => {
     await using world = new World();
     const { shop, root } = await openShop(world);
     await using _ = root;
-    const middle = await start(shop, "middle", { module: new URL("../fixtures/branches.ts", import.meta.url).href });
+    const middle = await start(shop, "middle", {
+      module: new URL("../fixtures/branches.ts", import.meta.url).href,
+    });
     void middle;
     const loud = await start(shop, "loud");
     const quiet = await start(shop, "quiet", { output: "ignore" });
@@ -147,7 +153,10 @@ describe("output: keep", () => {
     const warm = await rss();
     const count = 400_000;
     await web.run.writeLines(count);
-    await until(async () => (await textsOf("shop", { tail: 1 }))[0]?.startsWith(`${count - 1} `) === true, 20_000);
+    await until(
+      async () => (await textsOf("shop", { tail: 1 }))[0]?.startsWith(`${count - 1} `) === true,
+      20_000,
+    );
     const texts = await textsOf("shop");
     const size = texts.reduce((sum, text) => sum + bytesPerLine + text.length, 0);
     expect(size).toBeLessThanOrEqual(keptBytes);
@@ -162,12 +171,16 @@ describe("output: keep", () => {
     await using world = new World();
     const { shop, root } = await openShop(world, { output: "keep", strategy: "one-for-one" });
     await using _ = root;
-    const web = await start(shop, "web", { restart: { when: "on-failure", maxRestarts: 1, backoffMs: [0, 0] } });
+    const web = await start(shop, "web", {
+      restart: { when: "on-failure", maxRestarts: 1, backoffMs: [0, 0] },
+    });
     await web.run.write("first life\n");
     await web.run.fail(3);
     await web.closed;
     let again: Portal<Writes> | null = null;
-    await until(async () => (again = await findActor<Writes>("web")) !== null && again.id.uuid !== web.id.uuid);
+    await until(
+      async () => (again = await findActor<Writes>("web")) !== null && again.id.uuid !== web.id.uuid,
+    );
     await again!.run.write("second life\nlast words");
     await again!.run.fail(4);
     await again!.closed;
@@ -191,7 +204,10 @@ describe("output: keep", () => {
       await child.cancelActor();
       await child.closed;
     }
-    await until(async () => (await shop.run(({ keep }) => (keep["nursery"] as { children: unknown[] }).children.length)) === 0);
+    await until(
+      async () =>
+        (await shop.run(({ keep }) => (keep["nursery"] as { children: unknown[] }).children.length)) === 0,
+    );
     await until(async () => (await textsOf("shop")).length === 8);
     expect(await textsOf("shop")).toEqual(["2", "3", "4", "5", "6", "7", "8", "9"]);
   }, 30_000);
@@ -201,7 +217,10 @@ describe("output: keep", () => {
     const { shop, root } = await openShop(world, {});
     await using _ = root;
     const expected = 'output must be "inherit", "prefix", "keep" or "ignore", got "kept"';
-    expect(await failure(start(shop, "web", { output: "kept" }))).toMatchObject({ name: "RangeError", message: expected });
+    expect(await failure(start(shop, "web", { output: "kept" }))).toMatchObject({
+      name: "RangeError",
+      message: expected,
+    });
     const program = await world.program();
     const opened = program.run(async ({ furrow }) => {
       await furrow.openNursery({ output: "kept" as "keep" });
@@ -215,7 +234,11 @@ describe("furrow.logs", () => {
     await using world = new World();
     const { shop, root } = await openShop(world);
     await using _ = root;
-    const [web1, web2, db] = [await start(shop, "web-1"), await start(shop, "web-2"), await start(shop, "db")];
+    const [web1, web2, db] = [
+      await start(shop, "web-1"),
+      await start(shop, "web-2"),
+      await start(shop, "db"),
+    ];
     for (const [at, child] of [web1, web2, db, web1, db].entries()) {
       await child.run.write(`${child.id.name} ${at}\n`);
       await until(async () => (await textsOf("shop")).length === at + 1);
@@ -267,11 +290,14 @@ describe("furrow.logs", () => {
     await web.run.fail(0);
     await web.closed;
     let again: Portal<Writes> | null = null;
-    await until(async () => (again = await findActor<Writes>("web")) !== null && again.id.uuid !== web.id.uuid);
+    await until(
+      async () => (again = await findActor<Writes>("web")) !== null && again.id.uuid !== web.id.uuid,
+    );
     await again!.run.write("6\n");
     expect(await texts(1)).toEqual(["6"]);
     const shopPortal = await findActor("shop", { raiseOnNone: true });
-    const inFlight = (): Promise<number> => shop.run(({ furrow }) => furrow.currentActor().stats().callsInFlight);
+    const inFlight = (): Promise<number> =>
+      shop.run(({ furrow }) => furrow.currentActor().stats().callsInFlight);
     void shopPortal;
     void inFlight;
     await logs.return?.();

@@ -10,7 +10,9 @@ interface Piece {
 
 function split(chunks: Iterable<string | Uint8Array>): Piece[] {
   const pieces: Piece[] = [];
-  const splitter = new LineSplitter((line, continues) => pieces.push({ bytes: Buffer.from(line), continues }));
+  const splitter = new LineSplitter((line, continues) =>
+    pieces.push({ bytes: Buffer.from(line), continues }),
+  );
   for (const chunk of chunks) splitter.add(Buffer.from(chunk as Uint8Array));
   splitter.end();
   return pieces;
@@ -25,9 +27,21 @@ describe("LineSplitter", () => {
     const text = "one\ntwo\r\n\nthree€\nlast";
     const bytes = Buffer.from(text);
     for (let at = 0; at <= bytes.length; at++) {
-      expect(texts([bytes.subarray(0, at), bytes.subarray(at)])).toEqual(["one", "two", "", "three€", "last"]);
+      expect(texts([bytes.subarray(0, at), bytes.subarray(at)])).toEqual([
+        "one",
+        "two",
+        "",
+        "three€",
+        "last",
+      ]);
     }
-    expect(texts(Array.from(bytes, (byte) => new Uint8Array([byte])))).toEqual(["one", "two", "", "three€", "last"]);
+    expect(texts(Array.from(bytes, (byte) => new Uint8Array([byte])))).toEqual([
+      "one",
+      "two",
+      "",
+      "three€",
+      "last",
+    ]);
     expect(texts(["one\n"])).toEqual(["one"]);
     expect(texts([])).toEqual([]);
   });
