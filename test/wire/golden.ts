@@ -99,12 +99,12 @@ const messages: readonly GoldenRow[] = [
   {
     what: "a stream that is traced",
     message: [Kind.stream, 4, "f", [], false, 64, 1_048_576, { a: "b" }],
-    hex: "11000000 98 0c 04 a166 90 c2 40 ce00100000 81 a161 a162",
+    hex: "12000000 98 0c 04 a166 90 c2 40 ce00100000 81 a161 a162",
   },
   {
     what: "a dialog that is traced",
     message: [Kind.open, 5, "f", [], false, 64, 1_048_576, { a: "b" }],
-    hex: "11000000 98 0d 05 a166 90 c2 40 ce00100000 81 a161 a162",
+    hex: "12000000 98 0d 05 a166 90 c2 40 ce00100000 81 a161 a162",
   },
   { what: "put", message: [Kind.put, 5, "hi"], hex: "06000000 93 0e 05 a26869" },
   { what: "putEnd", message: [Kind.putEnd, 5], hex: "03000000 92 0f 05" },
