@@ -1,7 +1,16 @@
-/** The built-in functions that look at an actor: `furrow.ping` and its kin. */
+/** The built-in functions that look at an actor: `furrow.ping`, `furrow.describe` and `furrow.inspect`. */
 import type { Runtime } from "../actor/runtime.ts";
+import { sleep } from "../deadline.ts";
 import type { ActorId } from "../identity.ts";
 import type { BuiltIn } from "../rpc/callee/dispatch.ts";
+import { currentTask, leaveUnattended } from "../rpc/task.ts";
+import type { DescribedChild, Description } from "./describe.ts";
+import type { Sample } from "./sample.ts";
+
+/** How often an actor may be sampled, in milliseconds. */
+const leastIntervalMs = 10;
+const mostIntervalMs = 3_600_000;
+const defaultIntervalMs = 1_000;
 
 /** What `furrow.ping` answers. */
 export interface Pong {
@@ -10,8 +19,46 @@ export interface Pong {
   readonly at: number;
 }
 
-export function inspection({ id }: Runtime): Readonly<Record<string, BuiltIn>> {
+/** What looks at an actor, as a type for portals to any: `Portal<Inspected>`. */
+export interface Inspected {
+  "furrow.ping"(): Pong;
+  "furrow.describe"(): Description;
+  /** A sample at once, and then one every `intervalMs`, by default a second; later while the reader is behind. */
+  "furrow.inspect"(intervalMs?: number): AsyncGenerator<Sample, void, undefined>;
+}
+
+export function inspection(
+  runtime: Runtime,
+  children: () => readonly DescribedChild[],
+): Readonly<Record<string, BuiltIn>> {
+  const { id } = runtime;
   return {
     ping: { fn: (): Pong => ({ id, at: Date.now() }) },
+    describe: {
+      fn: (): Description => {
+        const { describeRuntime } = require("./describe.ts") as typeof import("./describe.ts");
+        return describeRuntime(runtime, children());
+      },
+    },
+    inspect: {
+      async *fn(intervalMs: unknown = defaultIntervalMs): AsyncGenerator<Sample, void, undefined> {
+        const every = readInterval(intervalMs);
+        const { signal } = currentTask();
+        leaveUnattended();
+        const { Measuring } = require("./measuring.ts") as typeof import("./measuring.ts");
+        using reader = Measuring.of(runtime).open();
+        for (;;) {
+          yield reader.sample();
+          await sleep(every, signal);
+        }
+      },
+    },
   };
+}
+
+function readInterval(given: unknown): number {
+  if (typeof given === "number" && given >= leastIntervalMs && given <= mostIntervalMs) return given;
+  throw new RangeError(
+    `furrow.inspect takes an interval from ${leastIntervalMs} to ${mostIntervalMs} ms, got ${String(given)}`,
+  );
 }

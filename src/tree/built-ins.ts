@@ -7,8 +7,10 @@
 import type { Runtime } from "../actor/runtime.ts";
 import { inspection } from "../inspect/inspection.ts";
 import type { BuiltIn } from "../rpc/callee/dispatch.ts";
+import { steerables } from "./steerable.ts";
 import { steering } from "./steering.ts";
 
 export function builtIns(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
-  return { ...inspection(runtime), ...steering(runtime) };
+  const children = () => Array.from(steerables.find(runtime) ?? []).flatMap((nursery) => nursery.children);
+  return { ...inspection(runtime, children), ...steering(runtime) };
 }

@@ -1,9 +1,11 @@
 /** What those who look at an actor from outside may have its nurseries do; `steering.ts` serves it. */
 import { Part } from "../actor/part.ts";
 import type { ActorId } from "../identity.ts";
+import type { ChildInfo } from "./child-events.ts";
 
-/** A nursery. Both functions return undefined if it has no child of that uuid. */
+/** A nursery. The functions return undefined if it has no child of that uuid. */
 export interface Steerable {
+  readonly children: readonly ChildInfo[];
   /** Ends a child and starts it again; resolves with the identity of its next process. */
   restartChild(uuid: string): Promise<ActorId> | undefined;
   /** Replaces a child by one of another module, with its other options; resolves with the identity of the new one. */

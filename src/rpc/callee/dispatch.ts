@@ -50,6 +50,8 @@ const generatorPrototypes: ReadonlySet<unknown> = new Set([
 export class Dispatcher {
   readonly #self: ActorId;
   readonly #exposed = new Map<string, Exposed>();
+  /** What the exposed functions were exported by. */
+  readonly modules: string[] = [];
   /** The runtime's own functions. A user's function can hide one under its short name, but not under its group's. */
   readonly #own = new Map<string, Exposed>();
   /**
@@ -88,6 +90,13 @@ export class Dispatcher {
       });
     }
     checkFunctions(Array.from(this.#exposed.keys()));
+    this.modules.push(specifier);
+  }
+
+  /** How to call the exported function of this name; undefined if there is none. */
+  verbOf(name: string): ExposedFunction["verb"] | undefined {
+    const exposed = this.#exposed.get(name);
+    return exposed === undefined ? undefined : exposed.streams ? "stream" : "run";
   }
 
   /** The functions of the enabled modules. */

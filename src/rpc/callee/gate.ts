@@ -36,6 +36,11 @@ export class Gate {
     }
   }
 
+  /** How many wait for a place. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   /** Whether a task, or one that it belongs to, has a place. */
   isInside(task: Task | undefined): boolean {
     const outer = outermost(task);

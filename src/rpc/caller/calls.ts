@@ -10,7 +10,7 @@ import type { Limits } from "../../limits.ts";
 import { sendCall, sendCallWith, sendValue, toWire } from "../../wire/encode.ts";
 import { Kind, type MessageOf } from "../../wire/messages.ts";
 import { readValue } from "../../wire/values.ts";
-import type { Following, Observer, OpenExchange } from "../observer.ts";
+import type { ExchangeEnds, Following, Observer, OpenExchange } from "../observer.ts";
 import { decodeFailure, toldTo } from "../remote-error.ts";
 import { ambientTask, type Task } from "../task.ts";
 import { Exchange, type ExchangePort } from "./exchange.ts";
@@ -176,16 +176,10 @@ export class Calls implements ExchangePort {
 
   /** The streams and dialogs that are open. */
   *exchanges(): Generator<OpenExchange> {
-    for (const { kind, name, inbox, outbox } of this.#exchanges.values()) {
-      const verb = kind === Kind.stream ? "stream" : "open";
-      yield {
-        side: "caller",
-        verb,
-        name,
-        peer: this.peerId,
-        inbox,
-        outbox: verb === "open" ? outbox : undefined,
-      };
+    for (const exchange of this.#exchanges.values()) {
+      const { name } = exchange;
+      const verb = exchange.kind === Kind.stream ? "stream" : "open";
+      yield { side: "caller", verb, name, peer: this.peerId, ...endsOf(exchange) };
     }
   }
 
@@ -214,7 +208,7 @@ export class Calls implements ExchangePort {
       kind === Kind.stream ? "stream" : "open",
       name,
       this.peerId,
-      exchange,
+      endsOf(exchange),
     );
     try {
       const { messages, bytes } = credit;
@@ -360,6 +354,11 @@ export class Calls implements ExchangePort {
     if (pending !== undefined) this.#pending.delete(id);
     return pending;
   }
+}
+
+/** A stream is only read here. */
+function endsOf({ kind, inbox, outbox }: Exchange): ExchangeEnds {
+  return { inbox, outbox: kind === Kind.stream ? undefined : outbox };
 }
 
 /** The answer of an exchange that somebody looks at. */

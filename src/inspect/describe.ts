@@ -1,0 +1,75 @@
+/** What `furrow.describe` tells of an actor: what doesn't change, or rarely. */
+import type { Metadata } from "../actor/details.ts";
+import type { Runtime } from "../actor/runtime.ts";
+import type { ActorId } from "../identity.ts";
+import type { Limits } from "../limits.ts";
+import type { ExposedFunction } from "../rpc/callee/dispatch.ts";
+import type { Address } from "../transport/address.ts";
+import { peerSamples } from "./measuring.ts";
+import type { PeerSample } from "./sample.ts";
+
+/** A child of an actor. */
+export interface DescribedChild {
+  readonly id: ActorId;
+  readonly restarts: number;
+  /** In milliseconds since 1970. */
+  readonly startedAt: number;
+  readonly state: string;
+}
+
+export interface Description {
+  readonly id: ActorId;
+  readonly addrs: readonly Address[];
+  readonly registryAddrs: readonly Address[];
+  readonly isRoot: boolean;
+  readonly isRegistrar: boolean;
+  readonly state: "ready" | "draining";
+  /** The uuid of the actor that started it; null for a root. */
+  readonly parent: string | null;
+  /** The program's own, from the option `version`. */
+  readonly version: string | null;
+  readonly metadata: Metadata;
+  readonly bun: string;
+  readonly platform: string;
+  /** In milliseconds since 1970. */
+  readonly startedAt: number;
+  readonly uptimeMs: number;
+  /** The modules whose exports peers may call. */
+  readonly modules: readonly string[];
+  readonly functions: readonly ExposedFunction[];
+  readonly limits: Limits;
+  /** How many calls run at once, if that is limited. */
+  readonly concurrency: number | null;
+  /** Of all its nurseries, in the order of their first starts. */
+  readonly children: readonly DescribedChild[];
+  readonly peers: readonly PeerSample[];
+  /** How many more it is connected to. */
+  readonly peersLeftOut: number;
+}
+
+export function describeRuntime(runtime: Runtime, children: readonly DescribedChild[]): Description {
+  const { id, addrs, registryAddrs, isRoot, isRegistrar, state, parent, version, metadata, startedAt } =
+    runtime;
+  const { dispatcher, limits, guard } = runtime;
+  return {
+    id,
+    addrs,
+    registryAddrs,
+    isRoot,
+    isRegistrar,
+    state,
+    parent,
+    version,
+    metadata,
+    bun: Bun.version,
+    platform: process.platform,
+    startedAt,
+    uptimeMs: Date.now() - startedAt,
+    modules: dispatcher.modules,
+    functions: dispatcher.functions(),
+    limits,
+    concurrency: guard?.gate?.places ?? null,
+    children,
+    ...peerSamples(runtime),
+  };
+}
