@@ -20,6 +20,8 @@ const layers: readonly string[] = [
   "inspect/",
   "tree/",
   "testing.ts",
+  "otel/",
+  "otel.ts",
   "index.ts",
 ];
 

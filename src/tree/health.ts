@@ -27,7 +27,6 @@ const ok = "ok";
  * @throws {RangeError} when `port` isn't an integer from 0 to 65535
  * @throws {AddressError} when the port can't be bound
  */
-// oxlint-disable-next-line typescript/require-await -- rejects, rather than throws
 export async function serveHealth(options: {
   readonly port: number;
   readonly hostname?: string;

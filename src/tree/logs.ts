@@ -214,5 +214,5 @@ export function readLogOptions(given: unknown = {}): LogOptions {
   ].filter((fault) => fault !== "");
   if (faults.length > 0) throw new TypeError(`options of logs: ${faults.join("; ")}`);
   if (name !== undefined) checkPattern(name);
-  return given as LogOptions;
+  return given;
 }

@@ -20,7 +20,7 @@ class Look implements AsyncDisposable {
   readonly #stream: AsyncGenerator<Sample, void, undefined>;
 
   constructor(portal: Portal<Looked>) {
-    this.#stream = portal.stream["furrow.inspect"](10) as AsyncGenerator<Sample, void, undefined>;
+    this.#stream = portal.stream["furrow.inspect"](10);
   }
 
   async next(): Promise<Sample> {
