@@ -18,7 +18,9 @@ import {
   TraceFlags,
 } from "@opentelemetry/api";
 
-import { type Meta, readMeta } from "../inspect/hooks.ts";
+import { asError, logger, type Meta, readMeta } from "../inspect/hooks.ts";
+
+const log = logger("rpc");
 
 /** Used where the program has no context manager: with one, OpenTelemetry's own context does the same. */
 const own = new AsyncLocalStorage<Context>();
@@ -49,7 +51,7 @@ export function metaOf(from: Context): Meta | undefined {
   const span = trace.getSpanContext(from);
   const ids = span !== undefined && isSpanContextValid(span) ? w3cMeta(span) : {};
   const carrier: Record<string, string> = {};
-  propagation.inject(from, carrier);
+  attempt(() => propagation.inject(from, carrier));
   return readMeta({ ...carrier, ...ids }) ?? readMeta(ids);
 }
 
@@ -57,10 +59,20 @@ export function metaOf(from: Context): Meta | undefined {
 export function contextOf(meta: unknown): Context {
   const carrier = readMeta(meta);
   if (carrier === undefined) return ROOT_CONTEXT;
-  const extracted = propagation.extract(ROOT_CONTEXT, carrier);
+  const extracted = attempt(() => propagation.extract(ROOT_CONTEXT, carrier)) ?? ROOT_CONTEXT;
   if (trace.getSpanContext(extracted) !== undefined) return extracted;
   const span = spanContextOf(carrier);
   return span === undefined ? extracted : trace.setSpanContext(extracted, span);
+}
+
+/** What the program has set up must not make a request fail: an error is logged. */
+export function attempt<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    log.warn?.(`OpenTelemetry: ${asError(error).message}`);
+    return undefined;
+  }
 }
 
 function w3cMeta({ traceId, spanId, traceFlags, traceState }: SpanContext): Record<string, string> {

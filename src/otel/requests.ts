@@ -31,7 +31,7 @@ import {
   type Verb,
   type Watcher,
 } from "../inspect/hooks.ts";
-import { activeContext, contextOf, inContext, metaOf } from "./propagation.ts";
+import { activeContext, attempt, contextOf, inContext, metaOf } from "./propagation.ts";
 
 const log = logger("rpc");
 
@@ -109,9 +109,10 @@ export class Requests implements Watcher, Disposable {
     this.#open.clear();
   }
 
-  #begin(request: Request): Traced {
-    const traced = new Traced(request, this.#instruments.tracer, () => this.#open.delete(traced));
-    this.#open.add(traced);
+  #begin(request: Request): Traced | undefined {
+    const onEnd = (ended: Traced): void => void this.#open.delete(ended);
+    const traced = attempt(() => new Traced(request, this.#instruments.tracer, onEnd));
+    if (traced !== undefined) this.#open.add(traced);
     return traced;
   }
 }
@@ -135,10 +136,10 @@ class Traced implements Following {
   readonly #request: Request;
   readonly #span: Span;
   readonly #context: Context;
-  readonly #onEnd: () => void;
+  readonly #onEnd: (ended: Traced) => void;
   readonly #since = performance.now();
 
-  constructor(request: Request, tracer: Tracer, onEnd: () => void) {
+  constructor(request: Request, tracer: Tracer, onEnd: (ended: Traced) => void) {
     const { method, attributes, kind, parent } = request;
     const name = method === otherName ? system : method;
     this.#span = tracer.startSpan(
@@ -157,30 +158,33 @@ class Traced implements Following {
   }
 
   end(failure?: Failure): void {
-    const { method, duration, attributes, what } = this.#request;
     const ms = performance.now() - this.#since;
     const code = failure === undefined ? undefined : this.#codeOf(failure);
-    this.#onEnd();
-    if (failure !== undefined && code !== undefined) recordFailure(this.#span, asError(failure.error), code);
-    this.#span.end();
-    duration.record(
-      ms / 1_000,
-      {
-        "rpc.system.name": system,
-        "rpc.method": method,
-        "server.address": attributes["server.address"],
-        ...(code !== undefined && { "error.type": code }),
-      },
-      this.#context,
-    );
+    this.#onEnd(this);
+    if (failure !== undefined && code !== undefined)
+      attempt(() => recordFailure(this.#span, asError(failure.error), code));
+    this.abandon();
+    attempt(() => this.#measure(ms, code));
     if (log.debug === undefined) return;
+    const { method, what } = this.#request;
     const text = `${method} ${what}: ${code ?? "done"} after ${ms.toFixed(2)} ms`;
     inContext(this.#context, () => log.debug?.(text));
   }
 
   /** Ends the span of a request that goes on. */
   abandon(): void {
-    this.#span.end();
+    attempt(() => this.#span.end());
+  }
+
+  #measure(ms: number, code: string | undefined): void {
+    const { method, duration, attributes } = this.#request;
+    const labels = {
+      "rpc.system.name": system,
+      "rpc.method": method,
+      "server.address": attributes["server.address"],
+      ...(code !== undefined && { "error.type": code }),
+    };
+    duration.record(ms / 1_000, labels, this.#context);
   }
 
   /** Undefined for a reader that has left its stream or dialog early, as it may. */
