@@ -8,6 +8,7 @@ import { join, relative } from "node:path";
 import { currentRuntime } from "../src/actor/current.ts";
 import { Registrars } from "../src/discovery/registrars.ts";
 import { findActor, openNursery, openRootActor, type Portal, queryActor } from "../src/index.ts";
+import type { Inspected } from "../src/inspect/inspection.ts";
 import { kinds, openScene } from "./support/scene.ts";
 import { World } from "./support/world.ts";
 
@@ -34,6 +35,9 @@ const budgets = {
   heapPerHit: 640,
   heapPerQuestion: 4_400,
   heapPerAnswer: 850,
+  /** The same for a call, at who makes it and at who serves it, while nobody looks at either. */
+  heapPerCall: 2_200,
+  heapPerServedCall: 700,
   /** Files of furrow that a child loads before its own modules. */
   childModules: 80,
 };
@@ -211,6 +215,42 @@ describe("the memory of a lookup", () => {
     expect(question!).toBeLessThanOrEqual(budgets.heapPerQuestion);
     expect(answer!).toBeLessThanOrEqual(budgets.heapPerAnswer);
     expect(hit!).toBeLessThanOrEqual(budgets.heapPerHit);
+  });
+});
+
+describe("the memory of a call", () => {
+  test("is bounded, and the same as before once those who looked have left", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const start = (name: string): Promise<Portal<Counted>> =>
+      nursery.startActor<Counted>(name, { module: counted, env: withoutCollection });
+    const [caller, callee] = await Promise.all([start("caller"), start("callee")]);
+    const count = 4_000;
+    const heaps = async (): Promise<number[]> => [
+      (await caller.run.meter()).heap,
+      (await callee.run.meter()).heap,
+    ];
+    const perCall = async (): Promise<number[]> => {
+      const before = await heaps();
+      await caller.run.callMany("callee", count);
+      return (await heaps()).map((heap, at) => (heap - before[at]!) / count);
+    };
+    const expectBounded = async (): Promise<void> => {
+      const [made, served] = await perCall();
+      expect(made!).toBeLessThanOrEqual(budgets.heapPerCall);
+      expect(served!).toBeLessThanOrEqual(budgets.heapPerServedCall);
+    };
+    // the first ones are compiled, which costs memory of its own
+    await caller.run.callMany("callee", 2 * count);
+    await expectBounded();
+    const looks = [caller, callee].map((portal) =>
+      (portal as unknown as Portal<Inspected>).stream["furrow.inspect"](3_600_000),
+    );
+    for (const look of looks) await look.next();
+    await caller.run.callMany("callee", count);
+    for (const look of looks) await look.return();
+    await caller.run.callMany("callee", 2 * count);
+    await expectBounded();
   });
 });
 
