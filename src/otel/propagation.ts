@@ -70,8 +70,17 @@ export function attempt<T>(work: () => T): T | undefined {
   try {
     return work();
   } catch (error) {
-    log.warn?.(`OpenTelemetry: ${asError(error).message}`);
+    log.warn?.(`OpenTelemetry: ${textOf(error)}`);
     return undefined;
+  }
+}
+
+/** Getters of what a program throws may throw in turn. */
+function textOf(error: unknown): string {
+  try {
+    return asError(error).message;
+  } catch {
+    return "an error that can't be shown";
   }
 }
 
