@@ -34,6 +34,7 @@ beforeEach(() => {
 });
 
 afterEach(() => {
+  trace.disable();
   context.disable();
   propagation.disable();
 });
@@ -69,6 +70,16 @@ describe("instrument", () => {
     await portal.run.isHeld();
     expect(take()).toEqual([]);
     using _second = instrument({ tracerProvider });
+    await portal.run.isHeld();
+    expectPair(take());
+  });
+
+  test("takes the global providers, even those that are registered later", async () => {
+    await using world = new World();
+    using _ = instrument();
+    trace.setGlobalTracerProvider(tracerProvider);
+    await using _actor = await openRootActor(selfOptions(world));
+    await using portal = await getRoot<Traced>();
     await portal.run.isHeld();
     expectPair(take());
   });

@@ -144,13 +144,6 @@ describe("a trace", () => {
     });
     expect(Object.keys(bySide["client"]!.attributes)).toHaveLength(5);
   });
-
-  test("is shared with the program's own spans where it has a context manager and global providers", async () => {
-    await using own = await Stage.open({ TRACING: "manager,global" });
-    const active = await own.call("activeSpan");
-    const spans = await own.spans(2);
-    expect(spans.find(({ kind }) => kind === "server")!.spanId).toBe(String(active));
-  });
 });
 
 describe("a failure", () => {
