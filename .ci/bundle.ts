@@ -17,7 +17,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import type { BunPlugin } from "bun";
 
-const sources = { index: "src/index.ts", testing: "src/testing.ts" } as const;
+const sources = { index: "src/index.ts", testing: "src/testing.ts", metrics: "src/metrics.ts" } as const;
 const root = join(import.meta.dir, "..");
 /** What a child runs. */
 const childMain = join(root, "src/tree/child-main.ts");

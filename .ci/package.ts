@@ -48,6 +48,10 @@ function writeManifest(): void {
         types: "./types/testing.d.ts",
         default: "./lib/testing.js",
       },
+      "./metrics": {
+        types: "./types/metrics.d.ts",
+        default: "./lib/metrics.js",
+      },
       "./package.json": "./package.json",
     },
     engines,

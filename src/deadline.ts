@@ -32,6 +32,8 @@ export const timing = {
   loadLastsMs: 1_000,
   /** How long a writer waits for its reader before `furrow.stream.stall` tells of it. */
   stallMs: 1_000,
+  /** How long `metricsText` goes on measuring after a call. */
+  metricsLapseMs: 600_000,
   /** How long a step of an actor's end may take before the log mentions it. */
   noticeableMs: 100,
   /** How long a test tree waits for faults to be seen and ends to be complete before it calls that a leak. */

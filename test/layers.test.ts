@@ -20,6 +20,7 @@ const layers: readonly string[] = [
   "inspect/",
   "tree/",
   "testing.ts",
+  "metrics.ts",
   "otel/",
   "otel.ts",
   "index.ts",

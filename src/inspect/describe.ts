@@ -17,6 +17,13 @@ export interface DescribedChild {
   readonly state: string;
 }
 
+/** The children of an actor, as the process tree tells of them. */
+export interface Family {
+  children(): readonly DescribedChild[];
+  /** Calls `onReady` with the uuid of each process that becomes ready; returns an unsubscribe function. */
+  watch(onReady: (uuid: string) => void): () => void;
+}
+
 export interface Description {
   readonly id: ActorId;
   readonly addrs: readonly Address[];

@@ -4,8 +4,10 @@ import { sleep } from "../deadline.ts";
 import type { ActorId } from "../identity.ts";
 import type { BuiltIn } from "../rpc/callee/dispatch.ts";
 import { currentTask, leaveUnattended } from "../rpc/task.ts";
-import type { DescribedChild, Description } from "./describe.ts";
+import type { Description, Family } from "./describe.ts";
+import type { Context } from "../rpc/types.ts";
 import type { Sample } from "./sample.ts";
+import type { TreeSamplesTypes } from "./tree-samples.ts";
 
 /** How often an actor may be sampled, in milliseconds. */
 const leastIntervalMs = 10;
@@ -27,17 +29,20 @@ export interface Inspected {
   "furrow.inspect"(intervalMs?: number): AsyncGenerator<Sample, void, undefined>;
 }
 
-export function inspection(
-  runtime: Runtime,
-  children: () => readonly DescribedChild[],
-): Readonly<Record<string, BuiltIn>> {
+export function inspection(runtime: Runtime, family: Family): Readonly<Record<string, BuiltIn>> {
   const { id } = runtime;
   return {
     ping: { fn: (): Pong => ({ id, at: Date.now() }) },
     describe: {
       fn: (): Description => {
         const { describeRuntime } = require("./describe.ts") as typeof import("./describe.ts");
-        return describeRuntime(runtime, children());
+        return describeRuntime(runtime, family.children());
+      },
+    },
+    samples: {
+      fn: async (ctx: Context<TreeSamplesTypes>): Promise<void> => {
+        const { serveTreeSamples } = require("./tree-samples.ts") as typeof import("./tree-samples.ts");
+        await serveTreeSamples(runtime, family, ctx);
       },
     },
     inspect: {

@@ -7,10 +7,9 @@
 import type { Runtime } from "../actor/runtime.ts";
 import { inspection } from "../inspect/inspection.ts";
 import type { BuiltIn } from "../rpc/callee/dispatch.ts";
-import { steerables } from "./steerable.ts";
+import { familyOf } from "./family.ts";
 import { steering } from "./steering.ts";
 
 export function builtIns(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
-  const children = () => Array.from(steerables.find(runtime) ?? []).flatMap((nursery) => nursery.children);
-  return { ...inspection(runtime, children), ...steering(runtime) };
+  return { ...inspection(runtime, familyOf(runtime)), ...steering(runtime) };
 }

@@ -1,0 +1,200 @@
+/**
+ * Metrics of a whole tree as text for Prometheus. Import it from `furrow/metrics`.
+ *
+ * Labels are names of actors and functions, never uuids: a restarted actor goes on where it was. Actors of one name are
+ * added up.
+ */
+import type { Runtime } from "./actor/runtime.ts";
+import { currentRuntime } from "./actor/current.ts";
+import { Part } from "./actor/part.ts";
+import { timing } from "./deadline.ts";
+import { asError, FurrowError, TimeoutError } from "./errors.ts";
+import { contentTypes, type MetricsFormat, writeMetrics } from "./inspect/metrics-text.ts";
+import { Accumulator, type Totals } from "./inspect/totals.ts";
+import type { ActorReport } from "./inspect/tree-samples.ts";
+import { outsideTasks } from "./rpc/task.ts";
+import type { Dialog, Portal } from "./rpc/types.ts";
+import { getRoot } from "./tree/root.ts";
+
+/** How long the tree may take to answer. An actor that takes longer is down. */
+const collectMs = 2_000;
+/** How long the root may take, beyond that. */
+const slackMs = 1_000;
+
+export interface MetricsOptions {
+  /** 0 for any free port: the url has it. */
+  readonly port: number;
+  /** Where to listen; default 127.0.0.1. There is no login: keep it away from other networks. */
+  readonly hostname?: string;
+}
+
+export interface MetricsServer extends AsyncDisposable {
+  /** Where the metrics are: `http://127.0.0.1:9464/metrics`. */
+  readonly url: string;
+}
+
+/**
+ * The metrics of the tree that this actor belongs to, in Prometheus' text format 0.0.4, for programs that have an HTTP server.
+ *
+ * The first call begins to measure, so its counters are at zero. The measuring goes on until ten minutes after the last
+ * call, or the end of the actor. Calls at the same time share one look at the tree.
+ *
+ * @throws {NoRuntimeError} when this process has no actor
+ * @throws {TransportClosedError} when the root is gone
+ * @throws {PermissionDeniedError} when the root's policy doesn't let this actor call `furrow.samples`
+ * @throws {TimeoutError} with stage "call" when the root doesn't answer within 3 s
+ */
+export async function metricsText(): Promise<string> {
+  const runtime = currentRuntime();
+  const scraper = scraperOf(runtime);
+  scraper.stay();
+  try {
+    return writeMetrics(await scraper.collect(), "prometheus");
+  } finally {
+    if (!runtime.signal.aborted) scraper.lapseAfter(timing.metricsLapseMs);
+  }
+}
+
+function scraperOf(runtime: Runtime): Scraper {
+  let scraper = scrapers.find(runtime);
+  if (scraper === undefined) {
+    const made = (scraper = new Scraper());
+    scrapers.set(runtime, made);
+    runtime.ending.onEnded(() => made.close());
+  }
+  return scraper;
+}
+
+const scrapers: Part<Scraper> = new Part();
+
+/**
+ * Serves the metrics of the tree that this actor belongs to over HTTP, at `/metrics`: in Prometheus' text format 0.0.4, or in
+ * OpenMetrics 1.0 for those who accept it. Measures until the result is disposed, or the actor ends.
+ *
+ * @throws {NoRuntimeError} when this process has no actor
+ * @throws as `Bun.serve`, when it can't listen there
+ */
+export async function serveMetrics({ port, hostname = "127.0.0.1" }: MetricsOptions): Promise<MetricsServer> {
+  const runtime = currentRuntime();
+  const scraper = new Scraper();
+  const server = outsideTasks(() =>
+    Bun.serve({ port, hostname, fetch: async (request) => await answer(request, scraper) }),
+  );
+  const close = async (): Promise<void> => {
+    stopFollowing();
+    scraper.close();
+    await server.stop(true);
+  };
+  const stopFollowing = closeWith(runtime, close);
+  // so that the first scrape has something to show; if the root can't answer now, that says so
+  await scraper.collect().catch(() => {});
+  return { url: new URL("/metrics", server.url).href, [Symbol.asyncDispose]: close };
+}
+
+function closeWith(runtime: Runtime, close: () => Promise<void>): () => void {
+  let isOver = false;
+  runtime.ending.onEnded(() => {
+    if (!isOver) void close();
+  });
+  return () => {
+    isOver = true;
+  };
+}
+
+async function answer(request: Request, scraper: Scraper): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  if (pathname !== "/metrics") return new Response("the metrics are at /metrics\n", { status: 404 });
+  if (request.method !== "GET" && request.method !== "HEAD")
+    return new Response("use GET\n", { status: 405, headers: { allow: "GET, HEAD" } });
+  const format = formatFor(request.headers.get("accept"));
+  try {
+    const text = writeMetrics(await scraper.collect(), format);
+    return new Response(text, { headers: { "content-type": contentTypes[format] } });
+  } catch (error) {
+    const { code } = error instanceof FurrowError ? error : { code: asError(error).name };
+    return new Response(`${code}: ${asError(error).message}\n`, { status: 503 });
+  }
+}
+
+/** OpenMetrics for those who ask for it. Prometheus does, with a higher weight than for plain text. */
+function formatFor(accept: string | null): MetricsFormat {
+  return accept?.includes("application/openmetrics-text") === true ? "openmetrics" : "prometheus";
+}
+
+type TreeDialog = Dialog<undefined, ActorReport | null, number, void>;
+
+/** Asks the root of the tree, time and again. */
+class Scraper {
+  readonly #accumulator = new Accumulator();
+  #dialog: Promise<TreeDialog> | undefined;
+  #collecting: Promise<Totals> | undefined;
+  #lapse: Timer | undefined;
+
+  /** Looks at the tree, or joins the look that is under way. */
+  collect(): Promise<Totals> {
+    if (this.#collecting === undefined) {
+      const collecting = (this.#collecting = outsideTasks(() => this.#collect()));
+      const done = (): void => {
+        this.#collecting = undefined;
+      };
+      collecting.then(done, done);
+    }
+    return this.#collecting;
+  }
+
+  stay(): void {
+    clearTimeout(this.#lapse);
+  }
+
+  /** Stops measuring after that time, unless `stay` is called before. */
+  lapseAfter(ms: number): void {
+    clearTimeout(this.#lapse);
+    this.#lapse = setTimeout(() => this.close(), ms);
+    this.#lapse.unref();
+  }
+
+  close(): void {
+    clearTimeout(this.#lapse);
+    const dialog = this.#dialog;
+    this.#dialog = undefined;
+    dialog?.then(
+      (one) => one.cancel("nobody reads the metrics"),
+      () => {},
+    );
+  }
+
+  async #collect(): Promise<Totals> {
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const limit = collectMs + slackMs;
+    const timer = setTimeout(
+      () => reject(new TimeoutError("call", `the root of the tree didn't answer within ${limit} ms`)),
+      limit,
+    );
+    try {
+      return this.#accumulator.add(await Promise.race([this.#ask(), late]));
+    } catch (error) {
+      // what still comes belongs to no later look
+      this.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #ask(): Promise<ActorReport[]> {
+    const dialog = await (this.#dialog ??= openSamples());
+    await dialog.send(collectMs);
+    const reports: ActorReport[] = [];
+    for await (const report of dialog) {
+      if (report === null) return reports;
+      reports.push(report);
+    }
+    await dialog.result;
+    throw new TimeoutError("call", "the root of the tree has ended");
+  }
+}
+
+async function openSamples(): Promise<TreeDialog> {
+  await using root: Portal = await getRoot();
+  return (await root.open["furrow.samples"]()) as TreeDialog;
+}
