@@ -11,7 +11,7 @@ import {
 
 import { currentRuntime } from "../../src/actor/current.ts";
 import { findActor, getRoot, onLog, openRootActor, type Portal, type RootOptions } from "../../src/index.ts";
-import { logger } from "../../src/log.ts";
+import { logger, type LogRecord } from "../../src/log.ts";
 import { instrument } from "../../src/otel.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { oddKey } from "../fixtures/traced.ts";
@@ -138,6 +138,32 @@ describe("instrument", () => {
       [undefined, undefined],
       [undefined, undefined],
     ]);
+  });
+});
+
+describe("a connection", () => {
+  test("belongs to no trace, not even to that of the call that made it", async () => {
+    await using world = new World();
+    await world.actor("registrar");
+    const other = await world.actor("other");
+    context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+    process.env["FURROW_LOG"] = "channel=debug";
+    using stack = new DisposableStack();
+    stack.defer(() => delete process.env["FURROW_LOG"]);
+    const records: LogRecord[] = [];
+    stack.defer(onLog((record) => records.push(record)));
+    stack.use(instrument({ tracerProvider }));
+    await using _ = await openRootActor(selfOptions(world));
+    const span = trace.wrapSpanContext({ traceId, spanId, traceFlags: 1 });
+    await context.with(trace.setSpan(context.active(), span), async () => {
+      await using portal = await findActor("other", { raiseOnNone: true });
+      const end = portal.closed;
+      await other.kill();
+      await end;
+    });
+    const ended = records.find(({ msg }) => msg.endsWith(": ended: peer-died"));
+    expect(ended).toMatchObject({ layer: "channel", level: "debug" });
+    expect(ended).not.toHaveProperty("trace_id");
   });
 });
 
