@@ -239,7 +239,7 @@ describe("on the wire", () => {
     await using peer = await RawPeer.register(actor.registryAddrs[0]!, identity);
     await using portal = await findActor("raw", { raiseOnNone: true });
     const requests = async (): Promise<RawMessage[]> => {
-      const { run, stream, open } = portal as Portal;
+      const { run, stream, open } = portal;
       const ended = [run["f"]("a"), run["f"](new Map()), stream["g"]().next(), open["h"]()];
       const messages: RawMessage[] = [];
       for (const kind of [Kind.call, Kind.call, Kind.stream, Kind.open]) {
