@@ -81,7 +81,7 @@ describe("metricsText", () => {
     await until(() => nursery.children[0]?.restarts === 1 && nursery.children[0].state === "ready");
     expect(await calls()).toBe(3);
     const { findActor } = await import("../../src/index.ts");
-    await using again = (await findActor<Measured>("market", { raiseOnNone: true }));
+    await using again = (await findActor<Measured>("market", { raiseOnNone: true })) as Portal<Measured>;
     await again.run.add(1, 1);
     expect(await calls()).toBe(4);
     const families = parseMetrics(await metricsText());

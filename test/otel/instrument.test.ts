@@ -10,7 +10,7 @@ import {
 } from "@opentelemetry/sdk-trace";
 
 import { currentRuntime } from "../../src/actor/current.ts";
-import { findActor, getRoot, onLog, openRootActor, type Portal, type RootOptions } from "../../src/index.ts";
+import { findActor, getRoot, onLog, openRootActor, type RootOptions } from "../../src/index.ts";
 import { logger, type LogRecord } from "../../src/log.ts";
 import { instrument } from "../../src/otel.ts";
 import { Kind } from "../../src/wire/messages.ts";
