@@ -3,11 +3,11 @@
  * `bun .ci/bundle.ts FOLDER`.
  *
  * A child process that loads the source spends about half of its start on that (bench rows `spawn` and `spawn.packed`).
- * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are two, because reading bytecode
+ * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are three, because reading bytecode
  * takes time by its size: `core.cjs` has all that a child can ever need, so that a running child doesn't read files that an
- * upgrade may have replaced; `furrow.cjs` adds what programs import. No module is in both, so a program, its tests and its
- * children share one instance of each. They are CommonJS because Bun loads bytecode only for that; the entry points are ES
- * modules with named exports.
+ * upgrade may have replaced; `furrow.cjs` adds what programs import, and `cli.cjs` is the command line. No module is in two
+ * of them, so a program, its tests and its children share one instance of each. They are CommonJS because Bun loads bytecode
+ * only for that; the entry points are ES modules with named exports.
  *
  * Bun's bundler can't see the exports of such a file when it bundles a user's program. So there's a third file, an ES
  * module with everything, for bundles only. The entry points load `furrow.cjs` by a path that bundlers don't follow, and
@@ -27,6 +27,8 @@ const childMain = join(root, "src/tree/child-main.ts");
 /** The entry point with a dependency, and the only file that it takes values of furrow from. */
 const otel = join(root, "src/otel.ts");
 const otelHooks = join(root, "src/inspect/hooks.ts");
+/** The command line. */
+const cliMain = join(root, "src/cli/main.ts");
 
 /** Writes everything to `folder`. @throws {AggregateError} when the build fails */
 export async function bundle(folder: string): Promise<void> {
@@ -36,7 +38,7 @@ export async function bundle(folder: string): Promise<void> {
     ...paths.map(([, path]) => `export * from ${JSON.stringify(path)};\n`),
     `export * as $hooks from ${JSON.stringify(otelHooks)};\n`,
   ].join("");
-  await bundlePair(folder, everything);
+  await bundleFiles(folder, everything);
   // otherwise Bun would replace import.meta.path with a path in this checkout
   await build(folder, "bundled.js", everything, { define: { "import.meta.path": `""` } });
   writeFileSync(join(folder, "load.js"), loader);
@@ -58,30 +60,55 @@ async function bundleOtel(folder: string): Promise<void> {
   });
 }
 
-/** Bundles what a child needs into one file, and the rest into another that loads the first. */
-async function bundlePair(folder: string, everything: string): Promise<void> {
-  const core = Array.from(reachedFrom(childMain));
+/** Bundles what a child needs into one file, what programs need beyond that into another, and the command line into a third. */
+async function bundleFiles(folder: string, everything: string): Promise<void> {
+  const core = reachedFrom(childMain);
+  const cli = Array.from(reachedFrom(cliMain));
+  const shared = cli.filter((path) => !core.has(path) && !path.startsWith(dirname(cliMain)));
   const common = {
     format: "cjs",
     bytecode: true,
     minify: { whitespace: true, syntax: true },
     define: { "import.meta.path": "module.filename" },
   } as const;
-  const getters = core.map((path) => `${nameOf(path)}: () => require(${JSON.stringify(path)})`);
-  const entry = `import ${JSON.stringify(childMain)};\nexport const modules = { ${getters.join(", ")} };\n`;
-  await build(folder, "core.cjs", entry, { ...common, banner: `"use strict";` });
-  const references = new Map(await Promise.all(core.map(referenceTo)));
-  await build(folder, "furrow.cjs", everything, {
+  const ofCore = await referencesTo(core, "$core");
+  const ofFurrow = await referencesTo(shared, "$furrow");
+  await build(folder, "core.cjs", `import ${JSON.stringify(childMain)};\n${gettersOf(core)}`, {
     ...common,
-    banner: `"use strict";const $core=require("./core.cjs").modules;`,
-    plugins: [replacing(references)],
+    banner: `"use strict";`,
   });
+  await build(folder, "furrow.cjs", `${everything}${gettersOf(shared)}`, {
+    ...common,
+    banner: `"use strict";${loading("$core", "core.cjs")}`,
+    plugins: [replacing(ofCore)],
+  });
+  await build(folder, "cli.cjs", `export { main } from ${JSON.stringify(cliMain)};\n`, {
+    ...common,
+    banner: `"use strict";${loading("$core", "core.cjs")}${loading("$furrow", "furrow.cjs")}`,
+    plugins: [replacing(new Map([...ofCore, ...ofFurrow]))],
+  });
+  writeFileSync(join(folder, "cli.js"), command, { mode: 0o755 });
 }
 
-/** For the second file: the text of a module that is in the first. */
-async function referenceTo(path: string): Promise<[path: string, text: string]> {
-  const names = Object.keys((await import(path)) as object);
-  return [path, `export const { ${names.join(", ")} } = $core[${nameOf(path)}]();\n`];
+/** Exports modules to the other files, each evaluated when it's first asked for. */
+function gettersOf(paths: Iterable<string>): string {
+  const getters = Array.from(paths, (path) => `${nameOf(path)}: () => require(${JSON.stringify(path)})`);
+  return `export const modules = { ${getters.join(", ")} };\n`;
+}
+
+/** Defines the function that gives the modules of another file, which is loaded with the first. */
+function loading(name: string, file: string): string {
+  return `const ${name}=(path)=>require("./${file}").modules[path]();`;
+}
+
+/** For a file that doesn't have these modules: texts in place of theirs, which get them through `name`. */
+async function referencesTo(paths: Iterable<string>, name: string): Promise<Map<string, string>> {
+  const texts = new Map<string, string>();
+  for (const path of paths) {
+    const names = Object.keys((await import(path)) as object);
+    texts.set(path, `export const { ${names.join(", ")} } = ${name}(${nameOf(path)});\n`);
+  }
+  return texts;
 }
 
 async function build(
@@ -111,7 +138,9 @@ function nameOf(path: string): string {
 function reachedFrom(path: string, found: Set<string> = new Set()): Set<string> {
   if (found.has(path)) return found;
   found.add(path);
-  for (const { path: to } of new Bun.Transpiler({ loader: "ts" }).scanImports(readFileSync(path, "utf8")))
+  // the transpiler takes no "#!" line
+  const text = readFileSync(path, "utf8").replace(/^#!.*/, "");
+  for (const { path: to } of new Bun.Transpiler({ loader: "ts" }).scanImports(text))
     if (to.startsWith(".")) reachedFrom(join(dirname(path), to), found);
   return found;
 }
@@ -147,6 +176,10 @@ const loader = `function load() {
   }
 }
 export default load();
+`;
+
+const command = `#!/usr/bin/env bun
+void require("./cli.cjs").main(Bun.argv.slice(2));
 `;
 
 if (import.meta.main) await bundle(Bun.argv[2] ?? "");

@@ -40,6 +40,7 @@ function writeManifest(): void {
     repository,
     files: ["lib", "types", "src", "docs", "CHANGELOG.md"],
     type,
+    bin: { furrow: "lib/cli.js" },
     exports: {
       ".": {
         types: "./types/index.d.ts",

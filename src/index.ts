@@ -12,7 +12,8 @@
  *   discovery/   the table, the registrar, the cache, lookups
  *   service/     a name as one: calls to whichever instance is there
  *   inspect/     what an actor measures while somebody looks
- *   tree/        root, nursery, child processes
+ *   tree/        root, client, nursery, child processes
+ *   cli/         the command line, `furrow`
  */
 export { currentActor } from "./actor/current.ts";
 export type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor/actor.ts";
@@ -104,6 +105,7 @@ export { openService } from "./service/open-service.ts";
 export type { Service, ServiceCallOptions, ServiceOptions } from "./service/types.ts";
 export type { KeyOf, ServiceBy } from "./service/balance.ts";
 export { type ActorCluster, openActorCluster } from "./tree/cluster.ts";
+export { type Client, type ClientOptions, openClient } from "./tree/client.ts";
 export type { ChildEvent, ChildInfo, ChildState } from "./tree/child-events.ts";
 export { type Health, serveHealth } from "./tree/health.ts";
 export { type Nursery, type NurseryOptions, openNursery } from "./tree/nursery.ts";

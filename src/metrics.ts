@@ -133,11 +133,13 @@ class Scraper {
   /** Looks at the tree, or joins the look that is under way. */
   collect(): Promise<Totals> {
     if (this.#collecting === undefined) {
-      const collecting = (this.#collecting = outsideTasks(() => this.#collect()));
-      const done = (): void => {
-        this.#collecting = undefined;
-      };
-      collecting.then(done, done);
+      this.#collecting = outsideTasks(async () => {
+        try {
+          return await this.#collect();
+        } finally {
+          this.#collecting = undefined;
+        }
+      });
     }
     return this.#collecting;
   }

@@ -13,7 +13,7 @@ import { Batch } from "../src/wire/codec.ts";
 import { decode } from "../src/wire/decode.ts";
 import { FrameDecoder } from "../src/wire/frame.ts";
 import { checkMessage, Kind } from "../src/wire/messages.ts";
-import { type Block, blocks, hasTest, read, root, rows } from "./support/documents.ts";
+import { type Block, blocks, expectOutput, hasTest, read, root, rows } from "./support/documents.ts";
 import { RawPeer } from "./support/raw-peer.ts";
 import { until, World } from "./support/world.ts";
 
@@ -268,6 +268,38 @@ describe("docs/testing.md", () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+});
+
+describe("docs/observability.md", () => {
+  const document = read("docs/observability.md");
+
+  test("has programs that print what it says", async () => {
+    const all = blocks(document);
+    let programs = 0;
+    for (const [at, { language, text }] of all.entries()) {
+      if (language !== "ts" || all[at + 1]?.language !== "text") continue;
+      await expectOutput(text, all[at + 1]!.text);
+      programs++;
+    }
+    expect(programs).toBe(2);
+  });
+
+  test("lists every metric and every channel, and no others", async () => {
+    const listed = (first: RegExp): string[] =>
+      rows(document, first).flatMap(([cell = ""]) =>
+        Array.from(cell.matchAll(/`([^`]+)`/g), ([, name = ""]) => name),
+      );
+    const source = read("src/inspect/metrics-text.ts");
+    const metrics = Array.from(source.matchAll(/name: "([a-z_]+)"/g), ([, name = ""]) => name);
+    expect(listed(/^`(?:furrow|process)_/).toSorted()).toEqual(metrics.toSorted());
+    const [, channels = ""] = /const names = \[([^\]]+)\]/.exec(read("src/inspect/channels.ts"))!;
+    const published = Array.from(channels.matchAll(/"([a-z.]+)"/g), ([, name]) => `furrow.${name}`);
+    const shown = rows(document, /^`furrow\.\w+\.\w+/).flatMap(([cell = ""]) => {
+      const [first = "", ...more] = Array.from(cell.matchAll(/`([^`]+)`/g), ([, name = ""]) => name);
+      return [first, ...more.map((end) => first.slice(0, first.lastIndexOf(".")) + end)];
+    });
+    expect(shown.toSorted()).toEqual(published.toSorted());
   });
 });
 

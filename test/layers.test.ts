@@ -24,6 +24,7 @@ const layers: readonly string[] = [
   "otel/",
   "otel.ts",
   "index.ts",
+  "cli/",
 ];
 
 const vagueNames: readonly string[] = ["utils", "util", "helpers", "helper", "common"];

@@ -85,6 +85,19 @@ describe("FURROW_LOG_FORMAT", () => {
     expect(await linesOf(program)).toEqual([line]);
   });
 
+  test("that means nothing is reported by a client, too", async () => {
+    await using world = new World();
+    await world.actor("shop");
+    const program = await world.program({ FURROW_LOG_FORMAT: "jsn" });
+    await program.run(async ({ furrow }) => {
+      await using _ = await furrow.openClient();
+    });
+    program.process.kill();
+    expect(await program.stderr).toBe(
+      'furrow: FURROW_LOG_FORMAT must be "text" or "json", got "jsn": using text\n',
+    );
+  });
+
   test("that means nothing in the env of startActor is reported with the actor's name", async () => {
     await using world = new World();
     const program = await world.actor("shop");

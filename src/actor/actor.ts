@@ -69,13 +69,16 @@ export interface Actor extends AsyncDisposable {
   drain(options?: { readonly timeout?: number }): Promise<void>;
   /**
    * Replaces what lookups and listings show as this actor's metadata. Resolves when every registrar that this actor is
-   * registered with has applied it and pushed it to those that watch; a registrar that comes up later gets it with the
-   * registration. Changes are applied in the order of the calls.
+   * registered with has applied it and pushed it to those that watch. A registrar that comes up later gets it with the
+   * registration; if those that were told are lost before they have acknowledged it, the change waits for that. Changes
+   * are applied in the order of the calls. While an actor starts, and isn't registered yet, it resolves at once.
    *
    * @throws {TypeError} when it isn't a plain object of strings, finite numbers and booleans; nothing has changed
    * @throws {LimitError} when it takes more than `maxMetadataBytes` encoded, here or at a registrar; the former metadata
    *   stays
    * @throws {TimeoutError} with stage "lookup" when a registrar is silent; it may still apply the change
+   * @throws {RegistryUnavailableError} when no registrar has acknowledged it within three times `probeTimeoutMs`; the change
+   *   applies with the next registration
    */
   setMetadata(metadata: Metadata): Promise<void>;
   /**

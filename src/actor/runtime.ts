@@ -53,11 +53,15 @@ export interface RuntimeOptions {
   readonly metadata?: Metadata;
   /** The uuid of the actor that started it. */
   readonly parent?: string;
+  /** See `Runtime.isClient`. */
+  readonly isClient?: boolean;
 }
 
 export class Runtime implements Actor {
   readonly id: ActorId;
   readonly isRoot: boolean;
+  /** Whether it only looks and calls: it doesn't listen, isn't registered, and is nobody's peer by name. */
+  readonly isClient: boolean;
   /** The uuid of the root of its tree. */
   readonly rootUuid: string;
   readonly limits: Limits;
@@ -102,6 +106,7 @@ export class Runtime implements Actor {
     this.policy = security.policy;
     this.limits = limits;
     this.isRoot = isRoot;
+    this.isClient = options.isClient ?? false;
     this.rootUuid = rootUuid;
     this.dispatcher = new Dispatcher(id);
     this.peers = new Peers<Session>(
@@ -136,7 +141,7 @@ export class Runtime implements Actor {
     });
     setLogActor(id);
     // children have the same variables
-    if (isRoot) reportFaults(process.env);
+    if (isRoot || options.isClient === true) reportFaults(process.env);
     this.serve(Kind.stop, (session, message) => void ending.endFor(session, message[1], "cancelActor"));
     this.serve(Kind.drain, (session, message) => {
       const { onDrain } = require("./draining.ts") as typeof import("./draining.ts");

@@ -23,30 +23,33 @@ export function askAny(lookup: Lookup): Promise<Found> {
   return ask(lookup, (found) => lookup.filter(found).length > 0);
 }
 
-/** Asks until every registrar has answered. */
-export function askAll(lookup: Lookup): Promise<Found> {
-  return ask(lookup, () => false);
+/**
+ * Asks until every registrar has answered. With `wantsAll` one that has just taken over doesn't answer before all
+ * instances that are on their way back have had the time.
+ */
+export function askAll(lookup: Lookup, wantsAll = false): Promise<Found> {
+  return ask(lookup, () => false, wantsAll);
 }
 
 /** Asks the registrars side by side. One answer that is `enough` ends it early. */
-async function ask(lookup: Lookup, enough: (found: Found) => boolean): Promise<Found> {
+async function ask(lookup: Lookup, enough: (found: Found) => boolean, wantsAll = false): Promise<Found> {
   const { record, registrars, registryAddrs } = lookup;
   const deadline = patience(lookup);
   if (registryAddrs !== undefined) {
-    const inquiries = registryAddrs.map((addr) => askAddress(lookup, addr, deadline));
+    const inquiries = registryAddrs.map((addr) => askAddress(lookup, addr, deadline, wantsAll));
     return await combine(inquiries, deadline, enough, record);
   }
   for (;;) {
     const links = await connectedLinks(registrars, deadline);
     if (links.length === 0) {
       const question = record.ask(registrars.ownAddr);
-      const found = await askOwnTable(lookup);
+      const found = await askOwnTable(lookup, wantsAll);
       if (found === undefined) continue;
       question.answered(found, "table");
       return found;
     }
     try {
-      const inquiries = links.map((link) => askLink(lookup, link));
+      const inquiries = links.map((link) => askLink(lookup, link, wantsAll));
       const [only] = inquiries;
       if (inquiries.length > 1 || only === undefined)
         return await combine(inquiries, deadline, enough, record);
@@ -68,19 +71,29 @@ interface Inquiry {
   readonly answer: Promise<Found>;
 }
 
-function askLink(lookup: Lookup, link: RegistrarLink): Inquiry {
+function askLink(lookup: Lookup, link: RegistrarLink, wantsAll: boolean): Inquiry {
   const question = lookup.record.ask(link);
-  return { question, answer: answerOf(link, lookup, question) };
+  return { question, answer: answerOf(link, lookup, question, wantsAll) };
 }
 
-function askAddress(lookup: Lookup, addr: Address, deadline: Deadline): Inquiry {
+function askAddress(lookup: Lookup, addr: Address, deadline: Deadline, wantsAll: boolean): Inquiry {
   const question = lookup.record.ask(addr);
-  return { question, answer: answerAt(addr, lookup, deadline, question) };
+  return { question, answer: answerAt(addr, lookup, deadline, question, wantsAll) };
 }
 
 /** Asks a linked registrar, or the cache that it keeps current. */
-function answerOf(link: RegistrarLink, { name, wantsDetails }: Lookup, question: Question): Promise<Found> {
-  const found = wantsDetails ? link.lookupDetailed(name) : link.lookup(name);
+function answerOf(
+  link: RegistrarLink,
+  { name, wantsDetails }: Lookup,
+  question: Question,
+  wantsAll: boolean,
+): Promise<Found> {
+  // an answer with details always has all
+  const found = wantsDetails
+    ? link.lookupDetailed(name)
+    : wantsAll
+      ? link.lookupAll(name)
+      : link.lookup(name);
   if (found instanceof Promise) return found;
   question.answered(found, "cache");
   return Promise.resolve(found);
@@ -96,11 +109,11 @@ export function patience({ name, runtime, deadline }: Lookup): Deadline {
  * The own table's answer, once a miss is reliable: a registrar that has just taken over may still be waiting for actors to
  * come back. Undefined when this actor isn't the registrar after all, because another was faster at binding the addresses.
  */
-async function askOwnTable(lookup: Lookup): Promise<Found | undefined> {
+async function askOwnTable(lookup: Lookup, wantsAll: boolean): Promise<Found | undefined> {
   const { name, registrars, deadline } = lookup;
   const found = inOwnTable(lookup);
-  if (found !== undefined && lookup.filter(found).length > 0) return found;
-  const awaited = registrars.service?.awaited(lookup.wantsDetails ? undefined : name);
+  if (!wantsAll && found !== undefined && lookup.filter(found).length > 0) return found;
+  const awaited = registrars.service?.awaited(wantsAll || lookup.wantsDetails ? undefined : name);
   if (awaited !== undefined) await deadline.race("lookup", awaited);
   return inOwnTable(lookup);
 }
@@ -110,18 +123,19 @@ async function answerAt(
   lookup: Lookup,
   deadline: Deadline,
   question: Question,
+  wantsAll: boolean,
 ): Promise<Found> {
   const { name, registrars, wantsDetails } = lookup;
   const registrar = await registrarAt(registrars, addr, deadline);
   if (registrar === "self") {
-    const found = await askOwnTable(lookup);
+    const found = await askOwnTable(lookup, wantsAll);
     if (found === undefined) throw new RegistryUnavailableError("this actor is no longer the registrar");
     question.answered(found, "table");
     return found;
   }
-  if (registrar instanceof RegistrarLink) return await answerOf(registrar, lookup, question);
+  if (registrar instanceof RegistrarLink) return await answerOf(registrar, lookup, question, wantsAll);
   try {
-    return await askOnce(registrar.handler, name, registrars.counters, wantsDetails);
+    return await askOnce(registrar.handler, name, registrars.counters, wantsDetails, wantsAll);
   } finally {
     registrar.release();
   }

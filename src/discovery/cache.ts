@@ -8,6 +8,8 @@ import { type Found, type FoundRegistration, isDetailed } from "./registration.t
 export interface CachedName {
   /** Undefined until the registrar has answered. An empty list is a known miss. */
   list: Found | undefined;
+  /** The list may lack some that a new registrar still waited for: whoever wants all has to ask again. */
+  isPartial: boolean;
   /** The registrar's answer, while it is pending. */
   asking: Promise<Found> | undefined;
   /** Used since the last sweep; spares it once. */
@@ -54,7 +56,7 @@ export class NameCache {
 
   /** Makes the entry of a name that is about to be asked for; it isn't evicted while `asking` is set. */
   begin(name: string): CachedName {
-    const entry = { list: undefined, asking: undefined, used: true, waiters: undefined };
+    const entry = { list: undefined, isPartial: false, asking: undefined, used: true, waiters: undefined };
     this.#names.set(name, entry);
     return entry;
   }

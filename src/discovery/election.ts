@@ -13,7 +13,9 @@ import {
   AddressError,
   asError,
   causeOf,
+  LimitError,
   messagesOf,
+  PermissionDeniedError,
   RegistryExistsError,
   RegistryUnavailableError,
   systemCode,
@@ -56,6 +58,8 @@ export interface Boot {
   /** Where a registrar listens in addition to the registry addresses. */
   readonly bindAddrs: readonly Address[];
   readonly deadline: Deadline;
+  /** Of one that can't become the registrar: nothing listens at any registry address. @throws to end the wait */
+  readonly onVacant?: () => void;
 }
 
 export class Election {
@@ -191,7 +195,9 @@ export class Election {
     if (this.#isSettled || registrars.vacant().length !== registrars.registryAddrs.length) return;
     if (this.#boot !== undefined) this.#checkBoot(outcomes);
     const isVacant = outcomes.every(({ kind }) => kind === "absent");
-    if (isVacant && registrars.runtime.isRoot) await this.#stand();
+    if (!isVacant) return;
+    if (registrars.runtime.isRoot) await this.#stand();
+    else this.#boot?.onVacant?.();
   }
 
   /** Sockets first: a registrar found there isn't dialled at its other addresses. */
@@ -280,9 +286,11 @@ export class Election {
     if (elsewhere === undefined || this.#elsewhere < elsewhereRounds) return;
     const { holder, addr } = elsewhere;
     const transports = Array.from(new Set(holder.addrs.map((one) => `"${one.slice(0, one.indexOf(":"))}"`)));
+    const whatToDo = this.#registrars.runtime.isClient
+      ? "name those as registryAddrs"
+      : `enable ${transports.join(" and ")} with enableTransports in both programs, and name the same registryAddrs`;
     throw new RegistryUnavailableError(
-      `registrar ${describeHolder(holder)} serves ${holder.addrs.join(", ")} but not ${addr}: ` +
-        `enable ${transports.join(" and ")} with enableTransports in both programs, and name the same registryAddrs`,
+      `registrar ${describeHolder(holder)} serves ${holder.addrs.join(", ")} but not ${addr}: ${whatToDo}`,
       { cause: elsewhere.error },
     );
   }
@@ -332,7 +340,11 @@ export class Election {
 
 /** A reachable registrar refused the registration; `cause` is what a boot fails with. */
 export class RegistrationRefused extends Error {
-  constructor(cause: Error) {
+  /** Whether it would be refused again: not by one that is only about to end. */
+  readonly isFinal: boolean;
+
+  constructor(cause: Error, refusal: unknown) {
     super(cause.message, { cause });
+    this.isFinal = refusal instanceof LimitError || refusal instanceof PermissionDeniedError;
   }
 }

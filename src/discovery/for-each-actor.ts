@@ -1,9 +1,17 @@
 /** `forEachActor`: a task for each live actor of a name, or of all names with a beginning. */
 import { currentRuntime } from "../actor/current.ts";
 import { sleep, timing } from "../deadline.ts";
-import { ContextCancelledError, TimeoutError, TransportClosedError } from "../errors.ts";
+import {
+  ActorDrainingError,
+  ContextCancelledError,
+  NotExposedError,
+  PermissionDeniedError,
+  TimeoutError,
+  TransportClosedError,
+} from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { openTaskGroup, type TaskGroup } from "../rpc/task-group.ts";
+import { outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
 import { Lookup } from "./lookup.ts";
 import { reach } from "./reach.ts";
@@ -19,9 +27,9 @@ const longestPauseMs = 1_000;
  * for each that comes up. It gets a portal to that actor, which is disposed after it, and a signal that is aborted when
  * that actor goes down, or everything ends. The calls that it makes through portals are cancelled with the signal.
  *
- * An actor that goes down ends its `fn` and nothing else: what `fn` rejects with because of that isn't an error. An actor
- * that can't be reached is tried again until it goes down. One that is draining when it is first seen is left alone. A
- * `fn` that returns isn't run again for the same actor.
+ * An actor that goes down, or refuses a call because it drains, ends its `fn` and nothing else: what `fn` rejects with
+ * because of that isn't an error. An actor that can't be reached is tried again until it goes down. One that is draining
+ * when it is first seen is left alone. A `fn` that returns isn't run again for the same actor.
  *
  * It runs until it is aborted, or `fn` fails: the first error cancels the others, and when all have ended it rejects as
  * the end of a task group does, with a single error as itself and with several as an `AggregateError`.
@@ -133,15 +141,20 @@ class Visits<M> {
 }
 
 /**
- * Whether `fn` failed because its actor went down. It may have seen that before the registrar did: then it waits for
- * that, as long as it may take.
+ * Whether `fn` failed because its actor went down, or is about to. It may have seen that before the registrar did: then it
+ * waits for that, as long as it may take.
  */
 async function isOfItsEnd(error: unknown, { actor, gone }: Visit, signal: AbortSignal): Promise<boolean> {
   if (gone.signal.aborted && error === gone.signal.reason) return true;
+  if (error instanceof ActorDrainingError && error.actor.uuid === actor.id.uuid) return true;
+  if (gone.signal.aborted || signal.aborted)
+    return noticeMs(error, actor) !== undefined && gone.signal.aborted;
+  const either = AbortSignal.any([gone.signal, signal]);
+  // a live actor may cancel what it runs, too
+  if (error instanceof ContextCancelledError && (await isLive(actor, either))) return gone.signal.aborted;
   const waitMs = noticeMs(error, actor);
   if (waitMs === undefined) return false;
-  if (!gone.signal.aborted && !signal.aborted)
-    await sleep(waitMs, AbortSignal.any([gone.signal, signal])).catch(() => {});
+  await sleep(waitMs, either).catch(() => {});
   return gone.signal.aborted;
 }
 
@@ -153,4 +166,18 @@ function noticeMs(error: unknown, { id }: Registration): number | undefined {
   // an actor that is being stopped cancels its tasks, then ends its children, and then leaves the registry
   if (error instanceof ContextCancelledError) return limits.stopGraceMs + limits.stopTermMs;
   return undefined;
+}
+
+/** Whether the actor answers as one that hasn't begun to end: that one refuses everything, names that it can't have too. */
+async function isLive({ id }: Registration, signal: AbortSignal): Promise<boolean> {
+  const runtime = currentRuntime();
+  if (id.uuid === runtime.uuid) return !runtime.signal.aborted;
+  const session = runtime.peers.get(id.uuid)?.handler;
+  if (session === undefined) return false;
+  const { stopGraceMs: timeout } = runtime.limits;
+  const answer = outsideTasks(() => session.call("", [], { signal, timeout }));
+  return await answer.then(
+    () => true,
+    (error: unknown) => error instanceof NotExposedError || error instanceof PermissionDeniedError,
+  );
 }

@@ -14,7 +14,6 @@ import { type Address, rankAddresses } from "../transport/address.ts";
 import { removeTreeSockets, sweepSockets } from "../transport/socket-lock.ts";
 import { Kind } from "../wire/messages.ts";
 import { type Boot, type Candidate, Election, RegistrationRefused } from "./election.ts";
-import { registryPatienceMs } from "./probe.ts";
 import { nameTaken, type RegistrarLink } from "./registrar-link.ts";
 import { Registrars } from "./registrars.ts";
 import { isOfThisHost, socketDirs } from "./registry-files.ts";
@@ -28,11 +27,12 @@ const upkeepMs = 1_000;
 
 export class Membership implements Candidate {
   readonly registrars: Registrars;
+  /** Called when another actor has got the name that this one was started to have alone. */
+  onNameLost: ((error: NameTakenError) => void) | undefined;
   readonly #runtime: Runtime;
   readonly #election: Election;
   readonly #roster = new Roster();
   #isEnlisted = false;
-  #registered = false;
   #tenure: Tenure | undefined;
   #upkeep: Timer | undefined;
   readonly #stop = new AbortController();
@@ -55,7 +55,7 @@ export class Membership implements Candidate {
    */
   async settle(boot: Boot, listen: (hosts: readonly string[]) => Promise<void>): Promise<void> {
     this.#election.listen = listen;
-    this.#registered = true;
+    this.registrars.registers = true;
     await this.#election.settle(boot);
   }
 
@@ -74,18 +74,19 @@ export class Membership implements Candidate {
   }
 
   /**
-   * Registers with every registrar that is connected, and from now on with each that comes up.
+   * Registers with every registrar that is connected, and from now on with each that comes up. While there is none, waits
+   * for the next one.
    *
-   * @throws {RegistryUnavailableError} when there is none
+   * @throws {RegistryUnavailableError} when there is none for `timeout` ms, or all refuse the registration
    * @throws {NameTakenError} when one refuses this actor's name
    */
-  async register(): Promise<void> {
-    this.#registered = true;
+  async register(timeout: number): Promise<void> {
     const { registrars } = this;
-    const timeout = registryPatienceMs(this.#runtime.limits);
+    registrars.registers = true;
     const deadline = new Deadline({ timeout, signal: this.#stop.signal }, "registration");
     for (;;) {
       const { changed, links } = registrars;
+      const hasAll = registrars.vacant().length === 0;
       const results = await Promise.allSettled(links.map((link) => this.#registerAt(link)));
       if (registrars.vacant().length > 0) this.#election.start();
       for (const result of results) if (result.status === "rejected") throwTaken(result.reason);
@@ -95,6 +96,7 @@ export class Membership implements Candidate {
         ({ status }, at) => status === "fulfilled" && (!isHeld || links[at] === registrars.firstLink),
       );
       if (registrars.isRegistrar || isDone) return;
+      if (hasAll && links.length > 0 && results.every(isFinalRefusal)) throw registrars.unavailable();
       try {
         // the registrar ended during the registration: the election finds the next one, which then gets it
         await deadline.race("lookup", changed);
@@ -118,8 +120,8 @@ export class Membership implements Candidate {
       this.#runtime.peers.connect(target, this.#patience(registrar.name)),
     );
     const link = registrars.link(peer.handler, registrar.addrs);
-    if (this.#registered) await this.#registerAt(link);
-    registrars.notify();
+    if (registrars.registers) await this.#registerAt(link);
+    else registrars.notify();
   }
 
   async #registerAt(link: RegistrarLink): Promise<void> {
@@ -131,16 +133,19 @@ export class Membership implements Candidate {
       const patience = this.#patience(peer.id.name);
       // before it is registered: a registrar that waits for this process to be back must know its holds by then
       if (registrars.holds !== undefined) await patience.race("lookup", registrars.holds.resume(link));
-      await patience.race("lookup", link.register(this.#runtime));
+      await patience.race("lookup", link.register(this.#runtime, registrars.changes));
     } catch (error) {
       if (registrars.linkOf(peer.id.uuid) !== link) throw error;
       const isRefusal = peer.isOpen && !(error instanceof TimeoutError);
       registrars.drop(link, asError(error));
-      if (isRefusal) throw new RegistrationRefused(nameTaken(error) ?? registrars.unavailable());
-      throw error;
+      if (!isRefusal) throw error;
+      const taken = nameTaken(error);
+      if (taken !== undefined && registrars.holds?.hasOwn === true) this.onNameLost?.(taken);
+      throw new RegistrationRefused(taken ?? registrars.unavailable(), error);
     }
     log.info?.(`registered with ${describeActor(peer.id)} at ${peer.addr}`);
     this.#upkeep ??= this.#lookAfterSockets();
+    registrars.notify();
   }
 
   /** Binds a socket again when it was removed: otherwise every lookup would take this registered actor for gone. */
@@ -242,9 +247,10 @@ export class Membership implements Candidate {
     const bound = new Deadline({ timeout: this.#runtime.limits.stopGraceMs }, "unregistration");
     await Promise.allSettled(
       registrars.links.map(async (link) => {
-        if (this.#registered) await bound.race("stop", link.unregister());
+        if (registrars.registers) await bound.race("stop", link.unregister());
       }),
     );
+    registrars.registers = false;
     registrars.notify();
   }
 
@@ -273,6 +279,12 @@ export class Membership implements Candidate {
     this.#tenure?.release();
     this.#roster.leave();
   }
+}
+
+function isFinalRefusal(result: PromiseSettledResult<void>): boolean {
+  return (
+    result.status === "rejected" && result.reason instanceof RegistrationRefused && result.reason.isFinal
+  );
 }
 
 /** @throws the error with which a registrar refused a name, if `error` is one */

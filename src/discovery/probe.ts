@@ -67,7 +67,7 @@ export type Outcome =
 
 /**
  * Probes one registry address. An actor that already listens connects as a peer, so that it can join a registrar over
- * the same connection. A silent address without a lock is tried three times, within `3 * probeTimeoutMs` in all.
+ * the same connection; so does a client, which never listens. A silent address without a lock is tried three times, within `3 * probeTimeoutMs` in all.
  *
  * `isLost`: whether that registrar has just been lost, and so is most likely dead. `wasSilent`: the last probe got no
  * answer; its connection may still be waiting for one, so this probe opens another.
@@ -87,7 +87,8 @@ export async function probeRegistry(
     const timeout = Math.min(runtime.limits.probeTimeoutMs, Math.max(0, latest - performance.now()));
     const deadline = new Deadline({ timeout, signal }, `probe of ${addr}`);
     try {
-      const mayConnect = runtime.addrs.length > 0 && !wasSilent && silent === 0;
+      const isComplete = runtime.addrs.length > 0 || runtime.isClient;
+      const mayConnect = isComplete && !wasSilent && silent === 0;
       return await dial(runtime, addr, lock, mayConnect, deadline);
     } catch (thrown) {
       signal?.throwIfAborted();

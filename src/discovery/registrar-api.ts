@@ -30,26 +30,35 @@ export interface ServedTable {
 export function registrarApi(registrar: ServedTable): Record<keyof RegistrarApi, (name: unknown) => unknown> {
   const { table } = registrar;
   return {
-    findActor: (name) => whenReliable(registrar, checkName(name), (known) => show(table.last(known))),
-    findActors: (name) =>
-      whenReliable(registrar, checkName(name), (known) => table.all(known).map((stored) => show(stored))),
-    listActors: async () => {
-      await registrar.awaited();
-      registrar.checkServing();
-      return Array.from(table.entries(), (stored) => show(stored));
+    findActor: (name) => {
+      const known = checkName(name);
+      return whenReliable(registrar, registrar.awaited(known), () => show(table.last(known)));
     },
+    findActors: (name) => {
+      const known = checkName(name);
+      return whenReliable(registrar, registrar.awaited(), () =>
+        table.all(known).map((stored) => show(stored)),
+      );
+    },
+    listActors: () =>
+      whenReliable(registrar, registrar.awaited(), () =>
+        Array.from(table.entries(), (stored) => show(stored)),
+      ),
     waitForActor: (name) => waitFor(registrar, checkName(name)),
   };
 }
 
-/** Answers at once, unless the name is missing and its actor may still be on its way back. */
-function whenReliable<T>(registrar: ServedTable, name: string, answer: (name: string) => T): T | Promise<T> {
-  const awaited = registrar.awaited(name);
-  if (awaited === undefined) return answer(name);
+/** Answers at once, unless an actor that belongs to the answer may still be on its way back. */
+function whenReliable<T>(
+  registrar: ServedTable,
+  awaited: Promise<void> | undefined,
+  answer: () => T,
+): T | Promise<T> {
+  if (awaited === undefined) return answer();
   return awaited.then(() => {
     // if another process took the addresses meanwhile, the table was never filled
     registrar.checkServing();
-    return answer(name);
+    return answer();
   });
 }
 

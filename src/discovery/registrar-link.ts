@@ -7,7 +7,7 @@ import { setStack } from "../frames.ts";
 import { describeActor } from "../identity.ts";
 import type { DetailsChange } from "../actor/details.ts";
 import type { Runtime } from "../actor/runtime.ts";
-import type { Answer, Session } from "../rpc/session.ts";
+import type { Answer, Request, Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { Kind, type MessageOf } from "../wire/messages.ts";
 import { type CachedName, NameCache } from "./cache.ts";
@@ -30,6 +30,13 @@ export interface LookupCounters {
 
 /** Requests that are over are only removed from a list at least twice this long. */
 const sparseFrom = 64;
+
+type LookupMessage = Extract<Request, [typeof Kind.lookup, ...unknown[]]>;
+
+/** Removes the request from those that are shared, if it is one of them. */
+function isTaken(shared: Map<string, LookupRequest>, request: LookupRequest): boolean {
+  return shared.size > 0 && shared.get(request.name) === request && shared.delete(request.name);
+}
 
 function isUnderway(request: LookupRequest): boolean {
   return !request.isOver;
@@ -99,13 +106,15 @@ export class RegistrarLink {
   /** In the order of asking; those that are over stay until they are the majority. */
   #requests: LookupRequest[] = [];
   #underway = 0;
-  /** Those of them that ask for details, by name. */
+  /** Those of them that ask for details, by name; and those that ask again for all. */
   readonly #detailed = new Map<string, LookupRequest>();
+  readonly #whole = new Map<string, LookupRequest>();
   readonly #patienceMs: number;
   #silenceTimer: Timer | undefined;
   #isOver = false;
   #isRegistered = false;
-  #isAcknowledged = false;
+  /** The last change of this actor's details that the registrar has acknowledged (see `Registrars`), or -1 while it isn't registered. */
+  acknowledged = -1;
 
   /** Takes over one `acquire` of the session's peer. */
   constructor(session: Session, runtime: Runtime, counters: LookupCounters) {
@@ -123,24 +132,31 @@ export class RegistrarLink {
     return !this.#isOver && this.session.peer.isOpen;
   }
 
-  /** Registers this actor with all its addresses and details in one message; resolves when the registrar has acknowledged it. */
-  async register(runtime: Runtime): Promise<void> {
+  /**
+   * Registers this actor with all its addresses and details, as of its change number `change`, in one message; resolves
+   * when the registrar has acknowledged it.
+   */
+  async register(runtime: Runtime, change: number): Promise<void> {
     const { id, addrs } = runtime;
     this.#isRegistered = true;
     const details = encodeDetails(runtime.details());
     await this.session.request([Kind.register, 0, encodeAddresses(addrs, id.host), details]);
-    this.#isAcknowledged = true;
+    this.acknowledged = change;
   }
 
   /** Whether lookups at this registrar find this actor. */
   get isListed(): boolean {
-    return this.#isRegistered && this.#isAcknowledged && this.isOpen;
+    return this.#isRegistered && this.acknowledged >= 0 && this.isOpen;
   }
 
-  /** Changes this actor's details; resolves when the registrar has acknowledged it, at once if this actor isn't registered there. */
-  async update({ metadata, state }: DetailsChange): Promise<void> {
+  /**
+   * Changes this actor's details; resolves when the registrar has acknowledged it. At once if this actor isn't registered
+   * there yet: its registration will bring the change.
+   */
+  async update({ metadata, state }: DetailsChange, change: number): Promise<void> {
     if (!this.#isRegistered) return;
     await this.session.request([Kind.update, 0, metadata ?? null, state ?? null]);
+    this.acknowledged = change;
   }
 
   unregister(): Promise<unknown> {
@@ -162,14 +178,37 @@ export class RegistrarLink {
    */
   lookup(name: string): Found | Promise<Found> {
     const entry = this.cache.find(name);
-    return entry?.list === undefined ? (entry?.asking ?? this.#request(name)) : this.#hit(entry, entry.list);
+    if (entry?.list !== undefined) return this.#hit(entry, entry.list);
+    return entry?.asking ?? this.#request(name, [Kind.lookup, 0, name, true]);
   }
 
   /** As `lookup`, for registrations with their details. From then on the registrar pushes those too. */
   lookupDetailed(name: string): Found | Promise<Found> {
     const entry = this.cache.find(name);
     if (entry?.list !== undefined && isDetailed(entry.list)) return this.#hit(entry, entry.list);
-    return this.#detailed.get(name)?.promise ?? this.#request(name, true);
+    return (
+      this.#detailed.get(name)?.promise ??
+      this.#request(name, [Kind.lookup, 0, name, true, true], this.#detailed)
+    );
+  }
+
+  /**
+   * As `lookup`, for those who want every instance: if the registrar has just taken over, they wait until all that are on
+   * their way back have had the time.
+   */
+  lookupAll(name: string): Found | Promise<Found> {
+    const entry = this.cache.find(name);
+    if (entry?.list === undefined || entry.isPartial) return this.#lookupWhole(name);
+    return this.#hit(entry, entry.list);
+  }
+
+  async #lookupWhole(name: string): Promise<Found> {
+    // nearly always this is the whole: it is shared with those who want any instance, and nothing more is asked
+    const found = this.cache.get(name) ?? (await this.lookup(name));
+    const entry = this.cache.find(name);
+    if (entry?.list !== undefined && !entry.isPartial) return found;
+    return await (this.#whole.get(name)?.promise ??
+      this.#request(name, [Kind.lookup, 0, name, true, false, true], this.#whole));
   }
 
   /** The only place where hits are counted. */
@@ -179,18 +218,16 @@ export class RegistrarLink {
     return list;
   }
 
-  #request(name: string, isDetailed = false): Promise<Found> {
+  /** `among`: where those who want the same find it, if not at the name's entry. */
+  #request(name: string, message: LookupMessage, among?: Map<string, LookupRequest>): Promise<Found> {
     this.#counters.requests++;
     const entry = this.cache.find(name) ?? this.cache.begin(name);
     const request = new LookupRequest(name, entry, this.#onOver);
     this.#underway++;
     entry.asking = request.promise;
-    if (isDetailed) this.#detailed.set(name, request);
+    among?.set(name, request);
     try {
-      this.session.ask(
-        isDetailed ? [Kind.lookup, 0, name, true, true] : [Kind.lookup, 0, name, true],
-        request,
-      );
+      this.session.ask(message, request);
       this.#noteRequest(request);
     } catch (error) {
       request.reject(error);
@@ -210,7 +247,7 @@ export class RegistrarLink {
     this.#underway--;
     // a later request for the details may have taken its place
     if (entry.asking === request.promise) entry.asking = undefined;
-    if (this.#detailed.size > 0 && this.#detailed.get(name) === request) this.#detailed.delete(name);
+    const isWhole = isTaken(this.#detailed, request) || isTaken(this.#whole, request);
     // synchronously: the next message of the same chunk may be a pushed change
     if (!isNews) {
       cache.giveUp(name, entry);
@@ -218,6 +255,7 @@ export class RegistrarLink {
       return;
     }
     cache.answer(entry, list);
+    if (isWhole) entry.isPartial = false;
   };
 
   /**
@@ -257,6 +295,12 @@ export class RegistrarLink {
     this.cache.added(name, decodeRegistration(name, message[2]));
   }
 
+  /** Comes ahead of the answer that it is about. */
+  onPartial(name: string): void {
+    const entry = this.cache.find(name) ?? this.cache.begin(name);
+    entry.isPartial = true;
+  }
+
   onRemoved(message: MessageOf<typeof Kind.removed>): void {
     this.#counters.pushes++;
     this.cache.removed(message[1], message[2]);
@@ -292,11 +336,14 @@ export async function askOnce(
   session: Session,
   name: string,
   counters: LookupCounters,
-  wantsDetails: boolean,
+  wantsDetails = false,
+  wantsAll = false,
 ): Promise<Found> {
   counters.requests++;
   const answer = await session.request(
-    wantsDetails ? [Kind.lookup, 0, name, false, true] : [Kind.lookup, 0, name, false],
+    wantsDetails || wantsAll
+      ? [Kind.lookup, 0, name, false, wantsDetails, wantsAll]
+      : [Kind.lookup, 0, name, false],
   );
   return decodeRegistrations(name, answer);
 }

@@ -107,7 +107,7 @@ export class RegistrarService implements ServedTable {
     this.#gracePeriod.expect(expected, mayHaveMore || !areAll, () => roster.pids());
   }
 
-  /** Stops serving, and notifies the peers that use this registrar, which then look for the next. */
+  /** Stops serving, and notifies the peers; those that use this registrar then look for the next. */
   stop(): void {
     for (const undo of this.#undo) undo();
     this.#isStopped = true;
@@ -123,7 +123,9 @@ export class RegistrarService implements ServedTable {
     this.#interests.wakeAll();
     this.#watching?.stop();
     const watching = this.#watching?.peers ?? [];
-    const users = new Set([...this.#clients.keys(), ...this.#interests.peers, ...watching]);
+    // all peers: a client that hasn't asked for anything yet would ask here
+    const peers = Array.from(runtime.peers, (peer) => peer.handler);
+    const users = new Set([...this.#clients.keys(), ...this.#interests.peers, ...watching, ...peers]);
     for (const session of users) session.peer.channel.post([Kind.retired]);
   }
 
@@ -144,6 +146,11 @@ export class RegistrarService implements ServedTable {
     const former = this.#own;
     this.#own = this.table.register(id, encodeAddresses(addrs, id.host), former, details);
     this.#announce(this.#own, former);
+  }
+
+  /** Whether the registrar is in its own table. */
+  get hasSelf(): boolean {
+    return this.#own !== undefined;
   }
 
   /** Applies what has changed of the registrar's own details. */
@@ -320,37 +327,35 @@ export class RegistrarService implements ServedTable {
     session.reply(id, this.table.revision);
   }
 
-  #onLookup(session: Session, [, id, name, interest, detailed]: MessageOf<typeof Kind.lookup>): void {
+  #onLookup(session: Session, [, id, name, interest, detailed, all]: MessageOf<typeof Kind.lookup>): void {
     this.#requests++;
     const fault = actorNameFault(name);
     if (fault !== undefined) {
       session.replyError(id, new ActorNameError(fault));
       return;
     }
-    const encode = detailed === true ? encodeDetailed : encodeRegistration;
     const kept = !interest || this.#interests.take(session, name, detailed === true);
-    const list = this.table.all(name);
+    if (this.#gracePeriod.isOver) return this.#answer(session, id, name, detailed === true, kept);
     // who asks for details may pass over all that are there, and wait for one that is on its way back
-    if (this.#gracePeriod.isOver || (list.length > 0 && detailed !== true))
-      answer(
-        session,
-        id,
-        name,
-        list.map((stored) => encode(stored)),
-        kept,
-      );
-    else
-      void this.awaited(detailed === true ? undefined : name)?.then(() => {
-        if (this.#isStopped) session.replyError(id, retiredError());
-        else
-          answer(
-            session,
-            id,
-            name,
-            this.table.all(name).map((stored) => encode(stored)),
-            kept,
-          );
-      });
+    const isPatient = detailed === true || all === true;
+    const answer = (): void => {
+      if (this.#isStopped) return session.replyError(id, retiredError());
+      if (interest && !this.#gracePeriod.isOver) session.peer.channel.post([Kind.partial, name]);
+      this.#answer(session, id, name, detailed === true, kept);
+    };
+    const awaited = this.awaited(isPatient ? undefined : name);
+    if (awaited === undefined) answer();
+    else void awaited.then(answer);
+  }
+
+  /** `kept`: whether changes of the name will be pushed, if that was asked for. */
+  #answer(session: Session, id: number, name: string, isDetailed: boolean, kept: boolean): void {
+    const encode = isDetailed ? encodeDetailed : encodeRegistration;
+    session.reply(
+      id,
+      this.table.all(name).map((stored) => encode(stored)),
+    );
+    if (!kept) session.peer.channel.post([Kind.unwatched, name]);
   }
 
   #onReport(session: Session, uuid: string): void {
@@ -413,12 +418,6 @@ export class RegistrarService implements ServedTable {
   #pushRemoved({ name, uuid }: StoredRegistration, revision: number): void {
     this.#interests.push(name, () => [Kind.removed, name, uuid, revision]);
   }
-}
-
-/** `kept`: whether changes of the name will be pushed, if that was asked for. */
-function answer(session: Session, id: number, name: string, list: readonly unknown[], kept: boolean): void {
-  session.reply(id, list);
-  if (!kept) session.peer.channel.post([Kind.unwatched, name]);
 }
 
 function isGiven(field: unknown): boolean {

@@ -48,6 +48,10 @@ export class Registrars implements DiscoveryFacts {
   readonly #faults = new Map<Address, Error>();
   #changed = Promise.withResolvers<void>();
   holds: HeldNames | undefined;
+  /** Whether this actor is registered with each of its registrars, or is about to be. */
+  registers = false;
+  /** How often this actor's details have changed. */
+  changes = 0;
   /** The last metadata that no registrar has refused. */
   #accepted: Metadata | undefined;
   readonly #listeners = new Set<() => void>();
@@ -59,6 +63,7 @@ export class Registrars implements DiscoveryFacts {
     discoveryFacts.set(runtime, this);
     runtime.serve(Kind.added, (session, message) => this.linkOver(session)?.onAdded(message));
     runtime.serve(Kind.removed, (session, message) => this.linkOver(session)?.onRemoved(message));
+    runtime.serve(Kind.partial, (session, message) => this.linkOver(session)?.onPartial(message[1]));
     runtime.serve(Kind.unwatched, (session, message) => this.linkOver(session)?.cache.drop(message[1]));
   }
 
@@ -231,40 +236,63 @@ export class Registrars implements DiscoveryFacts {
   }
 
   /**
-   * Changes this actor's details, here and with all its registrars; resolves when they have acknowledged it. One that is
-   * lost meanwhile gets them with the next registration.
+   * Changes this actor's details, here and with all its registrars; resolves when those that are not lost meanwhile have
+   * acknowledged it, and at least one has: the next one, which gets them with the registration, if need be. An actor that
+   * isn't registered yet registers with them: it resolves at once.
    *
    * @throws {LimitError} when a registrar refuses the metadata; the last that all have accepted is back then
    * @throws {TimeoutError} with stage "lookup" when a registrar is silent; it applies the change when it reads it
+   * @throws {RegistryUnavailableError} when no registrar has acknowledged it in time; the next registration brings it
    */
   async update(change: DetailsChange): Promise<void> {
     const { runtime } = this;
     const { metadata } = change;
     this.#accepted ??= runtime.metadata;
     Object.assign(runtime, change);
+    const number = ++this.changes;
     this.#service?.updateSelf();
-    const errors = await this.#send(change);
+    const timeout = registryPatienceMs(runtime.limits);
+    const deadline = new Deadline({ timeout, signal: runtime.signal }, "update of the registration");
+    const errors = await this.#send(change, deadline);
     const refusal = errors.find((error) => error instanceof LimitError);
     if (metadata !== undefined && refusal === undefined) this.#accepted = metadata;
     // a registration with it would be refused too; unless it has changed again
     if (refusal !== undefined && runtime.metadata === metadata) {
       runtime.metadata = this.#accepted;
+      this.changes++;
       this.#service?.updateSelf();
-      await this.#send({ metadata: this.#accepted });
+      await this.#send({ metadata: this.#accepted }, new Deadline({ timeout }, "update of the registration"));
     }
-    // others are no longer registrars of this actor: the next ones get it with the registration
     const error = refusal ?? errors.find((one) => one instanceof TimeoutError);
     if (error !== undefined) throw error;
+    await this.#acknowledged(number, deadline, timeout);
   }
 
-  /** Sends a change to all registrars; resolves to what went wrong. */
-  async #send(change: DetailsChange): Promise<Error[]> {
-    const timeout = registryPatienceMs(this.runtime.limits);
-    const deadline = new Deadline({ timeout }, "update of the registration");
+  /** Sends the last change to all registrars; resolves to what went wrong. */
+  async #send(change: DetailsChange, deadline: Deadline): Promise<Error[]> {
+    const number = this.changes;
     const results = await Promise.allSettled(
-      this.links.map((link) => deadline.race("lookup", link.update(change))),
+      this.links.map((link) => deadline.race("lookup", link.update(change, number))),
     );
     return results.flatMap((result) => (result.status === "rejected" ? [asError(result.reason)] : []));
+  }
+
+  /** Resolves when some registrar has this change: those that were sent it may have been lost. */
+  async #acknowledged(number: number, deadline: Deadline, timeout: number): Promise<void> {
+    const isDone = (): boolean =>
+      !this.registers ||
+      this.#service?.hasSelf === true ||
+      this.links.some(({ acknowledged }) => acknowledged >= number);
+    while (!isDone()) {
+      try {
+        await deadline.race("lookup", this.changed);
+      } catch (error) {
+        if (!(error instanceof TimeoutError)) throw error;
+        const none = this.unavailable();
+        const text = `no registrar has acknowledged the change within ${timeout} ms, it applies with the next registration`;
+        throw new RegistryUnavailableError(`${text}: ${none.message}`, { cause: none.cause });
+      }
+    }
   }
 
   lookupStats(): LookupStats {

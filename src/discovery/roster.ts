@@ -32,6 +32,15 @@ export type OtherMembers =
   | { readonly kind: "pids"; readonly pids: ReadonlySet<number>; readonly areAll: boolean }
   | { readonly kind: "unknown" };
 
+/** Whether live actors of this host are on the roster of a registry address. */
+export function hasMembers(addr: Address): boolean {
+  try {
+    return SharedLock.isShared(rosterFile(addr));
+  } catch {
+    return false; // no directory to keep it in
+  }
+}
+
 /** This actor's place on the rosters of its registry addresses. */
 export class Roster {
   readonly #shares = new Map<string, SharedLock>();

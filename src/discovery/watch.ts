@@ -4,9 +4,9 @@ import type { Address } from "../transport/address.ts";
 import { known } from "./known.ts";
 import type { Lookup } from "./lookup.ts";
 import type { Question } from "./question.ts";
-import type { RegistrarLink } from "./registrar-link.ts";
+import { askOnce, type RegistrarLink } from "./registrar-link.ts";
 import { type Found, foundOf } from "./registration.ts";
-import { registryAt } from "./registry.ts";
+import { registryAt, type RegistryPortal } from "./registry.ts";
 
 /** How long to leave alone what gives no notice of changes: actors that refuse, a registrar without room for the interest. */
 const retryMs = 500;
@@ -90,12 +90,20 @@ export class Watch implements Disposable {
       const waited = registry.with({ signal }).run;
       const found = await deadline.race("wait", waited.waitForActor(name));
       // that one may be out of reach: try all that are there now
-      const others = await deadline.race("wait", waited.findActors(name));
-      question.found = (others.length > 0 ? others : [found]).map(foundOf);
+      const others = await deadline.race("wait", this.#presentAt(registry));
+      question.found = others.length > 0 ? others : [foundOf(found)];
       return question.found;
     } finally {
       await registry[Symbol.asyncDispose]();
     }
+  }
+
+  /** Those that are there now: who waits for any instance doesn't wait until a new registrar has all of them back. */
+  async #presentAt(registry: RegistryPortal): Promise<Found> {
+    const { name, registrars } = this.#lookup;
+    if (registry === registrars.localPortal) return known(registrars, name) ?? [];
+    const session = registrars.runtime.peers.get(registry.id.uuid)?.handler;
+    return session === undefined ? [] : await askOnce(session, name, registrars.counters);
   }
 
   /** Has the link's cache keep the name. Only a question that has to be sent is recorded, or one that is given. */

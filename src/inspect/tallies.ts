@@ -7,6 +7,9 @@ import { type FunctionSample, otherName } from "./sample.ts";
 /** How many functions are told apart; the rest counts as one. */
 const maxTallies = 1_024;
 
+/** How many codes of errors are told apart: a program may have errors with codes of its own. */
+const maxCodes = 64;
+
 /** One function. */
 export class Tally {
   readonly name: string;
@@ -24,7 +27,8 @@ export class Tally {
     this.#calls++;
     this.#durations.add(ms);
     if (failure === undefined) return;
-    const code = codeOf(failure.error);
+    let code = codeOf(failure.error);
+    if (!this.#errors.has(code) && this.#errors.size >= maxCodes) code = otherName;
     this.#errors.set(code, (this.#errors.get(code) ?? 0) + 1);
   }
 

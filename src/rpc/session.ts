@@ -17,7 +17,7 @@ import type { OpenExchange } from "./observer.ts";
 import type { Permissions } from "./policy.ts";
 import type { Task } from "./task.ts";
 
-export type { Answer } from "./caller/calls.ts";
+export type { Answer, Request } from "./caller/calls.ts";
 
 /** What a session needs from its actor. */
 export interface SessionHost extends ServingHost {

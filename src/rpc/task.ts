@@ -7,6 +7,7 @@ import type { AsyncLocalStorage } from "node:async_hooks";
 import { NoRuntimeError } from "../errors.ts";
 import type { PeerProof } from "../channel/credentials.ts";
 import type { ActorId } from "../identity.ts";
+import type { Permissions } from "./policy.ts";
 
 /** The task of the running code. Created with the first task: loading it takes a millisecond of an actor's start. */
 let ambient: AsyncLocalStorage<Task | undefined> | undefined;
@@ -20,6 +21,8 @@ function createAmbient(): AsyncLocalStorage<Task | undefined> {
 export interface TaskOrigin {
   readonly id: ActorId;
   readonly proof: PeerProof;
+  /** What the caller may do here. */
+  readonly permissions: Permissions;
   /** Why the actor drains, once it does. */
   readonly drainReason: Error | undefined;
 }

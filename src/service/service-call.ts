@@ -1,9 +1,8 @@
 /** One call of a service, from its first instance to its answer. */
-import { type Bounds, Deadline, startTimer } from "../deadline.ts";
+import { type Bounds, Deadline } from "../deadline.ts";
 import { TimeoutError, TransportClosedError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
-import { type CallAnswer, NotRunError } from "../rpc/caller/calls.ts";
-import { toldTo } from "../rpc/remote-error.ts";
+import { type CallAnswer, NotRunError, type Waiting, withinBounds } from "../rpc/caller/calls.ts";
 import type { Session } from "../rpc/session.ts";
 import type { Task } from "../rpc/task.ts";
 import { Attempts } from "./failure.ts";
@@ -50,7 +49,7 @@ export interface CallPlan {
 /**
  * It receives its own answer: while all goes well, there is no promise but the caller's (row `service.call`).
  */
-export class ServiceCall implements CallAnswer {
+export class ServiceCall implements CallAnswer, Waiting {
   id = 0;
   sentTo = 0;
   readonly resolve: (value: unknown) => void;
@@ -173,7 +172,7 @@ export class ServiceCall implements CallAnswer {
   }
 }
 
-/** A call with a signal or timeout, or within a task. An async function: its errors get the frames of the caller. */
+/** A call with a signal or timeout, or within a task. */
 export async function boundedCall(
   host: CallHost,
   fn: string,
@@ -181,24 +180,11 @@ export async function boundedCall(
   { bounds, isIdempotent }: CallPlan,
   task: Task | undefined,
 ): Promise<unknown> {
-  const signal = bounds?.signal;
-  const timeout = bounds?.timeout;
-  signal?.throwIfAborted();
+  bounds?.signal?.throwIfAborted();
   if (task?.aborted) throw task.reason;
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
   const call = new ServiceCall(host, fn, args, isIdempotent, resolve, reject);
-  const onAbort = (): void => call.giveUp(signal?.reason, "aborted by the caller");
-  const timer = startTimer(timeout, () => call.giveUp(call.expired(timeout!), "timed out at the caller"));
-  signal?.addEventListener("abort", onAbort, { once: true });
-  const stopFollowing = task?.onAbort((reason) => call.giveUp(reason, "the calling task was aborted"));
+  const answer = withinBounds(promise, call, bounds, task);
   call.begin();
-  try {
-    return await promise;
-  } catch (error) {
-    throw toldTo(error);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", onAbort);
-    stopFollowing?.();
-  }
+  return await answer;
 }

@@ -207,6 +207,21 @@ export class SharedLock {
     else closeSync(fd);
   }
 
+  /** Whether a live process has a share in the lock at `path`. Creates and removes nothing. */
+  static isShared(path: string): boolean {
+    let fd: number;
+    try {
+      fd = openLock(path, openOnly);
+    } catch {
+      return false; // missing, or can't be opened
+    }
+    try {
+      return !flock(fd, exclusiveNow);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
   /** Whether its file is still the one at the path. */
   get isCurrent(): boolean {
     return isSameFile(this.#fd, this.path);

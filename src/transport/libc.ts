@@ -3,7 +3,7 @@
  * that `files.ts` makes in place of `node:fs`. Loading the library takes half a millisecond, so that happens on the first
  * call.
  */
-import { dlopen } from "bun:ffi";
+import { dlopen, type FFIFunction, type Library } from "bun:ffi";
 
 import { logger } from "../log.ts";
 
@@ -56,7 +56,12 @@ interface Libc {
 
 let libc: Libc | undefined;
 
-function load(): Libc {
+/** The functions of the C library with these signatures. @throws {AggregateError} when it lacks one, or there is none */
+export function openLibc<T extends Record<string, FFIFunction>>(functions: T): Library<T>["symbols"] {
+  return withLibc((name) => dlopen(name, functions).symbols);
+}
+
+function withLibc<T>(open: (name: string) => T): T {
   const names =
     process.platform === "darwin"
       ? ["libSystem.B.dylib"]
@@ -73,7 +78,7 @@ function load(): Libc {
   throw new AggregateError(failures, `no C library found (tried ${names.join(", ")})`);
 }
 
-function open(name: string): Libc {
+function openCalls(name: string): Libc {
   if (process.platform === "linux") {
     try {
       const all = dlopen(name, { ...lockSignatures, ...fileSignatures }).symbols;
@@ -87,13 +92,13 @@ function open(name: string): Libc {
 
 /** The calls for files, if this system has them as `files.ts` expects them. */
 export function fileCalls(): FileCalls | undefined {
-  libc ??= load();
+  libc ??= withLibc(openCalls);
   return libc.files;
 }
 
 /** Calls `flock(2)`; returns whether it succeeded. */
 export function flock(fd: number, operation: number): boolean {
-  libc ??= load();
+  libc ??= withLibc(openCalls);
   return libc.locks.flock(fd, operation) === 0;
 }
 
@@ -118,7 +123,7 @@ const ucredLength = new Uint32Array(1);
  */
 export function peerCredentials(fd: number): Credentials | undefined {
   if (process.platform !== "linux") return undefined;
-  libc ??= load();
+  libc ??= withLibc(openCalls);
   ucredLength[0] = ucredBytes.length;
   if (libc.locks.getsockopt(fd, solSocket, soPeerCred, ucredBytes, ucredLength) !== 0) return undefined;
   const [pid = 0, uid = 0] = ucred;

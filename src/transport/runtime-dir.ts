@@ -29,17 +29,27 @@ export function registrySocketPath(dir: string, port: number): string {
  *   for socket paths
  */
 export function runtimeDir(env: Readonly<Record<string, string | undefined>> = process.env): string {
-  if (env["FURROW_RUNTIME_DIR"]) return usable(env["FURROW_RUNTIME_DIR"]);
-  if (env["XDG_RUNTIME_DIR"]) return usable(join(env["XDG_RUNTIME_DIR"], "furrow"));
-  // macOS has a long path per user here, which leaves no room for file names
-  const temporary = process.platform === "darwin" ? "/tmp" : (env["TMPDIR"] ?? loadOs().tmpdir());
-  const usual = join(temporary, `furrow-${process.getuid?.() ?? "user"}`);
+  const usual = runtimeDirPath(env);
+  if (isChosen(env)) return usable(usual);
   try {
     return usable(usual);
   } catch (error) {
     if (!(error instanceof ForeignDirectoryError)) throw error;
     return instead(error, env["HOME"] ?? loadOs().homedir());
   }
+}
+
+/** Where the runtime directory is by rights. Touches nothing, and doesn't say whether it can be used. */
+export function runtimeDirPath(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  if (env["FURROW_RUNTIME_DIR"]) return env["FURROW_RUNTIME_DIR"];
+  if (env["XDG_RUNTIME_DIR"]) return join(env["XDG_RUNTIME_DIR"], "furrow");
+  // macOS has a long path per user here, which leaves no room for file names
+  const temporary = process.platform === "darwin" ? "/tmp" : (env["TMPDIR"] ?? loadOs().tmpdir());
+  return join(temporary, `furrow-${process.getuid?.() ?? "user"}`);
+}
+
+function isChosen(env: Readonly<Record<string, string | undefined>>): boolean {
+  return Boolean(env["FURROW_RUNTIME_DIR"] || env["XDG_RUNTIME_DIR"]);
 }
 
 /** All of a user's programs fall back to the same place, so they still find each other. */

@@ -6,7 +6,7 @@ import { lstatIfPresent, nodeFs, readTextSync, removeSync, statSync } from "./fi
 import { runtimeDir } from "./runtime-dir.ts";
 
 /** Fewer could be found by brute force. */
-const leastBytes = 16;
+export const leastSecretBytes = 16;
 
 /** What `security.secret` accepts: the secret itself, or a file that contains it. */
 export type SecretOption = string | { readonly file: string };
@@ -61,9 +61,9 @@ function secretIn(file: string, named: string): Secret {
 
 function secretOf(text: string, source: string, isOwn: boolean): Secret {
   const key = Buffer.from(text.replace(/\r?\n$/, ""), "utf8");
-  if (key.length < leastBytes) {
+  if (key.length < leastSecretBytes) {
     throw new UnauthenticatedError(
-      `the secret of ${source} has ${key.length} B, fewer than ${leastBytes}: make one with openssl rand -hex 32`,
+      `the secret of ${source} has ${key.length} B, fewer than ${leastSecretBytes}: make one with openssl rand -hex 32`,
     );
   }
   return { key, source, isOwn };

@@ -16,7 +16,7 @@ export interface LoopbackEnd {
 export function loopbackOwner(theirs: LoopbackEnd, ours: LoopbackEnd): number | undefined {
   if (process.platform !== "linux") return undefined;
   for (const table of ["/proc/net/tcp", "/proc/net/tcp6"]) {
-    const uid = ownerIn(table, listed(theirs), listed(ours));
+    const uid = ownerIn(table, listedForms(theirs), listedForms(ours));
     if (uid !== undefined) return uid;
   }
   return undefined;
@@ -26,7 +26,7 @@ export function loopbackOwner(theirs: LoopbackEnd, ours: LoopbackEnd): number | 
  * The forms in which the kernel may list an end. The address matters as well as the port: another user may have the
  * same port at 127.0.0.2. The ipv6 table lists an ipv4 address when its socket is an ipv6 one.
  */
-function listed({ host, port }: LoopbackEnd): readonly string[] {
+export function listedForms({ host, port }: LoopbackEnd): readonly string[] {
   const bytes = /(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(host)?.slice(1);
   // words of 32 bits in host byte order, which is little-endian here
   const ipv4 = bytes && Buffer.from(bytes.map(Number)).reverse().toString("hex").toUpperCase();

@@ -12,6 +12,9 @@ export const initVariable = "FURROW_CHILD";
 /** With this variable set, Bun ends the process when its parent dies, however that happens and whatever it is doing. */
 export const orphanVariable = "BUN_FEATURE_FLAG_NO_ORPHANS";
 
+/** Set by `furrow dev`: actors are reloaded when their files change. */
+export const developVariable = "FURROW_DEV";
+
 export interface ChildInit extends TreeSettings {
   readonly name: string;
   readonly uuid: string;
@@ -30,6 +33,8 @@ export interface ChildInit extends TreeSettings {
   readonly registrars: readonly DialTarget[];
   /** How many of its functions may run at once; undefined for any number. */
   readonly concurrency: number | undefined;
+  /** Variables that are only for Bun's own start of the process, with what to set them to afterwards; null: removed. */
+  readonly env?: Readonly<Record<string, string | null>>;
   /** The hold under which it is started, if its name is held. */
   readonly hold?: HoldForm;
 }

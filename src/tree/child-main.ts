@@ -18,7 +18,7 @@ import { rankAddresses } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { Kind } from "../wire/messages.ts";
 import { bindFresh } from "./bind.ts";
-import { childId, type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
+import { childId, type ChildInit, developVariable, initVariable, orphanVariable } from "./child-init.ts";
 import { enableModules, setLineage } from "./modules.ts";
 import { treeSettings } from "./settings.ts";
 
@@ -33,8 +33,24 @@ export const childFile: string = ["child-main.ts", "core.cjs"].some((name) =>
   ? import.meta.path
   : "";
 
+/** How much of a start's time is kept for the report that it has failed. */
+const maxReportMs = 500;
 /** The exit code of a child that failed. */
 const failedCode = 1;
+
+/** Runs the actor of this process, if its parent has started it as a child; returns whether it has. */
+export function runChild(): boolean {
+  const text = process.env[initVariable];
+  if (text === undefined) return false;
+  const init = JSON.parse(text) as ChildInit;
+  for (const [name, value] of Object.entries({ ...init.env, [initVariable]: null, [orphanVariable]: null })) {
+    if (value === null) delete process.env[name];
+    else process.env[name] = value;
+  }
+  // not awaited: a module with a top-level await can't be required, nor bundled with its bytecode
+  void main(init);
+  return true;
+}
 
 async function main(init: ChildInit): Promise<void> {
   reserveRuntime();
@@ -87,13 +103,28 @@ async function main(init: ChildInit): Promise<void> {
     if (init.hasData) runtime.data = await fetchData(parent);
     await enableModules(runtime, init.modules);
     await joined;
-    await membership.register();
+    await membership.register(leftToRegisterMs(init));
   } catch (error) {
     await fail(runtime, parent, asError(error));
     return;
   }
   runtime.peers.leastStepMs = 0;
+  membership.onNameLost = (error) => {
+    // two would run for as long as both live
+    process.exitCode = failedCode;
+    parent.channel.post([Kind.failed, encodeFailure(error, runtime.id)]);
+    void runtime.cancel(error);
+  };
   runtime.becomeReady();
+  if (process.env[developVariable] !== undefined) {
+    const { reloadOnChange } = require("./reload.ts") as typeof import("./reload.ts");
+    reloadOnChange(runtime, parent);
+  }
+}
+
+/** Almost all of the start's time that is left: why there is no registrar has to reach the parent before that gives up. */
+function leftToRegisterMs({ startMs }: ChildInit): number {
+  return Math.max(0, startMs - performance.now() - Math.min(startMs / 10, maxReportMs));
 }
 
 /** Before any of its modules are loaded: if its parent is dead, another process may have been given the name. */
@@ -154,11 +185,5 @@ async function fail(runtime: Runtime, parent: Peer<Session>, error: unknown): Pr
   process.exit(failedCode);
 }
 
-const text = process.env[initVariable];
-// without the variable, this file was loaded by a root, or by a program that is bundled with furrow
-if (Bun.main === childFile && text !== undefined) {
-  delete process.env[initVariable];
-  delete process.env[orphanVariable];
-  // not awaited: a module with a top-level await can't be required, nor bundled with its bytecode
-  void main(JSON.parse(text) as ChildInit);
-}
+// otherwise this file was loaded by a root, or by a program that is bundled with furrow
+if (Bun.main === childFile) runChild();

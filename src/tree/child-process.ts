@@ -60,11 +60,13 @@ export class ChildProcess {
   constructor(runtime: Runtime, init: ChildInit, options: LaunchOptions, output?: KeptOutput) {
     this.#runtime = runtime;
     this.init = init;
-    const { command, env, cwd, output: mode, hasInspector } = launchOf(init, options);
+    const launch = launchOf(init, options);
+    const { command, env, cwd, output: mode, hasInspector } = launch;
     try {
       this.#process = Bun.spawn(command, {
         env,
         ...(cwd !== undefined && { cwd }),
+        argv0: process.execPath,
         stdin: "ignore",
         stdout: mode === "prefix" || mode === "keep" ? "pipe" : mode,
         stderr: "pipe",
@@ -78,6 +80,7 @@ export class ChildProcess {
     const kept = output?.open(this.id);
     const prefix = mode === "prefix" ? `${init.name}: ` : "";
     const sink = mode === "ignore" ? undefined : () => process.stderr;
+    if (launch.debugger !== undefined) this.#tellDebugger(launch.debugger);
     const { stderr } = this.#process;
     const text = hasInspector ? withoutBanner(stderr, (address) => this.#tellDebugger(address)) : stderr;
     this.#stderr = new OutputTail(text, sink, prefix, kept?.stderr);

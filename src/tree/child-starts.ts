@@ -50,11 +50,11 @@ export class ChildStarts {
   ): Promise<Started> {
     const { name, options } = plan;
     const member = new Member(plan, data);
-    if (this.#outputOf(options) === "keep") this.#keepOutput(member);
     const place = enterNow(timeout) ?? (await this.#place(name, timeout, options.signal));
     let child: ChildProcess;
     try {
       this.#host.checkOpen(name); // its name may have been waited for
+      if (this.#outputOf(options) === "keep") this.#keepOutput(member);
       child = this.#spawn(member, place.leftMs);
     } catch (error) {
       place.leave();

@@ -73,7 +73,8 @@ function answer(runtime: Runtime, { method, url }: Request): Response {
 }
 
 function respond(status: number, body: object, headers: Record<string, string> = {}): Response {
-  return Response.json(body, { status, headers: { "cache-control": "no-store", ...headers } });
+  const type = { "content-type": "application/json", "cache-control": "no-store" };
+  return new Response(`${JSON.stringify(body)}\n`, { status, headers: { ...type, ...headers } });
 }
 
 function registered(runtime: Runtime): string {

@@ -7,6 +7,7 @@ import { statSync } from "../transport/files.ts";
 import { childFile } from "./child-main.ts";
 import { type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
 import { inspectFlags } from "./inspector.ts";
+import { embeddedProgram } from "./modules.ts";
 import { checkOutput, type OutputMode } from "./settings.ts";
 
 /**
@@ -31,6 +32,8 @@ export interface Launch {
   readonly output: OutputMode;
   /** Whether Bun announces a debugger on the child's stderr. */
   readonly hasInspector: boolean;
+  /** Where the child's debugger listens, if that is known and Bun doesn't announce it. */
+  readonly debugger?: string | undefined;
 }
 
 /** @throws {RangeError | TypeError} when an option is malformed; nothing was started */
@@ -53,6 +56,7 @@ export function checkLaunch({ execArgv, inspect, cwd, output }: LaunchOptions): 
 
 /** @throws {SpawnError} when it can't be started with these options */
 export function launchOf(init: ChildInit, options: LaunchOptions): Launch {
+  if (embeddedProgram() !== undefined) return launchStandalone(init, options);
   const { execArgv = [], inspect, output = "inherit" } = options;
   if (childFile === "") throw new SpawnError(`cannot start actor "${init.name}" from ${bundleAdvice()}`);
   const flags = [...execArgv, ...inspectFlags(inspect)];
@@ -62,6 +66,22 @@ export function launchOf(init: ChildInit, options: LaunchOptions): Launch {
     cwd: options.cwd === undefined ? undefined : checkedFolder(init.name, options.cwd),
     output,
     hasInspector: flags.some((flag) => flag.startsWith("--inspect")),
+  };
+}
+
+function launchStandalone(init: ChildInit, options: LaunchOptions): Launch {
+  const { executable, standaloneLaunch } =
+    require("./standalone-launch.ts") as typeof import("./standalone-launch.ts");
+  const { name } = init;
+  const merged = { ...process.env, ...options.env };
+  const special = standaloneLaunch(name, merged, options.execArgv ?? [], options.inspect);
+  return {
+    command: [executable(), name],
+    env: { ...environment({ ...init, env: special.restore }, options.env), ...special.env },
+    cwd: options.cwd === undefined ? undefined : checkedFolder(name, options.cwd),
+    output: options.output ?? "inherit",
+    hasInspector: false,
+    debugger: special.debugger,
   };
 }
 
@@ -103,6 +123,6 @@ function checkedFolder(name: string, cwd: string): string {
 function bundleAdvice(): string {
   const leaveOut = "bun build --external furrow, with furrow in its node_modules";
   return Bun.isStandaloneExecutable
-    ? `an executable made by bun build --compile: it contains no file that a child could run. Run the program with bun, bundled or not (${leaveOut}), or start the actor in a program that runs that way and find it by name from this one`
-    : `a bundle: leave furrow out of it (${leaveOut})`;
+    ? "an executable made by bun build --compile: it contains no file that a child could run. Build it with furrow build FILE -o OUT"
+    : `a bundle: leave furrow out of it (${leaveOut}), or make an executable of the program (furrow build FILE -o OUT)`;
 }

@@ -6,6 +6,7 @@ import { Deadline } from "../deadline.ts";
 import { SpawnError, TimeoutError } from "../errors.ts";
 import { setStack, userFrames, withoutFrames } from "../frames.ts";
 import { initVariable } from "./child-init.ts";
+import type { Embedded } from "./embedded.ts";
 
 /** What a child's process has to know of its modules, so that they don't start themselves without end. */
 interface Imports {
@@ -26,6 +27,18 @@ const imports = ((globalThis as { [key: symbol]: Imports | undefined })[Symbol.f
   inherited: new Set(),
   isPreloading: false,
 });
+
+let embedded: Embedded | undefined;
+
+/** Makes the modules of an executable known; called before anything else runs in it. */
+export function setEmbedded(program: Embedded): void {
+  embedded = program;
+}
+
+/** The program whose executable this is; undefined in any other process. */
+export function embeddedProgram(): Embedded | undefined {
+  return embedded;
+}
 
 /**
  * Imports modules and lets peers call what they export.
@@ -58,34 +71,6 @@ export async function enableModules(
     if (current?.refused !== undefined) throw current.refused;
     runtime.dispatcher.expose(namespace, specifier);
   }
-  if (await usesChannels()) {
-    const { openChannels } = require("./channels.ts") as typeof import("./channels.ts");
-    openChannels(runtime);
-  }
-}
-
-/** Of how many files of a program to look at the text. With more of them, it takes less time to load what they may use. */
-const maxSearched = 64;
-
-/**
- * Whether the program may use `node:diagnostics_channel`. Nothing tells whether a process has loaded that, and loading it
- * costs a child a millisecond; so this looks whether any of the program's own files names it. `FURROW_CHANNELS` decides
- * for one that is loaded later.
- */
-async function usesChannels(): Promise<boolean> {
-  const setting = process.env["FURROW_CHANNELS"];
-  if (setting !== undefined && setting !== "") return setting !== "0";
-  const own = `${dirname(dirname(import.meta.path))}/`;
-  const files = Object.keys(require.cache).filter((file) => !file.startsWith(own));
-  if (files.length > maxSearched) return true;
-  const mentions = files.map(async (file) => {
-    try {
-      return (await Bun.file(file).text()).includes("diagnostics_channel");
-    } catch {
-      return true; // not a file: it can't be told
-    }
-  });
-  return (await Promise.all(mentions)).includes(true);
 }
 
 /** The modules of this actor and of those that it descends from; a root has none. */
@@ -138,8 +123,8 @@ function pathOf(specifier: string): string {
 const ownImportMs = 250;
 
 async function load(specifier: string, signal: AbortSignal | undefined): Promise<object> {
-  const loading = import(specifier) as Promise<object>;
-  const isMain = specifier === Bun.main || specifier === Bun.pathToFileURL(Bun.main).href;
+  const loading = importModule(specifier);
+  const isMain = pathOf(specifier) === (embedded?.main ?? Bun.main);
   const deadline = new Deadline(
     { signal, timeout: isMain ? ownImportMs : undefined },
     `import of ${specifier}`,
@@ -157,6 +142,11 @@ async function load(specifier: string, signal: AbortSignal | undefined): Promise
   } finally {
     fooled.stop();
   }
+}
+
+function importModule(specifier: string): Promise<object> {
+  const inside = embedded?.modules[pathOf(specifier)];
+  return inside === undefined ? (import(specifier) as Promise<object>) : inside();
 }
 
 /** How often to check whether a module has been loaded although its import hasn't resolved. */
@@ -231,10 +221,16 @@ function buildMessages(error: Error): Positioned[] {
   return all.filter((one): one is Positioned => one instanceof BuildMessage && one.position !== null);
 }
 
-/** Converts a module option to a specifier that any process can import. */
+/**
+ * Converts a module option to a specifier that any process can import.
+ *
+ * @throws {SpawnError} when this process runs from an executable of `furrow build`, which doesn't contain the module
+ */
 export function moduleSpecifier(module: string | URL): string {
-  if (module instanceof URL) return module.href;
+  const text = module instanceof URL ? module.href : module;
   // otherwise the path would be resolved relative to furrow's own files
-  if (/^\.{1,2}\//.test(module)) return Bun.pathToFileURL(module).href;
-  return module;
+  const isRelative = /^\.{1,2}\//.test(text);
+  if (embedded === undefined) return isRelative ? Bun.pathToFileURL(text).href : text;
+  const { embeddedSpecifier } = require("./embedded.ts") as typeof import("./embedded.ts");
+  return embeddedSpecifier(isRelative ? text : pathOf(text), isRelative, embedded);
 }

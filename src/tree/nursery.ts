@@ -1,5 +1,5 @@
 /** A nursery owns the processes started in it: none outlives its block. Modelled on those of trio and tractor. */
-import { currentRuntime, hasRuntime, isBooting } from "../actor/current.ts";
+import { actorRuntime, hasActor } from "../actor/current.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { checkTimeout, defaultDrainMs } from "../deadline.ts";
 import { ContextCancelledError, messagesOf, SpawnError, TransportClosedError } from "../errors.ts";
@@ -31,6 +31,8 @@ import {
 } from "./start-options.ts";
 import { checkStrategy, type Strategy, Supervisor } from "./supervisor.ts";
 
+/** How long an actor that is reloaded may go on with what it has begun. */
+const reloadDrainMs = 1_000;
 /** Timers take 31 bits, and the stop's own time is added. */
 const longestDrainMs = 0x3fff_ffff;
 
@@ -142,11 +144,11 @@ export async function openNursery(options: NurseryOptions = {}): Promise<Nursery
   const { strategy, output, ...rootOptions } = options;
   checkStrategy(strategy);
   checkOutput(output);
-  // these are for booting a root: if there's already an actor, or one is booting, bootRoot rejects them
-  const boots = !hasRuntime() || isBooting() || Object.keys(rootOptions).length > 0;
+  // these are for booting a root: if there's already an actor or client, or one is being opened, bootRoot rejects them
+  const boots = !hasActor() || Object.keys(rootOptions).length > 0;
   const runtime = boots
     ? await bootRoot(output === undefined ? rootOptions : { ...rootOptions, output })
-    : currentRuntime();
+    : actorRuntime();
   return new ProcessNursery(runtime, boots, strategy, output ?? treeSettings.find(runtime)?.output);
 }
 
@@ -218,17 +220,18 @@ class ProcessNursery implements Nursery, ChildOwner {
     const member = this.#supervisor.ofUuid(uuid);
     if (member === undefined) return undefined;
     checkSteerable(member, "restart");
+    this.#checkOpen(member.name);
     return this.#supervisor.restart(member);
   }
 
-  replaceChild(uuid: string, module: string): Promise<ActorId> | undefined {
+  replaceChild(uuid: string, module: string | undefined): Promise<ActorId> | undefined {
     const member = this.#supervisor.ofUuid(uuid);
     if (member === undefined) return undefined;
     checkSteerable(member, "replace");
     const { name, data, plan } = member;
-    // the former signal was for the former start
-    const { module: before, modules, signal: _, ...others } = plan.options;
-    const options = { ...others, module, ...(before !== undefined && modules !== undefined && { modules }) };
+    // two processes can't listen at one address
+    if (module === undefined && plan.options.bindAddrs?.length) return this.#supervisor.restart(member);
+    const options = heirOf(plan.options, module);
     this.#checkStart(name, options);
     return inTurn(this.#replacing, name, async () => {
       // it may have been replaced meanwhile
@@ -400,6 +403,16 @@ function checkSteerable(member: Member, verb: string): void {
           ? "its data is gone, which is kept only for actors with the option restart"
           : undefined;
   if (why !== undefined) throw new SpawnError(`cannot ${verb} actor "${member.name}": ${why}`);
+}
+
+/** The options of the one that replaces an actor from outside: with this module, or with the same ones. */
+function heirOf(
+  { module: before, modules, signal: _, ...others }: StartOptions,
+  module: string | undefined,
+): ReplaceOptions {
+  const more = modules !== undefined && { modules };
+  if (module !== undefined) return { ...others, module, ...(before !== undefined && more) };
+  return { ...others, ...(before !== undefined && { module: before }), ...more, drainTimeout: reloadDrainMs };
 }
 
 /** Runs `work` after what runs under that name. */

@@ -128,13 +128,16 @@ const defaultRegistryPort = 1616;
  *
  * @throws {AddressError} when an address is malformed
  */
-function impliedTransports({ registryAddrs, bindAddrs = [] }: RootOptions): readonly Transport[] {
+export function impliedTransports({
+  registryAddrs,
+  bindAddrs = [],
+}: Pick<RootOptions, "registryAddrs" | "bindAddrs">): readonly Transport[] {
   const given = [...(registryAddrs ?? registryAddrsOfEnvironment()), ...bindAddrs];
   return Array.from(new Set(["unix" as const, ...given.map((addr) => parseAddress(addr).transport)]));
 }
 
 /** The addresses of `$FURROW_REGISTRY_ADDRS`. */
-function registryAddrsOfEnvironment(): readonly AddressInput[] {
+export function registryAddrsOfEnvironment(): readonly AddressInput[] {
   const listed = (process.env["FURROW_REGISTRY_ADDRS"] ?? "").split(",").map((part) => part.trim());
   return listed.filter((part) => part !== "") as AddressInput[];
 }
@@ -159,7 +162,7 @@ export function readAddressOption(
 }
 
 /** The registry addresses: the option, else `$FURROW_REGISTRY_ADDRS`, else port 1616 on each enabled transport. */
-function readRegistryAddrs(
+export function readRegistryAddrs(
   option: readonly AddressInput[] | undefined,
   transports: readonly Transport[],
 ): readonly Address[] {
@@ -178,7 +181,7 @@ function readRegistryAddrs(
 }
 
 /** @throws {AddressError} when other machines could reach one of the addresses and there is no TLS */
-function checkExposed(addrs: readonly Address[], credentials: Pick<Credentials, "tls">): void {
+export function checkExposed(addrs: readonly Address[], credentials: Pick<Credentials, "tls">): void {
   for (const addr of addrs) {
     const parsed = parseAddress(addr);
     if (parsed.transport === "tcp") checkExposure(addr, parsed.host, credentials);

@@ -1,6 +1,6 @@
 /** The root of a tree: it probes the registry addresses, joins the registrar or becomes it, and listens. */
 import type { Actor } from "../actor/actor.ts";
-import { currentRuntime, reserveRuntime, setRuntime } from "../actor/current.ts";
+import { actorRuntime, reserveRuntime, setRuntime } from "../actor/current.ts";
 import { Runtime } from "../actor/runtime.ts";
 import { withAbsolutePaths } from "../actor/security.ts";
 import { Deadline } from "../deadline.ts";
@@ -32,7 +32,7 @@ const bootTimeoutMs = 30_000;
  * If a registrar answers at the registry addresses, the actor joins it; if nothing listens at any of them, it becomes
  * the registrar.
  *
- * @throws {RuntimeExistsError} when this process already has an actor
+ * @throws {RuntimeExistsError} when this process already has an actor or a client
  * @throws {AddressError | ActorNameError | LimitError | TypeError} when an option is malformed, or an address can't be
  *   bound
  * @throws {RegistryOccupiedError} when no registrar answers and something else does; nothing is bound
@@ -137,7 +137,7 @@ function sweep(transports: readonly Transport[], registryAddrs: readonly Address
  * @throws {TransportClosedError} when the root is gone
  */
 export async function getRoot<M = unknown>(): Promise<Portal<M>> {
-  const runtime = currentRuntime();
+  const runtime = actorRuntime();
   if (runtime.isRoot) return new LocalPortal<M>(runtime);
   const { root } = treeSettings.of(runtime);
   const target = { ...root, addrs: rankAddresses(root.addrs) };

@@ -8,8 +8,11 @@ export interface Steerable {
   readonly children: readonly ChildInfo[];
   /** Ends a child and starts it again; resolves with the identity of its next process. */
   restartChild(uuid: string): Promise<ActorId> | undefined;
-  /** Replaces a child by one of another module, with its other options; resolves with the identity of the new one. */
-  replaceChild(uuid: string, module: string): Promise<ActorId> | undefined;
+  /**
+   * Replaces a child by one of another module, with its other options; without one, by one of the same modules, which are read
+   * again. Resolves with the identity of the new one.
+   */
+  replaceChild(uuid: string, module: string | undefined): Promise<ActorId> | undefined;
 }
 
 /** The open nurseries of an actor. */

@@ -16,6 +16,7 @@ export function steering(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
   return {
     logs: {
       async *fn(given: unknown): AsyncGenerator<LogLine | LogGap> {
+        checkMayRead(runtime.id, "furrow.logs");
         const { KeptOutputs } = require("./kept-output.ts") as typeof import("./kept-output.ts");
         const { readLogOptions, readLogs } = require("./logs.ts") as typeof import("./logs.ts");
         const options = readLogOptions(given);
@@ -26,6 +27,8 @@ export function steering(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
     },
     events: {
       async *fn(): AsyncGenerator<ChildEvent> {
+        // the errors hold the end of the children's output
+        checkMayRead(runtime.id, "furrow.events");
         const { eventsOf } = require("./child-events.ts") as typeof import("./child-events.ts");
         const { signal } = currentTask();
         leaveUnattended();
@@ -44,8 +47,8 @@ export function steering(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
       needsStop: true,
       fn: async (uuid: unknown, module: unknown): Promise<ActorId> => {
         checkMayRunCode(runtime.id);
-        if (typeof module !== "string" || module === "")
-          throw new TypeError("replace takes the uuid of a child, and a module");
+        if (module !== undefined && (typeof module !== "string" || module === ""))
+          throw new TypeError("replace takes the uuid of a child, and a module, or none for its own");
         return await ofChild(runtime, uuid, (nursery, known) => nursery.replaceChild(known, module));
       },
     },
@@ -67,9 +70,18 @@ async function ofChild(
   throw new ActorNotFoundError(`no nursery of ${describeActor(runtime.id)} has a child ${uuid}`);
 }
 
+/** Output may hold what only this user should see: others need a policy that lists the calls they may make. */
+function checkMayRead(id: ActorId, name: string): void {
+  const origin = ambientTask()?.origin;
+  if (origin !== undefined && (isSameUser(origin.proof) || origin.permissions.mayCall !== undefined)) return;
+  throw new PermissionDeniedError(
+    `"${name}" of ${describeActor(id)} is for peers of the same user, and for those whose "call" in its policy includes it`,
+  );
+}
+
 /** Whoever names a module chooses what runs here: the policy's `stop` isn't enough for that. */
 function checkMayRunCode(id: ActorId): void {
-  const proof = ambientTask()?.origin?.proof;
-  if (proof !== undefined && isSameUser(proof)) return;
+  const origin = ambientTask()?.origin;
+  if (origin !== undefined && isSameUser(origin.proof)) return;
   throw new PermissionDeniedError(`only peers of the same user may choose what ${describeActor(id)} starts`);
 }

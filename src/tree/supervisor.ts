@@ -4,6 +4,7 @@ import { asError, SpawnError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { logger } from "../log.ts";
 import { ChildEvents, type ChildInfo, readersOf } from "./child-events.ts";
+import { developVariable } from "./child-init.ts";
 import type { ChildProcess } from "./child-process.ts";
 import type { Member } from "./member.ts";
 import { Recovery } from "./recovery.ts";
@@ -76,7 +77,8 @@ export class Supervisor {
     if (member.hasStarted) return;
     member.hasStarted = true;
     if (member.state === "starting") member.state = "ready";
-    if (!member.budget.restarts) member.data = undefined;
+    // under `furrow dev`, any may be started again
+    if (!member.budget.restarts && process.env[developVariable] === undefined) member.data = undefined;
     this.#tellReady("started", member);
   }
 

@@ -60,6 +60,8 @@ export const Kind = {
   watchLoad: 53,
   load: 54,
   data: 55,
+  // discovery again
+  partial: 56,
 } as const;
 
 export type Kind = (typeof Kind)[keyof typeof Kind];
@@ -131,7 +133,8 @@ interface Fields {
   /** `details`: see `registration.ts`. */
   register: [id: number, addrs: List, details?: unknown];
   unregister: [id: number];
-  lookup: [id: number, name: string, interest: boolean, detailed?: boolean | null];
+  /** `all`: the answer must have those, too, that a new registrar still waits for. */
+  lookup: [id: number, name: string, interest: boolean, detailed?: boolean | null, all?: boolean | null];
   forget: [name: string];
   added: [name: string, registration: List];
   removed: [name: string, uuid: string, revision: number];
@@ -154,6 +157,8 @@ interface Fields {
   claim: [id: number, name: string, isUnique: boolean, key: string, mode: number];
   /** Gives back what was claimed with that key. */
   unclaim: [name: string, key: string];
+  /** The answer for that name, which follows, may lack some that the registrar still waits for. */
+  partial: [name: string];
   stop: [id: number];
   /** The sender has booted and is registered. With false: it drains or ends, and isn't to be found by name any more. */
   ready: [isReady?: boolean | null];
@@ -237,7 +242,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   allowPuts: "nnn",
   register: "naV",
   unregister: "n",
-  lookup: "nsbB",
+  lookup: "nsbBB",
   forget: "s",
   added: "sa",
   removed: "ssn",
@@ -251,6 +256,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   resync: "nnaV",
   claim: "nsbsn",
   unclaim: "ss",
+  partial: "s",
   stop: "n",
   ready: "B",
   failed: "a",

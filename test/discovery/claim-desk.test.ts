@@ -1,7 +1,7 @@
 /** Claims as a registrar serves them, asked by scripted peers. */
 import { describe, expect, test } from "bun:test";
 
-import { openRootActor } from "../../src/index.ts";
+import { type Actor, openRootActor, type RootOptions } from "../../src/index.ts";
 import { loadTls } from "../../src/transport/tls.ts";
 import { ClaimMode, Kind } from "../../src/wire/messages.ts";
 import { Authority, writeTls } from "../support/certificates.ts";
@@ -19,6 +19,26 @@ async function connect(world: World, name: string): Promise<RawPeer> {
   const peer = await RawPeer.connect(world.unix, { name, addrs: ["unix:///tmp/nobody.sock"] });
   await peer.take(Kind.hello);
   return peer;
+}
+
+/** A registrar in this process, and peers with these names that are connected to it. */
+class Desk extends AsyncDisposableStack {
+  readonly #world: World = this.use(new World());
+  registrar!: Actor;
+
+  static async open(options: RootOptions = {}): Promise<Desk> {
+    const desk = new Desk();
+    desk.registrar = desk.use(await openRootActor({ ...desk.#world.options, ...options }));
+    return desk;
+  }
+
+  async peers<const Names extends readonly string[]>(
+    ...names: Names
+  ): Promise<{ -readonly [At in keyof Names]: RawPeer }> {
+    const peers: RawPeer[] = [];
+    for (const name of names) peers.push(this.use(await connect(this.#world, name)));
+    return peers as { -readonly [At in keyof Names]: RawPeer };
+  }
 }
 
 const take = (id: number, key: string, isUnique = false, name = "x"): RawMessage => [
@@ -45,11 +65,8 @@ const marked = (id: number): RawMessage => [Kind.result, id, []];
 
 describe("a registrar", () => {
   test("gives a free name to the first who claims it, and to the next in line when that one gives it back", async () => {
-    await using world = new World();
-    await using _registrar = await openRootActor(world.options);
-    await using a = await connect(world, "a");
-    await using b = await connect(world, "b");
-    await using c = await connect(world, "c");
+    await using desk = await Desk.open();
+    const [a, b, c] = await desk.peers("a", "b", "c");
     a.send(take(1, "a"));
     expect(await a.take()).toEqual(held(1));
     for (const [peer, key] of [
@@ -67,11 +84,8 @@ describe("a registrar", () => {
   });
 
   test("answers all that wait with the actor that registers, before that one is acknowledged", async () => {
-    await using world = new World();
-    await using _registrar = await openRootActor(world.options);
-    await using parent = await connect(world, "parent");
-    await using child = await connect(world, "x");
-    await using other = await connect(world, "other");
+    await using desk = await Desk.open();
+    const [parent, child, other] = await desk.peers("parent", "x", "other");
     parent.send(take(1, "k"));
     await parent.take();
     child.send(join(1, "k"));
@@ -88,11 +102,8 @@ describe("a registrar", () => {
   });
 
   test("keeps a name that an actor has left until who started it has seen its end", async () => {
-    await using world = new World();
-    await using _registrar = await openRootActor(world.options);
-    await using parent = await connect(world, "parent");
-    const child = await connect(world, "x");
-    await using other = await connect(world, "other");
+    await using desk = await Desk.open();
+    const [parent, child, other] = await desk.peers("parent", "x", "other");
     parent.send(take(1, "k"));
     await parent.take();
     child.send(join(1, "k"), register(2));
@@ -109,11 +120,8 @@ describe("a registrar", () => {
   });
 
   test("lets an actor that is still starting keep the name when who started it is gone", async () => {
-    await using world = new World();
-    await using _registrar = await openRootActor(world.options);
-    await using parent = await connect(world, "parent");
-    await using child = await connect(world, "x");
-    await using other = await connect(world, "other");
+    await using desk = await Desk.open();
+    const [parent, child, other] = await desk.peers("parent", "x", "other");
     parent.send(take(1, "k"));
     await parent.take();
     child.send(join(1, "k"));
@@ -128,11 +136,8 @@ describe("a registrar", () => {
   });
 
   test("lets no actor join a claim that has lapsed", async () => {
-    await using world = new World();
-    await using _registrar = await openRootActor(world.options);
-    await using parent = await connect(world, "parent");
-    await using late = await connect(world, "x");
-    await using other = await connect(world, "other");
+    await using desk = await Desk.open();
+    const [parent, late, other] = await desk.peers("parent", "x", "other");
     parent.send(take(1, "k"));
     await parent.take();
     parent.cut();
@@ -146,11 +151,8 @@ describe("a registrar", () => {
   });
 
   test("refuses a unique name to all others, from the claim until it is given back", async () => {
-    await using world = new World();
-    await using _registrar = await openRootActor(world.options);
-    await using parent = await connect(world, "parent");
-    await using child = await connect(world, "x");
-    await using other = await connect(world, "x");
+    await using desk = await Desk.open();
+    const [parent, child, other] = await desk.peers("parent", "x", "x");
     parent.send(take(1, "k", true));
     await parent.take();
     other.send(register(1));
@@ -159,7 +161,7 @@ describe("a registrar", () => {
     expect(await child.take()).toEqual(held(1));
     expect((await child.take()).slice(0, 2)).toEqual([Kind.result, 2]);
     // its successor, before and after it is gone
-    await using next = await connect(world, "x");
+    const [next] = await desk.peers("x");
     next.send(join(1, "k", true), register(2));
     expect(await next.take()).toEqual(held(1));
     expect((await next.take()).slice(0, 2)).toEqual([Kind.result, 2]);
@@ -176,9 +178,9 @@ describe("a registrar", () => {
   });
 
   test("refuses a unique claim of a name that is registered, and names who has it", async () => {
-    await using world = new World();
-    await using registrar = await openRootActor({ ...world.options, name: "x" });
-    await using peer = await connect(world, "peer");
+    await using desk = await Desk.open({ name: "x" });
+    const { registrar } = desk;
+    const [peer] = await desk.peers("peer");
     peer.send(take(1, "k", true));
     const [, , failure] = await peer.take();
     const [, [name, message, , , , fields]] = failure as [unknown, unknown[]];
@@ -187,24 +189,22 @@ describe("a registrar", () => {
   });
 
   test("doesn't refuse a unique claim for the sake of an actor whose end arrives with it", async () => {
-    await using world = new World();
-    await using _registrar = await openRootActor(world.options);
+    await using desk = await Desk.open();
     for (let round = 1; round <= 10; round++) {
-      await using dying = await connect(world, "x");
-      await using peer = await connect(world, "peer");
+      const [dying, peer] = await desk.peers("x", "peer");
       dying.send(register(1));
       await dying.take();
       peer.send(take(1, "k", true));
       dying.cut();
       expect(await peer.take()).toEqual(held(1));
+      peer.cut();
+      await peer.ended;
     }
   });
 
   test("takes a claim back that was given up before its answer, wherever the two cross", async () => {
-    await using world = new World();
-    await using _registrar = await openRootActor(world.options);
-    await using a = await connect(world, "a");
-    await using b = await connect(world, "b");
+    await using desk = await Desk.open();
+    const [a, b] = await desk.peers("a", "b");
     a.send(take(1, "a"), [Kind.unclaim, "x", "a"]);
     b.send(take(1, "b"));
     expect(await b.take()).toEqual(held(1));
@@ -215,10 +215,8 @@ describe("a registrar", () => {
   });
 
   test("bounds what one peer holds and waits for, and goes on with it and the others", async () => {
-    await using world = new World();
-    await using _registrar = await openRootActor({ ...world.options, limits: { maxCachedNames: 1_000 } });
-    await using greedy = await connect(world, "greedy");
-    await using other = await connect(world, "other");
+    await using desk = await Desk.open({ limits: { maxCachedNames: 1_000 } });
+    const [greedy, other] = await desk.peers("greedy", "other");
     const claims = Array.from({ length: 5_000 }, (_, n) => take(n + 1, `k${n}`, false, `x${n}`));
     greedy.send(...claims);
     const answers = await Promise.all(claims.map(() => greedy.take()));
@@ -236,8 +234,7 @@ describe("a registrar", () => {
   });
 
   test("closes the connection of a peer whose claim is malformed, and tells of a name that can't be", async () => {
-    await using world = new World();
-    await using registrar = await openRootActor(world.options);
+    await using desk = await Desk.open();
     for (const malformed of [
       [Kind.claim, 1, "x", false, "", 0],
       [Kind.claim, 1, "x", false, "k".repeat(65), 0],
@@ -248,17 +245,17 @@ describe("a registrar", () => {
       [Kind.unclaim, "x"],
       [Kind.unclaim, 1, "k"],
     ] as RawMessage[]) {
-      await using peer = await connect(world, "evil");
+      const [peer] = await desk.peers("evil");
       peer.send(malformed);
       await peer.ended;
       expect(peer.received).toHaveLength(1);
     }
-    await using peer = await connect(world, "peer");
+    const [peer] = await desk.peers("peer");
     peer.send(take(1, "k", false, ""), take(2, "k", false, "a\nb"), [Kind.unclaim, "never", "was"], mark(3));
     expect(refusalOf(await peer.take())).toEqual([1, "ActorNameError"]);
     expect(refusalOf(await peer.take())).toEqual([2, "ActorNameError"]);
     expect(await peer.take()).toEqual(marked(3));
-    expect(registrar.signal.aborted).toBeFalse();
+    expect(desk.registrar.signal.aborted).toBeFalse();
   });
 });
 

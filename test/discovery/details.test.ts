@@ -19,7 +19,7 @@ import { hostId } from "../../src/transport/host.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { Batch } from "../../src/wire/codec.ts";
 import { failure } from "../support/outcome.ts";
-import { RawPeer } from "../support/raw-peer.ts";
+import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { World } from "../support/world.ts";
 
 const described = new URL("../fixtures/described.ts", import.meta.url);
@@ -142,6 +142,57 @@ describe("setMetadata", () => {
     await world.actor("next");
     await actor.setMetadata({ n: 2 });
     expect(await listed("survivor")).toMatchObject([{ metadata: { n: 2 } }]);
+  });
+
+  test("resolves when the next registrar has it, if the only one is lost before it has acknowledged it", async () => {
+    await using hub = new RawRegistrar();
+    await using actor = await openRootActor({ registryAddrs: [hub.addr] });
+    const registered = Promise.withResolvers<{ metadata: unknown; acknowledge: () => void }>();
+    hub.onUpdate = () => hub.cut();
+    hub.onRegister = (peer, [, id, , form]) => {
+      const acknowledge = (): void => peer.send([Kind.result, id, 1]);
+      registered.resolve({ metadata: (form as unknown[])[1], acknowledge });
+    };
+    let isSettled = false;
+    const changed = actor.setMetadata({ n: 1 }).finally(() => (isSettled = true));
+    const { metadata, acknowledge } = await registered.promise;
+    expect(metadata).toEqual({ n: 1 });
+    // one that has settled would be known after a turn
+    await Bun.sleep(0);
+    expect(isSettled).toBeFalse();
+    acknowledge();
+    await changed;
+  });
+
+  test("resolves when this actor has taken over from the registrar that it told", async () => {
+    await using world = new World();
+    const hub = await world.actor("hub");
+    await using actor = await openRootActor({ ...world.options, name: "survivor" });
+    await hub.freeze();
+    const changed = actor.setMetadata({ n: 1 });
+    await hub.kill();
+    await changed;
+    expect(actor.isRegistrar).toBeTrue();
+    expect(await listed("survivor")).toMatchObject([{ metadata: { n: 1 } }]);
+  });
+
+  test("rejects when there is no registrar in time, and the change comes with the next registration", async () => {
+    await using hub = new RawRegistrar();
+    await using actor = await openRootActor({ registryAddrs: [hub.addr], limits: { probeTimeoutMs: 50 } });
+    hub.isSilent = true;
+    hub.cut();
+    const error = await failure(actor.setMetadata({ n: 1 }));
+    expect(error.name).toBe("RegistryUnavailableError");
+    expect(error.message).toStartWith(
+      "no registrar has acknowledged the change within 150 ms, it applies with the next registration: no registrar answers at ",
+    );
+    const registered = Promise.withResolvers<unknown>();
+    hub.onRegister = (peer, [, id, , form]) => {
+      peer.send([Kind.result, id, 1]);
+      registered.resolve((form as unknown[])[1]);
+    };
+    hub.isSilent = false;
+    expect(await registered.promise).toEqual({ n: 1 });
   });
 });
 
@@ -318,6 +369,16 @@ describe("what is registered is bounded", () => {
     const refused = await failure(world.actor("late", { metadata: { text: "x".repeat(20) } }));
     expect(refused.name).toBe("RegistryUnavailableError");
     expect(refused.message).toContain("exceeds maxMetadataBytes 20");
+  });
+
+  test("what all registrars refuse fails a start at once, however long it may take", async () => {
+    await using world = new World();
+    await world.actor("hub", { limits: { maxMetadataBytes: 20 } });
+    await using nursery = await openNursery(world.options);
+    const options = { module: described, metadata: { text: "x".repeat(20) }, timeout: 600_000 };
+    const error = await failure(nursery.startActor("large", options));
+    expect(error.name).toBe("SpawnError");
+    expect(error.message).toContain("metadata of 27 B exceeds maxMetadataBytes 20");
   });
 
   test("more functions than a registrar keeps fail the start", async () => {

@@ -115,7 +115,7 @@ describe("losing the registrar while programs boot", () => {
     const options = { enableTransports: both };
     let hub = await world.actor("hub", options);
     const members = await Promise.all([0, 1, 2].map((index) => world.actor(`member${index}`, options)));
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < 3; round++) {
       const booting = await Promise.all(Array.from({ length: 4 }, () => world.program()));
       const boots = booting.map((program, index) =>
         boot(program, { ...options, name: `r${round}b${index}` }),
@@ -139,7 +139,7 @@ describe("losing the registrar while programs boot", () => {
 describe("a registrar that dies under the registration of a boot", () => {
   test("is followed by that boot, which runs one flow and serves every address", async () => {
     await using world = new World();
-    for (let round = 0; round < 10; round++) {
+    for (let round = 0; round < 5; round++) {
       const hub = new RawRegistrar();
       hub.onRegister = () => void hub[Symbol.asyncDispose]();
       const addrs: Address[] = [`unix://${world.dir}/r${round}.sock`, hub.addr];

@@ -1,5 +1,5 @@
 /** Which instance of a name `findActor` takes: `pick`, `where` and `needs`. */
-import { describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 
 import { currentRuntime } from "../../src/actor/current.ts";
@@ -39,6 +39,20 @@ async function instances(
   return uuids;
 }
 
+interface Member extends AsyncDisposable {
+  readonly world: World;
+}
+
+/** This process as an actor, in a registry that another process keeps. */
+async function openMember(): Promise<Member> {
+  await using stack = new AsyncDisposableStack();
+  const world = stack.use(new World());
+  await world.actor("hub");
+  stack.use(await openRootActor(world.options));
+  const moved = stack.move();
+  return { world, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+}
+
 /** The uuid that a lookup finds. */
 async function found(name: string, options: FindOptions & { onlyFirst?: true }): Promise<string | undefined> {
   await using portal = await findActor(name, options);
@@ -46,11 +60,16 @@ async function found(name: string, options: FindOptions & { onlyFirst?: true }):
 }
 
 describe("pick", () => {
+  let member: Member;
+  let uuids: string[];
+  beforeAll(async () => {
+    member = await openMember();
+    uuids = await instances(member.world, "w", [{}, {}, {}]);
+  });
+  afterAll(() => member[Symbol.asyncDispose]());
+
   test("takes the last or the first that registered", async () => {
-    await using world = new World();
-    await world.actor("hub");
-    await using _ = await openRootActor(world.options);
-    const [first, , last] = await instances(world, "w", [{}, {}, {}]);
+    const [first, , last] = uuids;
     // not the one that is connected by chance
     expect(await found("w", { pick: "first" })).toBe(first);
     expect(await found("w", { pick: "last" })).toBe(last);
@@ -59,20 +78,12 @@ describe("pick", () => {
   });
 
   test("at random takes each of them now and then", async () => {
-    await using world = new World();
-    await world.actor("hub");
-    await using _ = await openRootActor(world.options);
-    const uuids = await instances(world, "w", [{}, {}, {}]);
     const seen = new Set<string | undefined>();
     await until(async () => seen.add(await found("w", { pick: "random" })).size === uuids.length);
     expect(seen).toEqual(new Set(uuids));
   });
 
   test("takes the one with the fewest calls in flight from this process, among equals any", async () => {
-    await using world = new World();
-    await world.actor("hub");
-    await using _ = await openRootActor(world.options);
-    const uuids = await instances(world, "w", [{}, {}, {}]);
     await using all = await findActor<Described>("w", { onlyFirst: false });
     const busy = all.filter(({ id }) => id.uuid !== uuids[1]);
     const hanging = new AbortController();
@@ -83,11 +94,12 @@ describe("pick", () => {
     const seen = new Set<string | undefined>();
     await until(async () => seen.add(await found("w", { pick: "least-busy" })).size === uuids.length);
   });
+});
 
-  test("takes the next in its order when one can't be reached", async () => {
-    await using world = new World();
-    await world.actor("hub");
-    await using _ = await openRootActor(world.options);
+describe("an instance that can't be reached", () => {
+  test("is passed over for the next in the order of the pick", async () => {
+    await using member = await openMember();
+    const { world } = member;
     await using _dead = await RawPeer.register(world.unix, {
       name: "w",
       uuid: "dead",
@@ -100,9 +112,8 @@ describe("pick", () => {
 
 describe("where and needs", () => {
   test("leave out instances whose metadata doesn't have each key with an equal value", async () => {
-    await using world = new World();
-    await world.actor("hub");
-    await using _ = await openRootActor(world.options);
+    await using member = await openMember();
+    const { world } = member;
     const [eu, eu2, us] = await instances(world, "w", [
       { zone: "eu", size: 1 },
       { zone: "eu", size: 2, canary: true },
@@ -123,9 +134,8 @@ describe("where and needs", () => {
   });
 
   test("leave out instances that lack a function, and say which it is", async () => {
-    await using world = new World();
-    await world.actor("hub");
-    await using _ = await openRootActor(world.options);
+    await using member = await openMember();
+    const { world } = member;
     await world.actor("w");
     const [able] = await instances(world, "w", [{ zone: "eu" }]);
     await world.actor("w");

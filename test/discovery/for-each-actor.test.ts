@@ -21,6 +21,8 @@ import { until, World } from "../support/world.ts";
 
 const module = new URL("../fixtures/service.ts", import.meta.url);
 type Service = typeof import("../fixtures/service.ts");
+const flows = new URL("../fixtures/flows.ts", import.meta.url);
+type Flows = typeof import("../fixtures/flows.ts");
 
 async function start(nursery: Nursery, name: string): Promise<Portal<Service>> {
   return await nursery.startActor<Service>(name, { module, restart: "on-failure" });
@@ -109,6 +111,55 @@ describe("forEachActor", () => {
     abort.abort(new Error("enough"));
     expect((await failure(each)).message).toBe("enough");
     expect(log.entries.filter((entry) => entry.startsWith("w2"))).toEqual(["w2 begun", "w2: enough"]);
+  });
+
+  test("takes the refusal of an actor that drains for its end, and that of another for an error", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const log = new Log();
+    const drained = Promise.withResolvers<void>();
+    const seen = Promise.withResolvers<void>();
+    const [first] = await Promise.all([start(nursery, "w1"), start(nursery, "w2")]);
+    const each = forEachActor<Service>("w*", async (portal) => {
+      log.add(portal.id.name);
+      const isFirst = portal.id.uuid === first.id.uuid;
+      await (isFirst ? drained : seen).promise;
+      await first.run.add(1, 2).finally(() => log.add("refused"));
+    });
+    await log.has("w1", "w2");
+    const running = new AbortController();
+    const hanging = first.with({ signal: running.signal }).run.hang();
+    const ended = first.drainActor();
+    await until(async () => (await failure(first.run.add(1, 2)).catch(() => undefined)) !== undefined);
+    drained.resolve();
+    await log.has("refused");
+    // the other goes on
+    await start(nursery, "w3");
+    await log.has("w3");
+    const failed = failure(each);
+    seen.resolve();
+    const { errors } = (await failed) as AggregateError;
+    expect(errors.map(({ name }: Error) => name)).toEqual(["ActorDrainingError", "ActorDrainingError"]);
+    running.abort();
+    await Promise.allSettled([hanging, ended]);
+  });
+
+  test("fails at once when a live actor cancels what its function has opened", async () => {
+    await using world = new World();
+    // as long as an actor that is being stopped may take to leave the registry
+    const limits = { stopGraceMs: 600_000 };
+    await using nursery = await openNursery({ ...world.options, limits });
+    await nursery.startActor("w", { module: flows });
+    const error = await failure(
+      forEachActor<Flows>("w", async (portal) => {
+        await using dialog = await portal.open.cancelsItself();
+        await dialog.result;
+      }),
+    );
+    expect([error.name, error.message]).toEqual([
+      "ContextCancelledError",
+      expect.stringMatching(/^cancelled by w#\w+: enough$/),
+    ]);
   });
 
   test("cancels the rest with the first error, and rejects with it, as a task group does", async () => {

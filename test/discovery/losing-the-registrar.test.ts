@@ -4,8 +4,10 @@ import { describe, expect, test } from "bun:test";
 import { currentRuntime } from "../../src/actor/current.ts";
 import { Registrars } from "../../src/discovery/registrars.ts";
 import {
+  currentActor,
   findActor,
   getRegistry,
+  openNursery,
   openRootActor,
   queryActor,
   type RemoteActorError,
@@ -104,6 +106,21 @@ describe("losing the registrar", () => {
       parent.run(({ furrow }) => furrow.currentActor().stats().registrar?.actors);
     await until(async () => (await registered()) === 2);
     expect(await child.run.find("nobody")).toBeNull();
+  });
+
+  test("a start waits for the next registrar as long as its own timeout allows", async () => {
+    await using hub = new RawRegistrar();
+    const limits = { probeTimeoutMs: 50 };
+    await using nursery = await openNursery({ registryAddrs: [hub.addr], limits });
+    hub.isSilent = true;
+    hub.cut();
+    await until(() => currentActor().stats().peers === 0);
+    const started = nursery.startActor<Service>("late", { module: service });
+    const asked = (): number => hub.peers.filter(({ received: [hello] }) => hello?.[3] === "late").length;
+    // each of them takes 50 ms: together more than a lookup would wait
+    await Promise.race([started, until(() => asked() >= 8)]);
+    hub.isSilent = false;
+    expect(await (await started).run.add(1, 2)).toBe(3);
   });
 
   test("an actor registers with every registrar of its addresses, those that come up later too", async () => {

@@ -468,7 +468,8 @@ describe("discovery", () => {
       const lookup = await failure(findActor("unknown", options));
       expect(lookup).toBeInstanceOf(RegistryUnavailableError);
       expect(lookup.message).toContain(hub.addr);
-      const spawn = await failure(nursery.startActor("child", { module: service, ...options }));
+      const start = { module: service, timeout: 1_000, ...options };
+      const spawn = await failure(nursery.startActor("child", start));
       expect(spawn).toBeInstanceOf(SpawnError);
       expect(spawn.message).toContain(hub.addr);
     }

@@ -172,7 +172,7 @@ describe("a registrar", () => {
 describe("an orderly end", () => {
   test("leaves no socket file of a subtree that was killed just before", async () => {
     const left: string[] = [];
-    for (let round = 0; round < 8; round++) {
+    for (let round = 0; round < 4; round++) {
       await using world = new World();
       const env = { FURROW_REGISTRY_ADDRS: world.unix };
       // as registrar, and as a guest of another program's

@@ -207,7 +207,9 @@ describe("a watch at several registrars", () => {
     await using two = new World();
     const hubs = [await one.actor("hub-one"), await two.actor("hub-two")] as const;
     const registryAddrs = [one.unix, two.unix];
-    await using _ = await openRootActor({ name: "watcher", registryAddrs });
+    // three times this is how long what only a lost registrar knew stays
+    const limits = { probeTimeoutMs: 300 };
+    await using _ = await openRootActor({ name: "watcher", registryAddrs, limits });
     const watching = new Watching(watchActors("*"));
     expect(await watching.take(1)).toEqual(["sync hub-one hub-two watcher"]);
     const extra = await two.program();

@@ -1,7 +1,7 @@
 /** `furrow/metrics`: the metrics of a whole tree as text. */
 import { describe, expect, test } from "bun:test";
 
-import { NoRuntimeError, openNursery, type Portal } from "../../src/index.ts";
+import { findActor, NoRuntimeError, openNursery } from "../../src/index.ts";
 import { currentRuntime } from "../../src/actor/current.ts";
 import { metricsText, serveMetrics } from "../../src/metrics.ts";
 import { type MetricFamily, parseMetrics } from "../support/metrics.ts";
@@ -27,8 +27,8 @@ function valueOf(families: Map<string, MetricFamily>, name: string, labels: Labe
   return found?.[0]?.value;
 }
 
-function actorsOf(families: Map<string, MetricFamily>, name: string): (string | undefined)[] {
-  return (families.get(name)?.samples ?? []).map(({ labels }) => labels["actor"]).toSorted();
+function actorsOf(families: Map<string, MetricFamily>, name: string): string[] {
+  return (families.get(name)?.samples ?? []).map(({ labels }) => labels["actor"] ?? "").toSorted();
 }
 
 describe("metricsText", () => {
@@ -80,8 +80,7 @@ describe("metricsText", () => {
     process.kill(portal.id.pid, "SIGKILL");
     await until(() => nursery.children[0]?.restarts === 1 && nursery.children[0].state === "ready");
     expect(await calls()).toBe(3);
-    const { findActor } = await import("../../src/index.ts");
-    await using again = (await findActor<Measured>("market", { raiseOnNone: true })) as Portal<Measured>;
+    await using again = await findActor<Measured>("market", { raiseOnNone: true });
     await again.run.add(1, 1);
     expect(await calls()).toBe(4);
     const families = parseMetrics(await metricsText());

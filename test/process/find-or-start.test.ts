@@ -43,7 +43,7 @@ describe("findOrStart", () => {
     await using world = new World();
     await world.actor("hub");
     const traces = new Traces(world, "one");
-    const programs = await openPrograms(world, 20);
+    const programs = await openPrograms(world, 6);
     traces.close();
     const asked = programs.map((program) => ask(program, 10, "one", traces.options()).catch(() => []));
     await until(() => traces.starts.length === 1, 15_000);
@@ -54,7 +54,7 @@ describe("findOrStart", () => {
     expect(isProcessAlive(first!.pid)).toBeFalse();
     traces.open();
     const answers = (await Promise.all(asked)).flat();
-    expect(answers).toHaveLength(190);
+    expect(answers).toHaveLength(50);
     expect(only(answers)).toMatch(uuidForm);
     expect([traces.starts.length, traces.overlaps]).toEqual([2, []]);
   }, 60_000);

@@ -120,7 +120,7 @@ describe("the root's end", () => {
   }
 
   test("by SIGTERM to the whole group, as systemd sends it, isn't a failure of the children", async () => {
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < 3; round++) {
       await using world = new World();
       const root = await world.actor("root");
       const pids = await root.run(async ({ furrow, args: [module] }) => {

@@ -32,7 +32,7 @@ describe("starts at once", () => {
     // on any machine, all of these together take longer than a handshake or a dial may
     const limits = { handshakeTimeoutMs: 150, dialTimeoutMs: 150 };
     await using nursery = await openNursery({ ...world.options, limits });
-    const starts = Array.from({ length: 40 }, (_, at) =>
+    const starts = Array.from({ length: 20 }, (_, at) =>
       nursery.startActor(`actor-${at}`, { module: service, timeout: 60_000 }),
     );
     // this process answers nothing for longer than that

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 
 import {
+  type ActorDiedError,
   currentActor,
   findActor,
   NameTakenError,
@@ -12,6 +13,8 @@ import {
 } from "../../src/index.ts";
 import { failure } from "../support/outcome.ts";
 import { type Singleton, Traces } from "../support/singleton.ts";
+import { Kind } from "../../src/wire/messages.ts";
+import { RawRegistrar } from "../support/raw-peer.ts";
 import { until, World } from "../support/world.ts";
 
 const service = new URL("../fixtures/service.ts", import.meta.url).href;
@@ -160,6 +163,29 @@ describe("startActor with unique", () => {
     }
     expect(traces.overlaps).toEqual([]);
   });
+});
+
+describe("an actor whose name another has got while it was cut off", () => {
+  test.each(["startActor", "findOrStart"] as const)(
+    "ends when it learns of that, and its nursery hears why: %s",
+    async (verb) => {
+      await using hub = new RawRegistrar();
+      await using nursery = await openNursery({ registryAddrs: [hub.addr] });
+      const options = { module: service, ...(verb === "startActor" && { unique: true }) };
+      const one = await nursery[verb]("one", options);
+      const holder = { name: "one", uuid: "other", pid: 1, host: "" };
+      const taken = [[], ["NameTakenError", "taken", "", null, null, { holder }]];
+      hub.onClaim = (peer, [, id]) => peer.send([Kind.error, id, taken]);
+      hub.cut();
+      const { name, actor, cause } = (await failure(nursery.join())) as ActorDiedError;
+      expect([name, actor, (cause as NameTakenError).name]).toEqual([
+        "ActorDiedError",
+        one.id,
+        "NameTakenError",
+      ]);
+      expect((cause as NameTakenError).holder).toEqual(holder);
+    },
+  );
 });
 
 describe("findOrStart with unique", () => {

@@ -306,6 +306,8 @@ export class RawRegistrar implements AsyncDisposable {
   readonly uuid: string = crypto.randomUUID();
   /** Called instead of the acknowledgement. */
   onRegister: ((peer: RawPeer, message: RawMessage) => void) | undefined;
+  /** Called for a change of a registration, which is otherwise ignored. */
+  onUpdate: ((peer: RawPeer, message: RawMessage) => void) | undefined;
   /** Called instead of the answer. */
   onLookup: ((peer: RawPeer, message: RawMessage) => void) | undefined;
   /** Called for a watch or its end, which are otherwise ignored. */
@@ -351,6 +353,7 @@ export class RawRegistrar implements AsyncDisposable {
   #answer(peer: RawPeer, message: RawMessage): void {
     const [kind, id] = message;
     if (kind === Kind.register && this.onRegister !== undefined) this.onRegister(peer, message);
+    else if (kind === Kind.update) this.onUpdate?.(peer, message);
     else if (kind === Kind.lookup && this.onLookup !== undefined) this.onLookup(peer, message);
     else if (kind === Kind.watch || kind === Kind.unwatch) this.onWatch?.(peer, message);
     else if (kind === Kind.claim && this.onClaim !== undefined) this.onClaim(peer, message);

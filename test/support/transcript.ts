@@ -193,18 +193,26 @@ class Terminal {
   }
 }
 
+/**
+ * What each script begins with. Its group isn't that of this process, so it has to notice when this process is gone, killed
+ * for example: then the pipe ends that was its input.
+ */
+const guard = `exec 2>&1 3<&0 0</dev/null
+{ read -r -u 3; kill -KILL 0; } >/dev/null 2>&1 &
+disown; exec 3<&-`;
+
 /** A command and its output so far, on both streams. */
 class Run {
-  readonly #process: Bun.Subprocess<"ignore", "pipe", "ignore">;
+  readonly #process: Bun.Subprocess<"pipe", "pipe", "ignore">;
   readonly #reading: Promise<void>;
   #raw = "";
   #hasEnded = false;
 
   constructor(script: string, cwd: string, env: Readonly<Record<string, string | undefined>>) {
-    this.#process = Bun.spawn(["bash", "-c", `exec 2>&1\n${script}`], {
+    this.#process = Bun.spawn(["bash", "-c", `${guard}\n${script}`], {
       cwd,
       env,
-      stdio: ["ignore", "pipe", "ignore"],
+      stdio: ["pipe", "pipe", "ignore"],
       detached: true, // its own process group, as a terminal gives each command
     });
     this.#reading = this.#read();
@@ -231,6 +239,7 @@ class Run {
     const code = await this.#process.exited;
     await this.#reading;
     clearTimeout(timer);
+    await this.#process.stdin.end();
     return code;
   }
 

@@ -131,6 +131,11 @@ const messages: readonly GoldenRow[] = [
     message: [Kind.lookup, 8, "quotes", false, true],
     hex: "0c000000 95 22 08 a671756f746573 c2 c3",
   },
+  {
+    what: "lookup of all instances",
+    message: [Kind.lookup, 8, "quotes", true, false, true],
+    hex: "0d000000 96 22 08 a671756f746573 c3 c2 c3",
+  },
   { what: "forget", message: [Kind.forget, "quotes"], hex: "09000000 92 23 a671756f746573" },
   {
     what: "added",
@@ -187,6 +192,7 @@ const messages: readonly GoldenRow[] = [
     message: [Kind.unclaim, "quotes", "k-1"],
     hex: "0d000000 93 2f a671756f746573 a36b2d31",
   },
+  { what: "partial", message: [Kind.partial, "quotes"], hex: "09000000 92 38 a671756f746573" },
   // the tree
   { what: "stop", message: [Kind.stop, 9], hex: "03000000 92 30 09" },
   { what: "ready", message: [Kind.ready], hex: "02000000 91 31" },

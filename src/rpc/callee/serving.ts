@@ -68,7 +68,7 @@ export interface Guard {
 }
 
 /** The peer whose requests run here. */
-export interface ServedPeer extends Omit<TaskOrigin, "drainReason"> {
+export interface ServedPeer extends Omit<TaskOrigin, "drainReason" | "permissions"> {
   readonly channel: Channel;
 }
 

@@ -20,8 +20,8 @@ const maxReasonChars = 4_096;
 
 /** Receives the reply to a request, synchronously when it arrives. */
 export interface Answer {
-  resolve(value: unknown): void;
-  reject(error: unknown): void;
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
   /** Where the request ends, as `Channel.sentTo`. With it, the end of the connection can be a `NotRunError`. */
   readonly sentTo?: number;
   /** Set while somebody looks, for requests that may be given up: nobody answers those. */
@@ -39,6 +39,41 @@ export interface CallAnswer extends Answer {
 export class NotRunError extends TransportClosedError {
   constructor(end: Error) {
     super(`${end.message}; this did not run`, { cause: end.cause });
+  }
+}
+
+/** What can be given up while it waits for its answer. */
+export interface Waiting {
+  /** Rejects the answer with the reason; `word` tells the callee why. */
+  giveUp(reason: unknown, word: string): void;
+  /** The error for one that takes longer than `timeout`. */
+  expired(timeout: number): TimeoutError;
+}
+
+/**
+ * Settles as `answer`, and gives the call up when the signal is aborted, the time is over, or the task that made it ends.
+ * An async function, so that an error can get the frames of the code that awaits it (`frames.ts`).
+ */
+export async function withinBounds(
+  answer: Promise<unknown>,
+  call: Waiting,
+  bounds: Bounds | undefined,
+  task: Task | undefined,
+): Promise<unknown> {
+  const signal = bounds?.signal;
+  const timeout = bounds?.timeout;
+  const onAbort = (): void => call.giveUp(signal?.reason, "aborted by the caller");
+  const timer = startTimer(timeout, () => call.giveUp(call.expired(timeout!), "timed out at the caller"));
+  signal?.addEventListener("abort", onAbort, { once: true });
+  const stopFollowing = task?.onAbort((reason) => call.giveUp(reason, "the calling task was aborted"));
+  try {
+    return await answer;
+  } catch (error) {
+    throw toldTo(error);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
+    stopFollowing?.();
   }
 }
 
@@ -110,7 +145,7 @@ export class Calls implements ExchangePort {
       const id = ++this.#lastId;
       sendCall(this.#peer.channel, id, name, args);
       if (bounds === undefined && task === undefined) return this.#answer(id);
-      return this.#boundedAnswer(id, name, bounds ?? {}, task);
+      return this.#boundedAnswer(id, name, bounds, task);
     } catch (error) {
       // after an abort this is the signal's own reason, whatever its type
       return Promise.reject(error);
@@ -319,9 +354,12 @@ export class Calls implements ExchangePort {
     return new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject }));
   }
 
-  /** An async function, so that an error can get the frames of the code that awaits it (`frames.ts`). */
-  async #boundedAnswer(id: number, name: string, bounds: Bounds, task: Task | undefined): Promise<unknown> {
-    const { signal, timeout } = bounds;
+  #boundedAnswer(
+    id: number,
+    name: string,
+    bounds: Bounds | undefined,
+    task: Task | undefined,
+  ): Promise<unknown> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#pending.set(id, { resolve, reject });
     const giveUp = (reason: unknown, word: string): void => {
@@ -330,22 +368,12 @@ export class Calls implements ExchangePort {
       this.cancelRequest(id, word);
       reject(reason);
     };
-    const onAbort = (): void => giveUp(signal?.reason, "aborted by the caller");
-    const timer = startTimer(timeout, () => {
-      const text = `call of ${name} on ${describeActor(this.peerId)} took longer than ${timeout} ms`;
-      giveUp(new TimeoutError("call", text), "timed out at the caller");
-    });
-    signal?.addEventListener("abort", onAbort, { once: true });
-    const stopFollowing = task?.onAbort((reason) => giveUp(reason, "the calling task was aborted"));
-    try {
-      return await promise;
-    } catch (error) {
-      throw toldTo(error);
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
-      stopFollowing?.();
-    }
+    const expired = (timeout: number): TimeoutError =>
+      new TimeoutError(
+        "call",
+        `call of ${name} on ${describeActor(this.peerId)} took longer than ${timeout} ms`,
+      );
+    return withinBounds(promise, { giveUp, expired }, bounds, task);
   }
 
   /** Removes and returns the pending request with this id; undefined if the call was given up. */

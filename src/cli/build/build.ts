@@ -1,0 +1,202 @@
+/** Compiles a program and its actors into one executable. */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, extname, isAbsolute, join, relative, resolve } from "node:path";
+import type { BunPlugin } from "bun";
+
+import { BuildError, faultsOf } from "./faults.ts";
+import { importMetaDefines, type ModulePlace, withImportMeta } from "./rewrite.ts";
+import { type ProgramFiles, scanProgram, scriptFiles } from "./scan.ts";
+
+/** Where an executable shows its files. */
+const embeddedRoot = "/$bunfs/root";
+
+export interface BuildOptions {
+  /** The program's main module. */
+  readonly file: string;
+  readonly outfile: string;
+  /** Patterns of further modules that actors may have, relative to the working directory. */
+  readonly actors?: readonly string[];
+  readonly minify?: boolean;
+  /** Whether to compile ahead to bytecode, so that the program and its actors start faster; default true. */
+  readonly bytecode?: boolean;
+  /** The system it is for, such as `"bun-linux-arm64"`; default: this one. */
+  readonly target?: string;
+}
+
+export interface BuildResult {
+  readonly outfile: string;
+  readonly bytes: number;
+  /** The modules that actors may have, by their paths relative to the working directory. */
+  readonly actors: readonly string[];
+}
+
+/** @throws {BuildError} when a file is missing, or can't be bundled */
+export async function buildProgram(options: BuildOptions): Promise<BuildResult> {
+  const main = mainFile(options.file);
+  const outfile = outputFile(options.outfile, main);
+  const actors = (options.actors ?? []).flatMap(matching);
+  const own = furrowFolder(main);
+  const isOwn = (path: string): boolean => path.startsWith(`${own}/src/`) || path.startsWith(`${own}/lib/`);
+  const isSearched = (path: string): boolean => !isOwn(path) && !path.includes("/node_modules/");
+  try {
+    const files = await scanProgram(main, actors, isSearched);
+    const layout = new Layout(files, isSearched, isOwn);
+    await compile(outfile, own, layout, options);
+    return {
+      outfile,
+      bytes: statSync(outfile).size,
+      actors: files.modules.map((path) => relative(process.cwd(), path)),
+    };
+  } catch (error) {
+    throw new BuildError(`cannot build ${options.file}:${faultsOf(error)}`, { cause: error });
+  }
+}
+
+async function compile(outfile: string, own: string, layout: Layout, options: BuildOptions): Promise<void> {
+  const { minify = false, bytecode = true, target } = options;
+  const entry = join(layout.folder, `${basename(outfile)}.furrow.ts`);
+  mkdirSync(dirname(outfile), { recursive: true });
+  // Bun leaves other files beside it. A failure leaves the old executable, and one that runs can be replaced.
+  const folder = mkdtempSync(`${outfile}-`);
+  const unfinished = join(folder, "program");
+  try {
+    await Bun.build({
+      // modules as entry points are found by new Worker(), too
+      entrypoints: [entry, ...layout.modules],
+      files: { [entry]: layout.entry(own) },
+      root: layout.folder,
+      target: "bun",
+      format: "esm",
+      // otherwise each module would have a furrow of its own
+      splitting: true,
+      sourcemap: "inline",
+      minify,
+      bytecode,
+      define: importMetaDefines,
+      plugins: [rewriting(layout)],
+      compile: { outfile: unfinished, ...(target !== undefined && { target: target as Bun.Build.CompileTarget }) },
+    });
+    renameSync(unfinished, outfile);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Where the files of a program are in its executable. */
+class Layout {
+  /** The folder that becomes `embeddedRoot`. */
+  readonly folder: string;
+  readonly #files: ProgramFiles;
+  readonly #isOwn: (path: string) => boolean;
+
+  constructor(files: ProgramFiles, isSearched: (path: string) => boolean, isOwn: (path: string) => boolean) {
+    this.#files = files;
+    this.#isOwn = isOwn;
+    const [main = "/"] = files.modules;
+    const own = [...files.modules, ...files.sources.filter(isSearched)].map((path) => dirname(path));
+    // so that a path relative to the working directory means the same as here
+    const cwd = isBelow(main, process.cwd()) ? [process.cwd()] : [];
+    this.folder = [...own, ...cwd].reduce(commonFolder);
+  }
+
+  /** What actors may have as their modules. */
+  get modules(): readonly string[] {
+    return this.#files.modules;
+  }
+
+  /** The path of a file in the executable. */
+  place(path: string): ModulePlace {
+    if (this.#isOwn(path)) return { path: "", isModule: false };
+    const isModule = this.#files.modules.includes(path);
+    if (isBelow(path, this.folder)) return { path: join(embeddedRoot, relative(this.folder, path)), isModule };
+    const inPackages = path.indexOf("node_modules/");
+    return { path: join(embeddedRoot, inPackages < 0 ? basename(path) : path.slice(inPackages)), isModule };
+  }
+
+  /** The source of the module that the executable begins with. */
+  entry(own: string): string {
+    const { modules } = this.#files;
+    const loaders = modules.map(
+      (path) => `${JSON.stringify(this.place(path).path)}: () => import(${JSON.stringify(path)})`,
+    );
+    const folder = isBelow(process.cwd(), this.folder) ? relative(this.folder, process.cwd()) : "";
+    return `import { runStandalone } from ${JSON.stringify(standaloneFile(own))};
+      runStandalone({
+        main: ${JSON.stringify(this.place(modules[0]!).path)},
+        folder: ${JSON.stringify(join(embeddedRoot, folder))},
+        modules: { ${loaders.join(", ")} },
+      });`;
+  }
+}
+
+/** Gives the bundler the sources with what they need of `import.meta`. */
+function rewriting(layout: Layout): BunPlugin {
+  return {
+    name: "rewriting",
+    setup(build) {
+      build.onLoad({ filter: scriptFiles }, ({ path }) => {
+        if (!existsSync(path)) return undefined; // the entry
+        const contents = withImportMeta(readFileSync(path, "utf8"), layout.place(path));
+        return contents === undefined ? undefined : { contents, loader: loaderOf(path) };
+      });
+    },
+  };
+}
+
+function loaderOf(path: string): "ts" | "tsx" | "jsx" {
+  if (extname(path) === ".tsx") return "tsx";
+  return /\.[cm]?ts$/.test(path) ? "ts" : "jsx";
+}
+
+function mainFile(file: string): string {
+  const path = resolve(file);
+  if (!existsSync(path)) throw new BuildError(`${file} does not exist`);
+  if (!statSync(path).isFile() || !scriptFiles.test(path))
+    throw new BuildError(`${file} is not a TypeScript or JavaScript file`);
+  return realpathSync(path);
+}
+
+function outputFile(outfile: string, main: string): string {
+  const path = resolve(outfile);
+  if (existsSync(path) && !statSync(path).isFile()) throw new BuildError(`${outfile} exists and is not a file`);
+  if (existsSync(path) && realpathSync(path) === main)
+    throw new BuildError(`${outfile} is the program itself: name another file`);
+  return path;
+}
+
+/** The files that match a pattern of `--actors`. */
+function matching(pattern: string): string[] {
+  const absolute = isAbsolute(pattern) ? pattern : resolve(pattern);
+  if (existsSync(absolute) && statSync(absolute).isFile()) return [realpathSync(absolute)];
+  const found = Array.from(new Bun.Glob(pattern).scanSync({ cwd: process.cwd(), absolute: true, onlyFiles: true }));
+  const scripts = found.filter((path) => scriptFiles.test(path) && !path.endsWith(".d.ts"));
+  if (scripts.length === 0) throw new BuildError(`no module matches --actors ${pattern}`);
+  return scripts.map((path) => realpathSync(path)).toSorted();
+}
+
+/** The folder of the package furrow that the program imports; this one, if it can't be found from there. */
+function furrowFolder(main: string): string {
+  let manifest: string;
+  try {
+    manifest = Bun.resolveSync("furrow/package.json", dirname(main));
+  } catch {
+    manifest = Bun.resolveSync("furrow/package.json", import.meta.dir);
+  }
+  return dirname(realpathSync(manifest));
+}
+
+/** The module of furrow that runs an executable: in the package, it's part of the file for bundles. */
+function standaloneFile(own: string): string {
+  const packaged = join(own, "lib/bundled.js");
+  return existsSync(packaged) ? packaged : join(own, "src/tree/standalone.ts");
+}
+
+function isBelow(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder === "/" ? "/" : `${folder}/`);
+}
+
+function commonFolder(a: string, b: string): string {
+  let folder = a;
+  while (!isBelow(b, folder)) folder = dirname(folder);
+  return folder;
+}

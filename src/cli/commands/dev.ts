@@ -1,0 +1,49 @@
+/** `furrow dev`: a program that follows the changes of its files. */
+import { realpathSync } from "node:fs";
+import { resolve } from "node:path";
+
+import type { Command, CommandContext } from "../command.ts";
+import { Exit, UsageError } from "../exit.ts";
+import { SignalError } from "../signals.ts";
+import { parseDuration } from "../units.ts";
+
+export const command: Command = {
+  usage: "FILE [-- ARG...]",
+  details: `Runs the program FILE. When a file changes that only actors have loaded, each of these actors is replaced: the old process
+serves until the new one is ready, and stays if the new one can't start. The rest of the tree goes on. When a file of the program
+itself changes, the program is ended in order and started again. A file with a syntax error changes nothing. A portal to an actor that
+was replaced is closed; openService follows the name.`,
+  example: "furrow dev shop.ts -- --port 8080",
+  args: { min: 1, max: 1 },
+  takesRest: true,
+  options: {
+    "stop-timeout": {
+      type: "string",
+      value: "TIME",
+      summary: "how long the program may take to end; default 10s",
+    },
+  },
+  run: dev,
+};
+
+async function dev(context: CommandContext): Promise<number> {
+  const { args, rest, flags, signal, registryAddrs } = context;
+  const file = resolve(args[0]!);
+  if (!(await Bun.file(file).exists())) throw new UsageError(`${args[0]} does not exist`);
+  const { develop } = await import("../develop/develop.ts");
+  await develop({
+    file: realpathSync(file),
+    args: rest,
+    env: registryAddrs === undefined ? {} : { FURROW_REGISTRY_ADDRS: registryAddrs.join(",") },
+    stopMs: parseDuration((flags["stop-timeout"] as string | undefined) ?? "10s", "--stop-timeout"),
+    signal,
+    stopSignal: () => (signal.reason instanceof SignalError ? ofTerminal(signal.reason.signal) : "SIGTERM"),
+    tell: (line) => context.err(`furrow: ${line}\n`),
+  });
+  return Exit.ok;
+}
+
+/** Ctrl-C in a terminal reaches the program, too, and a second one would end it at once. */
+function ofTerminal(signal: NodeJS.Signals): NodeJS.Signals | undefined {
+  return signal === "SIGINT" && process.stdin.isTTY ? undefined : signal;
+}

@@ -1,0 +1,130 @@
+/** `furrow run`: a program or an actor as a service, which is restarted when it fails. */
+import { basename, extname, resolve } from "node:path";
+
+import { type Nursery, openNursery, waitForActor } from "../../index.ts";
+import { readRestart, type RestartPolicy, type RestartWhen } from "../../tree/restart.ts";
+import type { Command, CommandContext } from "../command.ts";
+import { Exit, UsageError } from "../exit.ts";
+import { bootOptions } from "../service/boot.ts";
+import { keepWatchdog, notify } from "../service/notify.ts";
+import { reapOrphans } from "../service/zombies.ts";
+import { SignalError } from "../signals.ts";
+import { parseCount, parseDuration } from "../units.ts";
+
+export const command: Command = {
+  usage: "FILE [-- ARG...]",
+  details: `Runs FILE as a program, or with --actor as the module of an actor, and restarts it when it fails. It is a root of its own, so
+that the registry, if no other process serves it, outlives the program's crashes. On SIGTERM, SIGINT or SIGHUP it passes the signal on
+and waits for the end. FILE ends with this process, whatever ends that. Under systemd it reports when it is ready, and feeds the watchdog. As
+the first process of a container it reaps orphans.`,
+  example: "furrow run shop.ts --ready shop -- --port 8080",
+  args: { min: 1, max: 1 },
+  takesRest: true,
+  options: {
+    actor: { type: "string", value: "NAME", summary: "run FILE as the module of an actor of this name" },
+    restart: {
+      type: "string",
+      value: "WHEN",
+      choices: ["on-failure", "always", "never"],
+      summary: "when to restart it; default on-failure",
+    },
+    "max-restarts": { type: "string", value: "N", summary: "at most N restarts within a minute; default 5" },
+    "stop-timeout": {
+      type: "string",
+      value: "TIME",
+      summary: "how long a program may take to end; default 40s",
+    },
+    ready: {
+      type: "string",
+      value: "NAME",
+      summary: "tell systemd that it is ready once an actor NAME is registered",
+    },
+    name: { type: "string", value: "NAME", summary: "the name of its own root; default run-FILE" },
+  },
+  run: run,
+};
+
+async function run(context: CommandContext): Promise<number> {
+  const { args, rest, flags, registryAddrs, signal } = context;
+  const file = resolve(args[0]!);
+  if (!(await Bun.file(file).exists())) throw new UsageError(`${args[0]} does not exist`);
+  const actor = flags["actor"] as string | undefined;
+  if (actor !== undefined && rest.length > 0) throw new UsageError("an actor takes no arguments");
+  const restart = restartOf(context);
+  const name = (flags["name"] as string | undefined) ?? `run-${basename(file, extname(file))}`;
+  using _watchdog = keepWatchdog();
+  using _reaper = reapOrphans();
+  const nursery = await openNursery({ ...bootOptions(context, registryAddrs), name });
+  try {
+    if (actor !== undefined) await runActor(context, nursery, actor, file, restart);
+    else return await runProgram(context, file, restart);
+  } finally {
+    notify("STOPPING=1");
+    await ended(nursery, signal);
+  }
+  return Exit.ok;
+}
+
+function restartOf({ flags }: CommandContext): RestartPolicy {
+  const when = ((flags["restart"] as string | undefined) ?? "on-failure") as RestartWhen;
+  const text = flags["max-restarts"] as string | undefined;
+  const policy = readRestart(when);
+  return text === undefined ? policy : { ...policy, maxRestarts: parseCount(text, "--max-restarts", 0) };
+}
+
+async function runActor(
+  { flags, signal }: CommandContext,
+  nursery: Nursery,
+  name: string,
+  module: string,
+  policy: RestartPolicy,
+): Promise<void> {
+  const { when } = policy;
+  await nursery.startActor(name, { module, restart: when === "never" ? when : { ...policy, when }, signal });
+  tellReady(flags["ready"] as string | undefined, signal);
+  await nursery.join();
+}
+
+async function runProgram(context: CommandContext, file: string, restart: RestartPolicy): Promise<number> {
+  const { superviseProgram } = await import("../service/program.ts");
+  const { flags, signal, rest, registryAddrs } = context;
+  tellReady(flags["ready"] as string | undefined, signal);
+  const { failure } = await superviseProgram({
+    file,
+    args: rest,
+    restart,
+    stopMs: parseDuration((flags["stop-timeout"] as string | undefined) ?? "40s", "--stop-timeout"),
+    env: {
+      NOTIFY_SOCKET: undefined,
+      WATCHDOG_USEC: undefined,
+      ...(registryAddrs !== undefined && { FURROW_REGISTRY_ADDRS: registryAddrs.join(",") }),
+    },
+    signal,
+    stopSignal: () => (signal.reason instanceof SignalError ? signal.reason.signal : "SIGTERM"),
+    tell: (line) => context.err(`furrow: ${line}\n`),
+  });
+  return failure === undefined ? Exit.ok : Exit.failed;
+}
+
+/** At once, or when an actor of that name is registered. */
+function tellReady(name: string | undefined, signal: AbortSignal): void {
+  const tell = (): void => void notify(`READY=1\nMAINPID=${process.pid}`);
+  if (name === undefined) tell();
+  else
+    void waitForActor(name, { signal }).then(
+      (portal) => {
+        tell();
+        return portal[Symbol.asyncDispose]();
+      },
+      () => {}, // it is being ended
+    );
+}
+
+/** A nursery that was told to end tells of nothing else. */
+async function ended(nursery: Nursery, signal: AbortSignal): Promise<void> {
+  try {
+    await nursery[Symbol.asyncDispose]();
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * As the first process of a container, a service inherits the processes whose parents have died, and has to reap them when they
+ * end. Bun reaps only those that it has started.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+
+import { sleep } from "../../deadline.ts";
+import { openLibc } from "../../transport/libc.ts";
+
+const signatures = { waitpid: { args: ["i32", "ptr", "i32"], returns: "i32" } } as const;
+const withoutWaiting = 1;
+/** Bun reaps what it has started within this time. */
+const settleMs = 500;
+
+/** Reaps what nobody else does, if this is the first process of its pid namespace. */
+export function reapOrphans(): Disposable {
+  if (process.pid !== 1 || process.platform !== "linux") return { [Symbol.dispose]: () => {} };
+  const ended = new AbortController();
+  let isWanted = false;
+  let isRunning = false;
+  const run = async (): Promise<void> => {
+    isRunning = true;
+    while (isWanted && !ended.signal.aborted) {
+      isWanted = false;
+      await reapLeft(ended.signal).catch(() => {});
+    }
+    isRunning = false;
+  };
+  const onEnd = (): void => {
+    isWanted = true;
+    if (!isRunning) void run();
+  };
+  process.on("SIGCHLD", onEnd);
+  return {
+    [Symbol.dispose]() {
+      process.off("SIGCHLD", onEnd);
+      ended.abort();
+    },
+  };
+}
+
+/** Reaps the zombies that are still there after a while. */
+async function reapLeft(signal: AbortSignal): Promise<void> {
+  await sleep(settleMs, signal);
+  const before = zombies();
+  await sleep(settleMs, signal);
+  const left = zombies().intersection(before);
+  if (left.size === 0) return;
+  const { waitpid } = openLibc(signatures);
+  for (const pid of left) waitpid(pid, null, withoutWaiting);
+}
+
+/** The children of this process that have ended and aren't reaped. */
+function zombies(): Set<number> {
+  const pids = readdirSync("/proc").map(Number);
+  return new Set(pids.filter((pid) => pid > 1 && isZombie(pid)));
+}
+
+function isZombie(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return state === "Z" && Number(parent) === process.pid;
+  } catch {
+    return false; // reaped meanwhile
+  }
+}

@@ -1,0 +1,164 @@
+/** The commands that need more of an actor than that it's registered: ping, events, logs, restart, replace, doctor. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+
+import { expectGolden, furrow, inTerminal, linesOf, start, TerminalRun } from "../support/command-line.ts";
+import { Shop } from "../support/shop.ts";
+
+const fixtures = join(import.meta.dir, "../fixtures");
+let shop: Shop;
+beforeAll(async () => {
+  shop = await Shop.open();
+});
+afterAll(() => shop[Symbol.asyncDispose]());
+
+describe("furrow ping", () => {
+  test("shows how fast an actor answers", async () => {
+    const { exitCode, stdout, stderr } = await furrow(shop.env, ["ping", "market", "-c", "5"]);
+    expect([exitCode, stderr]).toEqual([0, ""]);
+    expectGolden("ping", stdout);
+  });
+
+  test("fails with 5 when an actor is frozen, and shows the others", async () => {
+    const first = await shop.start("web");
+    shop.tree.freeze("web");
+    const second = await shop.start("web");
+    const { exitCode, stdout } = await furrow(shop.env, ["ping", "web", "--timeout", "300ms", "--json"]);
+    expect(exitCode).toBe(5);
+    const { pings } = JSON.parse(stdout) as { pings: object[] };
+    expect(pings).toMatchObject([
+      { actor: { uuid: first.id.uuid }, minMs: null, error: { code: "ERR_TIMEOUT" } },
+      { actor: { uuid: second.id.uuid }, sent: 3, lost: 0 },
+    ]);
+    shop.tree.thaw("web");
+    await Promise.all([first.cancelActor(), second.cancelActor()]);
+  });
+});
+
+describe("furrow restart", () => {
+  test("has the nursery start the actor again", async () => {
+    const web = await shop.start("web");
+    const { exitCode, stdout, stderr } = await furrow(shop.env, ["restart", "web"]);
+    expect([exitCode, stdout]).toEqual([0, ""]);
+    expect(stderr).toMatch(/^restarted web#[0-9a-f]{8}: it is web#[0-9a-f]{8} now, pid \d+\n$/);
+    const { results } = JSON.parse((await furrow(shop.env, ["call", "web.whoAmI", "--json"])).stdout) as {
+      results: [{ actor: { uuid: string } }];
+    };
+    expect(results[0].actor.uuid).not.toBe(web.id.uuid);
+    expect((await furrow(shop.env, ["stop", "web"])).exitCode).toBe(0);
+  });
+
+  test("fails with 2 for a root, which no nursery started", async () => {
+    const { exitCode, stderr } = await furrow(shop.env, ["restart", "shop"]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain("is a root");
+  });
+});
+
+describe("furrow replace", () => {
+  test("puts another module in the actor's place", async () => {
+    await shop.start("web");
+    const file = join(fixtures, "versioned.ts");
+    const { exitCode, stdout } = await furrow(shop.env, ["replace", "web", file, "--json"]);
+    expect(exitCode).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ actors: [{ id: { name: "web" }, before: { name: "web" } }] });
+    expect((await furrow(shop.env, ["call", "web.whoAmI"])).stderr).toContain('exports a function "whoAmI"');
+    expect((await furrow(shop.env, ["stop", "web", "--all"])).exitCode).toBe(0);
+  });
+
+  test("fails with 2 when there is no such file", async () => {
+    const { exitCode, stderr } = await furrow(shop.env, ["replace", "market", "./nowhere.ts"]);
+    expect([exitCode, stderr]).toEqual([
+      2,
+      `furrow: there is no file ${join(process.cwd(), "nowhere.ts")}\n`,
+    ]);
+  });
+});
+
+describe("furrow logs", () => {
+  test("prints what actors wrote, with their names before it", async () => {
+    const web = await shop.start("web", { output: "keep" });
+    await web.run.say("one", "two");
+    expect(await furrow(shop.env, ["logs", "web"])).toEqual({
+      exitCode: 0,
+      stdout: "web | one\nweb | two\n",
+      stderr: "",
+    });
+    expect((await furrow(shop.env, ["logs", "w*", "--tail", "1", "--no-prefix"])).stdout).toBe("two\n");
+    const { stdout } = await furrow(shop.env, ["logs", `web#${web.id.uuid.slice(0, 8)}`, "--json"]);
+    expect(JSON.parse(stdout)).toMatchObject({ schema: 1, lines: [{ text: "one" }, { text: "two" }] });
+    await web.cancelActor();
+  });
+
+  test("goes on with --follow, also for actors that come later", async () => {
+    await using run = new TerminalRun(shop.env, ["logs", "-f", "v*", "--color", "never"]);
+    const first = await shop.start("view", { output: "keep" });
+    await first.run.say("first");
+    await run.shows("view | first\n");
+    const second = await shop.start("vault", { output: "keep" });
+    await second.run.say("second");
+    await run.shows("vault | second\n");
+    run.type("\x03");
+    expect((await run.outcome()).exitCode).toBe(130);
+    await Promise.all([first.cancelActor(), second.cancelActor()]);
+  });
+
+  test("says so when nothing is kept", async () => {
+    const { exitCode, stdout, stderr } = await furrow(shop.env, ["logs", "market"]);
+    expect([exitCode, stdout, stderr]).toEqual([
+      0,
+      "",
+      'nothing is kept: start actors with output: "keep"\n',
+    ]);
+  });
+});
+
+describe("furrow events", () => {
+  test("shows when the actors that run were started", async () => {
+    const { exitCode, stdout } = await furrow(shop.env, ["events"]);
+    expect(exitCode).toBe(0);
+    expectGolden("events", stdout);
+  });
+
+  test("goes on with --follow: a crash, its reason and the restart", async () => {
+    const child = start(shop.env, "events", "-f", "--since", "1h", "--json");
+    const lines = linesOf(child.stdout);
+    type Shown = { type: string; actor: { name: string }; error?: { message: string } };
+    const seen: string[] = [];
+    const until = async (isLast: (event: Shown) => boolean): Promise<Shown> => {
+      for (;;) {
+        const { value } = await lines.next();
+        const event = JSON.parse(value!) as Shown;
+        seen.push(`${event.type} ${event.actor.name}`);
+        if (isLast(event)) return event;
+      }
+    };
+    await until(({ type, actor }) => type === "started" && actor.name === "台帳");
+    const web = await shop.start("web", { restart: { when: "on-failure", backoffMs: [1, 1] } });
+    await until(({ actor }) => actor.name === "web");
+    await web.run.crash();
+    const died = await until(({ type }) => type === "died");
+    expect(died.error?.message).toContain("exited with code 3");
+    await until(({ type }) => type === "restarted");
+    child.kill("SIGINT");
+    expect(await child.exited).toBe(130);
+    expect(seen).toContain("started web");
+    expect((await furrow(shop.env, ["stop", "web"])).exitCode).toBe(0);
+  });
+});
+
+describe("furrow doctor", () => {
+  test("says that all is well, with exit code 0", async () => {
+    const { exitCode, stdout } = await furrow(shop.env, ["doctor"]);
+    expectGolden("doctor", stdout);
+    expect(exitCode).toBe(0);
+  });
+
+  test("says what it found and what to do, with exit code 1", async () => {
+    const env = { ...shop.env, FURROW_REGISTRY_ADDRS: `unix://${shop.tree.dir}/nobody@1.sock` };
+    const { exitCode, stdout } = await furrow(env, ["doctor", "--json"]);
+    expect(exitCode).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({ schema: 1, findings: [{ code: "no-registrar" }] });
+    expect((await inTerminal(env, ["doctor"])).text).toContain("no-registrar".slice(3));
+  });
+});
