@@ -13,6 +13,7 @@
  *   service/     a name as one: calls to whichever instance is there
  *   inspect/     what an actor measures while somebody looks
  *   tree/        root, client, nursery, child processes
+ *   otel/        traces for OpenTelemetry
  *   cli/         the command line, `furrow`
  */
 export { currentActor } from "./actor/current.ts";
