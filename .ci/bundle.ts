@@ -39,8 +39,10 @@ export async function bundle(folder: string): Promise<void> {
     `export * as $hooks from ${JSON.stringify(otelHooks)};\n`,
   ].join("");
   await bundleFiles(folder, everything);
+  // an executable of furrow build begins in it
+  const standalone = `export * from ${JSON.stringify(join(root, "src/tree/standalone.ts"))};\n`;
   // otherwise Bun would replace import.meta.path with a path in this checkout
-  await build(folder, "bundled.js", everything, { define: { "import.meta.path": `""` } });
+  await build(folder, "bundled.js", everything + standalone, { define: { "import.meta.path": `""` } });
   writeFileSync(join(folder, "load.js"), loader);
   for (const [name, path] of paths) {
     const names = Object.keys((await import(path)) as object);

@@ -126,11 +126,29 @@ describe("furrow dev", () => {
     await inOrder(command, ["main 2 x", "one has shared 1", "one of one", "two of two", "up"]);
     expect(await said(command)).toEqual([
       "furrow: main.ts goes on as it was:",
-      "  own.ts:1:24: Unexpected ;",
+      "  1 | export const version = ;",
+      "                             ^",
+      "  error: Unexpected ;",
+      "      at own.ts:1:24",
       "furrow: restarting main.ts: own.ts changed",
       'furrow: SIGTERM: cancelling actor "root" (pid)',
       cancelled,
     ]);
+  });
+
+  test("sees a file that is new", async () => {
+    await using project = new Project();
+    await using command = await project.start();
+    project.write("more.ts", "export const version = 3;");
+    project.write("own.ts", 'export { version } from "./more.ts";');
+    await command.line();
+    await command.line();
+    await inOrder(command, ["main 3 x", "one has shared 1", "one of one", "two of two", "up"]);
+    project.write("more.ts", "export const version = 4;");
+    await command.line();
+    await command.line();
+    await inOrder(command, ["main 4 x"]);
+    expect(await command.ended("SIGTERM")).toBe(143);
   });
 
   test("waits for a change when the program has ended", async () => {

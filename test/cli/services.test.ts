@@ -4,7 +4,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { findActor, openRootActor, queryActor, waitForActor } from "../../src/index.ts";
-import { Command, linesOf } from "../support/command.ts";
+import { Command } from "../support/command.ts";
+import { linesOf } from "../support/command-line.ts";
 import { Notifications } from "../support/notifications.ts";
 import { hasProc, processesWith } from "../support/processes.ts";
 import { until, World } from "../support/world.ts";

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import {
   ActorDiedError,
   type ActorId,
+  type Address,
   type ChildEvent,
   findActor,
   getRoot,
@@ -34,7 +35,7 @@ async function restart(uuid: string): Promise<ActorId> {
   ).run["furrow.restart"]!(uuid)) as ActorId;
 }
 
-async function replace(uuid: string, module: unknown): Promise<ActorId> {
+async function replace(uuid: string, module?: unknown): Promise<ActorId> {
   return (await (
     await getRoot()
   ).run["furrow.replace"]!(uuid, module)) as ActorId;
@@ -226,12 +227,28 @@ describe("furrow.replace", () => {
     expect((await failure(replace(web.id.uuid, join(world.dir, "nowhere.ts")))).message).toContain(
       "nowhere.ts",
     );
-    for (const wrong of [undefined, "", 7])
+    for (const wrong of ["", 7])
       expect((await failure(replace(web.id.uuid, wrong))).message).toContain(
         "replace takes the uuid of a child",
       );
     expect(await web.run.version()).toBeNull();
     expect(nursery.children).toMatchObject([{ id: web.id, state: "ready" }]);
+  });
+
+  test("without a module replaces a child by one of its own modules, or restarts one that listens at a given address", async () => {
+    await using world = new World();
+    await using nursery = await openNursery(world.options);
+    const web = await nursery.startActor<Versioned>("web", { module: versioned, metadata: { n: 1 } });
+    const bindAddrs: Address[] = [`unix://${world.dir}/bound.sock`];
+    const bound = await nursery.startActor("bound", { module: versioned, bindAddrs });
+    const [freshWeb, freshBound] = [await replace(web.id.uuid), await replace(bound.id.uuid)];
+    expect(nursery.children).toMatchObject([
+      { id: freshWeb, restarts: 0 },
+      { id: freshBound, restarts: 1 },
+    ]);
+    expect([freshWeb.name, freshBound.name]).toEqual(["web", "bound"]);
+    await using found = await findActor("bound", { raiseOnNone: true });
+    expect(found.addr).toBe(bindAddrs[0]!);
   });
 
   test("of one actor twice at once replaces it once", async () => {

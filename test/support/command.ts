@@ -1,6 +1,7 @@
 /** Runs the command line in a process of its own. */
 import { join } from "node:path";
 
+import { linesOf } from "./command-line.ts";
 import { until, type World } from "./world.ts";
 
 const main = join(import.meta.dir, "../../src/cli/main.ts");
@@ -52,15 +53,5 @@ export class Command implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.process.kill("SIGKILL");
     await this.process.exited;
-  }
-}
-
-export async function* linesOf(source: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const chunk of source) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    yield* lines;
   }
 }

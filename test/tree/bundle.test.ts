@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -156,6 +156,39 @@ describe("the bundled package", () => {
     expect(message).toStartWith('cannot start actor "child" from an executable made by bun build --compile');
     // furrow outside of an executable is not found: the advice for bundles would not help
     expect(message).not.toContain("leave furrow out");
+  });
+
+  test("is what an executable of furrow build contains, which starts actors", async () => {
+    const installed = join(folder, "node_modules/furrow");
+    mkdirSync(installed, { recursive: true });
+    symlinkSync(lib, join(installed, "lib"));
+    const manifest = {
+      name: "furrow",
+      exports: { ".": "./lib/index.js", "./package.json": "./package.json" },
+    };
+    await Bun.write(join(installed, "package.json"), JSON.stringify(manifest));
+    await Bun.write(
+      join(folder, "shipped.ts"),
+      `import { currentActor, openNursery } from "furrow";
+       export const whoAmI = () => [currentActor().name, import.meta.main];
+       if (import.meta.main) {
+         await using nursery = await openNursery({ registryAddrs: ["tcp://127.0.0.1:0"] });
+         const portal = await nursery.startActor("shipped", { module: import.meta.url });
+         console.log(JSON.stringify(await portal.run.whoAmI()));
+       }`,
+    );
+    const outfile = join(folder, "away/shipped");
+    const main = join(import.meta.dir, "../../src/cli/main.ts");
+    const build = [process.execPath, main, "build", "shipped.ts", "--out", outfile];
+    // in another process: Bun remembers which folders there were when this one bundled something
+    const text = await Bun.spawn(build, { cwd: folder, stdio: ["ignore", "pipe", "inherit"] }).stdout.text();
+    expect(text).toMatch(/^away\/shipped {2}\d+M, actors may have these modules:\n {2}shipped\.ts\n$/);
+    const child = Bun.spawn([outfile], {
+      env: { ...process.env, FURROW_RUNTIME_DIR: join(folder, "run") },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const ended = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    expect(ended).toEqual(['["shipped",false]\n', "", 0]);
   });
 
   test.each(["core.cjs", "furrow.cjs"])("does nothing when it is run by hand: %s", async (name) => {

@@ -1,5 +1,14 @@
 /** Compiles a program and its actors into one executable. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { basename, dirname, extname, isAbsolute, join, relative, resolve } from "node:path";
 import type { BunPlugin } from "bun";
 
@@ -74,7 +83,10 @@ async function compile(outfile: string, own: string, layout: Layout, options: Bu
       bytecode,
       define: importMetaDefines,
       plugins: [rewriting(layout)],
-      compile: { outfile: unfinished, ...(target !== undefined && { target: target as Bun.Build.CompileTarget }) },
+      compile: {
+        outfile: unfinished,
+        ...(target !== undefined && { target: target as Bun.Build.CompileTarget }),
+      },
     });
     renameSync(unfinished, outfile);
   } finally {
@@ -108,7 +120,8 @@ class Layout {
   place(path: string): ModulePlace {
     if (this.#isOwn(path)) return { path: "", isModule: false };
     const isModule = this.#files.modules.includes(path);
-    if (isBelow(path, this.folder)) return { path: join(embeddedRoot, relative(this.folder, path)), isModule };
+    if (isBelow(path, this.folder))
+      return { path: join(embeddedRoot, relative(this.folder, path)), isModule };
     const inPackages = path.indexOf("node_modules/");
     return { path: join(embeddedRoot, inPackages < 0 ? basename(path) : path.slice(inPackages)), isModule };
   }
@@ -158,7 +171,8 @@ function mainFile(file: string): string {
 
 function outputFile(outfile: string, main: string): string {
   const path = resolve(outfile);
-  if (existsSync(path) && !statSync(path).isFile()) throw new BuildError(`${outfile} exists and is not a file`);
+  if (existsSync(path) && !statSync(path).isFile())
+    throw new BuildError(`${outfile} exists and is not a file`);
   if (existsSync(path) && realpathSync(path) === main)
     throw new BuildError(`${outfile} is the program itself: name another file`);
   return path;
@@ -168,7 +182,9 @@ function outputFile(outfile: string, main: string): string {
 function matching(pattern: string): string[] {
   const absolute = isAbsolute(pattern) ? pattern : resolve(pattern);
   if (existsSync(absolute) && statSync(absolute).isFile()) return [realpathSync(absolute)];
-  const found = Array.from(new Bun.Glob(pattern).scanSync({ cwd: process.cwd(), absolute: true, onlyFiles: true }));
+  const found = Array.from(
+    new Bun.Glob(pattern).scanSync({ cwd: process.cwd(), absolute: true, onlyFiles: true }),
+  );
   const scripts = found.filter((path) => scriptFiles.test(path) && !path.endsWith(".d.ts"));
   if (scripts.length === 0) throw new BuildError(`no module matches --actors ${pattern}`);
   return scripts.map((path) => realpathSync(path)).toSorted();
@@ -180,7 +196,7 @@ function furrowFolder(main: string): string {
   try {
     manifest = Bun.resolveSync("furrow/package.json", dirname(main));
   } catch {
-    manifest = Bun.resolveSync("furrow/package.json", import.meta.dir);
+    manifest = Bun.resolveSync("furrow/package.json", dirname(import.meta.path));
   }
   return dirname(realpathSync(manifest));
 }

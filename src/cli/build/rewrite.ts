@@ -69,7 +69,9 @@ const moduleOption = /\bmodules?\s*:\s*\[?\s*(["'`])(\.{1,2}\/[^"'`$\n]+)\1/g;
 export function namedFiles(source: string, path: string, workingFolder: string): string[] {
   const from = (folder: string, patterns: readonly RegExp[]): string[] =>
     patterns.flatMap((pattern) =>
-      Array.from(source.matchAll(pattern), ([, , to = ""]) => Bun.fileURLToPath(new URL(to, `file://${folder}/`))),
+      Array.from(source.matchAll(pattern), ([, , to = ""]) =>
+        Bun.fileURLToPath(new URL(to, `file://${folder}/`)),
+      ),
     );
   return [...from(dirname(path), references), ...from(workingFolder, [moduleOption])];
 }

@@ -9,10 +9,10 @@ import { parseDuration } from "../units.ts";
 
 export const command: Command = {
   usage: "FILE [-- ARG...]",
-  details: `Runs the program FILE. When a file changes that only actors have loaded, each of these actors is replaced: the old process
-serves until the new one is ready, and stays if the new one can't start. The rest of the tree goes on. When a file of the program
-itself changes, the program is ended in order and started again. A file with a syntax error changes nothing. A portal to an actor that
-was replaced is closed; openService follows the name.`,
+  details: `Runs the program FILE. When a file changes that only actors have loaded, each of these is replaced and the rest of the
+tree goes on: the old process serves until the new one is ready, and stays if the new one can't start. When a file that
+the program itself imports changes, the program ends in order and starts again. A syntax error changes nothing. Portals to
+a replaced actor are closed; openService follows the name.`,
   example: "furrow dev shop.ts -- --port 8080",
   args: { min: 1, max: 1 },
   takesRest: true,

@@ -8,9 +8,9 @@ import { keepWatchdog, notify } from "../service/notify.ts";
 
 export const command: Command = {
   usage: "",
-  details: `Serves the registry until it is told to end, so that no program's work delays a lookup and no program's end makes another one
-take over. Where another process is the registrar, it stands by, and may take over when that ends. It prints a line whenever it
-begins to serve or to stand by. Under systemd it reports when it serves or stands by, and feeds the watchdog.`,
+  details: `Serves the registry until it is told to end: no program's work delays a lookup, and no program's end makes another one
+take over. Where another process is the registrar, it stands by, and may take over when that ends. It prints a line when
+it begins to serve or to stand by. Under systemd it reports that too, and feeds the watchdog.`,
   example: "furrow registrar --addr tcp://127.0.0.1:1616",
   options: {
     addr: {

@@ -13,10 +13,10 @@ import { parseCount, parseDuration } from "../units.ts";
 
 export const command: Command = {
   usage: "FILE [-- ARG...]",
-  details: `Runs FILE as a program, or with --actor as the module of an actor, and restarts it when it fails. It is a root of its own, so
-that the registry, if no other process serves it, outlives the program's crashes. On SIGTERM, SIGINT or SIGHUP it passes the signal on
-and waits for the end. FILE ends with this process, whatever ends that. Under systemd it reports when it is ready, and feeds the watchdog. As
-the first process of a container it reaps orphans.`,
+  details: `Runs FILE as a program, or with --actor as an actor's module, and restarts it when it fails. The command is a root of its
+own: if no other process serves the registry, it does, so that the registry outlives the program's crashes. It passes on
+SIGTERM, SIGINT and SIGHUP, and waits for the end. Whatever ends the command, FILE ends with it. Under systemd it
+reports when it's ready and feeds the watchdog; as the first process of a container it reaps orphans.`,
   example: "furrow run shop.ts --ready shop -- --port 8080",
   args: { min: 1, max: 1 },
   takesRest: true,

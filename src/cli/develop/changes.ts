@@ -8,13 +8,14 @@ const settleMs = 50;
 export class Changes implements Disposable {
   readonly #watchers = new Map<string, FSWatcher>();
   readonly #changed = new Set<string>();
-  #files: ReadonlySet<string> = new Set();
+  /** Those that are watched. */
+  files: ReadonlySet<string> = new Set();
   #timer: Timer | undefined;
   #wake: (() => void) | undefined;
 
   /** From now on, these files are watched, and no others. */
   follow(files: ReadonlySet<string>): void {
-    this.#files = files;
+    this.files = files;
     const folders = new Set(Array.from(files, dirname));
     for (const [folder, watcher] of this.#watchers) {
       if (folders.has(folder)) continue;
@@ -50,7 +51,7 @@ export class Changes implements Disposable {
   }
 
   #note(path: string): void {
-    if (!this.#files.has(path)) return;
+    if (!this.files.has(path)) return;
     this.#changed.add(path);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {

@@ -5,9 +5,8 @@
 import { relative } from "node:path";
 
 import { developVariable } from "../../tree/child-init.ts";
-import { faultsOf } from "../build/faults.ts";
-import { readSources } from "../build/scan.ts";
 import { Changes } from "./changes.ts";
+import { filesOf } from "./files.ts";
 
 export interface DevelopOptions {
   /** The absolute path of the program. */
@@ -34,7 +33,7 @@ export async function develop(options: DevelopOptions): Promise<void> {
   while (!signal.aborted) {
     if (fault === undefined) fault = await runUntilChange(options, name, changes);
     else {
-      await tell(`${name} can't be loaded, waiting for a change:${fault}`);
+      await tell(`${name} can't be loaded, waiting for a change:\n${fault}`);
       await changes.next(signal);
       fault = await follow(changes, file);
     }
@@ -72,21 +71,15 @@ async function runUntilChange(
       await stop(child, options, "SIGTERM");
       return undefined;
     }
-    await tell(`${name} goes on as it was:${fault}`);
+    await tell(`${name} goes on as it was:\n${fault}`);
   }
 }
 
-/** Watches all files of the program. Returns why it can't be loaded, if so; then those that could be read are watched. */
+/** Watches all files of the program. Returns why it can't be loaded, if so: then those of before are watched on. */
 async function follow(changes: Changes, file: string): Promise<string | undefined> {
-  const files = new Set([file]);
-  let fault: string | undefined;
-  try {
-    await readSources([file], (path) => !path.includes("/node_modules/") && files.add(path));
-  } catch (error) {
-    fault = faultsOf(error);
-  }
-  changes.follow(files);
-  return fault;
+  const { files, fault } = await filesOf(file);
+  changes.follow(fault === undefined ? files : files.union(changes.files));
+  return fault?.replace(/^/gm, "  ");
 }
 
 type Child = Bun.Subprocess<"inherit", "inherit", "inherit">;
