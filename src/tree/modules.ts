@@ -71,6 +71,34 @@ export async function enableModules(
     if (current?.refused !== undefined) throw current.refused;
     runtime.dispatcher.expose(namespace, specifier);
   }
+  if (await usesChannels()) {
+    const { openChannels } = require("./channels.ts") as typeof import("./channels.ts");
+    openChannels(runtime);
+  }
+}
+
+/** Of how many files of a program to look at the text. With more of them, it takes less time to load what they may use. */
+const maxSearched = 64;
+
+/**
+ * Whether the program may use `node:diagnostics_channel`. Nothing tells whether a process has loaded that, and loading it
+ * costs a child a millisecond; so this looks whether any of the program's own files names it. `FURROW_CHANNELS` decides
+ * for one that is loaded later.
+ */
+async function usesChannels(): Promise<boolean> {
+  const setting = process.env["FURROW_CHANNELS"];
+  if (setting !== undefined && setting !== "") return setting !== "0";
+  const own = `${dirname(dirname(import.meta.path))}/`;
+  const files = Object.keys(require.cache).filter((file) => !file.startsWith(own));
+  if (files.length > maxSearched) return true;
+  const mentions = files.map(async (file) => {
+    try {
+      return (await Bun.file(file).text()).includes("diagnostics_channel");
+    } catch {
+      return true; // not a file: it can't be told
+    }
+  });
+  return (await Promise.all(mentions)).includes(true);
 }
 
 /** The modules of this actor and of those that it descends from; a root has none. */
