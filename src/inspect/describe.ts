@@ -1,4 +1,6 @@
 /** What `furrow.describe` tells of an actor: what doesn't change, or rarely. */
+import { dirname, join } from "node:path";
+
 import type { Metadata } from "../actor/details.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import type { ActorId } from "../identity.ts";
@@ -36,6 +38,8 @@ export interface Description {
   /** The program's own, from the option `version`. */
   readonly version: string | null;
   readonly metadata: Metadata;
+  /** The version of this package; null in a program that is bundled with it. */
+  readonly furrow: string | null;
   readonly bun: string;
   readonly platform: string;
   /** In milliseconds since 1970. */
@@ -54,7 +58,10 @@ export interface Description {
   readonly peersLeftOut: number;
 }
 
-export function describeRuntime(runtime: Runtime, children: readonly DescribedChild[]): Description {
+export async function describeRuntime(
+  runtime: Runtime,
+  children: readonly DescribedChild[],
+): Promise<Description> {
   const { id, addrs, registryAddrs, isRoot, isRegistrar, state, parent, version, metadata, startedAt } =
     runtime;
   const { dispatcher, limits, guard } = runtime;
@@ -68,6 +75,7 @@ export function describeRuntime(runtime: Runtime, children: readonly DescribedCh
     parent,
     version,
     metadata,
+    furrow: await readVersion(),
     bun: Bun.version,
     platform: process.platform,
     startedAt,
@@ -79,4 +87,15 @@ export function describeRuntime(runtime: Runtime, children: readonly DescribedCh
     children,
     ...peerSamples(runtime),
   };
+}
+
+/** Reads it from the manifest, which is further up in the source as in the built package. */
+async function readVersion(): Promise<string | null> {
+  for (let folder = dirname(import.meta.path); folder !== dirname(folder); folder = dirname(folder)) {
+    const manifest = Bun.file(join(folder, "package.json"));
+    if (!(await manifest.exists())) continue;
+    const { name, version } = (await manifest.json()) as { name?: unknown; version?: unknown };
+    return name === "furrow" && typeof version === "string" ? version : null;
+  }
+  return null;
 }

@@ -24,7 +24,7 @@ export interface Pong {
 /** What looks at an actor, as a type for portals to any: `Portal<Inspected>`. */
 export interface Inspected {
   "furrow.ping"(): Pong;
-  "furrow.describe"(): Description;
+  "furrow.describe"(): Promise<Description>;
   /** A sample at once, and then one every `intervalMs`, by default a second; later while the reader is behind. */
   "furrow.inspect"(intervalMs?: number): AsyncGenerator<Sample, void, undefined>;
 }
@@ -34,9 +34,9 @@ export function inspection(runtime: Runtime, family: Family): Readonly<Record<st
   return {
     ping: { fn: (): Pong => ({ id, at: Date.now() }) },
     describe: {
-      fn: (): Description => {
+      fn: async (): Promise<Description> => {
         const { describeRuntime } = require("./describe.ts") as typeof import("./describe.ts");
-        return describeRuntime(runtime, family.children());
+        return await describeRuntime(runtime, family.children());
       },
     },
     samples: {

@@ -161,7 +161,7 @@ export class Measuring {
       unsentBytes += peer.channel.link.pendingBytes;
     }
     const { user, system } = process.cpuUsage();
-    const { lookups, registrar = null, callsInFlight, peers: peerCount } = runtime.stats();
+    const { lookups, registrar = null, peers: peerCount } = runtime.stats();
     const now = Date.now();
     return {
       id,
@@ -175,7 +175,7 @@ export class Measuring {
       flows: counters.flows.totals(),
       streams,
       streamsLeftOut,
-      callsInFlight,
+      callsInFlight: sessions.reduce((sum, session) => sum + callsOf(session), 0),
       callsWaiting: runtime.guard?.gate?.waiting ?? 0,
       loop: { lagMs: this.#lag.take(reader) },
       rssBytes: process.memoryUsage.rss(),
@@ -193,6 +193,13 @@ export class Measuring {
 /** Whether a function is the runtime's, at any actor. */
 function isRuntimeName(name: string): boolean {
   return name.startsWith("furrow.") || name.startsWith("registrar.");
+}
+
+/** The calls, streams and dialogs in flight, without those that look. */
+function callsOf(session: Session): number {
+  let calls = session.callsToPeer;
+  for (const name of session.served()) if (!isRuntimeName(name)) calls++;
+  return calls;
 }
 
 function servedSamples(tallies: Tallies, runtime: Runtime): FunctionSample[] {
@@ -231,7 +238,7 @@ export function peerSamples(runtime: Runtime): {
     transport,
     unsentBytes: channel.link.pendingBytes,
     unreadBytes: handler.unreadBytes,
-    callsInFlight: handler.callsInFlight,
+    callsInFlight: callsOf(handler),
   }));
   if (all.length > maxPeers)
     all.sort((one, other) => other.unsentBytes + other.unreadBytes - one.unsentBytes - one.unreadBytes);

@@ -98,6 +98,8 @@ describe("furrow.inspect", () => {
     ]);
     const during = failure(portal.with({ signal: abort.signal }).run.hang());
     const sample = await look.until(({ functions }) => functions.some(({ inFlight }) => inFlight > 1));
+    // not the look itself
+    expect(sample.callsInFlight).toBe(2);
     expect(sample.functions).toEqual([expect.objectContaining({ name: "hang", calls: 0, inFlight: 2 })]);
     abort.abort(new Error("enough"));
     await Promise.all([before, during]);
@@ -285,6 +287,7 @@ describe("furrow.describe", () => {
       state: "ready",
       version: "4.5.6",
       metadata: { zone: "eu" },
+      furrow: (await import("../../package.json")).version,
       bun: Bun.version,
       modules: [module.href],
       concurrency: 7,
