@@ -181,7 +181,8 @@ export default load();
 `;
 
 const command = `#!/usr/bin/env bun
-void require("./cli.cjs").main(Bun.argv.slice(2));
+import cli from "./cli.cjs";
+void cli.main(Bun.argv.slice(2));
 `;
 
 if (import.meta.main) await bundle(Bun.argv[2] ?? "");

@@ -3,7 +3,6 @@ import type { Registration } from "../discovery/registration.ts";
 import { listActors } from "./actors.ts";
 import { commonOptions, splitCommand } from "./arguments.ts";
 import type { Command, CommandContext, CommandOptions } from "./command.ts";
-import { commandList } from "./command-list.ts";
 
 /** Whoever presses Tab doesn't wait for a registrar that is busy. */
 const patienceMs = 1_000;
@@ -30,7 +29,7 @@ async function allCandidates(
   last: string,
   context: CommandContext,
 ): Promise<readonly Candidate[]> {
-  const command = name === undefined ? undefined : await load(name);
+  const command = name === undefined ? undefined : await load(name, context);
   if (name !== undefined && command === undefined) return [];
   const options = { ...command?.options, ...commonOptions };
   const valued = optionNamed(before, options);
@@ -38,14 +37,14 @@ async function allCandidates(
   if (last.startsWith("-"))
     return Object.entries(options).map(([long, { summary }]) => ({ word: `--${long}`, text: summary }));
   if (command === undefined)
-    return Object.entries(commandList).map(([word, { summary }]) => ({ word, text: summary }));
+    return Object.entries(context.commands).map(([word, { summary }]) => ({ word, text: summary }));
   const isFirst = others.every((word) => word.startsWith("-"));
   return isFirst ? await argumentsOf(command, last, context) : [];
 }
 
-async function load(name: string): Promise<Command | undefined> {
-  if (!Object.hasOwn(commandList, name)) return undefined;
-  return (await commandList[name]!.load()).command;
+async function load(name: string, { commands }: CommandContext): Promise<Command | undefined> {
+  if (!Object.hasOwn(commands, name)) return undefined;
+  return (await commands[name]!.load()).command;
 }
 
 function optionNamed(word: string, options: CommandOptions): CommandOptions[string] | undefined {

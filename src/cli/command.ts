@@ -54,6 +54,8 @@ export interface CommandContext {
   /** What `--token-file` gave, or undefined for the default. */
   readonly security: Security | undefined;
   readonly terminal: Terminal;
+  /** All commands, by name. */
+  readonly commands: Readonly<Record<string, CommandEntry>>;
   /** Opens the client on the first call, with what the common options say; it is closed after the command. */
   client(): Promise<Client>;
   /** Writes data to stdout, without adding a line break; resolves when there's room for more. */
@@ -90,4 +92,14 @@ export interface Command {
    * in exit.ts turns it into an exit code. Throw a `UsageError` for a command line that makes no sense.
    */
   run(context: CommandContext): Promise<number>;
+}
+
+/** The groups of the help, in its order. */
+export type CommandGroup = "look" | "use" | "change" | "make" | "also";
+
+export interface CommandEntry {
+  readonly group: CommandGroup;
+  /** Its line in the help, without a full stop. */
+  readonly summary: string;
+  load(): Promise<{ readonly command: Command }>;
 }

@@ -5,6 +5,7 @@ import type { Security } from "../actor/security.ts";
 import type { Client, ClientOptions } from "../tree/client.ts";
 import type { AddressInput } from "../transport/address.ts";
 import type { ParsedArguments } from "./arguments.ts";
+import { commandList } from "./command-list.ts";
 import type { CommandContext, Flags, Terminal } from "./command.ts";
 import type { Output } from "./output.ts";
 
@@ -27,6 +28,7 @@ class Context implements CommandContext, AsyncDisposable {
   readonly registryAddrs: readonly AddressInput[] | undefined;
   readonly security: Security | undefined;
   readonly terminal: Terminal;
+  readonly commands: CommandContext["commands"] = commandList;
   readonly #output: Output;
   #client: Promise<Client> | undefined;
 

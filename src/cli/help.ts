@@ -1,7 +1,7 @@
 /** The help: of all commands, and of one. Pure. */
 import { commonOptions } from "./arguments.ts";
-import type { Command, CommandOptions, Terminal } from "./command.ts";
-import { type CommandGroup, commandList } from "./command-list.ts";
+import type { Command, CommandGroup, CommandOptions, Terminal } from "./command.ts";
+import { commandList } from "./command-list.ts";
 
 const groups: Readonly<Record<CommandGroup, string>> = {
   look: "Look",

@@ -78,7 +78,11 @@ export class ClaimDesk {
   /** Answers a claim: at once, or when the name is free or registered. */
   claim(claim: ClaimRequest): void {
     const { name, isUnique, mode } = claim;
-    if (this.#claims.isFull(claim.member)) {
+    if (mode === ClaimMode.ask) {
+      const refusal = this.refusalOf(name, isOwn(claim.member));
+      if (refusal === undefined) claim.answer.resolve(null);
+      else claim.answer.reject(refusal);
+    } else if (this.#claims.isFull(claim.member)) {
       const text = `one actor may hold or wait for at most ${this.#maxNames} names (maxCachedNames)`;
       claim.answer.reject(new LimitError(text));
     } else if (isUnique && mode === ClaimMode.take && this.#isTaken(name)) {
@@ -110,9 +114,15 @@ export class ClaimDesk {
    */
   refusal(member: Claimant): NameTakenError | undefined {
     const { name } = member.id;
+    if (this.#claims.hold(name)?.members.has(member)) return undefined;
+    return this.refusalOf(name, isOwn(member));
+  }
+
+  /** Why no further actor may register under the name. `isOwn`: whether it would be of this user. */
+  refusalOf(name: string, isOwnActor: boolean): NameTakenError | undefined {
     const hold = this.#claims.hold(name);
-    if (!hold?.isUnique || hold.members.has(member)) return undefined;
-    return hold.isOwn || !isOwn(member) ? this.#taken(name) : undefined;
+    if (!hold?.isUnique) return undefined;
+    return hold.isOwn || !isOwnActor ? this.#taken(name) : undefined;
   }
 
   /** Refuses all that wait: this actor has stopped being the registrar. */

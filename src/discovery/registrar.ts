@@ -9,6 +9,7 @@ import {
   ActorNameError,
   ActorNotFoundError,
   LimitError,
+  type NameTakenError,
   PermissionDeniedError,
   RegistryUnavailableError,
 } from "../errors.ts";
@@ -21,7 +22,7 @@ import { allPermissions } from "../rpc/policy.ts";
 import type { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { actorNameFault } from "../wire/actor-name.ts";
-import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
+import { ClaimMode, Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import { checkDetailsLimits, decodeDetails, decodeMetadata, decodeState } from "./details.ts";
 import type { ClaimDesk } from "./claim-desk.ts";
 import { GracePeriod } from "./grace-period.ts";
@@ -78,7 +79,7 @@ export class RegistrarService implements ServedTable {
     runtime.serve(Kind.report, (session, message) => this.#onReport(session, message[1]));
     runtime.serve(Kind.watch, (session, message) => this.watching.onWatch(session, message));
     runtime.serve(Kind.unwatch, (session, message) => this.#watching?.onUnwatch(session, message[1]));
-    runtime.serve(Kind.claim, (session, message) => this.claims.onClaim(session, message));
+    runtime.serve(Kind.claim, (session, message) => this.#onClaim(session, message));
     runtime.serve(Kind.unclaim, (session, [, name, key]) => this.#desk?.withdraw(session.peer, name, key));
     runtime.dispatcher.serve("registrar", registrarApi(this));
     this.#undo = [
@@ -209,6 +210,17 @@ export class RegistrarService implements ServedTable {
       this.#desk = new Desk({ table: this.table, settled }, this.#runtime.limits.maxCachedNames);
     }
     return this.#desk;
+  }
+
+  /** Why no further actor of this user may register under the name. */
+  refusalOf(name: string): NameTakenError | undefined {
+    return this.#desk?.refusalOf(name, true);
+  }
+
+  #onClaim(session: Session, message: MessageOf<typeof Kind.claim>): void {
+    // every start asks: where nothing has been claimed, that needs no desk
+    if (this.#desk === undefined && message[5] === ClaimMode.ask) session.reply(message[1], null);
+    else this.claims.onClaim(session, message);
   }
 
   #client(session: Session): Client {

@@ -19,10 +19,10 @@ import {
 import { LocalPortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
-import { Kind } from "../wire/messages.ts";
+import { ClaimMode, Kind } from "../wire/messages.ts";
 import { registryPatienceMs } from "./probe.ts";
 import type { RegistrarApi } from "./registrar-api.ts";
-import { type LookupCounters, RegistrarLink } from "./registrar-link.ts";
+import { type LookupCounters, nameTaken, RegistrarLink } from "./registrar-link.ts";
 import type { RegistrarService } from "./registrar.ts";
 
 const registrarsPart: Part<Registrars> = new Part();
@@ -293,6 +293,26 @@ export class Registrars implements DiscoveryFacts {
         throw new RegistryUnavailableError(`${text}: ${none.message}`, { cause: none.cause });
       }
     }
+  }
+
+  /**
+   * Rejects if no further actor may register under the name, by what the registrar that decides on names says now; it is
+   * only asked, and nothing else settles this.
+   *
+   * @throws {NameTakenError} synchronously, while this actor is the registrar
+   */
+  refusal(name: string): Promise<never> | undefined {
+    const { service, firstLink } = this;
+    const known = service?.refusalOf(name);
+    if (known !== undefined) throw known;
+    if (service !== undefined || !firstLink?.isOpen) return undefined;
+    return new Promise((_, reject) => {
+      const onError = (error: unknown): void => {
+        const taken = nameTaken(error);
+        if (taken !== undefined) reject(taken);
+      };
+      firstLink.session.request([Kind.claim, 0, name, false, "-", ClaimMode.ask]).catch(onError);
+    });
   }
 
   lookupStats(): LookupStats {

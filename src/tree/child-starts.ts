@@ -52,20 +52,26 @@ export class ChildStarts {
     const member = new Member(plan, data);
     const place = enterNow(timeout) ?? (await this.#place(name, timeout, options.signal));
     let child: ChildProcess;
+    let refused: Promise<never> | undefined;
     try {
       this.#host.checkOpen(name); // its name may have been waited for
       if (this.#outputOf(options) === "keep") this.#keepOutput(member);
+      // asked while the process starts up: the answer is here long before that loads a module
+      if (options.hold === undefined) refused = Registrars.of(this.#host.runtime).refusal(name);
+      refused?.catch(() => {});
       child = this.#spawn(member, place.leftMs);
     } catch (error) {
       place.leave();
       member.endOutput?.();
+      if (error instanceof NameTakenError) setStack(error, callerFrames());
       throw error;
     }
     member.release = options.hold?.use();
     this.#host.supervisor.add(member);
     this.#host.supervisor.watch(member, child);
     try {
-      await child.started(place.leftMs, options.signal);
+      const started = child.started(place.leftMs, options.signal);
+      await (refused === undefined ? started : Promise.race([started, refused]));
     } catch (thrown) {
       place.leave();
       await member.stop();

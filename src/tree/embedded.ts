@@ -14,6 +14,8 @@ export interface Embedded {
   readonly modules: Readonly<Record<string, () => Promise<object>>>;
 }
 
+/** Where Bun shows the files of an executable. */
+const embeddedRoot = "/$bunfs/";
 /** How many of an executable's modules an error names. */
 const maxTold = 8;
 
@@ -30,7 +32,8 @@ export function embeddedSpecifier(path: string, isRelative: boolean, { folder, m
   if (existsSync(outside)) return outside;
   const all = Object.keys(modules).map((one) => relative(folder, one));
   const told = all.length > maxTold ? [...all.slice(0, maxTold), `${all.length - maxTold} more`] : all;
+  const missing = inside.startsWith(embeddedRoot) ? relative(folder, inside) : path;
   throw new SpawnError(
-    `module ${path} is neither a file nor in this executable, which contains ${told.join(", ")}: build it again with furrow build --actors ${relative(folder, inside)}`,
+    `module ${path} is neither a file nor in this executable, which contains ${told.join(", ")}: build it again with furrow build --actors ${missing}`,
   );
 }

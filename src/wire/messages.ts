@@ -76,6 +76,8 @@ export const ClaimMode = {
   join: 1,
   /** The same, for one that belonged to it when its connection ended. The first to come back makes the hold anew. */
   resume: 2,
+  /** Nothing, but to know whether another actor of the name could register now. */
+  ask: 3,
 } as const;
 
 export type ClaimMode = (typeof ClaimMode)[keyof typeof ClaimMode];

@@ -36,7 +36,7 @@ beforeAll(async () => {
     small: await build("small", join(shipped, "main.ts"), {
       minify: true,
       bytecode: false,
-      actors: [join(shipped, "jobs/n*.ts")],
+      actors: [join(shipped, "jobs/n*.ts"), "msgpackr/pack"],
     }),
   };
 }, 120_000);
@@ -151,6 +151,15 @@ describe("an executable", () => {
   test("contains the modules that --actors names", async () => {
     expect(built.small.actors).toContain("test/fixtures/shipped/jobs/never-named.ts");
     expect(await result("small", "missing")).toBe("");
+  });
+
+  test("contains the modules of packages that --actors names", async () => {
+    expect(await result("small", "packaged")).toEqual([7]);
+    await using run = new Run("several", "packaged");
+    expect(await run.process.exited).toBe(1);
+    expect(await run.process.stderr.text()).toContain(
+      "build it again with furrow build --actors msgpackr/pack",
+    );
   });
 
   test("starts an actor from a file that isn't in it", async () => {

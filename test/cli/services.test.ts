@@ -117,6 +117,15 @@ describe("furrow run", () => {
     expect(await command.stderr).toBe(`furrow: SIGTERM: cancelling actor "app" (pid ${pid})\n`);
   });
 
+  test("keeps the registry until the program has ended", async () => {
+    await using world = new World();
+    await using command = new Command(world, ["run", app, "--", "asks"]);
+    expect(await command.line()).toStartWith("up ");
+    command.process.kill("SIGTERM");
+    expect(await command.line()).toBe("run-app is there");
+    expect(await command.ended()).toBe(143);
+  });
+
   test("kills a program that doesn't end in time", async () => {
     await using world = new World();
     await using command = new Command(world, ["run", app, "--stop-timeout", "100ms", "--", "ignores"]);

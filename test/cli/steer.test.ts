@@ -154,6 +154,15 @@ describe("furrow doctor", () => {
     expect(exitCode).toBe(0);
   });
 
+  test("shows with a name what a lookup of it does", async () => {
+    const { exitCode, stdout } = await furrow(shop.env, ["doctor", "market"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^"market": 1 actor of that name/m);
+    expect(stdout).toMatch(/^ {4}unix:\S+ connected \([\d.]+ ms\)$/m);
+    const none = await furrow(shop.env, ["doctor", "nobody"]);
+    expect([none.exitCode, none.stdout.includes('"nobody": no actors of that name')]).toEqual([1, true]);
+  });
+
   test("says what it found and what to do, with exit code 1", async () => {
     const env = { ...shop.env, FURROW_REGISTRY_ADDRS: `unix://${shop.tree.dir}/nobody@1.sock` };
     const { exitCode, stdout } = await furrow(env, ["doctor", "--json"]);

@@ -238,7 +238,7 @@ describe("a registrar", () => {
     for (const malformed of [
       [Kind.claim, 1, "x", false, "", 0],
       [Kind.claim, 1, "x", false, "k".repeat(65), 0],
-      [Kind.claim, 1, "x", false, "k", 3],
+      [Kind.claim, 1, "x", false, "k", 4],
       [Kind.claim, 1, "x", false, "k"],
       [Kind.claim, 1, "x", "yes", "k", 0],
       [Kind.claim, 1, 7, false, "k", 0],

@@ -96,8 +96,16 @@ describe("a module without its import.meta.main guard", () => {
     await using world = new World();
     await using actor = await openRootActor(world.options);
     const nursery = await openNursery();
-    const module = await written(world, "late.ts", `${ownModule} setTimeout(main, 20);`);
+    const go = join(world.dir, "go");
+    const wait = `import { existsSync } from "node:fs";
+      const timer = setInterval(() => {
+        if (!existsSync(${JSON.stringify(go)})) return;
+        clearInterval(timer);
+        void main();
+      }, 5);`;
+    const module = await written(world, "late.ts", `${ownModule} ${wait}`);
     await nursery.startActor("outer", { module, output: "ignore" });
+    await Bun.write(go, "");
     const error = await failure(nursery.join());
     expect(error).toBeInstanceOf(ActorDiedError);
     expect(error.cause).toBeInstanceOf(SpawnError);

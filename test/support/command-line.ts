@@ -152,6 +152,10 @@ export async function inTerminal(
 export function normalise(text: string): string {
   return text
     .replaceAll("\u001b", "<ESC>")
+    .replaceAll(/file:\/\/\S*\//g, "file://<dir>/")
+    .replaceAll(/(?<=bun +)\S+ on \w+/g, "<version>")
+    .replaceAll(/(?<=peers +)\d+/g, "<number>")
+    .replaceAll(/(?<=limits +)the defaults/g, "<limits>")
     .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "<uuid>")
     .replaceAll(/#[0-9a-f]{8}\b/g, "#<uuid>")
     .replaceAll(/(?<=^|\s)[0-9a-f]{8}(?=\s)/gm, "<uuid8>")
@@ -162,9 +166,11 @@ export function normalise(text: string): string {
     .replaceAll(/"pid": ?\d+/g, '"pid": <pid>')
     .replaceAll(/"host": ?"[0-9a-f]{16}"/g, '"host": "<host>"')
     .replaceAll(/"(startedAt|revision)": ?\d+/g, '"$1": <number>')
-    .replaceAll(/"(\w*Ms|calls|callsPerSecond)": ?[\d.e-]+/g, '"$1": <number>')
+    .replaceAll(/"(\w*Ms|calls|callsPerSecond|cpuSeconds|rssBytes)": ?[\d.e-]+/g, '"$1": <number>')
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>")
     .replaceAll(/\b[\d.]+ ms\b/g, "<ms>")
+    .replaceAll(/(?<= )\d+\.\d\ds(?= )/g, "<cpu>")
+    .replaceAll(/(?<= )\d+M(?= )/g, "<size>")
     .replaceAll(/(?<= )\d+[smhd](?= )/g, "<age>")
     .replaceAll(/(?<=pid +)\d+/g, "<pid>")
     .replaceAll(/(?<=<uuid8?> +)\d+/g, "<pid>")

@@ -23,8 +23,9 @@ afterAll(() => rmSync(folder, { recursive: true }));
 /** Runs a program of the folder; what it printed, and in how many files bytecode was found in place of parsing. */
 async function run(
   file: string,
+  ...args: string[]
 ): Promise<{ exitCode: number; stdout: string; stderr: string; hits: number }> {
-  const child = Bun.spawn([process.execPath, join(folder, file)], {
+  const child = Bun.spawn([process.execPath, join(folder, file), ...args], {
     env: { ...process.env, FURROW_RUNTIME_DIR: join(folder, "run"), BUN_JSC_verboseDiskCache: "1" },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -158,6 +159,24 @@ describe("the bundled package", () => {
     expect(message).not.toContain("leave furrow out");
   });
 
+  test("has the command line, which shares its modules with the other files", async () => {
+    await Bun.write(
+      join(folder, "shop.ts"),
+      `import { currentActor, openNursery } from "./lib/index.js";
+       export const whoAmI = () => currentActor().name;
+       if (import.meta.main) {
+         await using nursery = await openNursery({ name: "shop" });
+         await nursery.startActor("packed", { module: import.meta.url });
+         const command = Bun.spawn([process.execPath, "./lib/cli.js", "call", "packed.whoAmI"], {
+           cwd: import.meta.dir, stdio: ["ignore", "pipe", "inherit"],
+         });
+         console.log(await command.exited, await command.stdout.text());
+       }`,
+    );
+    const { exitCode, stdout, stderr } = await run("shop.ts");
+    expect({ exitCode, stdout, stderr }).toMatchObject({ exitCode: 0, stdout: '0 "packed"\n\n' });
+  });
+
   test("is what an executable of furrow build contains, which starts actors", async () => {
     const installed = join(folder, "node_modules/furrow");
     mkdirSync(installed, { recursive: true });
@@ -191,15 +210,27 @@ describe("the bundled package", () => {
     expect(ended).toEqual(['["shipped",false]\n', "", 0]);
   });
 
-  test.each(["core.cjs", "furrow.cjs"])("does nothing when it is run by hand: %s", async (name) => {
-    expect(await run(`lib/${name}`)).toMatchObject({ exitCode: 0, stdout: "", stderr: "" });
+  test("prints its help and version without loading the other files", async () => {
+    await Bun.write(join(folder, "package.json"), JSON.stringify({ version: "7.8.9" }));
+    expect(await run("lib/cli.js", "--version")).toMatchObject({ exitCode: 0, stdout: "7.8.9\n", hits: 1 });
+    expect(await run("lib/cli.js", "--help")).toMatchObject({ exitCode: 0, hits: 1 });
   });
 
-  test.each(["core.cjs", "furrow.cjs"])("is strict, as the modules in it are: %s", async (name) => {
-    expect(await Bun.file(join(lib, name)).text()).toMatch(/^.*\n.*\{"use strict";/);
-  });
+  test.each(["core.cjs", "furrow.cjs", "cli.cjs"])(
+    "does nothing when it is run by hand: %s",
+    async (name) => {
+      expect(await run(`lib/${name}`)).toMatchObject({ exitCode: 0, stdout: "", stderr: "" });
+    },
+  );
 
-  test.each(["core.cjs", "furrow.cjs"])(
+  test.each(["core.cjs", "furrow.cjs", "cli.cjs"])(
+    "is strict, as the modules in it are: %s",
+    async (name) => {
+      expect(await Bun.file(join(lib, name)).text()).toMatch(/^.*\n.*\{"use strict";/);
+    },
+  );
+
+  test.each(["core.cjs", "furrow.cjs", "cli.cjs"])(
     "has no path of the checkout that it was built in: %s",
     async (name) => {
       expect(await Bun.file(join(lib, name)).text()).not.toContain(join(import.meta.dir, "../.."));

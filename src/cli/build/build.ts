@@ -13,11 +13,9 @@ import { basename, dirname, extname, isAbsolute, join, relative, resolve } from 
 import type { BunPlugin } from "bun";
 
 import { BuildError, faultsOf } from "./faults.ts";
-import { importMetaDefines, type ModulePlace, withImportMeta } from "./rewrite.ts";
-import { type ProgramFiles, scanProgram, scriptFiles } from "./scan.ts";
-
-/** Where an executable shows its files. */
-const embeddedRoot = "/$bunfs/root";
+import { Layout } from "./layout.ts";
+import { importMetaDefines, withImportMeta } from "./rewrite.ts";
+import { scanProgram, scriptFiles } from "./scan.ts";
 
 export interface BuildOptions {
   /** The program's main module. */
@@ -43,13 +41,18 @@ export interface BuildResult {
 export async function buildProgram(options: BuildOptions): Promise<BuildResult> {
   const main = mainFile(options.file);
   const outfile = outputFile(options.outfile, main);
-  const actors = (options.actors ?? []).flatMap(matching);
+  const packages = new Map<string, string>();
+  const actors = (options.actors ?? []).flatMap((pattern) => {
+    const packaged = packageModule(pattern, main);
+    if (packaged !== undefined) packages.set(pattern, packaged);
+    return packaged ?? matching(pattern);
+  });
   const own = furrowFolder(main);
   const isOwn = (path: string): boolean => path.startsWith(`${own}/src/`) || path.startsWith(`${own}/lib/`);
   const isSearched = (path: string): boolean => !isOwn(path) && !path.includes("/node_modules/");
   try {
     const files = await scanProgram(main, actors, isSearched);
-    const layout = new Layout(files, isSearched, isOwn);
+    const layout = new Layout(files, packages, isSearched, isOwn);
     await compile(outfile, own, layout, options);
     return {
       outfile,
@@ -91,54 +94,6 @@ async function compile(outfile: string, own: string, layout: Layout, options: Bu
     renameSync(unfinished, outfile);
   } finally {
     rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-/** Where the files of a program are in its executable. */
-class Layout {
-  /** The folder that becomes `embeddedRoot`. */
-  readonly folder: string;
-  readonly #files: ProgramFiles;
-  readonly #isOwn: (path: string) => boolean;
-
-  constructor(files: ProgramFiles, isSearched: (path: string) => boolean, isOwn: (path: string) => boolean) {
-    this.#files = files;
-    this.#isOwn = isOwn;
-    const [main = "/"] = files.modules;
-    const own = [...files.modules, ...files.sources.filter(isSearched)].map((path) => dirname(path));
-    // so that a path relative to the working directory means the same as here
-    const cwd = isBelow(main, process.cwd()) ? [process.cwd()] : [];
-    this.folder = [...own, ...cwd].reduce(commonFolder);
-  }
-
-  /** What actors may have as their modules. */
-  get modules(): readonly string[] {
-    return this.#files.modules;
-  }
-
-  /** The path of a file in the executable. */
-  place(path: string): ModulePlace {
-    if (this.#isOwn(path)) return { path: "", isModule: false };
-    const isModule = this.#files.modules.includes(path);
-    if (isBelow(path, this.folder))
-      return { path: join(embeddedRoot, relative(this.folder, path)), isModule };
-    const inPackages = path.indexOf("node_modules/");
-    return { path: join(embeddedRoot, inPackages < 0 ? basename(path) : path.slice(inPackages)), isModule };
-  }
-
-  /** The source of the module that the executable begins with. */
-  entry(own: string): string {
-    const { modules } = this.#files;
-    const loaders = modules.map(
-      (path) => `${JSON.stringify(this.place(path).path)}: () => import(${JSON.stringify(path)})`,
-    );
-    const folder = isBelow(process.cwd(), this.folder) ? relative(this.folder, process.cwd()) : "";
-    return `import { runStandalone } from ${JSON.stringify(standaloneFile(own))};
-      runStandalone({
-        main: ${JSON.stringify(this.place(modules[0]!).path)},
-        folder: ${JSON.stringify(join(embeddedRoot, folder))},
-        modules: { ${loaders.join(", ")} },
-      });`;
   }
 }
 
@@ -190,6 +145,16 @@ function matching(pattern: string): string[] {
   return scripts.map((path) => realpathSync(path)).toSorted();
 }
 
+/** The path of a module of a package, if `--actors` names one. */
+function packageModule(specifier: string, main: string): string | undefined {
+  if (/^[./]|[*?{[]/.test(specifier) || existsSync(specifier)) return undefined;
+  try {
+    return realpathSync(Bun.resolveSync(specifier, dirname(main)));
+  } catch {
+    return undefined; // a pattern that matches nothing
+  }
+}
+
 /** The folder of the package furrow that the program imports; this one, if it can't be found from there. */
 function furrowFolder(main: string): string {
   let manifest: string;
@@ -199,20 +164,4 @@ function furrowFolder(main: string): string {
     manifest = Bun.resolveSync("furrow/package.json", dirname(import.meta.path));
   }
   return dirname(realpathSync(manifest));
-}
-
-/** The module of furrow that runs an executable: in the package, it's part of the file for bundles. */
-function standaloneFile(own: string): string {
-  const packaged = join(own, "lib/bundled.js");
-  return existsSync(packaged) ? packaged : join(own, "src/tree/standalone.ts");
-}
-
-function isBelow(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder === "/" ? "/" : `${folder}/`);
-}
-
-function commonFolder(a: string, b: string): string {
-  let folder = a;
-  while (!isBelow(b, folder)) folder = dirname(folder);
-  return folder;
 }

@@ -54,7 +54,15 @@ async function run(context: CommandContext): Promise<number> {
   const name = (flags["name"] as string | undefined) ?? `run-${basename(file, extname(file))}`;
   using _watchdog = keepWatchdog();
   using _reaper = reapOrphans();
-  const nursery = await openNursery({ ...bootOptions(context, registryAddrs), name });
+  const boot = bootOptions(context, registryAddrs);
+  // while a program ends, it needs the registry
+  using booting = until(signal);
+  const nursery = await openNursery({
+    ...boot,
+    name,
+    ...(actor === undefined && { signal: booting.signal }),
+  });
+  booting[Symbol.dispose]();
   try {
     if (actor !== undefined) await runActor(context, nursery, actor, file, restart);
     else return await runProgram(context, file, restart);
@@ -118,6 +126,18 @@ function tellReady(name: string | undefined, signal: AbortSignal): void {
       },
       () => {}, // it is being ended
     );
+}
+
+/** A signal that follows another one until it is disposed. */
+function until(signal: AbortSignal): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController();
+  const onAbort = (): void => controller.abort(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]: () => signal.removeEventListener("abort", onAbort),
+  };
 }
 
 /** A nursery that was told to end tells of nothing else. */
