@@ -3,10 +3,10 @@
  * `bun .ci/bundle.ts FOLDER`.
  *
  * A child process that loads the source spends about half of its start on that (bench rows `spawn` and `spawn.packed`).
- * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are three, because reading bytecode
+ * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are four, because reading bytecode
  * takes time by its size: `core.cjs` has all that a child can ever need, so that a running child doesn't read files that an
- * upgrade may have replaced; `furrow.cjs` adds what programs import, and `cli.cjs` is the command line. No module is in two
- * of them, so a program, its tests and its children share one instance of each. They are CommonJS because Bun loads bytecode
+ * upgrade may have replaced; `furrow.cjs` adds what programs import; `cli.cjs` is what every command line runs, and
+ * `commands.cjs` has the commands. No module is in two of them, so a program, its tests and its children share one instance of each. They are CommonJS because Bun loads bytecode
  * only for that; the entry points are ES modules with named exports.
  *
  * Bun's bundler can't see the exports of such a file when it bundles a user's program. So there's a third file, an ES
@@ -44,11 +44,18 @@ export async function bundle(folder: string): Promise<void> {
   }
 }
 
-/** Bundles what a child needs into one file, what programs need beyond that into another, and the command line into a third. */
+/** Bundles what a child needs into one file, what programs need beyond that into another, and the command line into two. */
 async function bundleFiles(folder: string, everything: string): Promise<void> {
   const core = reachedFrom(childMain);
-  const cli = Array.from(reachedFrom(cliMain));
-  const shared = cli.filter((path) => !core.has(path) && !ofCli.some((own) => path.startsWith(own)));
+  const all = Array.from(reachedFrom(cliMain));
+  const isCli = (path: string): boolean => ofCli.some((folder) => path.startsWith(join(folder, "/")));
+  const shared = all.filter((path) => !core.has(path) && !isCli(path));
+  const entries = all.filter((path) => dirname(path) === join(dirname(cliMain), "commands"));
+  // what is reached without a command
+  const front = Array.from(reachedFrom(cliMain, new Set(entries))).filter(
+    (path) => isCli(path) && !entries.includes(path),
+  );
+  const commands = all.filter((path) => isCli(path) && !front.includes(path));
   const common = {
     format: "cjs",
     bytecode: true,
@@ -66,10 +73,17 @@ async function bundleFiles(folder: string, everything: string): Promise<void> {
     banner: `"use strict";${loading("$core", "core.cjs")}`,
     plugins: [replacing(ofCore)],
   });
-  await build(folder, "cli.cjs", `export { main } from ${JSON.stringify(cliMain)};\n`, {
+  const library = `"use strict";${loading("$core", "core.cjs")}${loading("$furrow", "furrow.cjs")}`;
+  const ofLibrary = [...ofCore, ...ofFurrow];
+  await build(folder, "cli.cjs", `export { main } from ${JSON.stringify(cliMain)};\n${gettersOf(front)}`, {
     ...common,
-    banner: `"use strict";${loading("$core", "core.cjs")}${loading("$furrow", "furrow.cjs")}`,
-    plugins: [replacing(new Map([...ofCore, ...ofFurrow]))],
+    banner: `${library}${loading("$commands", "commands.cjs")}`,
+    plugins: [replacing(new Map([...ofLibrary, ...(await referencesTo(commands, "$commands"))]))],
+  });
+  await build(folder, "commands.cjs", gettersOf(commands), {
+    ...common,
+    banner: `${library}${loading("$cli", "cli.cjs")}`,
+    plugins: [replacing(new Map([...ofLibrary, ...(await referencesTo(front, "$cli"))]))],
   });
   writeFileSync(join(folder, "cli.js"), command, { mode: 0o755 });
 }

@@ -225,7 +225,7 @@ describe("the memory of a call", () => {
     const start = (name: string): Promise<Portal<Counted>> =>
       nursery.startActor<Counted>(name, { module: counted, env: withoutCollection });
     const [caller, callee] = await Promise.all([start("caller"), start("callee")]);
-    const count = 4_000;
+    const count = 1_500;
     const heaps = async (): Promise<number[]> => [
       (await caller.run.meter()).heap,
       (await callee.run.meter()).heap,

@@ -14,7 +14,8 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 
 import { type BuildResult, buildProgram } from "../../src/cli/build/build.ts";
-import { BuildError } from "../../src/cli/build/faults.ts";
+import { expectSchema } from "../support/cli-schema.ts";
+import { furrow } from "../support/command-line.ts";
 import { hasProc, processesWith } from "../support/processes.ts";
 import { until } from "../support/world.ts";
 
@@ -210,14 +211,30 @@ describe("an executable", () => {
   });
 });
 
+test("furrow build prints what it has made, as JSON too, and why it can't", async () => {
+  const file = join(folder, "tiny.ts");
+  const out = join(folder, "tiny");
+  writeFileSync(file, "console.log('tiny');");
+  const [text, json, none] = [
+    await furrow({}, ["build", file, "-o", out, "--no-bytecode"]),
+    await furrow({}, ["build", file, "--json"]),
+    await furrow({}, ["build", "none.ts"]),
+  ];
+  expect(text.stdout).toMatch(/tiny {2}\d+M, actors may have these modules:\n {2}\S*tiny\.ts\n$/);
+  expect(expectSchema("build", json.stdout)).toMatchObject({ builds: [{ outfile: out }] });
+  expect([none.exitCode, none.stderr]).toEqual([2, "furrow: none.ts does not exist\n"]);
+  const { stdout } = Bun.spawnSync([out], { env: {} });
+  expect(stdout.toString()).toBe("tiny\n");
+});
+
 describe("buildProgram", () => {
   const failure = async (file: string, options: object = {}): Promise<string> => {
     const error = await build("failed", file, options).then(
       () => undefined,
       (thrown: unknown) => thrown,
     );
-    expect(error).toBeInstanceOf(BuildError);
-    return (error as Error).message.replaceAll(folder, "<folder>");
+    expect(error).toBeInstanceOf(Error);
+    return `${(error as Error).name}: ${(error as Error).message}`.replaceAll(folder, "<folder>");
   };
   const source = (name: string, text: string): string => {
     const path = join(folder, name);
@@ -226,24 +243,24 @@ describe("buildProgram", () => {
   };
 
   test("refuses a program that isn't there, or isn't a script", async () => {
-    expect(await failure(join(folder, "none.ts"))).toBe("<folder>/none.ts does not exist");
-    expect(await failure(folder)).toBe("<folder> is not a TypeScript or JavaScript file");
+    expect(await failure(join(folder, "none.ts"))).toBe("UsageError: <folder>/none.ts does not exist");
+    expect(await failure(folder)).toBe("UsageError: <folder> is not a TypeScript or JavaScript file");
     expect(await failure(source("notes.txt", ""))).toBe(
-      "<folder>/notes.txt is not a TypeScript or JavaScript file",
+      "UsageError: <folder>/notes.txt is not a TypeScript or JavaScript file",
     );
   });
 
   test("refuses a pattern of actors that no module matches", async () => {
     expect(await failure(join(shipped, "main.ts"), { actors: ["nowhere/*.ts"] })).toBe(
-      "no module matches --actors nowhere/*.ts",
+      "UsageError: no module matches --actors nowhere/*.ts",
     );
   });
 
   test("refuses an output that is a folder, or the program itself", async () => {
     const file = source("program.ts", "");
-    expect(await failure(file, { outfile: folder })).toBe("<folder> exists and is not a file");
+    expect(await failure(file, { outfile: folder })).toBe("UsageError: <folder> exists and is not a file");
     expect(await failure(file, { outfile: file })).toBe(
-      "<folder>/program.ts is the program itself: name another file",
+      "UsageError: <folder>/program.ts is the program itself: name another file",
     );
   });
 
@@ -252,7 +269,8 @@ describe("buildProgram", () => {
     mkdirSync(join(folder, "old"));
     writeFileSync(outfile, "old");
     const broken = source("broken.ts", 'import { nothing } from "./nothing.ts";\nconsole.log(nothing(');
-    expect(await failure(broken, { outfile })).toContain("<folder>/broken.ts:");
+    const message = await failure(broken, { outfile });
+    expect(message).toStartWith("BuildError: cannot build <folder>/broken.ts:\n  <folder>/broken.ts:");
     expect(await Bun.file(outfile).text()).toBe("old");
     expect(readdirSync(join(folder, "old"))).toEqual(["program"]);
   });

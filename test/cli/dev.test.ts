@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { appendFileSync, mkdirSync, realpathSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { TerminalRun } from "../support/command-line.ts";
 import { Command } from "../support/command.ts";
 import { World } from "../support/world.ts";
 
@@ -149,6 +150,17 @@ describe("furrow dev", () => {
     await command.line();
     await inOrder(command, ["main 4 x"]);
     expect(await command.ended("SIGTERM")).toBe(143);
+  });
+
+  test("ends the program once, on Ctrl-C in a terminal", async () => {
+    await using project = new Project();
+    await using run = new TerminalRun(project.world.env, ["dev", join(project.folder, "main.ts")]);
+    await run.shows("up\n");
+    run.type("\u0003");
+    const { exitCode, text } = await run.outcome();
+    expect(exitCode).toBe(130);
+    expect(text).toContain("two ends");
+    expect(text.split("cancelling actor").length).toBe(2);
   });
 
   test("waits for a change when the program has ended", async () => {

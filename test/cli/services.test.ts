@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { findActor, openRootActor, queryActor, waitForActor } from "../../src/index.ts";
+import { expectSchema } from "../support/cli-schema.ts";
 import { Command } from "../support/command.ts";
 import { linesOf } from "../support/command-line.ts";
 import { Notifications } from "../support/notifications.ts";
@@ -39,9 +40,10 @@ describe("furrow registrar", () => {
     await using registrar = new Command(world, ["registrar", "--json"]);
     const { pid } = registrar.process;
     const addrs = world.registryAddrs;
-    expect(JSON.parse(await registrar.line())).toEqual({ schema: 1, state: "standby", pid, addrs });
+    const next = async (): Promise<unknown> => expectSchema("registrar-line", await registrar.line());
+    expect(await next()).toEqual({ schema: 1, state: "standby", pid, addrs });
     await program.kill();
-    expect(JSON.parse(await registrar.line())).toEqual({ schema: 1, state: "serving", pid, addrs });
+    expect(await next()).toEqual({ schema: 1, state: "serving", pid, addrs });
   });
 
   test.skipIf(!hasProc)("tells systemd that it serves, that it lives, and that it ends", async () => {

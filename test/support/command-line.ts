@@ -153,7 +153,7 @@ export function normalise(text: string): string {
   return text
     .replaceAll("\u001b", "<ESC>")
     .replaceAll(/file:\/\/\S*\//g, "file://<dir>/")
-    .replaceAll(/(?<=bun +)\S+ on \w+/g, "<version>")
+    .replaceAll(/(?<=furrow +)\S+, bun \S+ on \w+/g, "<version>")
     .replaceAll(/(?<=peers +)\d+/g, "<number>")
     .replaceAll(/(?<=limits +)the defaults/g, "<limits>")
     .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "<uuid>")

@@ -178,21 +178,21 @@ describe("the bundled package", () => {
     expect(await run("lib/cli.js", "--help")).toMatchObject({ exitCode: 0, hits: 1 });
   });
 
-  test.each(["core.cjs", "furrow.cjs", "cli.cjs"])(
+  test.each(["core.cjs", "furrow.cjs", "cli.cjs", "commands.cjs"])(
     "does nothing when it is run by hand: %s",
     async (name) => {
       expect(await run(`lib/${name}`)).toMatchObject({ exitCode: 0, stdout: "", stderr: "" });
     },
   );
 
-  test.each(["core.cjs", "furrow.cjs", "cli.cjs"])(
+  test.each(["core.cjs", "furrow.cjs", "cli.cjs", "commands.cjs"])(
     "is strict, as the modules in it are: %s",
     async (name) => {
       expect(await Bun.file(join(lib, name)).text()).toMatch(/^.*\n.*\{"use strict";/);
     },
   );
 
-  test.each(["core.cjs", "furrow.cjs", "cli.cjs"])(
+  test.each(["core.cjs", "furrow.cjs", "cli.cjs", "commands.cjs"])(
     "has no path of the checkout that it was built in: %s",
     async (name) => {
       expect(await Bun.file(join(lib, name)).text()).not.toContain(join(import.meta.dir, "../.."));

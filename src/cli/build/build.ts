@@ -12,6 +12,7 @@ import {
 import { basename, dirname, extname, isAbsolute, join, relative, resolve } from "node:path";
 import type { BunPlugin } from "bun";
 
+import { UsageError } from "../exit.ts";
 import { BuildError, faultsOf } from "./faults.ts";
 import { Layout } from "./layout.ts";
 import { importMetaDefines, withImportMeta } from "./rewrite.ts";
@@ -37,7 +38,10 @@ export interface BuildResult {
   readonly actors: readonly string[];
 }
 
-/** @throws {BuildError} when a file is missing, or can't be bundled */
+/**
+ * @throws {UsageError} when a file is missing, or the executable can't be written there
+ * @throws {BuildError} when a file can't be bundled
+ */
 export async function buildProgram(options: BuildOptions): Promise<BuildResult> {
   const main = mainFile(options.file);
   const outfile = outputFile(options.outfile, main);
@@ -118,18 +122,18 @@ function loaderOf(path: string): "ts" | "tsx" | "jsx" {
 
 function mainFile(file: string): string {
   const path = resolve(file);
-  if (!existsSync(path)) throw new BuildError(`${file} does not exist`);
+  if (!existsSync(path)) throw new UsageError(`${file} does not exist`);
   if (!statSync(path).isFile() || !scriptFiles.test(path))
-    throw new BuildError(`${file} is not a TypeScript or JavaScript file`);
+    throw new UsageError(`${file} is not a TypeScript or JavaScript file`);
   return realpathSync(path);
 }
 
 function outputFile(outfile: string, main: string): string {
   const path = resolve(outfile);
   if (existsSync(path) && !statSync(path).isFile())
-    throw new BuildError(`${outfile} exists and is not a file`);
+    throw new UsageError(`${outfile} exists and is not a file`);
   if (existsSync(path) && realpathSync(path) === main)
-    throw new BuildError(`${outfile} is the program itself: name another file`);
+    throw new UsageError(`${outfile} is the program itself: name another file`);
   return path;
 }
 
@@ -141,7 +145,7 @@ function matching(pattern: string): string[] {
     new Bun.Glob(pattern).scanSync({ cwd: process.cwd(), absolute: true, onlyFiles: true }),
   );
   const scripts = found.filter((path) => scriptFiles.test(path) && !path.endsWith(".d.ts"));
-  if (scripts.length === 0) throw new BuildError(`no module matches --actors ${pattern}`);
+  if (scripts.length === 0) throw new UsageError(`no module matches --actors ${pattern}`);
   return scripts.map((path) => realpathSync(path)).toSorted();
 }
 

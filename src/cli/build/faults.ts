@@ -3,6 +3,7 @@
 /** The executable can't be built; the message says why. */
 export class BuildError extends Error {
   override readonly name = "BuildError";
+  readonly code = "ERR_BUILD";
 }
 
 /** How many of the bundler's messages to show. */

@@ -104,7 +104,7 @@ function ownFields(own: Description): (readonly [string, readonly string[]])[] {
   );
   return [
     ["role", [role]],
-    ["bun", [`${own.bun} on ${own.platform}`]],
+    ["furrow", [`${own.furrow ?? "unknown"}, bun ${own.bun} on ${own.platform}`]],
     ["modules", orNone(own.modules)],
     ["limits", changed.length === 0 ? ["the defaults"] : changed.map(([name, value]) => `${name} ${value}`)],
     ["peers", [String(own.peers.length + own.peersLeftOut)]],
