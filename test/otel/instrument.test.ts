@@ -149,9 +149,9 @@ describe("a connection", () => {
     context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
     process.env["FURROW_LOG"] = "channel=debug";
     using stack = new DisposableStack();
-    stack.defer(() => delete process.env["FURROW_LOG"]);
     const records: LogRecord[] = [];
     stack.defer(onLog((record) => records.push(record)));
+    stack.defer(() => delete process.env["FURROW_LOG"]);
     stack.use(instrument({ tracerProvider }));
     await using _ = await openRootActor(selfOptions(world));
     const span = trace.wrapSpanContext({ traceId, spanId, traceFlags: 1 });
