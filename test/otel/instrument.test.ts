@@ -1,6 +1,6 @@
 /** Instrumenting a process, and what comes over the wire, from anyone. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { context, propagation, type TextMapPropagator, trace } from "@opentelemetry/api";
+import { context, propagation, SpanKind, type TextMapPropagator, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import {
   InMemorySpanExporter,
@@ -10,7 +10,7 @@ import {
 } from "@opentelemetry/sdk-trace";
 
 import { currentRuntime } from "../../src/actor/current.ts";
-import { findActor, getRoot, onLog, openRootActor, type RootOptions } from "../../src/index.ts";
+import { findActor, getRoot, onLog, openClient, openRootActor, type RootOptions } from "../../src/index.ts";
 import { logger, type LogRecord } from "../../src/log.ts";
 import { instrument } from "../../src/otel.ts";
 import { Kind } from "../../src/wire/messages.ts";
@@ -108,6 +108,16 @@ describe("instrument", () => {
     await portal.run.letGo();
     await held;
     expect(take()).toEqual([]);
+  });
+
+  test("holds for a client, which makes calls and serves none", async () => {
+    await using world = new World();
+    await world.actor("other", { enableModules: [traced.href] });
+    using _ = instrument({ tracerProvider });
+    await using _client = await openClient({ registryAddrs: [world.unix] });
+    await using portal = await findActor<Traced>("other", { raiseOnNone: true });
+    await portal.run.isHeld();
+    expect(take().map(({ name, kind }) => [name, kind])).toEqual([["other/isHeld", SpanKind.CLIENT]]);
   });
 
   test("throws where it holds already", () => {
