@@ -17,10 +17,16 @@ const maxEntries = 16;
 export function readMeta(field: unknown): Meta | undefined {
   if (typeof field !== "object" || field === null) return undefined;
   if (Array.isArray(field) || ArrayBuffer.isView(field) || field instanceof Date) return undefined;
-  if (Object.keys(field).length > maxEntries) return undefined;
-  const texts = Object.entries(field).filter(
-    (entry): entry is [string, string] => typeof entry[1] === "string",
-  );
-  const chars = texts.reduce((sum, [name, text]) => sum + name.length + text.length, 0);
-  return texts.length === 0 || chars > maxChars ? undefined : Object.fromEntries(texts);
+  const names = Object.keys(field);
+  if (names.length > maxEntries) return undefined;
+  const meta: Record<string, string> = {};
+  let chars = 0;
+  for (const name of names) {
+    const text: unknown = (field as Record<string, unknown>)[name];
+    // to assign a `__proto__` would do something else
+    if (typeof text !== "string" || name === "__proto__") continue;
+    chars += name.length + text.length;
+    meta[name] = text;
+  }
+  return chars === 0 || chars > maxChars ? undefined : meta;
 }

@@ -1,6 +1,6 @@
 /** Instrumenting a process, and what comes over the wire, from anyone. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { context, propagation, type TextMapPropagator, trace } from "@opentelemetry/api";
+import { context, propagation, SpanKind, type TextMapPropagator, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import {
   InMemorySpanExporter,
@@ -10,7 +10,7 @@ import {
 } from "@opentelemetry/sdk-trace";
 
 import { currentRuntime } from "../../src/actor/current.ts";
-import { findActor, getRoot, onLog, openRootActor, type RootOptions } from "../../src/index.ts";
+import { findActor, getRoot, onLog, openClient, openRootActor, type RootOptions } from "../../src/index.ts";
 import { logger, type LogRecord } from "../../src/log.ts";
 import { instrument } from "../../src/otel.ts";
 import { Kind } from "../../src/wire/messages.ts";
@@ -110,6 +110,16 @@ describe("instrument", () => {
     expect(take()).toEqual([]);
   });
 
+  test("holds for a client, which makes calls and serves none", async () => {
+    await using world = new World();
+    await world.actor("other", { enableModules: [traced.href] });
+    using _ = instrument({ tracerProvider });
+    await using _client = await openClient({ registryAddrs: [world.unix] });
+    await using portal = await findActor<Traced>("other", { raiseOnNone: true });
+    await portal.run.isHeld();
+    expect(take().map(({ name, kind }) => [name, kind])).toEqual([["other/isHeld", SpanKind.CLIENT]]);
+  });
+
   test("throws where it holds already", () => {
     {
       using _ = instrument({ tracerProvider });
@@ -149,9 +159,9 @@ describe("a connection", () => {
     context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
     process.env["FURROW_LOG"] = "channel=debug";
     using stack = new DisposableStack();
-    stack.defer(() => delete process.env["FURROW_LOG"]);
     const records: LogRecord[] = [];
     stack.defer(onLog((record) => records.push(record)));
+    stack.defer(() => delete process.env["FURROW_LOG"]);
     stack.use(instrument({ tracerProvider }));
     await using _ = await openRootActor(selfOptions(world));
     const span = trace.wrapSpanContext({ traceId, spanId, traceFlags: 1 });
