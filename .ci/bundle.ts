@@ -12,6 +12,9 @@
  * Bun's bundler can't see the exports of such a file when it bundles a user's program. So there's a third file, an ES
  * module with everything, for bundles only. The entry points load `furrow.cjs` by a path that bundlers don't follow, and
  * fall back to the third if it isn't next to them.
+ *
+ * `otel.js`, which needs a package that furrow doesn't bring along, is an ES module of its own, and gets the rest of furrow
+ * from the same place.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
@@ -21,6 +24,9 @@ const sources = { index: "src/index.ts", testing: "src/testing.ts", metrics: "sr
 const root = join(import.meta.dir, "..");
 /** What a child runs. */
 const childMain = join(root, "src/tree/child-main.ts");
+/** The entry point with a dependency, and the only file that it takes values of furrow from. */
+const otel = join(root, "src/otel.ts");
+const otelHooks = join(root, "src/inspect/hooks.ts");
 /** The command line. */
 const cliMain = join(root, "src/cli/main.ts");
 /** What nothing else uses. */
@@ -30,7 +36,10 @@ const ofCli = [dirname(cliMain), join(root, "src/page")];
 export async function bundle(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const paths = Object.entries(sources).map(([name, source]) => [name, join(root, source)] as const);
-  const everything = paths.map(([, path]) => `export * from ${JSON.stringify(path)};\n`).join("");
+  const everything = [
+    ...paths.map(([, path]) => `export * from ${JSON.stringify(path)};\n`),
+    `export * as $hooks from ${JSON.stringify(otelHooks)};\n`,
+  ].join("");
   await bundleFiles(folder, everything);
   // an executable of furrow build begins in it
   const standalone = `export * from ${JSON.stringify(join(root, "src/tree/standalone.ts"))};\n`;
@@ -42,13 +51,24 @@ export async function bundle(folder: string): Promise<void> {
     const entry = `import furrow from "./load.js";\nexport const { ${names.join(", ")} } = furrow;\n`;
     writeFileSync(join(folder, `${name}.js`), entry);
   }
+  await bundleOtel(folder);
+}
+
+/** A file of its own: only a program that imports it needs OpenTelemetry's package. */
+async function bundleOtel(folder: string): Promise<void> {
+  const names = Object.keys((await import(otelHooks)) as object);
+  const hooks = `import furrow from "./load.js";\nexport const { ${names.join(", ")} } = furrow.$hooks;\n`;
+  await build(folder, "otel.js", `export * from ${JSON.stringify(otel)};\n`, {
+    external: ["@opentelemetry/api"],
+    plugins: [replacing(new Map([[otelHooks, hooks]])), leavingLoader],
+  });
 }
 
 /** Bundles what a child needs into one file, what programs need beyond that into another, and the command line into two. */
 async function bundleFiles(folder: string, everything: string): Promise<void> {
   const core = reachedFrom(childMain);
   const all = Array.from(reachedFrom(cliMain));
-  const isCli = (path: string): boolean => ofCli.some((folder) => path.startsWith(join(folder, "/")));
+  const isCli = (path: string): boolean => ofCli.some((own) => path.startsWith(join(own, "/")));
   const shared = all.filter((path) => !core.has(path) && !isCli(path));
   const entries = all.filter((path) => dirname(path) === join(dirname(cliMain), "commands"));
   // what is reached without a command
@@ -155,6 +175,14 @@ function replacing(texts: ReadonlyMap<string, string>): BunPlugin {
     },
   };
 }
+
+/** Leaves the import of the loader to the file that is built. */
+const leavingLoader: BunPlugin = {
+  name: "leaving the loader",
+  setup(build) {
+    build.onResolve({ filter: /^\.\/load\.js$/ }, ({ path }) => ({ path, external: true }));
+  },
+};
 
 const loader = `function load() {
   try {

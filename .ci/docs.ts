@@ -15,12 +15,6 @@ await mkdir(tool, { recursive: true });
 await Bun.write(join(tool, "package.json"), JSON.stringify({ private: true, dependencies }));
 await $`${process.execPath} install --no-save`.cwd(tool);
 const typedoc = join(tool, "node_modules/typedoc/bin/typedoc");
-const entries = [
-  "--entryPoints",
-  "src/index.ts",
-  "--entryPoints",
-  "src/testing.ts",
-  "--entryPoints",
-  "src/metrics.ts",
-];
+const sources = ["index", "testing", "metrics", "otel"];
+const entries = sources.flatMap((name) => ["--entryPoints", `src/${name}.ts`]);
 await $`${process.execPath} ${typedoc} ${entries} --out ${output} --readme README.md`.cwd(root);

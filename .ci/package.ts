@@ -32,6 +32,7 @@ function copy(from: string, to: string): void {
 function writeManifest(): void {
   const { name, version, description, keywords, homepage, bugs, license, author, repository, type, engines } =
     manifest;
+  const { peerDependencies, peerDependenciesMeta } = manifest;
   const published = {
     name,
     version,
@@ -58,8 +59,14 @@ function writeManifest(): void {
         types: "./types/metrics.d.ts",
         default: "./lib/metrics.js",
       },
+      "./otel": {
+        types: "./types/otel.d.ts",
+        default: "./lib/otel.js",
+      },
       "./package.json": "./package.json",
     },
+    peerDependencies,
+    peerDependenciesMeta,
     engines,
   };
   writeFileSync(join(folder, "package.json"), `${JSON.stringify(published, null, 2)}\n`);

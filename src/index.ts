@@ -13,6 +13,7 @@
  *   service/     a name as one: calls to whichever instance is there
  *   inspect/     what an actor measures while somebody looks
  *   tree/        root, client, nursery, child processes
+ *   otel/        traces for OpenTelemetry
  *   page/        the live page of `furrow ui`: its server, and in page/app/ what runs in the browser
  *   cli/         the command line, `furrow`
  */

@@ -25,7 +25,13 @@ export interface LogRecord {
   readonly pid: number;
   readonly layer: Layer;
   readonly msg: string;
+  /** What the running code belongs to, if it's traced: see `furrow/otel`. */
+  readonly trace_id?: string;
+  readonly span_id?: string;
 }
+
+/** The names are OpenTelemetry's for logs in JSON. */
+export type LogTrace = Required<Pick<LogRecord, "trace_id" | "span_id">>;
 
 /** What turns everything off, as leaving `FURROW_LOG` out does. */
 const off = "off";
@@ -38,6 +44,8 @@ const listeners = new Set<(record: LogRecord) => void>();
 /** Whether a listener is running: what it makes the runtime log isn't handed to it in turn. */
 let isTelling = false;
 let isJson = false;
+/** What the running code belongs to. */
+let trace: (() => LogTrace | undefined) | undefined;
 
 /** One for each layer, for as long as the process runs: `onLog` turns levels on in modules that have theirs already. */
 const loggers = Object.fromEntries(layers.map((layer) => [layer, silent()])) as Record<
@@ -56,6 +64,12 @@ export function logger(layer: Layer): Logger {
 export function setLogActor(id: { readonly name: string; readonly uuid: string }): void {
   actor = id.name;
   uuid = id.uuid;
+}
+
+/** Adds to each record what `read` returns; returns an undo function. */
+export function setLogTrace(read: () => LogTrace | undefined): () => void {
+  trace = read;
+  return () => (trace = undefined);
 }
 
 /**
@@ -143,7 +157,8 @@ function configure(): void {
 }
 
 function log(level: LogLevel, layer: Layer, msg: string): void {
-  const record = Object.freeze({ time: Date.now(), level, actor, uuid, pid: process.pid, layer, msg });
+  const { pid } = process;
+  const record = Object.freeze({ time: Date.now(), level, actor, uuid, pid, layer, msg, ...trace?.() });
   if (listeners.size === 0) print(record);
   else if (!isTelling) tell(record);
 }

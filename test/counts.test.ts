@@ -86,6 +86,8 @@ describe("a call", () => {
     await portal.run.echo("x".repeat(32));
     const { there, back } = scene.target.take();
     expect(kinds({ there, back })).toEqual({ there: ["call"], back: ["result"] });
+    // kind, id, name and arguments: nothing for traces, which nobody makes here
+    expect(there.messages[0]).toHaveLength(4);
     expect(there.bytes).toBeLessThanOrEqual(budgets.callBytes);
     expect(back.bytes).toBeLessThanOrEqual(budgets.answerBytes);
   });

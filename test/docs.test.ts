@@ -295,7 +295,8 @@ describe("docs/observability.md", () => {
     expect(listed(/^`(?:furrow|process)_/).toSorted()).toEqual(metrics.toSorted());
     const [, channels = ""] = /const names = \[([^\]]+)\]/.exec(read("src/inspect/channels.ts"))!;
     const published = Array.from(channels.matchAll(/"([a-z.]+)"/g), ([, name]) => `furrow.${name}`);
-    const shown = rows(document, /^`furrow\.\w+\.\w+/).flatMap(([cell = ""]) => {
+    const [beforeTraces = ""] = document.split("\n## OpenTelemetry\n");
+    const shown = rows(beforeTraces, /^`furrow\.\w+\.\w+/).flatMap(([cell = ""]) => {
       const [first = "", ...more] = Array.from(cell.matchAll(/`([^`]+)`/g), ([, name = ""]) => name);
       return [first, ...more.map((end) => first.slice(0, first.lastIndexOf(".")) + end)];
     });

@@ -78,7 +78,7 @@ function blocks(name: string): Block[] {
   const text = readFileSync(join(root, "docs", name), "utf8");
   return blocksOf(
     text.replaceAll(
-      /(?<=:|port: )(?:3000|6499|9464)\b/g,
+      /(?<=:|port: )(?:3000|4318|6499|9464)\b/g,
       (port) => (ports[`${name} ${port}`] ??= String(freePort())),
     ),
     `docs/${name}`,

@@ -21,6 +21,8 @@ const layers: readonly string[] = [
   "tree/",
   "testing.ts",
   "metrics.ts",
+  "otel/",
+  "otel.ts",
   "index.ts",
   "page/",
   "cli/",

@@ -4,6 +4,8 @@ import type { Actor } from "./actor.ts";
 import type { Runtime } from "./runtime.ts";
 
 let current: Runtime | "booting" | undefined;
+/** Called with each runtime of this process. */
+let watchers: readonly ((runtime: Runtime) => void)[] = [];
 
 /**
  * The actor of this process.
@@ -70,4 +72,14 @@ function stateOf(runtime: Runtime | "booting"): string {
 /** Makes `runtime` the actor or client of this process; undefined when it couldn't be opened or has ended. */
 export function setRuntime(runtime: Runtime | undefined): void {
   current = runtime;
+  if (runtime !== undefined) for (const watcher of watchers) watcher(runtime);
+}
+
+/** Calls `watcher` with the actor of this process, if there is one, and with each later one; returns an undo function. */
+export function watchRuntime(watcher: (runtime: Runtime) => void): () => void {
+  watchers = [...watchers, watcher];
+  if (current !== undefined && current !== "booting") watcher(current);
+  return () => {
+    watchers = watchers.filter((one) => one !== watcher);
+  };
 }

@@ -44,8 +44,14 @@ export class Observation implements Observer {
     observeStalls(isWatched ? this : undefined);
   }
 
-  serves(verb: Verb, name: string, peer: ActorId, ends?: ExchangeEnds): Following | undefined {
-    return this.#all((watcher) => watcher.serves(verb, name, peer, ends));
+  serves(
+    verb: Verb,
+    name: string,
+    peer: ActorId,
+    ends: ExchangeEnds | undefined,
+    meta: unknown,
+  ): Following | undefined {
+    return this.#all((watcher) => watcher.serves(verb, name, peer, ends, meta));
   }
 
   asks(verb: Verb, name: string, peer: ActorId, ends?: ExchangeEnds): Following | undefined {
@@ -75,6 +81,7 @@ export class Observation implements Observer {
 function both(one: Following | undefined, other: Following | undefined): Following | undefined {
   if (one === undefined || other === undefined) return one ?? other;
   return {
+    meta: one.meta ?? other.meta,
     run: (work) => one.run(() => other.run(work)),
     end(failure?: Failure) {
       one.end(failure);

@@ -3,6 +3,7 @@
  * request costs one check.
  */
 import type { ActorId } from "../identity.ts";
+import type { Meta } from "../wire/meta.ts";
 import type { Inbox, Outbox } from "./flow.ts";
 
 export type Verb = "run" | "stream" | "open";
@@ -23,14 +24,25 @@ export interface OpenExchange extends ExchangeEnds {
 }
 
 export interface Observer {
-  /** This actor begins to serve a request of `peer`. Undefined if that isn't followed. */
-  serves(verb: Verb, name: string, peer: ActorId, ends?: ExchangeEnds): Following | undefined;
+  /**
+   * This actor begins to serve a request of `peer`. Undefined if that isn't followed. `meta` is what came with the request,
+   * unchecked: see `readMeta`.
+   */
+  serves(
+    verb: Verb,
+    name: string,
+    peer: ActorId,
+    ends: ExchangeEnds | undefined,
+    meta: unknown,
+  ): Following | undefined;
   /** This actor is about to send a request to `peer`. Undefined if that isn't followed. */
   asks(verb: Verb, name: string, peer: ActorId, ends?: ExchangeEnds): Following | undefined;
 }
 
 /** One request, from its beginning to its end. */
 export interface Following {
+  /** What travels with the request that is about to be sent. */
+  readonly meta?: Meta | undefined;
   /** Runs what serves the request. */
   run<T>(work: () => T): T;
   /** Called once, with what the caller gets if it isn't a result. */

@@ -219,9 +219,18 @@ export function ambientTask(): Task | undefined {
   return ambient?.getStore();
 }
 
+/** Leaves what else belongs to the running call, while something does. */
+let leave: (<R>(fn: () => R) => R) | undefined;
+
 /** Runs `fn` outside any task: what it opens (sockets, timers) belongs to the actor, not to the running call. */
 export function outsideTasks<R>(fn: () => R): R {
-  return inTask(undefined, fn);
+  return leave === undefined ? inTask(undefined, fn) : leave(() => inTask(undefined, fn));
+}
+
+/** Has `outsideTasks` run everything in `exit`; returns an undo function. */
+export function leaveWith(exit: <R>(fn: () => R) => R): () => void {
+  leave = exit;
+  return () => (leave = undefined);
 }
 
 /** Runs `fn` as `task`; undefined runs it outside any task. */

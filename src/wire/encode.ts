@@ -13,6 +13,7 @@
  */
 import { writeDirect } from "./direct.ts";
 import { Kind, type Message } from "./messages.ts";
+import type { Meta } from "./meta.ts";
 import type { Cut, PackedFrame } from "./packr.ts";
 import { isPlain } from "./plain.ts";
 import { copyForWire, type WireValue } from "./values.ts";
@@ -57,6 +58,18 @@ export function sendCall(outlet: Outlet, id: number, name: string, args: readonl
     const copied = copyForWire(args, `arguments of ${name}`);
     outlet.send([Kind.call, id, name, copied.value, copied.rich]);
   }
+}
+
+/** As `sendCall`, with what travels beside the arguments. */
+export function sendCallWith(
+  meta: Meta,
+  outlet: Outlet,
+  id: number,
+  name: string,
+  args: readonly unknown[],
+): void {
+  const { value, rich } = toWire(args, "arguments of", name);
+  outlet.send([Kind.call, id, name, value, rich, meta]);
 }
 
 /**

@@ -114,12 +114,13 @@ interface Fields {
   idle: [];
   idleAgreed: [];
   resume: [];
-  call: [id: number, fn: string, args: List, rich?: Rich];
+  /** `meta`: what travels with a request, for those who trace it; see `meta.ts`. */
+  call: [id: number, fn: string, args: List, rich?: Rich, meta?: unknown];
   result: [id: number, value?: unknown, rich?: Rich];
   error: [id: number, failure: List];
   cancel: [id: number, reason?: string | null];
-  stream: [id: number, fn: string, args: List, rich: Rich, messages: number, bytes: number];
-  open: [id: number, fn: string, args: List, rich: Rich, messages: number, bytes: number];
+  stream: [id: number, fn: string, args: List, rich: Rich, messages: number, bytes: number, meta?: unknown];
+  open: [id: number, fn: string, args: List, rich: Rich, messages: number, bytes: number, meta?: unknown];
   /** To the callee of a dialog. */
   put: [id: number, value?: unknown, rich?: Rich];
   /** No more puts follow. */
@@ -228,12 +229,12 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   idle: "",
   idleAgreed: "",
   resume: "",
-  call: "nsaB",
+  call: "nsaBV",
   result: "nVB",
   error: "na",
   cancel: "nS",
-  stream: "nsaBnn",
-  open: "nsaBnn",
+  stream: "nsaBnnV",
+  open: "nsaBnnV",
   put: "nVB",
   putEnd: "n",
   allowItems: "nnn",
@@ -269,7 +270,8 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
 };
 
 const shapeOfKind: (string | undefined)[] = [];
-for (const name in Kind) shapeOfKind[Kind[name as KindName]] = shapes[name as KindName];
+// a field of any type at the end needs no check
+for (const name in Kind) shapeOfKind[Kind[name as KindName]] = shapes[name as KindName].replace(/V+$/, "");
 
 /**
  * Checks that the decoded value of a frame is a message. Fields after the last known one are ignored, so that a later

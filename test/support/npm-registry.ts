@@ -18,6 +18,10 @@ const sources = [
 ];
 /** The packages that `bun init` installs with `@types/bun`, which only refers to the first. */
 const types = ["bun-types", "@types/node", "undici-types"];
+/** The packages of a recipe, with all that they depend on. */
+const telemetry = readdirSync(join(root, "node_modules/@opentelemetry")).map(
+  (name) => `@opentelemetry/${name}`,
+);
 
 interface Package {
   readonly manifest: { readonly name: string; readonly version: string };
@@ -27,7 +31,8 @@ interface Package {
 /** Serves the package as a release packs it, and the types that `bun init` requests. `folder` must be empty. */
 export async function openRegistry(folder: string): Promise<{ readonly url: string } & AsyncDisposable> {
   const packages = new Map<string, Package>();
-  const folders = [await packFurrow(folder), ...types.map((name) => join(root, "node_modules", name))];
+  const others = [...types, ...telemetry].map((name) => join(root, "node_modules", name));
+  const folders = [await packFurrow(folder), ...others];
   const packed = await Promise.all(folders.map(pack));
   for (const made of [...packed, await typesOfBun(packed)]) packages.set(made.manifest.name, made);
   const server = Bun.serve({

@@ -5,6 +5,7 @@ import { join } from "node:path";
 
 import { bundle } from "../../.ci/bundle.ts";
 import * as source from "../../src/index.ts";
+import * as otelSource from "../../src/otel.ts";
 import * as testingSource from "../../src/testing.ts";
 
 let folder: string;
@@ -13,6 +14,8 @@ let lib: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "furrow-bundle-"));
   lib = join(folder, "lib");
+  // first of all: the bundler remembers what is there
+  symlinkSync(join(import.meta.dir, "../../node_modules"), join(folder, "node_modules"));
   await bundle(lib);
 });
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -52,6 +55,41 @@ describe("the bundled package", () => {
       Object.keys((await import(join(lib, entry))) as object).toSorted();
     expect(await exportsOf("index.js")).toEqual(Object.keys(source).toSorted());
     expect(await exportsOf("testing.js")).toEqual(Object.keys(testingSource).toSorted());
+    expect(Object.keys(otelSource)).toEqual(["instrument"]);
+    const text = await Bun.file(join(lib, "otel.js")).text();
+    expect(new Bun.Transpiler({ loader: "js" }).scan(text)).toMatchObject({ exports: ["instrument"] });
+  });
+
+  /** A program that counts the spans of a call to its own child, and of one to itself. */
+  const traced = `import { currentActor, getRoot, openNursery } from "./lib/index.js";
+    import { instrument } from "./lib/otel.js";
+    import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+    const exporter = new InMemorySpanExporter();
+    instrument({ tracerProvider: new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] }) });
+    const spans = () => exporter.getFinishedSpans().map((span) => span.name + " " + span.parentSpanContext?.spanId.length);
+    export const served = () => spans();
+    if (import.meta.main) {
+      await using nursery = await openNursery({ registryAddrs: ["tcp://127.0.0.1:0"] });
+      if (process.env["WITH_CHILD"]) {
+        const child = await nursery.startActor("child", { module: import.meta.url });
+        await child.run.served();
+        console.log(JSON.stringify(await child.run.served()));
+      }
+      await (await getRoot()).run["missing"]().catch(() => {});
+      console.log(JSON.stringify(spans().slice(-2)));
+    }`;
+
+  test("traces with the same furrow, in a program and its child, and where it's bundled into a program", async () => {
+    await Bun.write(join(folder, "traced.ts"), traced);
+    const expected = '["furrow 16","root/missing undefined"]\n';
+    process.env["WITH_CHILD"] = "1";
+    const whole = await run("traced.ts");
+    delete process.env["WITH_CHILD"];
+    expect(whole).toMatchObject({ exitCode: 0, stderr: "", stdout: `["child/served 16"]\n${expected}` });
+    const [entrypoints, outdir] = [[join(folder, "traced.ts")], join(folder, "dist")];
+    expect((await Bun.build({ entrypoints, outdir, target: "bun" })).success).toBeTrue();
+    await Bun.write(join(folder, "away/traced.js"), Bun.file(join(folder, "dist/traced.js")));
+    expect(await run("away/traced.js")).toMatchObject({ exitCode: 0, stderr: "", stdout: expected });
   });
 
   test("is what program and child run, from bytecode, with one instance for both entries and the runtime", async () => {

@@ -75,6 +75,11 @@ const messages: readonly GoldenRow[] = [
     message: [Kind.call, 1, "f", [0, [2, 7]], true],
     hex: "0b000000 95 08 01 a166 92 00 92 02 07 c3",
   },
+  {
+    what: "a call that is traced",
+    message: [Kind.call, 1, "f", [], false, { traceparent: "00-1-2-01" }],
+    hex: "1e000000 96 08 01 a166 90 c2 81 ab7472616365706172656e74 a930302d312d322d3031",
+  },
   { what: "result", message: [Kind.result, 1, "ok"], hex: "06000000 93 09 01 a26f6b" },
   { what: "result without a value", message: [Kind.result, 1], hex: "03000000 92 09 01" },
   { what: "error", message: [Kind.error, 3, failure], hex: `13000000 93 0a 03 ${failureHex}` },
@@ -90,6 +95,16 @@ const messages: readonly GoldenRow[] = [
     what: "open",
     message: [Kind.open, 5, "chat", [], false, 64, 1_048_576],
     hex: "10000000 97 0d 05 a463686174 90 c2 40 ce00100000",
+  },
+  {
+    what: "a stream that is traced",
+    message: [Kind.stream, 4, "f", [], false, 64, 1_048_576, { a: "b" }],
+    hex: "12000000 98 0c 04 a166 90 c2 40 ce00100000 81 a161 a162",
+  },
+  {
+    what: "a dialog that is traced",
+    message: [Kind.open, 5, "f", [], false, 64, 1_048_576, { a: "b" }],
+    hex: "12000000 98 0d 05 a166 90 c2 40 ce00100000 81 a161 a162",
   },
   { what: "put", message: [Kind.put, 5, "hi"], hex: "06000000 93 0e 05 a26869" },
   { what: "putEnd", message: [Kind.putEnd, 5], hex: "03000000 92 0f 05" },

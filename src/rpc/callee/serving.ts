@@ -207,7 +207,7 @@ export class Serving implements TaskOrigin {
     const args = readArguments(message);
     const { observer } = this.#host;
     if (observer !== undefined) {
-      const following = observer.serves("run", name, this.#peer.id);
+      const following = observer.serves("run", name, this.#peer.id, undefined, message[5]);
       if (following !== undefined) {
         this.#callFollowed(id, name, task, args, following);
         return;
@@ -269,9 +269,10 @@ export class Serving implements TaskOrigin {
   #followed(
     verb: "run" | "stream" | "open",
     { name, task, outbox, inbox }: Served,
+    meta: unknown,
     work: () => Promise<unknown>,
   ): () => Promise<unknown> {
-    const following = this.#host.observer?.serves(verb, name, this.#peer.id, { outbox, inbox });
+    const following = this.#host.observer?.serves(verb, name, this.#peer.id, { outbox, inbox }, meta);
     if (following === undefined) return work;
     return async () => {
       try {
@@ -308,7 +309,7 @@ export class Serving implements TaskOrigin {
           : await task.apply(checkedCall, [fn, schemas, name, args, task]),
       );
     };
-    void this.#conclude(id, name, task, this.#followed("run", served, work));
+    void this.#conclude(id, name, task, this.#followed("run", served, message[5], work));
   }
 
   /** Runs `work` when its turn comes. If the actor begins to end first, the request is refused: it didn't run. */
@@ -350,7 +351,7 @@ export class Serving implements TaskOrigin {
       const gate = this.#gateOf(name);
       return await (gate === undefined ? task.run(run) : this.#inTurn(gate, task, () => task.run(run)));
     };
-    void this.#conclude(id, name, task, this.#followed("stream", served, work));
+    void this.#conclude(id, name, task, this.#followed("stream", served, message[7], work));
   }
 
   onOpen(message: MessageOf<typeof Kind.open>): void {
@@ -402,7 +403,7 @@ export class Serving implements TaskOrigin {
       const gate = this.#gateOf(name);
       return await (gate === undefined ? task.run(run) : this.#inTurn(gate, task, () => task.run(run)));
     };
-    void this.#conclude(id, name, task, this.#followed("open", served, work));
+    void this.#conclude(id, name, task, this.#followed("open", served, message[7], work));
   }
 
   #itemOutbox(id: number, name: string): Outbox {

@@ -7,7 +7,7 @@ import { type Bounds, startTimer } from "../../deadline.ts";
 import { ContextCancelledError, TimeoutError, TransportClosedError } from "../../errors.ts";
 import { type ActorId, describeActor } from "../../identity.ts";
 import type { Limits } from "../../limits.ts";
-import { sendCall, sendValue, toWire } from "../../wire/encode.ts";
+import { sendCall, sendCallWith, sendValue, toWire } from "../../wire/encode.ts";
 import { Kind, type MessageOf } from "../../wire/messages.ts";
 import { readValue } from "../../wire/values.ts";
 import type { ExchangeEnds, Following, Observer, OpenExchange } from "../observer.ts";
@@ -162,7 +162,7 @@ export class Calls implements ExchangePort {
   ): Promise<unknown> {
     try {
       const id = ++this.#lastId;
-      sendCall(this.#peer.channel, id, name, args);
+      this.#sendFollowed(id, name, args, following);
       const result = await (bounds === undefined && task === undefined
         ? this.#answer(id)
         : this.#boundedAnswer(id, name, bounds ?? {}, task));
@@ -174,12 +174,18 @@ export class Calls implements ExchangePort {
     }
   }
 
+  #sendFollowed(id: number, name: string, args: unknown[], { meta }: Following): void {
+    if (meta === undefined) sendCall(this.#peer.channel, id, name, args);
+    else sendCallWith(meta, this.#peer.channel, id, name, args);
+  }
+
   /** As `Session.callFor`. */
   callFor(name: string, args: unknown[], answer: CallAnswer): void {
     const following = this.#host.observer?.asks("run", name, this.peerId);
     const id = ++this.#lastId;
     try {
-      sendCall(this.#peer.channel, id, name, args);
+      if (following === undefined) sendCall(this.#peer.channel, id, name, args);
+      else this.#sendFollowed(id, name, args, following);
     } catch (error) {
       following?.end({ error });
       throw error;
@@ -240,7 +246,13 @@ export class Calls implements ExchangePort {
       endsOf(exchange),
     );
     try {
-      this.channel.send([kind, id, name, value, rich, credit.messages, credit.bytes]);
+      const { messages, bytes } = credit;
+      const meta = following?.meta;
+      this.channel.send(
+        meta === undefined
+          ? [kind, id, name, value, rich, messages, bytes]
+          : [kind, id, name, value, rich, messages, bytes, meta],
+      );
     } catch (error) {
       following?.end({ error });
       throw error;
@@ -257,7 +269,7 @@ export class Calls implements ExchangePort {
         exchange.onError(error);
       },
     };
-    this.#pending.set(id, following === undefined ? answer : followed(answer, following));
+    this.#pending.set(id, following === undefined ? answer : followed(answer, following, exchange));
     exchange.follow(bounds?.signal);
     return exchange;
   }
@@ -377,8 +389,8 @@ function endsOf({ kind, inbox, outbox }: Exchange): ExchangeEnds {
   return { inbox, outbox: kind === Kind.stream ? undefined : outbox };
 }
 
-/** An answer whose request somebody looks at. */
-function followed(answer: Answer, following: Following): Answer {
+/** The answer of an exchange that somebody looks at. */
+function followed(answer: Answer, following: Following, exchange: Exchange): Answer {
   return {
     following,
     ...(answer.sentTo !== undefined && { sentTo: answer.sentTo }),
@@ -387,7 +399,7 @@ function followed(answer: Answer, following: Following): Answer {
       answer.resolve(value);
     },
     reject: (error) => {
-      following.end({ error });
+      following.end({ error: exchange.asTold(error) });
       answer.reject(error);
     },
   };
