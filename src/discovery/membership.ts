@@ -4,7 +4,7 @@
  */
 import type { Runtime } from "../actor/runtime.ts";
 import type { DialTarget } from "../channel/peer.ts";
-import { Deadline } from "../deadline.ts";
+import { Deadline, timing } from "../deadline.ts";
 import { asError, NameTakenError, RegistryUnavailableError, TimeoutError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
@@ -21,9 +21,6 @@ import { Roster } from "./roster.ts";
 import type { Tenure } from "./tenure.ts";
 
 const log = logger("discovery");
-
-/** How often an actor checks that its sockets still exist; a registrar checks more often (`Tenure`). */
-const upkeepMs = 1_000;
 
 export class Membership implements Candidate {
   readonly registrars: Registrars;
@@ -165,7 +162,7 @@ export class Membership implements Candidate {
         isLooking = false;
       }
     };
-    const timer = setInterval(() => void look(), upkeepMs);
+    const timer = setInterval(() => void look(), timing.upkeepMs);
     timer.unref();
     return timer;
   }

@@ -56,13 +56,16 @@ describe("findActor", () => {
   test("gives the next instance when the last one refuses at all its addresses", async () => {
     await using world = new World();
     await using _actor = await openRootActor(world.options);
-    const good = await world.actor("pair", { enableTransports: ["unix"], registryAddrs: [world.unix] });
-    const bad = await world.actor("pair", { enableTransports: ["unix"], registryAddrs: [world.unix] });
+    const options = { enableTransports: ["unix"], registryAddrs: [world.unix] };
+    // neither binds a socket again that is removed
+    const [good, bad] = [
+      await world.actor("pair", options, {}, { upkeepMs: 60_000 }),
+      await world.actor("pair", options, {}, { upkeepMs: 60_000 }),
+    ];
     const asker = await world.actor("asker");
     const last = await world.actor("last");
     const expected = await good.run(({ furrow }) => furrow.currentActor().uuid);
     const [addr] = await bad.run(({ furrow }) => furrow.currentActor().addrs);
-    // not before all is ready: an actor soon binds a socket again that was removed
     rmSync(addr!.slice("unix://".length));
     const result = await asker.run(async ({ furrow }) => {
       await using portal = await furrow.findActor("pair");

@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import type { Address, Transport } from "../../src/index.ts";
 import type { Scope } from "../fixtures/program.ts";
+import type { setTiming } from "./timing.ts";
 
 let worlds = 0;
 
@@ -54,13 +55,16 @@ export class World implements AsyncDisposable {
     name: string,
     options: Record<string, unknown> = {},
     env: Readonly<Record<string, string>> = {},
+    timing: Parameters<typeof setTiming>[0] = {},
   ): Promise<Program> {
     const program = await this.program(env);
     await program.run(
-      async ({ furrow, keep, args }) => {
-        keep["actor"] = await furrow.openRootActor(args[0] as object);
+      async ({ furrow, keep, setTiming, args: [options, waits] }) => {
+        setTiming(waits as object);
+        keep["actor"] = await furrow.openRootActor(options as object);
       },
       { name, enableTransports: ["unix", "tcp"], ...options },
+      timing,
     );
     return program;
   }
