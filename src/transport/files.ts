@@ -159,24 +159,26 @@ export function writeAtSync(fd: number, text: string, offset: number): void {
     nodeFs().writeSync(fd, bytes, 0, bytes.length, offset);
 }
 
-/** Reads a file as UTF-8; best for one of less than 4 KiB. */
+/** Reads a file as UTF-8. */
 export function readTextSync(path: string): string {
-  return readSmall(path) ?? nodeFs().readFileSync(path, "utf8");
+  return read(path) ?? nodeFs().readFileSync(path, "utf8");
 }
 
-function readSmall(path: string): string | undefined {
+function read(path: string): string | undefined {
   const calls = fileCalls();
   const bytes = pathBytes(path);
   if (calls === undefined || bytes === undefined) return undefined;
   const fd = calls.open(bytes, oCloexec, 0);
   if (fd < 0) return undefined;
+  let text = scratch;
   let length = 0;
   try {
     for (;;) {
-      const read = calls.read(fd, scratch.subarray(length), scratch.length - length);
-      if (read === 0) return scratch.toString("utf8", 0, length);
+      const read = calls.read(fd, text.subarray(length), text.length - length);
+      if (read === 0) return text.toString("utf8", 0, length);
+      if (read < 0) return undefined;
       length += read;
-      if (read < 0 || length === scratch.length) return undefined;
+      if (length === text.length) text = Buffer.concat([text, Buffer.allocUnsafe(3 * length)]);
     }
   } finally {
     calls.close(fd);

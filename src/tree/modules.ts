@@ -1,10 +1,11 @@
 /** Imports an actor's modules, checks them, and exposes them to its peers. */
-import { dirname } from "node:path";
+import { dirname, isAbsolute } from "node:path";
 
 import type { Runtime } from "../actor/runtime.ts";
 import { Deadline } from "../deadline.ts";
 import { SpawnError, TimeoutError } from "../errors.ts";
 import { setStack, userFrames, withoutFrames } from "../frames.ts";
+import { readTextSync } from "../transport/files.ts";
 import { initVariable } from "./child-init.ts";
 import type { Embedded } from "./embedded.ts";
 
@@ -71,7 +72,7 @@ export async function enableModules(
     if (current?.refused !== undefined) throw current.refused;
     runtime.dispatcher.expose(namespace, specifier);
   }
-  if (await usesChannels()) {
+  if (usesChannels()) {
     const { openChannels } = require("./channels.ts") as typeof import("./channels.ts");
     openChannels(runtime);
   }
@@ -85,20 +86,19 @@ const maxSearched = 64;
  * costs a child a millisecond; so this looks whether any of the program's own files names it. `FURROW_CHANNELS` decides
  * for one that is loaded later.
  */
-async function usesChannels(): Promise<boolean> {
+function usesChannels(): boolean {
   const setting = process.env["FURROW_CHANNELS"];
   if (setting !== undefined && setting !== "") return setting !== "0";
   const own = `${dirname(dirname(import.meta.path))}/`;
-  const files = Object.keys(require.cache).filter((file) => !file.startsWith(own));
+  const files = Object.keys(require.cache).filter((file) => isAbsolute(file) && !file.startsWith(own));
   if (files.length > maxSearched) return true;
-  const mentions = files.map(async (file) => {
+  return files.some((file) => {
     try {
-      return (await Bun.file(file).text()).includes("diagnostics_channel");
+      return readTextSync(file).includes("diagnostics_channel");
     } catch {
       return true; // not a file: it can't be told
     }
   });
-  return (await Promise.all(mentions)).includes(true);
 }
 
 /** The modules of this actor and of those that it descends from; a root has none. */
