@@ -6,12 +6,13 @@
  * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are four, because reading bytecode
  * takes time by its size: `core.cjs` has all that a child can ever need, so that a running child doesn't read files that an
  * upgrade may have replaced; `furrow.cjs` adds what programs import; `cli.cjs` is what every command line runs, and
- * `commands.cjs` has the commands. No module is in two of them, so a program, its tests and its children share one instance of each. They are CommonJS because Bun loads bytecode
- * only for that; the entry points are ES modules with named exports.
+ * `commands.cjs` has the commands. No module is in two of them, so a program, its tests and its children share one
+ * instance of each. They are CommonJS because Bun loads bytecode only for that; the entry points are ES modules with named
+ * exports.
  *
- * Bun's bundler can't see the exports of such a file when it bundles a user's program. So there's a third file, an ES
+ * Bun's bundler can't see the exports of such a file when it bundles a user's program. So there's another one, an ES
  * module with everything, for bundles only. The entry points load `furrow.cjs` by a path that bundlers don't follow, and
- * fall back to the third if it isn't next to them.
+ * fall back to that if it isn't next to them.
  *
  * `otel.js`, which needs a package that furrow doesn't bring along, is an ES module of its own, and gets the rest of furrow
  * from the same place.

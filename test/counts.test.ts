@@ -277,7 +277,7 @@ describe("a child", () => {
     expect(own).toContain("src/tree/child-main.ts");
   });
 
-  test("starts and answers without node:fs, which would take an eighth of its start", async () => {
+  test("starts and answers without node:fs", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const module = new URL("./fixtures/modules.ts", import.meta.url);
