@@ -2,59 +2,35 @@
 import type { JSX } from "preact";
 
 import type { ActorInfo } from "../protocol.ts";
+import { type Column, LongTable } from "./long-table.tsx";
 import type { Model } from "./model.ts";
-import { rowHeight, useWindow } from "./window.ts";
+import { rowHeight } from "./window.ts";
 
 interface NameRow {
   readonly name: string;
   readonly instances: readonly ActorInfo[];
 }
 
+const columns: readonly Column[] = [
+  { title: "name", class: "name" },
+  { title: "instances", class: "number" },
+  { title: "version", class: "number" },
+  { title: "functions", class: "number" },
+  { title: "metadata", class: "chips wide" },
+];
+
 export function Registry({ model }: { readonly model: Model }): JSX.Element {
   void model.changes.value;
   const rows = namesOf(model);
-  const sight = useWindow(rows.length);
   return (
     <section class="registry" aria-labelledby="registry-title">
       <h2 id="registry-title">Registry ({rows.length})</h2>
-      <div class="scroller" ref={sight.scroller} onScroll={sight.onScroll}>
-        <table aria-label="Registry">
-          <thead>
-            <tr>
-              <th scope="col" class="name">
-                name
-              </th>
-              <th scope="col" class="number">
-                instances
-              </th>
-              <th scope="col" class="number">
-                version
-              </th>
-              <th scope="col" class="number">
-                functions
-              </th>
-              <th scope="col" class="chips wide">
-                metadata
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {sight.before > 0 && (
-              <tr class="space" aria-hidden="true">
-                <td colSpan={5} style={{ height: `${sight.before}px` }} />
-              </tr>
-            )}
-            {rows.slice(sight.first, sight.end).map((row) => (
-              <Row key={row.name} row={row} />
-            ))}
-            {sight.after > 0 && (
-              <tr class="space" aria-hidden="true">
-                <td colSpan={5} style={{ height: `${sight.after}px` }} />
-              </tr>
-            )}
-          </tbody>
-        </table>
-      </div>
+      <LongTable
+        label="Registry"
+        columns={columns}
+        rows={rows}
+        draw={(row) => <Row key={row.name} row={row} />}
+      />
     </section>
   );
 }

@@ -2,60 +2,35 @@
 import type { JSX } from "preact";
 
 import { count, duration, rate } from "./format.ts";
+import { type Column, LongTable } from "./long-table.tsx";
 import type { Model } from "./model.ts";
 import type { StreamRow } from "./streams.ts";
-import { rowHeight, useWindow } from "./window.ts";
+import { rowHeight } from "./window.ts";
 
 /** From when on waiting is shown in red. */
 const longMs = 5_000;
 
+const columns: readonly Column[] = [
+  { title: "from → to", class: "name" },
+  { title: "function", class: "name" },
+  { title: "items/s", class: "number" },
+  { title: "credit left", class: "number middle" },
+  { title: "waiting", class: "number waiting" },
+  { title: "age", class: "number wide" },
+];
+
 export function Streams({ model }: { readonly model: Model }): JSX.Element {
   const rows = model.streams.value;
-  const sight = useWindow(rows.length);
   return (
     <section class="streams" aria-labelledby="streams-title">
       <h2 id="streams-title">Streams and dialogs ({rows.length})</h2>
-      <div class="scroller" ref={sight.scroller} onScroll={sight.onScroll} hidden={rows.length === 0}>
-        <table aria-label="Streams and dialogs">
-          <thead>
-            <tr>
-              <th scope="col" class="name">
-                from → to
-              </th>
-              <th scope="col" class="name">
-                function
-              </th>
-              <th scope="col" class="number">
-                items/s
-              </th>
-              <th scope="col" class="number middle">
-                credit left
-              </th>
-              <th scope="col" class="number waiting">
-                waiting
-              </th>
-              <th scope="col" class="number wide">
-                age
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {sight.before > 0 && (
-              <tr class="space" aria-hidden="true">
-                <td colSpan={6} style={{ height: `${sight.before}px` }} />
-              </tr>
-            )}
-            {rows.slice(sight.first, sight.end).map((row) => (
-              <Row key={row.key} row={row} />
-            ))}
-            {sight.after > 0 && (
-              <tr class="space" aria-hidden="true">
-                <td colSpan={6} style={{ height: `${sight.after}px` }} />
-              </tr>
-            )}
-          </tbody>
-        </table>
-      </div>
+      <LongTable
+        label="Streams and dialogs"
+        columns={columns}
+        rows={rows}
+        hidden={rows.length === 0}
+        draw={(row) => <Row key={row.key} row={row} />}
+      />
     </section>
   );
 }

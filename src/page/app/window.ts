@@ -10,9 +10,6 @@ export interface RowWindow {
   readonly scroller: RefObject<HTMLDivElement | null>;
   readonly first: number;
   readonly end: number;
-  /** Heights of what stands for the rows before and after. */
-  readonly before: number;
-  readonly after: number;
   readonly onScroll: () => void;
 }
 
@@ -38,8 +35,6 @@ export function useWindow(count: number): RowWindow {
     scroller,
     first,
     end,
-    before: first * rowHeight,
-    after: Math.max(0, count - end) * rowHeight,
     onScroll: measure,
   };
 }
