@@ -38,7 +38,8 @@ async function allCandidates(
     return Object.entries(options).map(([long, { summary }]) => ({ word: `--${long}`, text: summary }));
   if (command === undefined)
     return Object.entries(context.commands).map(([word, { summary }]) => ({ word, text: summary }));
-  const isFirst = others.every((word) => word.startsWith("-"));
+  const isValue = (at: number): boolean => optionNamed(others[at - 1] ?? "", options)?.type === "string";
+  const isFirst = others.every((word, at) => word.startsWith("-") || isValue(at));
   return isFirst ? await argumentsOf(command, last, context) : [];
 }
 

@@ -81,6 +81,7 @@ async function closesWithin(portal: Portal<unknown>, timeout: number, signal: Ab
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const timer = startTimer(timeout, () => resolve(false));
   const onAbort = (): void => resolve(false);
+  if (signal.aborted) onAbort();
   signal.addEventListener("abort", onAbort, { once: true });
   void portal.closed.then(() => resolve(true));
   try {

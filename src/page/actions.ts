@@ -10,6 +10,7 @@ const names: readonly string[] = ["stop", "drain", "restart"] satisfies ActionNa
 /** How long an actor may take to acknowledge that it ends; a drain lets it finish what it does. */
 const stopTimeoutMs = 10_000;
 const drainTimeoutMs = 30_000;
+const restartTimeoutMs = 30_000;
 
 /** Undefined if it isn't a request. */
 export function readAction(body: unknown): ActionRequest | undefined {
@@ -57,7 +58,7 @@ async function restart(
     return { done: false, message: `${who} has no nursery here that could restart it` };
   await using portal = await connect(parent, signal, new Turns(1));
   if (portal === undefined) return { done: false, message: `the parent of ${who} has ended` };
-  await portal.with({ signal }).run["furrow.restart"](actor.id.uuid);
+  await portal.with({ signal, timeout: restartTimeoutMs }).run["furrow.restart"](actor.id.uuid);
   return { done: true, message: `${who} is restarted` };
 }
 

@@ -144,6 +144,8 @@ class PageServer implements ServedPage {
       }
       case "action": {
         if (request.method !== "POST") return text(405, "use POST", { allow: "POST" });
+        // by default Bun closes a connection that is silent for 10 s, and a drain may take longer; each action has its own bound
+        server.timeout(request, 0);
         return await this.#act(request);
       }
       default:

@@ -75,7 +75,7 @@ describe("Activity", () => {
     expect(activity.now().callsPerSecond).toBeNull();
   });
 
-  test("counts errors since the view began", () => {
+  test("counts errors since the view began, also when the actor begins to measure anew", () => {
     const [fn] = sampleAt(0, 0).functions;
     const withErrors = (clockMs: number, count: number): Sample =>
       sampleAt(clockMs, 0, { functions: [{ ...fn!, errors: { ERR_REMOTE_ACTOR: count } }] });
@@ -83,6 +83,8 @@ describe("Activity", () => {
     activity.add(withErrors(0, 5));
     activity.add(withErrors(1_000, 7));
     expect(activity.now().errors).toBe(2);
+    activity.add({ ...withErrors(2_000, 1), sinceMs: 1_500 });
+    expect(activity.now().errors).toBe(3);
   });
 });
 

@@ -116,10 +116,6 @@ export class TerminalRun implements AsyncDisposable {
     this.#terminal.write(text);
   }
 
-  resize(cols: number, rows: number): void {
-    this.#terminal.resize(cols, rows);
-  }
-
   /** Waits for its end. */
   async outcome(): Promise<{ exitCode: number; text: string }> {
     const exitCode = await this.process.exited;

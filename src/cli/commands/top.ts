@@ -1,6 +1,5 @@
 /** `furrow top`: what the actors do, over and over. */
-import { setTimeout as sleep } from "node:timers/promises";
-
+import { sleep } from "../../deadline.ts";
 import { notFound } from "../actors.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { Exit } from "../exit.ts";
@@ -75,7 +74,7 @@ async function top(context: CommandContext): Promise<number> {
 }
 
 async function showOnce(context: CommandContext, observed: ObservedActors): Promise<void> {
-  while (!observed.isComplete) await sleep(pollMs, undefined, { signal: context.signal });
+  while (!observed.isComplete) await sleep(pollMs, context.signal);
   const actors = observed.actors();
   if (context.json) {
     await context.out(jsonDocument({ actors: actors.map(topDocument), warnings: topWarnings(actors) }));
@@ -101,7 +100,7 @@ async function showAll(
   const either = AbortSignal.any([signal, quit.signal]);
   // a first frame soon, with what is known of the actors before their numbers
   for (let waitMs = Math.min(pollMs * 4, intervalMs); ; waitMs = intervalMs) {
-    await sleep(waitMs, undefined, { signal: either });
+    await sleep(waitMs, either);
     if (json) {
       const actors = observed.actors();
       await context.out(

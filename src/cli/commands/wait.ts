@@ -1,6 +1,5 @@
 /** `furrow wait`: until actors are there, or gone. */
-import { setTimeout as sleep } from "node:timers/promises";
-
+import { sleep } from "../../deadline.ts";
 import { RegistryUnavailableError, TimeoutError } from "../../errors.ts";
 import { isMeant, watchedBy } from "../actors.ts";
 import type { Command, CommandContext } from "../command.ts";
@@ -63,6 +62,6 @@ async function openWithin(context: CommandContext, signal: AbortSignal): Promise
     } catch (error) {
       if (!(error instanceof RegistryUnavailableError)) throw error;
     }
-    await sleep(retryMs, undefined, { signal });
+    await sleep(retryMs, signal);
   }
 }

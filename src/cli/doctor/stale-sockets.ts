@@ -50,7 +50,9 @@ function findIn(dir: string): Finding[] {
 function socketsIn(dir: string): string[] {
   try {
     return readdirSync(dir)
-      .filter((name) => name.endsWith(".sock") && lstatSync(join(dir, name)).isSocket())
+      .filter(
+        (name) => name.endsWith(".sock") && lstatSync(join(dir, name), { throwIfNoEntry: false })?.isSocket(),
+      )
       .toSorted();
   } catch {
     return [];

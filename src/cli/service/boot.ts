@@ -5,14 +5,13 @@ import type { CommandContext } from "../command.ts";
 
 /** Its signals end the command, which ends the actor. */
 export function bootOptions(
-  { flags, signal }: Pick<CommandContext, "flags" | "signal">,
+  { security, signal }: Pick<CommandContext, "security" | "signal">,
   addrs: readonly string[] | undefined,
 ): RootOptions {
-  const file = flags["token-file"] as string | undefined;
   return {
     handleSignals: false,
     signal,
     ...(addrs !== undefined && { registryAddrs: addrs as readonly AddressInput[] }),
-    ...(file !== undefined && { security: { secret: { file } } }),
+    ...(security && { security }),
   };
 }

@@ -21,7 +21,7 @@ export interface ProgramOptions {
 /** How a program has ended for good. */
 export interface ProgramEnd {
   readonly pid: number;
-  /** 0 when it was done; otherwise why not. */
+  /** Undefined when it was done; otherwise why not. */
   readonly failure: string | undefined;
 }
 

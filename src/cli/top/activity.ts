@@ -34,7 +34,10 @@ export class Activity {
   add(sample: Sample): void {
     const first = this.#samples[0];
     // the actor began to measure anew: its counters began at 0
-    if (first !== undefined && first.sinceMs !== sample.sinceMs) this.#samples.length = 0;
+    if (first !== undefined && first.sinceMs !== sample.sinceMs) {
+      this.#errorsBefore -= errorsOf(this.last!);
+      this.#samples.length = 0;
+    }
     if (first === undefined) this.#errorsBefore = errorsOf(sample);
     this.#samples.push(sample);
     while (this.#samples.length > 2 && sample.clockMs - this.#samples[1]!.clockMs >= windowMs)
