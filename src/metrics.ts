@@ -5,7 +5,7 @@
  * added up.
  */
 import type { Runtime } from "./actor/runtime.ts";
-import { currentRuntime } from "./actor/current.ts";
+import { actorRuntime } from "./actor/current.ts";
 import { Part } from "./actor/part.ts";
 import { timing } from "./deadline.ts";
 import { asError, FurrowError, TimeoutError } from "./errors.ts";
@@ -45,7 +45,7 @@ export interface MetricsServer extends AsyncDisposable {
  * @throws {TimeoutError} with stage "call" when the root doesn't answer within 3 s
  */
 export async function metricsText(): Promise<string> {
-  const runtime = currentRuntime();
+  const runtime = actorRuntime();
   const scraper = scraperOf(runtime);
   scraper.stay();
   try {
@@ -75,7 +75,7 @@ const scrapers: Part<Scraper> = new Part();
  * @throws as `Bun.serve`, when it can't listen there
  */
 export async function serveMetrics({ port, hostname = "127.0.0.1" }: MetricsOptions): Promise<MetricsServer> {
-  const runtime = currentRuntime();
+  const runtime = actorRuntime();
   const scraper = new Scraper();
   const server = outsideTasks(() =>
     Bun.serve({ port, hostname, fetch: async (request) => await answer(request, scraper) }),

@@ -1,4 +1,4 @@
-/** furrow as it is published: one file, with its bytecode. */
+/** furrow as it is published: a few files, with their bytecode. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 

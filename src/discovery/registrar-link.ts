@@ -113,7 +113,7 @@ export class RegistrarLink {
   #silenceTimer: Timer | undefined;
   #isOver = false;
   #isRegistered = false;
-  /** The last change of this actor's details that the registrar has acknowledged (see `Registrars`), or -1 while it isn't registered. */
+  /** The last change of this actor's details that the registrar has acknowledged (see `Registrars`), or -1 before the first. */
   acknowledged = -1;
 
   /** Takes over one `acquire` of the session's peer. */

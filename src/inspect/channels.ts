@@ -1,6 +1,6 @@
 /**
- * Publishes what an actor does on channels of `node:diagnostics_channel`, whose names are API. That module is loaded only in
- * a program that uses it itself (`tree/channels.ts`), and the actor is observed only while a channel has subscribers.
+ * Publishes what an actor does on channels of `node:diagnostics_channel`, whose names are API. That module is loaded only where
+ * the program may use it itself (`tree/modules.ts`), and the actor is observed only while a channel has subscribers.
  */
 import type { Channel } from "node:diagnostics_channel";
 

@@ -2,8 +2,8 @@
  * The file operations of an actor's start and end, without `node:fs`: a packed child starts 3 % sooner if it doesn't load
  * that (row `spawn.packed`, 0.92 to 0.99 in turn with it). On Linux they are calls of the C library, which locks need anyway (`libc.ts`).
  *
- * They are called and fail like their namesakes. A call that failed is made again by `node:fs`, for its error; so is every
- * call on other systems. What an actor does less often takes `nodeFs()`.
+ * They are called and fail like their namesakes. A call that failed is made again by `node:fs`, for its error, save
+ * those of `existsSync` and `closeSync`; so is every call on other systems. What an actor does less often takes `nodeFs()`.
  */
 import { fileCalls } from "./libc.ts";
 

@@ -1,4 +1,4 @@
-/** Opens the channels of `node:diagnostics_channel` in a process whose program has loaded that module. */
+/** Opens the channels of `node:diagnostics_channel` in a process whose program names that module, or that `FURROW_CHANNELS` asks to. */
 import type { Runtime } from "../actor/runtime.ts";
 import { publishChannels } from "../inspect/channels.ts";
 import { logger } from "../log.ts";

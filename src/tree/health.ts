@@ -1,5 +1,5 @@
 /** Answers the probes of an orchestrator over HTTP: whether the process responds, and whether it can be found and called. */
-import { currentRuntime } from "../actor/current.ts";
+import { actorRuntime } from "../actor/current.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { Registrars } from "../discovery/registrars.ts";
 import { AddressError, asError, NoRuntimeError } from "../errors.ts";
@@ -32,7 +32,7 @@ export async function serveHealth(options: {
   readonly hostname?: string;
 }): Promise<Health> {
   const { port, hostname = "127.0.0.1" } = options;
-  const runtime = currentRuntime();
+  const runtime = actorRuntime();
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
     throw new RangeError(`port must be an integer from 0 to 65535, got ${String(port)}`);
   if (runtime.ending.hasBegun)

@@ -20,10 +20,12 @@ import {
   queryActor,
   RegistryUnavailableError,
   RuntimeExistsError,
+  serveHealth,
   UnauthenticatedError,
   waitForActor,
   watchActors,
 } from "../../src/index.ts";
+import { metricsText, serveMetrics } from "../../src/metrics.ts";
 import { lockPath } from "../../src/transport/flock.ts";
 import { registrySocketPath } from "../../src/transport/runtime-dir.ts";
 import { formatHolder, lockFile } from "../../src/transport/socket-lock.ts";
@@ -301,7 +303,9 @@ describe("a process with a client", () => {
       for (const open of [openClient, openRootActor, openNursery])
         expect(await failure(open({}))).toBeInstanceOf(RuntimeExistsError);
       expect(() => currentActor()).toThrow(NoRuntimeError);
-      expect(await failure(getRoot())).toBeInstanceOf(NoRuntimeError);
+      // these tell of an actor, and must not listen for nothing
+      for (const open of [getRoot, metricsText, () => serveMetrics({ port: 0 }), () => serveHealth({ port: 0 })])
+        expect(await failure(open())).toBeInstanceOf(NoRuntimeError);
     }
     await using actor = await openRootActor(world.options);
     expect(currentActor()).toBe(actor);

@@ -20,7 +20,8 @@ export const command: Command = {
   restarted  its nursery has started it again
   gave-up    its nursery would have, but its restarts are used up
   registrar  another registrar has taken over
-Of the past, only the starts of actors that still run are known: these are shown first, and without --follow alone.`,
+Of the past, only the starts of actors that still run are known: without --follow these are all, and with it they come
+first if --since is given.`,
   example: "furrow events -f --json",
   options: {
     follow: { type: "boolean", short: "f", summary: "go on with what happens until interrupted" },

@@ -19,8 +19,8 @@ export const command: Command = {
   usage: "NAME[#UUID]",
   details: `Shows the identity, addresses, metadata and functions of each actor of that name, its modules, the limits that differ from
 the defaults, and how often its nursery has restarted it. The verb of a function says what it is called with: run with
-furrow call, stream with furrow stream, open by programs alone. Of an actor that doesn't answer within two seconds it shows
-what the registrar knows.`,
+furrow call, stream with furrow stream. One that takes a Context is listed as run, too, but only programs can open it. Of
+an actor that doesn't answer within two seconds it shows what the registrar knows.`,
   example: "furrow info market",
   args: { min: 1, max: 1 },
   completes: "actors",

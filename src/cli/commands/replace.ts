@@ -9,7 +9,7 @@ import { steer } from "../steered.ts";
 export const command: Command = {
   usage: "NAME[#UUID] FILE",
   details: `Asks the actor's nursery to start a process with the module FILE, waits until that is registered, and drains the old one:
-lookups find one of the two at any time, and no call that has begun is cut short. Only for actors of the same user.`,
+lookups find one of the two at any time, and what has begun gets 30 seconds to finish. Only for actors of the same user.`,
   example: "furrow replace market ./market-v2.ts",
   args: { min: 2, max: 2 },
   completes: "actors",
