@@ -56,13 +56,11 @@ export async function metricsText(): Promise<string> {
 }
 
 function scraperOf(runtime: Runtime): Scraper {
-  let scraper = scrapers.find(runtime);
-  if (scraper === undefined) {
-    const made = (scraper = new Scraper());
-    scrapers.set(runtime, made);
-    runtime.ending.onEnded(() => made.close());
-  }
-  return scraper;
+  return scrapers.ensure(runtime, () => {
+    const scraper = new Scraper();
+    runtime.ending.onEnded(() => scraper.close());
+    return scraper;
+  });
 }
 
 const scrapers: Part<Scraper> = new Part();

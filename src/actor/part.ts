@@ -23,6 +23,13 @@ export class Part<T> {
     return actor.parts.get(this) as T | undefined;
   }
 
+  /** The part of the actor; made when first asked for. */
+  ensure(actor: PartHolder, make: () => T): T {
+    let part = this.find(actor);
+    if (part === undefined) this.set(actor, (part = make()));
+    return part;
+  }
+
   /** @throws {NoRuntimeError} when the actor doesn't have this part yet because it's still booting */
   of(actor: PartHolder): T {
     const part = this.find(actor);

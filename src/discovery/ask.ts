@@ -23,33 +23,30 @@ export function askAny(lookup: Lookup): Promise<Found> {
   return ask(lookup, (found) => lookup.filter(found).length > 0);
 }
 
-/**
- * Asks until every registrar has answered. With `wantsAll` one that has just taken over doesn't answer before all
- * instances that are on their way back have had the time.
- */
-export function askAll(lookup: Lookup, wantsAll = false): Promise<Found> {
-  return ask(lookup, () => false, wantsAll);
+/** Asks until every registrar has answered. */
+export function askAll(lookup: Lookup): Promise<Found> {
+  return ask(lookup, () => false);
 }
 
 /** Asks the registrars side by side. One answer that is `enough` ends it early. */
-async function ask(lookup: Lookup, enough: (found: Found) => boolean, wantsAll = false): Promise<Found> {
+async function ask(lookup: Lookup, enough: (found: Found) => boolean): Promise<Found> {
   const { record, registrars, registryAddrs } = lookup;
   const deadline = patience(lookup);
   if (registryAddrs !== undefined) {
-    const inquiries = registryAddrs.map((addr) => askAddress(lookup, addr, deadline, wantsAll));
+    const inquiries = registryAddrs.map((addr) => askAddress(lookup, addr, deadline));
     return await combine(inquiries, deadline, enough, record);
   }
   for (;;) {
     const links = await connectedLinks(registrars, deadline);
     if (links.length === 0) {
       const question = record.ask(registrars.ownAddr);
-      const found = await askOwnTable(lookup, wantsAll);
+      const found = await askOwnTable(lookup);
       if (found === undefined) continue;
       question.answered(found, "table");
       return found;
     }
     try {
-      const inquiries = links.map((link) => askLink(lookup, link, wantsAll));
+      const inquiries = links.map((link) => askLink(lookup, link));
       const [only] = inquiries;
       if (inquiries.length > 1 || only === undefined)
         return await combine(inquiries, deadline, enough, record);
@@ -71,22 +68,21 @@ interface Inquiry {
   readonly answer: Promise<Found>;
 }
 
-function askLink(lookup: Lookup, link: RegistrarLink, wantsAll: boolean): Inquiry {
+function askLink(lookup: Lookup, link: RegistrarLink): Inquiry {
   const question = lookup.record.ask(link);
-  return { question, answer: answerOf(link, lookup, question, wantsAll) };
+  return { question, answer: answerOf(link, lookup, question) };
 }
 
-function askAddress(lookup: Lookup, addr: Address, deadline: Deadline, wantsAll: boolean): Inquiry {
+function askAddress(lookup: Lookup, addr: Address, deadline: Deadline): Inquiry {
   const question = lookup.record.ask(addr);
-  return { question, answer: answerAt(addr, lookup, deadline, question, wantsAll) };
+  return { question, answer: answerAt(addr, lookup, deadline, question) };
 }
 
 /** Asks a linked registrar, or the cache that it keeps current. */
 function answerOf(
   link: RegistrarLink,
-  { name, wantsDetails }: Lookup,
+  { name, wantsDetails, wantsAll }: Lookup,
   question: Question,
-  wantsAll: boolean,
 ): Promise<Found> {
   // an answer with details always has all
   const found = wantsDetails
@@ -109,8 +105,8 @@ export function patience({ name, runtime, deadline }: Lookup): Deadline {
  * The own table's answer, once a miss is reliable: a registrar that has just taken over may still be waiting for actors to
  * come back. Undefined when this actor isn't the registrar after all, because another was faster at binding the addresses.
  */
-async function askOwnTable(lookup: Lookup, wantsAll: boolean): Promise<Found | undefined> {
-  const { name, registrars, deadline } = lookup;
+async function askOwnTable(lookup: Lookup): Promise<Found | undefined> {
+  const { name, registrars, deadline, wantsAll } = lookup;
   const found = inOwnTable(lookup);
   if (!wantsAll && found !== undefined && lookup.filter(found).length > 0) return found;
   const awaited = registrars.service?.awaited(wantsAll || lookup.wantsDetails ? undefined : name);
@@ -123,17 +119,16 @@ async function answerAt(
   lookup: Lookup,
   deadline: Deadline,
   question: Question,
-  wantsAll: boolean,
 ): Promise<Found> {
-  const { name, registrars, wantsDetails } = lookup;
+  const { name, registrars, wantsDetails, wantsAll } = lookup;
   const registrar = await registrarAt(registrars, addr, deadline);
   if (registrar === "self") {
-    const found = await askOwnTable(lookup, wantsAll);
+    const found = await askOwnTable(lookup);
     if (found === undefined) throw new RegistryUnavailableError("this actor is no longer the registrar");
     question.answered(found, "table");
     return found;
   }
-  if (registrar instanceof RegistrarLink) return await answerOf(registrar, lookup, question, wantsAll);
+  if (registrar instanceof RegistrarLink) return await answerOf(registrar, lookup, question);
   try {
     return await askOnce(registrar.handler, name, registrars.counters, wantsDetails, wantsAll);
   } finally {

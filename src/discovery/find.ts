@@ -115,8 +115,9 @@ async function reachOne<M>(
 
 /** Every actor of the name that can be reached, each once. */
 export async function findAll<M>(lookup: Lookup): Promise<PortalGroup<M>> {
+  lookup.wantsAll = true;
   // no single cache has them all: each registrar is asked, or its cache
-  const found = await askAll(lookup, true);
+  const found = await askAll(lookup);
   const byUuid = new Map(fitting(lookup, found).map((one) => [one.id.uuid, one]));
   const each = Array.from(byUuid.values());
   lookup.consider(each, found);

@@ -66,6 +66,11 @@ export class Lookup implements DialObserver {
   readonly registryAddrs: readonly Address[] | undefined;
   /** Dial only addresses of these. */
   readonly transports: readonly Transport[] | undefined;
+  /**
+   * Whether every instance is wanted: a registrar that has just taken over then doesn't answer before those that are on
+   * their way back have had the time.
+   */
+  wantsAll = false;
   /** Which instances are wanted, if the caller says. */
   readonly selection: Selection | undefined;
   /** Only once there is something to record: most lookups are answered from memory, over a connection that exists. */

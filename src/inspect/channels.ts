@@ -8,6 +8,7 @@ import type { Occurrence } from "../actor/observer.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { timing } from "../deadline.ts";
 import type { ActorId } from "../identity.ts";
+import { isRuntimeName } from "../rpc/callee/dispatch.ts";
 import type { Outbox, OutboxState } from "../rpc/flow.ts";
 import type { ExchangeEnds, Failure, Following, OpenExchange, Verb } from "../rpc/observer.ts";
 import { Observation, type Watcher } from "./observation.ts";
@@ -159,7 +160,7 @@ class Publisher implements Watcher {
   }
 
   asks(verb: Verb, name: string, peer: ActorId, _ends?: ExchangeEnds): Following | undefined {
-    if (name.startsWith("furrow.") || name.startsWith("registrar.")) return undefined;
+    if (isRuntimeName(name)) return undefined;
     const kind = verb === "run" ? "client.call" : "stream";
     return this.#begin(kind, { actor: this.#runtime.id, peer, fn: name, verb, side: "caller" });
   }

@@ -7,6 +7,7 @@ export type { Runtime } from "../actor/runtime.ts";
 export { asError, ContextCancelledError, RemoteActorError } from "../errors.ts";
 export { type ActorId, describeActor } from "../identity.ts";
 export { logger, type LogTrace, setLogTrace } from "../log.ts";
+export { isRuntimeName } from "../rpc/callee/dispatch.ts";
 export type { ExchangeEnds, Failure, Following, Verb } from "../rpc/observer.ts";
 export { leaveWith } from "../rpc/task.ts";
 export { type Meta, readMeta } from "../wire/meta.ts";

@@ -5,6 +5,7 @@
 import { Part } from "../actor/part.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import type { ActorId } from "../identity.ts";
+import { isRuntimeName } from "../rpc/callee/dispatch.ts";
 import type { ExchangeEnds, Failure, Following, OpenExchange, Verb } from "../rpc/observer.ts";
 import type { Session } from "../rpc/session.ts";
 import { Flows } from "./flows.ts";
@@ -98,14 +99,7 @@ export class Measuring {
   }
 
   static of(runtime: Runtime): Measuring {
-    let found = measuring.find(runtime);
-    if (found === undefined) measuring.set(runtime, (found = new Measuring(runtime)));
-    return found;
-  }
-
-  /** How many look. */
-  get readers(): number {
-    return this.#readers.size;
+    return measuring.ensure(runtime, () => new Measuring(runtime));
   }
 
   /** Measures until the result is disposed, and as long as there are other readers. */
@@ -188,11 +182,6 @@ export class Measuring {
       registrar,
     };
   }
-}
-
-/** Whether a function is the runtime's, at any actor. */
-function isRuntimeName(name: string): boolean {
-  return name.startsWith("furrow.") || name.startsWith("registrar.");
 }
 
 /** The calls, streams and dialogs in flight, without those that look. */

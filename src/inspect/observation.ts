@@ -24,9 +24,7 @@ export class Observation implements Observer {
   }
 
   static of(runtime: Runtime): Observation {
-    let found = observations.find(runtime);
-    if (found === undefined) observations.set(runtime, (found = new Observation(runtime)));
-    return found;
+    return observations.ensure(runtime, () => new Observation(runtime));
   }
 
   add(watcher: Watcher): void {

@@ -22,6 +22,7 @@ import {
   type ExchangeEnds,
   type Failure,
   type Following,
+  isRuntimeName,
   logger,
   type Meta,
   otherName,
@@ -37,11 +38,6 @@ const log = logger("rpc");
 
 /** `rpc.system.name`, and the name of a span whose method isn't known. */
 const system = "furrow";
-
-/** Whether a function is furrow's own, at any actor. */
-function isRuntimeName(name: string): boolean {
-  return name.startsWith("furrow.") || name.startsWith("registrar.");
-}
 
 /** What requests are recorded with. */
 export interface Instruments {

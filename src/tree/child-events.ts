@@ -51,9 +51,7 @@ const actorReaders: Part<Readers> = new Part();
 
 /** The readers of the events of all nurseries of an actor. */
 export function readersOf(runtime: Runtime): Readers {
-  let readers = actorReaders.find(runtime);
-  if (readers === undefined) actorReaders.set(runtime, (readers = new Set()));
-  return readers;
+  return actorReaders.ensure(runtime, () => new Set());
 }
 
 /** Reads what happens to the children of all nurseries of an actor, those included that it opens later. */

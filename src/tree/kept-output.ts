@@ -90,9 +90,7 @@ export class KeptOutputs {
 
   /** Those of the actor; created when first asked for. */
   static of(runtime: Runtime): KeptOutputs {
-    let kept = keptPart.find(runtime);
-    if (kept === undefined) keptPart.set(runtime, (kept = new KeptOutputs()));
-    return kept;
+    return keptPart.ensure(runtime, () => new KeptOutputs());
   }
 
   /** Those that have ended come first. */

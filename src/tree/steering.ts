@@ -8,7 +8,7 @@ import { ActorNotFoundError, PermissionDeniedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { BuiltIn } from "../rpc/callee/dispatch.ts";
 import { ambientTask, currentTask, leaveUnattended } from "../rpc/task.ts";
-import type { ChildEvent } from "./child-events.ts";
+import { type ChildEvent, eventsOf } from "./child-events.ts";
 import type { LogGap, LogLine } from "./logs.ts";
 import { type Steerable, steerables } from "./steerable.ts";
 
@@ -29,7 +29,6 @@ export function steering(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
       async *fn(): AsyncGenerator<ChildEvent> {
         // the errors hold the end of the children's output
         checkMayRead(runtime.id, "furrow.events");
-        const { eventsOf } = require("./child-events.ts") as typeof import("./child-events.ts");
         const { signal } = currentTask();
         leaveUnattended();
         const events = eventsOf(runtime);

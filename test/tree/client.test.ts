@@ -304,7 +304,12 @@ describe("a process with a client", () => {
         expect(await failure(open({}))).toBeInstanceOf(RuntimeExistsError);
       expect(() => currentActor()).toThrow(NoRuntimeError);
       // these tell of an actor, and must not listen for nothing
-      for (const open of [getRoot, metricsText, () => serveMetrics({ port: 0 }), () => serveHealth({ port: 0 })])
+      for (const open of [
+        getRoot,
+        metricsText,
+        () => serveMetrics({ port: 0 }),
+        () => serveHealth({ port: 0 }),
+      ])
         expect(await failure(open())).toBeInstanceOf(NoRuntimeError);
     }
     await using actor = await openRootActor(world.options);

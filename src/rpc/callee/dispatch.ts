@@ -11,6 +11,11 @@ const builtInPrefix = "furrow.";
 /** Names that start with one of these are reserved for the runtime: exports must not hide its functions. */
 const runtimePrefixes: readonly string[] = ["registrar.", builtInPrefix];
 
+/** Whether a function of that name is furrow's own, at any actor. */
+export function isRuntimeName(name: string): boolean {
+  return runtimePrefixes.some((prefix) => name.startsWith(prefix));
+}
+
 /** The most functions that an actor may expose, and the most bytes that their names may take: it registers them. */
 const maxFunctions = 1_024;
 const maxFunctionBytes = 32_768;
@@ -75,7 +80,7 @@ export class Dispatcher {
     for (const name of Object.keys(namespace)) {
       const fn: unknown = (namespace as Record<string, unknown>)[name];
       if (name === "default" || typeof fn !== "function" || isClass(fn)) continue;
-      if (runtimePrefixes.some((prefix) => name.startsWith(prefix))) {
+      if (isRuntimeName(name)) {
         throw new SpawnError(
           `${specifier} exports a function "${name}", a name reserved for furrow: rename the export`,
         );
