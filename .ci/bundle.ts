@@ -3,12 +3,12 @@
  * `bun .ci/bundle.ts FOLDER`.
  *
  * A child process that loads the source spends about half of its start on that (bench rows `spawn` and `spawn.packed`).
- * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are four, because reading bytecode
- * takes time by its size: `core.cjs` has all that a child can ever need, so that a running child doesn't read files that an
- * upgrade may have replaced; `furrow.cjs` adds what programs import; `cli.cjs` is what every command line runs, and
+ * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are five, because reading bytecode
+ * takes time by its size: `core.cjs` has what every child needs to start, and `rest-<hash>.cjs` what a child may need later
+ * (`rest.ts` loads it); `furrow.cjs` adds what programs import; `cli.cjs` is what every command line runs, and
  * `commands.cjs` has the commands. No module is in two of them, so a program, its tests and its children share one
  * instance of each. They are CommonJS because Bun loads bytecode only for that; the entry points are ES modules with named
- * exports.
+ * exports, and so is `child.js`, which a child runs: it awaits the start (`src/tree/child.ts`).
  *
  * Bun's bundler can't see the exports of such a file when it bundles a user's program. So there's another one, an ES
  * module with everything, for bundles only. The entry points load `furrow.cjs` by a path that bundlers don't follow, and
@@ -17,14 +17,17 @@
  * `otel.js`, which needs a package that furrow doesn't bring along, is an ES module of its own, and gets the rest of furrow
  * from the same place.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import type { BunPlugin } from "bun";
 
 const sources = { index: "src/index.ts", testing: "src/testing.ts", metrics: "src/metrics.ts" } as const;
 const root = join(import.meta.dir, "..");
-/** What a child runs. */
+/** What a child runs, and what that starts. */
+const child = join(root, "src/tree/child.ts");
 const childMain = join(root, "src/tree/child-main.ts");
+/** Loads the rest of what a child may need. */
+const restLoader = join(root, ".ci/rest.ts");
 /** The entry point with a dependency, and the only file that it takes values of furrow from. */
 const otel = join(root, "src/otel.ts");
 const otelHooks = join(root, "src/inspect/hooks.ts");
@@ -32,6 +35,14 @@ const otelHooks = join(root, "src/inspect/hooks.ts");
 const cliMain = join(root, "src/cli/main.ts");
 /** What nothing else uses. */
 const ofCli = [dirname(cliMain), join(root, "src/page")];
+
+/** How the files with bytecode are built. */
+const withBytecode = {
+  format: "cjs",
+  bytecode: true,
+  minify: { whitespace: true, syntax: true },
+  define: { "import.meta.path": "module.filename" },
+} as const;
 
 /** Writes everything to `folder`. @throws {AggregateError} when the build fails */
 export async function bundle(folder: string): Promise<void> {
@@ -61,52 +72,95 @@ async function bundleOtel(folder: string): Promise<void> {
   const hooks = `import furrow from "./load.js";\nexport const { ${names.join(", ")} } = furrow.$hooks;\n`;
   await build(folder, "otel.js", `export * from ${JSON.stringify(otel)};\n`, {
     external: ["@opentelemetry/api"],
-    plugins: [replacing(new Map([[otelHooks, hooks]])), leavingLoader],
+    plugins: [replacing(new Map([[otelHooks, hooks]])), leaving("./load.js")],
   });
 }
 
-/** Bundles what a child needs into one file, what programs need beyond that into another, and the command line into two. */
+/** Bundles what a child needs into two files, what programs need beyond that into another, and the command line into two. */
 async function bundleFiles(folder: string, everything: string): Promise<void> {
-  const core = reachedFrom(childMain);
+  const core = reachedFrom(childMain, { isStart: true });
+  const rest = reachedFrom(childMain).difference(core);
   const all = Array.from(reachedFrom(cliMain));
   const isCli = (path: string): boolean => ofCli.some((own) => path.startsWith(join(own, "/")));
-  const shared = all.filter((path) => !core.has(path) && !isCli(path));
+  const shared = all.filter((path) => !core.has(path) && !rest.has(path) && !isCli(path));
   const entries = all.filter((path) => dirname(path) === join(dirname(cliMain), "commands"));
   // what is reached without a command
-  const front = Array.from(reachedFrom(cliMain, new Set(entries))).filter(
+  const front = Array.from(reachedFrom(cliMain, { found: new Set(entries) })).filter(
     (path) => isCli(path) && !entries.includes(path),
   );
   const commands = all.filter((path) => isCli(path) && !front.includes(path));
-  const common = {
-    format: "cjs",
-    bytecode: true,
-    minify: { whitespace: true, syntax: true },
-    define: { "import.meta.path": "module.filename" },
-  } as const;
   const ofCore = await referencesTo(core, "$core");
+  const ofRest = await referencesTo(rest, "$rest");
   const ofFurrow = await referencesTo(shared, "$furrow");
-  await build(folder, "core.cjs", `import ${JSON.stringify(childMain)};\n${gettersOf(core)}`, {
-    ...common,
-    banner: `"use strict";`,
-  });
+  await bundleCore(folder, core, rest, ofCore, ofRest);
+  const ofChildren = [...ofCore, ...ofRest];
+  const loadingChildren = `"use strict";${loading("$core", "core.cjs")}const $rest=(path)=>require("./core.cjs").rest(path);`;
   await build(folder, "furrow.cjs", `${everything}${gettersOf(shared)}`, {
-    ...common,
-    banner: `"use strict";${loading("$core", "core.cjs")}`,
-    plugins: [replacing(ofCore)],
+    ...withBytecode,
+    banner: loadingChildren,
+    plugins: [replacing(new Map(ofChildren))],
   });
-  const library = `"use strict";${loading("$core", "core.cjs")}${loading("$furrow", "furrow.cjs")}`;
-  const ofLibrary = [...ofCore, ...ofFurrow];
+  const library = `${loadingChildren}${loading("$furrow", "furrow.cjs")}`;
+  const ofLibrary = [...ofChildren, ...ofFurrow];
   await build(folder, "cli.cjs", `export { main } from ${JSON.stringify(cliMain)};\n${gettersOf(front)}`, {
-    ...common,
+    ...withBytecode,
     banner: `${library}${loading("$commands", "commands.cjs")}`,
     plugins: [replacing(new Map([...ofLibrary, ...(await referencesTo(commands, "$commands"))]))],
   });
   await build(folder, "commands.cjs", gettersOf(commands), {
-    ...common,
+    ...withBytecode,
     banner: `${library}${loading("$cli", "cli.cjs")}`,
     plugins: [replacing(new Map([...ofLibrary, ...(await referencesTo(front, "$cli"))]))],
   });
   writeFileSync(join(folder, "cli.js"), command, { mode: 0o755 });
+}
+
+/** Bundles what children need: what all of them start with, and the rest. */
+async function bundleCore(
+  folder: string,
+  core: ReadonlySet<string>,
+  rest: ReadonlySet<string>,
+  ofCore: ReadonlyMap<string, string>,
+  ofRest: ReadonlyMap<string, string>,
+): Promise<void> {
+  const joining = "export const join = (modules) => { $modules = modules; };\n";
+  await build(folder, "rest.cjs", `${joining}${gettersOf(rest)}`, {
+    ...withBytecode,
+    banner: `"use strict";let $modules;const $core=(path)=>$modules[path]();`,
+    plugins: [replacing(ofCore)],
+  });
+  const text = readFileSync(join(folder, "rest.cjs"), "utf8");
+  const restName = `rest-${new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 12)}.cjs`;
+  for (const end of ["", ".jsc"])
+    renameSync(join(folder, `rest.cjs${end}`), join(folder, `${restName}${end}`));
+  await build(folder, "core.cjs", await startOf(core), {
+    ...withBytecode,
+    define: { ...withBytecode.define, $restName: JSON.stringify(restName) },
+    banner: `"use strict";const $require=require;const $rest=(path)=>module.exports.rest(path);`,
+    plugins: [replacing(ofRest)],
+  });
+  const main = new Map([
+    [childMain, `import core from "./core.cjs";\nexport const { runChild } = core.modules[${nameOf(childMain)}]();\n`],
+  ]);
+  await build(folder, "child.js", readFileSync(child, "utf8").replace("./child-main.ts", childMain), {
+    minify: true,
+    plugins: [replacing(main), leaving("./core.cjs")],
+  });
+}
+
+/** The source of a file that begins with these modules, and exports them to the other files. */
+async function startOf(paths: Iterable<string>): Promise<string> {
+  const imports: string[] = [];
+  const getters: string[] = [];
+  for (const path of paths) {
+    const names = Object.keys((await import(path)) as object);
+    const own = (name: string): string => `${name}$${getters.length}`;
+    imports.push(`import { ${names.map((name) => `${name} as ${own(name)}`).join()} } from ${JSON.stringify(path)};\n`);
+    getters.push(`${nameOf(path)}: () => ({ ${names.map((name) => `${name}: ${own(name)}`).join()} })`);
+  }
+  return `${imports.join("")}import { restModule } from ${JSON.stringify(restLoader)};
+    export const modules = { ${getters.join()} };
+    export const rest = (name) => restModule(name, modules);\n`;
 }
 
 /** Exports modules to the other files, each evaluated when it's first asked for. */
@@ -153,14 +207,19 @@ function nameOf(path: string): string {
   return JSON.stringify(relative(join(root, "src"), path));
 }
 
-/** All modules that one imports or may load later, directly or not, itself included. */
-function reachedFrom(path: string, found: Set<string> = new Set()): Set<string> {
+/** The modules that one imports, directly or not, itself included, without those in `found`. Unless `isStart`, also those that it may load later. */
+function reachedFrom(
+  path: string,
+  { isStart = false, found = new Set() }: { readonly isStart?: boolean; readonly found?: Set<string> } = {},
+): Set<string> {
   if (found.has(path)) return found;
   found.add(path);
   // the transpiler takes no "#!" line
   const text = readFileSync(path, "utf8").replace(/^#!.*/, "");
-  for (const { path: to } of new Bun.Transpiler({ loader: "ts" }).scanImports(text))
-    if (to.startsWith(".")) reachedFrom(join(dirname(path), to), found);
+  for (const { path: to, kind } of new Bun.Transpiler({ loader: "ts" }).scanImports(text)) {
+    const isMeant = to.startsWith(".") && (!isStart || kind === "import-statement");
+    if (isMeant) reachedFrom(join(dirname(path), to), { isStart, found });
+  }
   return found;
 }
 
@@ -177,13 +236,15 @@ function replacing(texts: ReadonlyMap<string, string>): BunPlugin {
   };
 }
 
-/** Leaves the import of the loader to the file that is built. */
-const leavingLoader: BunPlugin = {
-  name: "leaving the loader",
-  setup(build) {
-    build.onResolve({ filter: /^\.\/load\.js$/ }, ({ path }) => ({ path, external: true }));
-  },
-};
+/** Leaves the import of another file of the package to the file that is built. */
+function leaving(file: string): BunPlugin {
+  return {
+    name: `leaving ${file}`,
+    setup(build) {
+      build.onResolve({ filter: /^\.\// }, ({ path }) => (path === file ? { path, external: true } : undefined));
+    },
+  };
+}
 
 const loader = `function load() {
   try {
