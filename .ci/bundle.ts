@@ -140,7 +140,10 @@ async function bundleCore(
     plugins: [replacing(ofRest)],
   });
   const main = new Map([
-    [childMain, `import core from "./core.cjs";\nexport const { runChild } = core.modules[${nameOf(childMain)}]();\n`],
+    [
+      childMain,
+      `import core from "./core.cjs";\nexport const { runChild } = core.modules[${nameOf(childMain)}]();\n`,
+    ],
   ]);
   await build(folder, "child.js", readFileSync(child, "utf8").replace("./child-main.ts", childMain), {
     minify: true,
@@ -155,7 +158,9 @@ async function startOf(paths: Iterable<string>): Promise<string> {
   for (const path of paths) {
     const names = Object.keys((await import(path)) as object);
     const own = (name: string): string => `${name}$${getters.length}`;
-    imports.push(`import { ${names.map((name) => `${name} as ${own(name)}`).join()} } from ${JSON.stringify(path)};\n`);
+    imports.push(
+      `import { ${names.map((name) => `${name} as ${own(name)}`).join()} } from ${JSON.stringify(path)};\n`,
+    );
     getters.push(`${nameOf(path)}: () => ({ ${names.map((name) => `${name}: ${own(name)}`).join()} })`);
   }
   return `${imports.join("")}import { restModule } from ${JSON.stringify(restLoader)};
@@ -241,7 +246,9 @@ function leaving(file: string): BunPlugin {
   return {
     name: `leaving ${file}`,
     setup(build) {
-      build.onResolve({ filter: /^\.\// }, ({ path }) => (path === file ? { path, external: true } : undefined));
+      build.onResolve({ filter: /^\.\// }, ({ path }) =>
+        path === file ? { path, external: true } : undefined,
+      );
     },
   };
 }

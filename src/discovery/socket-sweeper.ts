@@ -5,7 +5,7 @@ import type { Runtime } from "../actor/runtime.ts";
 import { asError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { parseAddress } from "../transport/address.ts";
-import { removeDyingSocket } from "../transport/socket-lock.ts";
+import { removeDyingSocket } from "../transport/dead-sockets.ts";
 import { socketDirs } from "./registry-files.ts";
 import type { StoredRegistration } from "./table.ts";
 

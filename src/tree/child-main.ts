@@ -11,8 +11,8 @@ import { logger } from "../log.ts";
 import type { HoldForm } from "../discovery/holds.ts";
 import { Membership } from "../discovery/membership.ts";
 import type { Peer } from "../channel/peer.ts";
+import { flushWithoutTicks } from "../channel/turn.ts";
 import { allPermissions } from "../rpc/policy.ts";
-import { encodeFailure } from "../rpc/remote-error.ts";
 import type { Session } from "../rpc/session.ts";
 import { rankAddresses } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
@@ -25,7 +25,8 @@ import { treeSettings } from "./settings.ts";
 const log = logger("tree");
 
 /** The file that a child process runs, `child.ts` or its packaged form. "" in a bundle, which holds the whole program. */
-export const childFile: string = fileBeside("/child-main.ts", "/child.ts") ?? fileBeside("/core.cjs", "/child.js") ?? "";
+export const childFile: string =
+  fileBeside("/child-main.ts", "/child.ts") ?? fileBeside("/core.cjs", "/child.js") ?? "";
 
 /** The path of a file beside this one, if this one's path ends so. */
 function fileBeside(end: string, name: string): string | undefined {
@@ -54,6 +55,7 @@ export function runChild(): Promise<void> | undefined {
 }
 
 async function main(init: ChildInit): Promise<void> {
+  const flushAsUsual = flushWithoutTicks();
   reserveRuntime();
   setLineage(init.lineage);
   const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false, {
@@ -113,10 +115,12 @@ async function main(init: ChildInit): Promise<void> {
   membership.onNameLost = (error) => {
     // two would run for as long as both live
     process.exitCode = failedCode;
-    parent.channel.post([Kind.failed, encodeFailure(error, runtime.id)]);
+    postFailure(runtime, parent, error);
     void runtime.cancel(error);
   };
   runtime.becomeReady();
+  // what that sends is flushed first
+  queueMicrotask(flushAsUsual);
   if (process.env[developVariable] !== undefined) {
     const { reloadOnChange } = require("./reload.ts") as typeof import("./reload.ts");
     reloadOnChange(runtime, parent);
@@ -175,10 +179,15 @@ function endOnUncaught(runtime: Runtime, parent: Peer<Session>): void {
   process.on("unhandledRejection", onUncaught);
 }
 
+function postFailure(runtime: Runtime, parent: Peer<Session>, error: unknown): void {
+  const { encodeFailure } = require("../rpc/remote-error.ts") as typeof import("../rpc/remote-error.ts");
+  parent.channel.post([Kind.failed, encodeFailure(error, runtime.id)]);
+}
+
 /** Reports the error to the parent, and exits. */
 async function fail(runtime: Runtime, parent: Peer<Session>, error: unknown): Promise<void> {
   process.exitCode = failedCode;
-  parent.channel.post([Kind.failed, encodeFailure(error, runtime.id)]);
+  postFailure(runtime, parent, error);
   parent.channel.flush();
   await parent.channel.link.drained();
   await parent.close("failed");

@@ -16,7 +16,8 @@ import {
   type Transport,
 } from "../transport/address.ts";
 import { maxDescriptors } from "../transport/descriptors.ts";
-import { registrySocketPath, runtimeDir } from "../transport/runtime-dir.ts";
+import { runtimeDir } from "../transport/runtime-dir.ts";
+import { registrySocketPath } from "../transport/socket-paths.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { checkCallTimeout, checkOutput, type OutputMode } from "./settings.ts";
 import { describedBy } from "./start-options.ts";
