@@ -48,19 +48,19 @@ const withBytecode = {
 export async function bundle(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const paths = Object.entries(sources).map(([name, source]) => [name, join(root, source)] as const);
-  const everything = [
-    ...paths.map(([, path]) => `export * from ${JSON.stringify(path)};\n`),
-    `export * as $hooks from ${JSON.stringify(otelHooks)};\n`,
-  ].join("");
-  await bundleFiles(folder, everything);
+  const entered = [...paths.map(([, path]) => path), otelHooks];
+  await bundleFiles(folder, entered);
+  const all = entered.map((path, at) => `import * as m${at} from ${JSON.stringify(path)};\n`).join("");
+  const getters = entered.map((path, at) => `${nameOf(path)}: () => m${at}`).join();
   // an executable of furrow build begins in it
   const standalone = `export * from ${JSON.stringify(join(root, "src/tree/standalone.ts"))};\n`;
   // otherwise Bun would replace import.meta.path with a path in this checkout
-  await build(folder, "bundled.js", everything + standalone, { define: { "import.meta.path": `""` } });
+  await build(folder, "bundled.js", `${all}export const modules = { ${getters} };\n${standalone}`, {
+    define: { "import.meta.path": `""` },
+  });
   writeFileSync(join(folder, "load.js"), loader);
   for (const [name, path] of paths) {
-    const names = Object.keys((await import(path)) as object);
-    const entry = `import furrow from "./load.js";\nexport const { ${names.join(", ")} } = furrow;\n`;
+    const entry = `import furrow from "./load.js";\n${await exportsOf(path, "furrow")}`;
     writeFileSync(join(folder, `${name}.js`), entry);
   }
   await bundleOtel(folder);
@@ -68,8 +68,7 @@ export async function bundle(folder: string): Promise<void> {
 
 /** A file of its own: only a program that imports it needs OpenTelemetry's package. */
 async function bundleOtel(folder: string): Promise<void> {
-  const names = Object.keys((await import(otelHooks)) as object);
-  const hooks = `import furrow from "./load.js";\nexport const { ${names.join(", ")} } = furrow.$hooks;\n`;
+  const hooks = `import furrow from "./load.js";\n${await exportsOf(otelHooks, "furrow")}`;
   await build(folder, "otel.js", `export * from ${JSON.stringify(otel)};\n`, {
     external: ["@opentelemetry/api"],
     plugins: [replacing(new Map([[otelHooks, hooks]])), leaving("./load.js")],
@@ -77,10 +76,10 @@ async function bundleOtel(folder: string): Promise<void> {
 }
 
 /** Bundles what a child needs into two files, what programs need beyond that into another, and the command line into two. */
-async function bundleFiles(folder: string, everything: string): Promise<void> {
+async function bundleFiles(folder: string, entered: readonly string[]): Promise<void> {
   const core = reachedFrom(childMain, { isStart: true });
   const rest = reachedFrom(childMain).difference(core);
-  const all = Array.from(reachedFrom(cliMain));
+  const all = Array.from(new Set([cliMain, ...entered].flatMap((path) => Array.from(reachedFrom(path)))));
   const isCli = (path: string): boolean => ofCli.some((own) => path.startsWith(join(own, "/")));
   const shared = all.filter((path) => !core.has(path) && !rest.has(path) && !isCli(path));
   const entries = all.filter((path) => dirname(path) === join(dirname(cliMain), "commands"));
@@ -95,7 +94,7 @@ async function bundleFiles(folder: string, everything: string): Promise<void> {
   await bundleCore(folder, core, rest, ofCore, ofRest);
   const ofChildren = [...ofCore, ...ofRest];
   const loadingChildren = `"use strict";${loading("$core", "core.cjs")}const $rest=(path)=>require("./core.cjs").rest(path);`;
-  await build(folder, "furrow.cjs", `${everything}${gettersOf(shared)}`, {
+  await build(folder, "furrow.cjs", gettersOf(shared), {
     ...withBytecode,
     banner: loadingChildren,
     plugins: [replacing(new Map(ofChildren))],
@@ -182,11 +181,14 @@ function loading(name: string, file: string): string {
 /** For a file that doesn't have these modules: texts in place of theirs, which get them through `name`. */
 async function referencesTo(paths: Iterable<string>, name: string): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
-  for (const path of paths) {
-    const names = Object.keys((await import(path)) as object);
-    texts.set(path, `export const { ${names.join(", ")} } = ${name}(${nameOf(path)});\n`);
-  }
+  for (const path of paths) texts.set(path, await exportsOf(path, name));
   return texts;
+}
+
+/** The text of a module that gets what it exports through `name`. */
+async function exportsOf(path: string, name: string): Promise<string> {
+  const names = Object.keys((await import(path)) as object);
+  return `export const { ${names.join(", ")} } = ${name}(${nameOf(path)});\n`;
 }
 
 async function build(
@@ -262,7 +264,8 @@ const loader = `function load() {
     return require("./bundled.js");
   }
 }
-export default load();
+const { modules } = load();
+export default (path) => modules[path]();
 `;
 
 const command = `#!/usr/bin/env bun

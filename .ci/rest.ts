@@ -5,7 +5,7 @@
  * belongs to this `core.cjs`. If nothing has it any more, the file is read from a descriptor that has been open since this
  * process began.
  */
-import { nodeFs, openSync } from "../src/transport/files.ts";
+import { existsSync, nodeFs, openSync } from "../src/transport/files.ts";
 
 type Modules = Readonly<Record<string, () => object>>;
 
@@ -36,12 +36,7 @@ export function restModule(name: string, core: Modules): object {
 }
 
 function load(): Rest {
-  try {
-    return $require(path) as Rest;
-  } catch (error) {
-    if ((error as { readonly code?: unknown }).code !== "MODULE_NOT_FOUND") throw error;
-    return evaluate(nodeFs().readFileSync(descriptor, "utf8"));
-  }
+  return existsSync(path) ? ($require(path) as Rest) : evaluate(nodeFs().readFileSync(descriptor, "utf8"));
 }
 
 /** Runs the text of a CommonJS module as Bun bundles it: a function. */
