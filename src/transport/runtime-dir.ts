@@ -1,10 +1,9 @@
 /** The directory of socket files: where it is, and its permissions. `socket-paths.ts` has the names in it. */
-import { dirname, isAbsolute, join, parse, sep } from "node:path";
-
 import { AddressError, asError, systemCode } from "../errors.ts";
 import { logger } from "../log.ts";
 import { chmodSync, lstatSync, mkdirAllSync, readTextSync } from "./files.ts";
 import { loadOs } from "./host.ts";
+import { folderOf, pathIn } from "./paths.ts";
 import { maxSocketPathBytes } from "./socket-paths.ts";
 
 const log = logger("transport");
@@ -32,10 +31,10 @@ export function runtimeDir(env: Readonly<Record<string, string | undefined>> = p
 /** Where the runtime directory is by rights. Touches nothing, and doesn't say whether it can be used. */
 export function runtimeDirPath(env: Readonly<Record<string, string | undefined>> = process.env): string {
   if (env["FURROW_RUNTIME_DIR"]) return env["FURROW_RUNTIME_DIR"];
-  if (env["XDG_RUNTIME_DIR"]) return join(env["XDG_RUNTIME_DIR"], "furrow");
+  if (env["XDG_RUNTIME_DIR"]) return pathIn(env["XDG_RUNTIME_DIR"], "furrow");
   // macOS has a long path per user here, which leaves no room for file names
   const temporary = process.platform === "darwin" ? "/tmp" : (env["TMPDIR"] ?? loadOs().tmpdir());
-  return join(temporary, `furrow-${process.getuid?.() ?? "user"}`);
+  return pathIn(temporary, `furrow-${process.getuid?.() ?? "user"}`);
 }
 
 function isChosen(env: Readonly<Record<string, string | undefined>>): boolean {
@@ -44,7 +43,7 @@ function isChosen(env: Readonly<Record<string, string | undefined>>): boolean {
 
 /** All of a user's programs fall back to the same place, so they still find each other. */
 function instead(taken: ForeignDirectoryError, home: string): string {
-  const dir = join(home, ".furrow");
+  const dir = pathIn(home, ".furrow");
   try {
     const own = usable(dir);
     log.info?.(`${taken.message}; using ${own}`);
@@ -56,7 +55,7 @@ function instead(taken: ForeignDirectoryError, home: string): string {
 }
 
 function usable(dir: string): string {
-  if (!isAbsolute(dir)) throw new AddressError(`runtime directory "${dir}" must be an absolute path`);
+  if (!dir.startsWith("/")) throw new AddressError(`runtime directory "${dir}" must be an absolute path`);
   if (Buffer.byteLength(dir) + "/0123456789ab@1234567.sock".length > maxSocketPathBytes) {
     throw new AddressError(
       `runtime directory ${dir} is too long for socket files (at most ${maxSocketPathBytes} B with the name): ` +
@@ -92,15 +91,15 @@ function makePrivate(dir: string): string {
  * fine.
  */
 function refuseLinks(dir: string): void {
-  for (let at = dir; at !== parse(at).root; at = dirname(at)) {
+  for (let at = dir; at !== "/"; at = folderOf(at)) {
     let link: boolean;
     try {
       link = lstatSync(at).isSymbolicLink();
     } catch {
       continue; // does not exist yet
     }
-    const parent = dirname(at);
-    if (link && (at === dir || (parent !== parse(at).root && parent !== `${sep}var`))) {
+    const parent = folderOf(at);
+    if (link && (at === dir || (parent !== "/" && parent !== "/var"))) {
       throw refusal(dir, at === dir ? "is a symbolic link" : `leads through the symbolic link ${at}`);
     }
   }
