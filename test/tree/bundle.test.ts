@@ -53,8 +53,14 @@ async function run(
 
 describe("the bundled package", () => {
   test("has entries that export what their sources do", async () => {
-    const exportsOf = async (entry: string): Promise<string[]> =>
-      Object.keys((await import(join(lib, entry))) as object).toSorted();
+    // in a process of their own: the package holds a file open as long as its process runs
+    const exportsOf = async (entry: string): Promise<string[]> => {
+      await Bun.write(
+        join(folder, "exports.ts"),
+        `console.log(JSON.stringify(Object.keys(await import("./lib/${entry}"))));`,
+      );
+      return (JSON.parse((await run("exports.ts")).stdout) as string[]).toSorted();
+    };
     expect(await exportsOf("index.js")).toEqual(Object.keys(source).toSorted());
     expect(await exportsOf("testing.js")).toEqual(Object.keys(testingSource).toSorted());
     expect(Object.keys(otelSource)).toEqual(["instrument"]);
@@ -109,9 +115,39 @@ describe("the bundled package", () => {
     );
     const { hits, stdout, ...ended } = await run("program.ts");
     expect(ended).toEqual({ exitCode: 0, stderr: "" });
-    expect(JSON.parse(stdout)).toEqual(["packed", "function", join(lib, "core.cjs")]);
-    // both files, in the program and in the child, which imports furrow too
-    expect(hits).toBe(4);
+    expect(JSON.parse(stdout)).toEqual(["packed", "function", join(lib, "child.js")]);
+    // all three files, in the program and in the child, which imports furrow too
+    expect(hits).toBe(6);
+  });
+
+  /** A program that makes its child use what few children need. Given "upgrade", it takes the package away before that. */
+  const upgraded = `import { openNursery } from "./lib/index.js";
+    import { renameSync } from "node:fs";
+    await using nursery = await openNursery({ registryAddrs: ["unix://" + import.meta.dirname + "/registry.sock"] });
+    const child = await nursery.startActor("child", { module: import.meta.dirname + "/failing.ts" });
+    const isUpgrade = process.argv[2] === "upgrade";
+    if (isUpgrade) renameSync(import.meta.dirname + "/lib", import.meta.dirname + "/former");
+    const error = await child.run.fail().catch((reason) => reason);
+    if (isUpgrade) renameSync(import.meta.dirname + "/former", import.meta.dirname + "/lib");
+    console.log(error.remoteName, error.cause instanceof RangeError, error.cause.message);`;
+
+  test.each([
+    ["from a file of its own", []],
+    ["as it was when the process began, when the package has been replaced since", ["upgrade"]],
+  ])("loads what few children need later, %s", async (_, args) => {
+    await Bun.write(
+      join(folder, "failing.ts"),
+      `export const fail = () => { throw new RangeError("as it should"); };`,
+    );
+    await Bun.write(join(folder, "upgraded.ts"), upgraded);
+    const { exitCode, stdout, stderr, hits } = await run("upgraded.ts", ...args);
+    expect({ exitCode, stdout, stderr }).toEqual({
+      exitCode: 0,
+      stdout: "RangeError true as it should\n",
+      stderr: "",
+    });
+    // in the program all three files; in the child the one that it starts with, and the rest if it's there
+    expect(hits).toBe(args.length === 0 ? 5 : 4);
   });
 
   test("can be bundled into a program, which runs, and is told so when it starts an actor", async () => {

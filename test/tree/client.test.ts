@@ -27,7 +27,7 @@ import {
 } from "../../src/index.ts";
 import { metricsText, serveMetrics } from "../../src/metrics.ts";
 import { lockPath } from "../../src/transport/flock.ts";
-import { registrySocketPath } from "../../src/transport/runtime-dir.ts";
+import { registrySocketPath } from "../../src/transport/socket-paths.ts";
 import { formatHolder, lockFile } from "../../src/transport/socket-lock.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { Authority, writeTls } from "../support/certificates.ts";
