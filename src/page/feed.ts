@@ -44,6 +44,7 @@ interface Running {
 
 export class Feed {
   readonly intervalMs: number;
+  readonly #connect: (() => Promise<unknown>) | undefined;
   readonly #dials = new Turns(maxDials);
   readonly #viewers = new Set<Viewer>();
   readonly #events = new EventLog();
@@ -52,8 +53,10 @@ export class Feed {
   /** What is still ending or asked. */
   readonly #ends = new Set<Promise<void>>();
 
-  constructor(intervalMs: number) {
+  /** `connect`: see `PageOptions`. */
+  constructor(intervalMs: number, connect?: () => Promise<unknown>) {
     this.intervalMs = intervalMs;
+    this.#connect = connect;
   }
 
   /** How many streams of samples are open. */
@@ -96,6 +99,7 @@ export class Feed {
   #begin(): Running {
     return {
       list: new ActorList({
+        connect: async () => await this.#connect?.(),
         onActor: (actor, before, isNews) => this.#onActor(actor, before, isNews),
         onGone: (actor) => this.#onGone(actor),
         onWhole: () => this.#onWhole(),
