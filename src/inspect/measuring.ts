@@ -24,16 +24,16 @@ class Counters implements Watcher {
   readonly served = new Tallies();
   readonly asked = new Tallies();
   readonly flows = new Flows();
-  /** Bytes of connections that have ended, less what the others had when the measuring began. */
+  /** Bytes of connections to others that have ended, less what those that are open had when the measuring began. */
   sentBytes = 0;
   receivedBytes = 0;
   readonly #runtime: Runtime;
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
-    for (const { peer } of runtime.sessions()) {
-      this.sentBytes -= peer.channel.link.writtenBytes;
-      this.receivedBytes -= peer.channel.link.readBytes;
+    for (const { channel } of runtime.peers) {
+      this.sentBytes -= channel.link.writtenBytes;
+      this.receivedBytes -= channel.link.readBytes;
     }
   }
 
@@ -121,6 +121,8 @@ export class Measuring {
     const observation = Observation.of(runtime);
     observation.add(counters);
     const onEnd = ({ peer }: Session): void => {
+      // to itself it has no connection
+      if (peer.id.uuid === runtime.uuid) return;
       counters.sentBytes += peer.channel.link.writtenBytes;
       counters.receivedBytes += peer.channel.link.readBytes;
     };
@@ -147,12 +149,11 @@ export class Measuring {
     const { id, state, startedAt } = runtime;
     counters.flows.follow(this.#open());
     const { listed: streams, leftOut: streamsLeftOut } = counters.flows.streams();
-    const sessions = runtime.sessions();
     let [sent, received, unsentBytes] = [counters.sentBytes, counters.receivedBytes, 0];
-    for (const { peer } of sessions) {
-      sent += peer.channel.link.writtenBytes;
-      received += peer.channel.link.readBytes;
-      unsentBytes += peer.channel.link.pendingBytes;
+    for (const { channel } of runtime.peers) {
+      sent += channel.link.writtenBytes;
+      received += channel.link.readBytes;
+      unsentBytes += channel.link.pendingBytes;
     }
     const { user, system } = process.cpuUsage();
     const { lookups, registrar = null, peers: peerCount } = runtime.stats();
@@ -169,7 +170,7 @@ export class Measuring {
       flows: counters.flows.totals(),
       streams,
       streamsLeftOut,
-      callsInFlight: sessions.reduce((sum, session) => sum + callsOf(session), 0),
+      callsInFlight: runtime.sessions().reduce((sum, session) => sum + callsOf(session), 0),
       callsWaiting: runtime.guard?.gate?.waiting ?? 0,
       loop: { lagMs: this.#lag.take(reader) },
       rssBytes: process.memoryUsage.rss(),

@@ -115,3 +115,12 @@ export interface Sample {
   readonly lookups: LookupStats;
   readonly registrar: RegistrarStats | null;
 }
+
+/** One actor of a tree. */
+export interface ActorReport {
+  readonly id: ActorId;
+  /** How often its parent has started it again. */
+  readonly restarts: number;
+  /** Null if it didn't answer in time, or has no process at the moment. */
+  readonly sample: Sample | null;
+}

@@ -3,8 +3,7 @@
  * so that counters only grow.
  */
 import { bucketBounds } from "./histogram.ts";
-import { otherName, type Sample } from "./sample.ts";
-import type { ActorReport } from "./tree-samples.ts";
+import { type ActorReport, otherName, type Sample } from "./sample.ts";
 
 /** How many names of actors are told apart; the rest counts as one. */
 const maxNames = 1_000;
