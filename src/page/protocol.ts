@@ -49,7 +49,7 @@ export interface ActorSample {
   readonly lagMs: number;
   readonly calls: number;
   readonly failed: number;
-  /** How long calls took: a count for each of `Hello.boundsMs`, and one for what took longer. */
+  /** How long calls took: a count for each of `bucketBounds`, and one for what took longer. */
   readonly buckets: readonly number[];
   readonly callsInFlight: number;
   readonly callsWaiting: number;
@@ -83,8 +83,6 @@ export interface Hello {
   readonly registryAddrs: readonly string[];
   readonly mayAct: boolean;
   readonly intervalMs: number;
-  /** The upper ends of the buckets of every histogram, in milliseconds. */
-  readonly boundsMs: readonly number[];
   /** The server's clock, in milliseconds since 1970: `startedAt` and `at` are by its kind. */
   readonly now: number;
 }

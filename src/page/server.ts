@@ -6,7 +6,6 @@ import { Feed } from "./feed.ts";
 import { type Asked, Gate } from "./gate.ts";
 import { contentPolicy, type PageFile } from "./page-file.ts";
 import type { Hello } from "./protocol.ts";
-import { boundsMs } from "./condense.ts";
 import { maxUnsentBytes, PageViewer, type SocketData } from "./viewer.ts";
 
 const hostname = "127.0.0.1";
@@ -125,7 +124,6 @@ class PageServer implements ServedPage {
       registryAddrs,
       mayAct,
       intervalMs,
-      boundsMs,
       now: Date.now(),
     };
   }

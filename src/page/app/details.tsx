@@ -7,7 +7,7 @@ import type { ActionName, FunctionInfo } from "../protocol.ts";
 import { request } from "./actions.ts";
 import { count, duration, ms, percent, rate, short } from "./format.ts";
 import type { ActorState, Model, SelectedDetail } from "./model.ts";
-import { quantile, subtracted } from "./rates.ts";
+import { quantileMs, subtracted } from "./rates.ts";
 import { Sparkline } from "./sparkline.tsx";
 import { type Standing, standingOf } from "./standing.ts";
 
@@ -83,7 +83,7 @@ function Selected({ model, state }: { readonly model: Model; readonly state: Act
           label="calls per second in the last minute"
         />
       )}
-      <Functions detail={model.detail.value} state={state} boundsMs={model.hello.value?.boundsMs ?? []} />
+      <Functions detail={model.detail.value} state={state} />
     </section>
   );
 }
@@ -111,11 +111,10 @@ function Fact({ name, value, tone = "" }: FactProps): JSX.Element {
 interface FunctionsProps {
   readonly detail: SelectedDetail | undefined;
   readonly state: ActorState;
-  readonly boundsMs: readonly number[];
 }
 
 /** All that it exposes; those that were called first. */
-function Functions({ detail, state, boundsMs }: FunctionsProps): JSX.Element {
+function Functions({ detail, state }: FunctionsProps): JSX.Element {
   const called = detail?.now.functions ?? [];
   const names = new Set(called.map(({ name }) => name));
   const uncalled = state.info.value.functions.filter(({ name }) => !names.has(name));
@@ -148,7 +147,7 @@ function Functions({ detail, state, boundsMs }: FunctionsProps): JSX.Element {
           </thead>
           <tbody>
             {called.map((fn) => (
-              <Called key={`${fn.verb} ${fn.name}`} fn={fn} detail={detail!} boundsMs={boundsMs} />
+              <Called key={`${fn.verb} ${fn.name}`} fn={fn} detail={detail!} />
             ))}
             {uncalled.map(({ name, verb }) => (
               <tr key={name} class="dim">
@@ -172,10 +171,9 @@ function Functions({ detail, state, boundsMs }: FunctionsProps): JSX.Element {
 interface CalledProps {
   readonly fn: FunctionInfo;
   readonly detail: SelectedDetail;
-  readonly boundsMs: readonly number[];
 }
 
-function Called({ fn, detail, boundsMs }: CalledProps): JSX.Element {
+function Called({ fn, detail }: CalledProps): JSX.Element {
   const { now, before } = detail;
   const earlier = before?.functions.find(({ name, verb }) => name === fn.name && verb === fn.verb);
   const seconds = before === undefined ? Number.NaN : (now.clockMs - before.clockMs) / 1_000;
@@ -189,8 +187,8 @@ function Called({ fn, detail, boundsMs }: CalledProps): JSX.Element {
         {fn.name} {isRun ? "" : <span class="dim">{fn.verb}</span>}
       </td>
       <td class="number">{seconds > 0 ? rate((fn.calls - (earlier?.calls ?? 0)) / seconds) : "–"}</td>
-      <td class="number">{isRun ? ms(quantile(buckets, boundsMs, 0.5)) : "–"}</td>
-      <td class="number">{isRun ? ms(quantile(buckets, boundsMs, 0.99)) : "–"}</td>
+      <td class="number">{isRun ? ms(quantileMs(buckets, 0.5)) : "–"}</td>
+      <td class="number">{isRun ? ms(quantileMs(buckets, 0.99)) : "–"}</td>
       <td class="number">{count(fn.inFlight)}</td>
       <td
         class={`number ${failed > 0 ? "bad" : "dim"}`}

@@ -76,7 +76,7 @@ export class Model {
 
   constructor() {
     this.actors = this.#actors;
-    this.totals = signal(totalsOf([], []));
+    this.totals = signal(totalsOf([]));
     this.rows = computed(() => {
       void this.changes.value;
       const infos = Array.from(this.#actors.values(), ({ info }) => info.peek());
@@ -126,7 +126,7 @@ export class Model {
   sum(): void {
     const states = Array.from(this.#actors.values());
     this.streams.value = streamRows(this.#actors);
-    this.totals.value = totalsOf(states, this.hello.peek()?.boundsMs ?? []);
+    this.totals.value = totalsOf(states);
     this.warnings.value = warningsOf(this.#actors, this.streams.peek(), {
       now: this.now.peek(),
       seenSince: this.seenSince.peek(),
@@ -205,7 +205,7 @@ export class Model {
   #onSample(sample: ActorSample): void {
     const state = this.#actors.get(sample.uuid);
     if (state === undefined) return;
-    state.activity.value = state.history.add(sample, Date.now(), this.hello.peek()?.boundsMs ?? []);
+    state.activity.value = state.history.add(sample, Date.now());
   }
 
   #onDetail(message: DetailMessage): void {
