@@ -34,13 +34,15 @@ export function condensed(sample: Sample): ActorSample {
   };
 }
 
-export function detailOf({ id, clockMs, sinceMs, functions, peers, peersLeftOut }: Sample): DetailMessage {
+export function detailOf(sample: Sample): DetailMessage {
+  const { id, clockMs, sinceMs, oldestCall, functions, peers, peersLeftOut } = sample;
   const shown = functions.filter(isOfUser).toSorted((one, other) => other.calls - one.calls);
   return {
     type: "detail",
     uuid: id.uuid,
     clockMs,
     sinceMs,
+    oldestCall,
     functions: shown.slice(0, maxListed).map(functionOf),
     peers: peers.slice(0, maxListed).map(({ name, uuid, pid, transport, unsentBytes, callsInFlight }) => ({
       name,

@@ -3,7 +3,7 @@ import { signal, type Signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 
-import type { ActionName, FunctionInfo } from "../protocol.ts";
+import type { ActionName, DetailMessage, FunctionInfo } from "../protocol.ts";
 import { request } from "./actions.ts";
 import { count, duration, ms, percent, rate, short } from "./format.ts";
 import type { ActorState, Model, SelectedDetail } from "./model.ts";
@@ -12,6 +12,8 @@ import { Sparkline } from "./sparkline.tsx";
 import { type Standing, standingOf } from "./standing.ts";
 
 const highLagMs = 50;
+/** Most calls are over by then. */
+const oldMs = 5_000;
 
 export function Details({ model }: { readonly model: Model }): JSX.Element {
   void model.changes.value;
@@ -69,6 +71,7 @@ function Selected({ model, state }: { readonly model: Model; readonly state: Act
               : `${count(activity.sample.callsInFlight)}${activity.sample.callsWaiting > 0 ? `, ${count(activity.sample.callsWaiting)} wait` : ""}`
           }
         />
+        <OldestCall detail={model.detail.value?.now} />
         <Fact name="addresses" value={info.addrs.join(" ") || "–"} />
       </dl>
       {model.hello.value?.mayAct === true && ended === undefined && (
@@ -91,6 +94,17 @@ function Selected({ model, state }: { readonly model: Model; readonly state: Act
 function toneOf({ kind }: Standing): string {
   if (kind === "ended" || kind === "silent") return "bad";
   return kind === "ready" || kind === "waiting" ? "good" : "fair";
+}
+
+/** The call that has been in flight for longest. */
+function OldestCall({ detail }: { readonly detail: DetailMessage | undefined }): JSX.Element {
+  const oldest = detail?.oldestCall;
+  if (detail === undefined || oldest === null || oldest === undefined)
+    return <Fact name="oldest call" value="–" />;
+  const { name, ageMs } = oldest;
+  const age = ageMs === null ? `over ${duration(detail.clockMs - detail.sinceMs)}` : duration(ageMs);
+  const isOld = ageMs === null || ageMs >= oldMs;
+  return <Fact name="oldest call" value={`${name}() ${age}`} tone={isOld ? "fair" : undefined} />;
 }
 
 interface FactProps {

@@ -50,6 +50,8 @@ export class Model {
   readonly hello: Signal<Hello | undefined> = signal(undefined);
   readonly connection: Signal<"connecting" | "live" | "lost"> = signal("connecting");
   readonly registryTrouble: Signal<string | null> = signal(null);
+  /** How many actors are interested in a name, if any is; undefined while unknown. */
+  readonly interests: Signal<ReadonlyMap<string, number> | undefined> = signal(undefined);
   /** The page's clock, once a second. */
   readonly now: Signal<number> = signal(Date.now());
   /** Since when the page has been getting samples without a break. */
@@ -158,6 +160,9 @@ export class Model {
       }
       case "registry":
         this.registryTrouble.value = message.trouble;
+        return;
+      case "interests":
+        this.interests.value = new Map(message.counts);
         return;
       case "log":
         return this.#onLog(message);
