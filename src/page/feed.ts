@@ -9,6 +9,7 @@ import { ActorList } from "./actor-list.ts";
 import { Children, howOf, restartsOf } from "./children.ts";
 import { condensed, detailOf, infoOf } from "./condense.ts";
 import { EventLog } from "./event-log.ts";
+import { InterestCount } from "./interest-count.ts";
 import { LogTail } from "./log-tail.ts";
 import { Probe } from "./probe.ts";
 import type { ActorSample, EventInfo, ServerMessage } from "./protocol.ts";
@@ -16,6 +17,8 @@ import { Turns } from "./turns.ts";
 
 /** Samples that arrive within this time are sent together: a page with many actors draws less often. */
 const gatherMs = 150;
+/** Interest changes seldom: it's asked for once in so many intervals. */
+const intervalsOfInterest = 2;
 /** How many actors are dialled at once. */
 const maxDials = 32;
 
@@ -32,6 +35,8 @@ export interface Viewer {
 /** What runs while a page is visible. */
 interface Running {
   readonly list: ActorList;
+  /** Made once the list is whole. */
+  interests: InterestCount | undefined;
   readonly probes: Map<string, Probe>;
   /** Of the actors that have children, by their uuids. */
   readonly parents: Map<string, Children>;
@@ -44,6 +49,7 @@ interface Running {
 
 export class Feed {
   readonly intervalMs: number;
+  readonly #connect: (() => Promise<unknown>) | undefined;
   readonly #dials = new Turns(maxDials);
   readonly #viewers = new Set<Viewer>();
   readonly #events = new EventLog();
@@ -52,8 +58,10 @@ export class Feed {
   /** What is still ending or asked. */
   readonly #ends = new Set<Promise<void>>();
 
-  constructor(intervalMs: number) {
+  /** `connect`: see `PageOptions`. */
+  constructor(intervalMs: number, connect?: () => Promise<unknown>) {
     this.intervalMs = intervalMs;
+    this.#connect = connect;
   }
 
   /** How many streams of samples are open. */
@@ -96,11 +104,13 @@ export class Feed {
   #begin(): Running {
     return {
       list: new ActorList({
+        connect: async () => await this.#connect?.(),
         onActor: (actor, before, isNews) => this.#onActor(actor, before, isNews),
         onGone: (actor) => this.#onGone(actor),
         onWhole: () => this.#onWhole(),
         onTrouble: (trouble) => this.#tell({ type: "registry", trouble }),
       }),
+      interests: undefined,
       probes: new Map(),
       parents: new Map(),
       named: new Set(),
@@ -116,8 +126,9 @@ export class Feed {
     if (running === undefined) return;
     this.#running = undefined;
     clearTimeout(running.timer);
-    const { list, probes, parents, logs } = running;
+    const { list, interests, probes, parents, logs } = running;
     for (const one of [list, ...probes.values(), ...parents.values(), ...logs.values()]) this.#end(one);
+    if (interests !== undefined) this.#end(interests);
   }
 
   #end(one: { end(): Promise<void> }): void {
@@ -161,6 +172,12 @@ export class Feed {
   }
 
   #onWhole(): void {
+    const { list } = this.#running!;
+    this.#running!.interests ??= new InterestCount({
+      everyMs: this.intervalMs * intervalsOfInterest,
+      names: () => new Set(Array.from(list.all(), ({ id }) => id.name)),
+      onCounts: (counts) => this.#tell(counts),
+    });
     for (const viewer of this.#viewers) {
       if (!viewer.isVisible) continue;
       this.#sendAll(viewer);
@@ -216,13 +233,14 @@ export class Feed {
 
   /** All that a page needs to begin with. */
   #sendAll(viewer: Viewer): void {
-    const { list, probes } = this.#running!;
+    const { list, probes, interests } = this.#running!;
     viewer.send({ type: "registry", trouble: list.trouble });
     if (!list.isWhole) return;
     viewer.send({ type: "actors", isWhole: true, present: Array.from(list.all(), infoOf), gone: [] });
     for (const { actor, trouble } of probes.values())
       if (trouble !== null) viewer.send({ type: "trouble", uuid: actor.id.uuid, trouble });
     viewer.send({ type: "events", events: this.#events.all });
+    if (interests !== undefined) viewer.send(interests.last);
   }
 
   #followLog(viewer: Viewer): void {

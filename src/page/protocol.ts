@@ -49,7 +49,7 @@ export interface ActorSample {
   readonly lagMs: number;
   readonly calls: number;
   readonly failed: number;
-  /** How long calls took: a count for each of `Hello.boundsMs`, and one for what took longer. */
+  /** How long calls took: a count for each of `bucketBounds`, and one for what took longer. */
   readonly buckets: readonly number[];
   readonly callsInFlight: number;
   readonly callsWaiting: number;
@@ -83,8 +83,6 @@ export interface Hello {
   readonly registryAddrs: readonly string[];
   readonly mayAct: boolean;
   readonly intervalMs: number;
-  /** The upper ends of the buckets of every histogram, in milliseconds. */
-  readonly boundsMs: readonly number[];
   /** The server's clock, in milliseconds since 1970: `startedAt` and `at` are by its kind. */
   readonly now: number;
 }
@@ -102,12 +100,20 @@ export interface SamplesMessage {
   readonly samples: readonly ActorSample[];
 }
 
+/** A call that runs or waits for its turn; null: it began before anybody looked. */
+export interface OldestCallInfo {
+  readonly name: string;
+  readonly ageMs: number | null;
+}
+
 /** More of the actor that the page has selected, with each of its samples. */
 export interface DetailMessage {
   readonly type: "detail";
   readonly uuid: string;
   readonly clockMs: number;
   readonly sinceMs: number;
+  /** Undefined where the actor's version doesn't tell. */
+  readonly oldestCall?: OldestCallInfo | null;
   readonly functions: readonly FunctionInfo[];
   readonly peers: readonly PeerInfo[];
   readonly peersLeftOut: number;
@@ -153,6 +159,12 @@ export interface RegistryMessage {
   readonly trouble: string | null;
 }
 
+/** How many actors are interested in each name, as they have looked it up or watch it; 0 for those that aren't there. */
+export interface InterestsMessage {
+  readonly type: "interests";
+  readonly counts: readonly (readonly [name: string, count: number])[];
+}
+
 /** Lines that the selected actor wrote; `isFirst`: they replace those before. */
 export interface LogMessage {
   readonly type: "log";
@@ -178,6 +190,7 @@ export type ServerMessage =
   | EventsMessage
   | TroubleMessage
   | RegistryMessage
+  | InterestsMessage
   | LogMessage;
 
 /** What the page shows: the only message that it sends. While it's hidden, nothing runs for it. */

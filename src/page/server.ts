@@ -6,7 +6,6 @@ import { Feed } from "./feed.ts";
 import { type Asked, Gate } from "./gate.ts";
 import { contentPolicy, type PageFile } from "./page-file.ts";
 import type { Hello } from "./protocol.ts";
-import { boundsMs } from "./condense.ts";
 import { maxUnsentBytes, PageViewer, type SocketData } from "./viewer.ts";
 
 const hostname = "127.0.0.1";
@@ -25,6 +24,8 @@ export interface PageOptions {
   /** The version of furrow, for the page to show. */
   readonly version: string;
   readonly registryAddrs: readonly Address[];
+  /** Opens this process's client, where there may be no registrar yet; called again after it has failed. */
+  readonly connect?: () => Promise<unknown>;
   /** How often each actor is looked at; default 1,000. */
   readonly intervalMs?: number;
 }
@@ -39,7 +40,7 @@ export interface ServedPage extends AsyncDisposable {
 }
 
 /**
- * Serves the page on 127.0.0.1. This process must have a client or an actor open.
+ * Serves the page on 127.0.0.1. This process must have a client or an actor open, or else `connect` opens one.
  *
  * @throws {Error} when the port can't be bound
  */
@@ -57,7 +58,7 @@ class PageServer implements ServedPage {
 
   constructor(options: PageOptions) {
     this.#options = options;
-    this.#feed = new Feed(options.intervalMs ?? defaultIntervalMs);
+    this.#feed = new Feed(options.intervalMs ?? defaultIntervalMs, options.connect);
     this.#server = this.#listen(options.port);
     this.#gate = new Gate(hostname, this.port);
   }
@@ -123,7 +124,6 @@ class PageServer implements ServedPage {
       registryAddrs,
       mayAct,
       intervalMs,
-      boundsMs,
       now: Date.now(),
     };
   }

@@ -1,6 +1,6 @@
 /** The last minute of an actor: what its row shows. Pure. */
 import type { ActorSample } from "../protocol.ts";
-import { quantile, type Rates, ratesOf, subtracted } from "./rates.ts";
+import { quantileMs, type Rates, ratesOf, subtracted } from "./rates.ts";
 
 /** How far back rates, quantiles and the line go. */
 const windowMs = 60_000;
@@ -39,7 +39,7 @@ export class History {
   readonly #line: number[] = [];
 
   /** `at`: by the page's clock. */
-  add(sample: ActorSample, at: number, boundsMs: readonly number[]): Activity {
+  add(sample: ActorSample, at: number): Activity {
     const last = this.#looks.at(-1);
     if (last !== undefined && last.sample.sinceMs !== sample.sinceMs) this.#looks.length = 0;
     this.#looks.push({ sample, at });
@@ -52,8 +52,8 @@ export class History {
       before: last?.sample,
       at,
       rates: ratesOf(this.#since(sample, rateWindowMs), sample),
-      p50: quantile(buckets, boundsMs, 0.5),
-      p99: quantile(buckets, boundsMs, 0.99),
+      p50: quantileMs(buckets, 0.5),
+      p99: quantileMs(buckets, 0.99),
       lagMs: Math.max(
         ...this.#looks
           .filter(({ sample: { clockMs } }) => clockMs > sample.clockMs - quantileWindowMs)
