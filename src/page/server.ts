@@ -22,8 +22,6 @@ export interface PageOptions {
   /** Whether a page may stop, drain and restart actors. */
   readonly mayAct: boolean;
   readonly file: PageFile;
-  /** The version of furrow, for the page to show. */
-  readonly version: string;
   readonly registryAddrs: readonly Address[];
   /** How often each actor is looked at; default 1,000. */
   readonly intervalMs?: number;
@@ -115,17 +113,9 @@ class PageServer implements ServedPage {
   }
 
   #hello(): Hello {
-    const { version, registryAddrs, mayAct } = this.#options;
+    const { registryAddrs, mayAct } = this.#options;
     const { intervalMs } = this.#feed;
-    return {
-      type: "hello",
-      version,
-      registryAddrs,
-      mayAct,
-      intervalMs,
-      boundsMs,
-      now: Date.now(),
-    };
+    return { type: "hello", registryAddrs, mayAct, intervalMs, boundsMs };
   }
 
   async #answer(request: Request, server: Bun.Server<SocketData>): Promise<Response | undefined> {

@@ -2,7 +2,6 @@
 import type { Command, CommandContext } from "../command.ts";
 import { Exit, UsageError } from "../exit.ts";
 import { jsonDocument } from "../json.ts";
-import { readVersion } from "../version.ts";
 
 export const command: Command = {
   usage: "",
@@ -27,7 +26,7 @@ async function ui(context: CommandContext): Promise<number> {
   const file = await readPage();
   const { registryAddrs } = await context.client();
   const mayAct = flags["allow-actions"] === true;
-  await using page = servePage({ port, mayAct, file, version: await readVersion(), registryAddrs });
+  await using page = servePage({ port, mayAct, file, registryAddrs });
   await context.out(context.json ? jsonDocument({ pages: [{ url: page.url }] }) : `${page.url}\n`);
   await context.err("the link works once; Ctrl-C ends the page\n");
   if (flags["no-open"] !== true && context.terminal.isTerminal) openBrowser(page.url, context);
