@@ -89,8 +89,7 @@ const maxSearched = 64;
 function usesChannels(): boolean {
   const setting = process.env["FURROW_CHANNELS"];
   if (setting !== undefined && setting !== "") return setting !== "0";
-  const own = `${dirname(dirname(import.meta.path))}/`;
-  const files = Object.keys(require.cache).filter((file) => isAbsolute(file) && !file.startsWith(own));
+  const files = programFiles();
   if (files.length > maxSearched) return true;
   return files.some((file) => {
     try {
@@ -99,6 +98,12 @@ function usesChannels(): boolean {
       return true; // not a file: it can't be told
     }
   });
+}
+
+/** The files that this process has loaded, without furrow's own. */
+export function programFiles(): string[] {
+  const own = `${dirname(dirname(import.meta.path))}/`;
+  return Object.keys(require.cache).filter((file) => isAbsolute(file) && !file.startsWith(own));
 }
 
 /** The modules of this actor and of those that it descends from; a root has none. */
