@@ -80,8 +80,11 @@ function parse(
       options: Object.fromEntries(Object.entries(options).map(([long, one]) => [long, configOf(one)])),
       allowPositionals: true,
     });
-    checkChoices(values as Flags, options);
-    return { flags: values as Flags, args: positionals.map(unshielded) };
+    const flags = Object.fromEntries(
+      Object.entries(values).map(([long, value]) => [long, unshieldedValue(value)]),
+    ) as Flags;
+    checkChoices(flags, options);
+    return { flags, args: positionals.map(unshielded) };
   } catch (error) {
     throw usageErrorOf(error, name);
   }
@@ -103,6 +106,12 @@ function shielded(word: string): string {
 
 function unshielded(word: string): string {
   return word.startsWith("\0") ? word.slice(1) : word;
+}
+
+/** It may also be the value of an option. */
+function unshieldedValue(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(unshieldedValue);
+  return typeof value === "string" ? unshielded(value) : value;
 }
 
 function checkChoices(flags: Flags, options: CommandOptions): void {

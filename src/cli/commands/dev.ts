@@ -4,8 +4,8 @@ import { resolve } from "node:path";
 
 import type { Command, CommandContext } from "../command.ts";
 import { Exit, UsageError } from "../exit.ts";
+import { durationOf } from "../options.ts";
 import { SignalError } from "../signals.ts";
-import { parseDuration } from "../units.ts";
 
 export const command: Command = {
   usage: "FILE [-- ARG...]",
@@ -35,7 +35,7 @@ async function dev(context: CommandContext): Promise<number> {
     file: realpathSync(file),
     args: rest,
     env: registryAddrs === undefined ? {} : { FURROW_REGISTRY_ADDRS: registryAddrs.join(",") },
-    stopMs: parseDuration((flags["stop-timeout"] as string | undefined) ?? "10s", "--stop-timeout"),
+    stopMs: durationOf(flags, "stop-timeout", "10s"),
     signal,
     stopSignal: () => (signal.reason instanceof SignalError ? ofTerminal(signal.reason.signal) : "SIGTERM"),
     tell: (line) => context.err(`furrow: ${line}\n`),
