@@ -26,7 +26,7 @@ async function withTree(
   await using tree = await testTree({ name: "shop", strategy: "one-for-one" });
   if (isBusy || opening.before === undefined) await startFloor(tree.nursery, isBusy);
   const { registryAddrs } = tree.actor;
-  await using served = servePage({ port: 0, mayAct: false, file, version: "", registryAddrs });
+  await using served = servePage({ port: 0, mayAct: false, file, registryAddrs });
   const page = await chromium.open(served.url, opening);
   await page.until(`document.querySelector(".row[aria-level]")`);
   await take(page, tree);

@@ -1,7 +1,6 @@
 /** Finding the actors that a command line names. All of it needs an open client. */
-import { Lookup } from "../discovery/lookup.ts";
-import { reach } from "../discovery/reach.ts";
-import { foundOf, type Registration } from "../discovery/registration.ts";
+import { reachRegistered } from "../discovery/reach.ts";
+import type { Registration } from "../discovery/registration.ts";
 import { watchActors } from "../discovery/watch-actors.ts";
 import { ActorNotFoundError, TimeoutError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
@@ -10,7 +9,7 @@ import { UsageError } from "./exit.ts";
 import { nearest } from "./nearest.ts";
 
 /** How long a registrar may take to list what it knows. */
-const listTimeoutMs = 5_000;
+export const listTimeoutMs = 5_000;
 
 /**
  * The registered actors that a pattern of `watchActors` matches, as all registrars know them, draining ones included.
@@ -25,8 +24,13 @@ export async function listActors(pattern: string, signal: AbortSignal): Promise<
     return [];
   } catch (error) {
     if (!late.aborted || signal.aborted) throw error;
-    throw new TimeoutError("lookup", `the registrar didn't list its actors within ${listTimeoutMs} ms`);
+    throw notListed();
   }
+}
+
+/** The error for a registrar that is silent. */
+export function notListed(): TimeoutError {
+  return new TimeoutError("lookup", `the registrar didn't list its actors within ${listTimeoutMs} ms`);
 }
 
 /**
@@ -73,15 +77,24 @@ export async function notFound(word: string, signal: AbortSignal): Promise<Actor
  * Connects to one instance.
  *
  * @throws {ActorNotFoundError} when it is gone
+ * @throws {TimeoutError} when it doesn't answer
  */
 export async function connectTo<M = unknown>(
   actor: Registration,
   options: { readonly signal: AbortSignal; readonly timeout?: number },
 ): Promise<Portal<M>> {
-  const portal = await reach<M>(Lookup.at(actor.id.name, options), foundOf(actor));
+  const portal = await reachRegistered<M>(actor, options).catch((error: unknown) => {
+    throw error instanceof TimeoutError ? silent(actor.id.name, describeActor(actor.id), error) : error;
+  });
   if (portal === undefined)
     throw new ActorNotFoundError(`${describeActor(actor.id)} can't be reached: it is gone`);
   return portal;
+}
+
+/** The error for an actor that doesn't answer. */
+export function silent(name: string, who: string, cause: TimeoutError): TimeoutError {
+  const message = `${who} doesn't answer: it may be frozen or busy; furrow doctor ${name} looks for the reason`;
+  return new TimeoutError(cause.stage, message, { cause });
 }
 
 /**

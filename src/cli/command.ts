@@ -61,10 +61,14 @@ export interface CommandContext {
   client(): Promise<Client>;
   /** Writes data to stdout, without adding a line break; resolves when there's room for more. */
   out(text: string): Promise<void>;
+  /** The same for lines, which get their line breaks. */
+  lines(lines: readonly string[]): Promise<void>;
   /** Writes to stderr, where everything goes that isn't data; nothing with `--quiet`. */
   err(text: string): Promise<void>;
   /** Prints an error on stderr, as one that `run` throws, and goes on. */
   error(error: unknown): Promise<void>;
+  /** The same for several. Returns the exit code of the first; 0 if there are none. */
+  failures(errors: readonly Error[]): Promise<number>;
 }
 
 /**

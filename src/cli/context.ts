@@ -5,6 +5,7 @@ import type { AddressInput } from "../transport/address.ts";
 import type { ParsedArguments } from "./arguments.ts";
 import { commandList } from "./command-list.ts";
 import type { CommandContext, Flags, Terminal } from "./command.ts";
+import { Exit, exitCodeOf } from "./exit.ts";
 import type { Output } from "./output.ts";
 
 /** Disposing it closes the client. */
@@ -59,12 +60,21 @@ class Context implements CommandContext, AsyncDisposable {
     await this.#output.out(text);
   }
 
+  async lines(lines: readonly string[]): Promise<void> {
+    await this.out(lines.map((line) => `${line}\n`).join(""));
+  }
+
   async err(text: string): Promise<void> {
     await this.#output.err(text);
   }
 
   async error(error: unknown): Promise<void> {
     await this.#output.error(error);
+  }
+
+  async failures(errors: readonly Error[]): Promise<number> {
+    for (const error of errors) await this.error(error);
+    return errors[0] === undefined ? Exit.ok : exitCodeOf(errors[0]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,7 +3,6 @@ import type { PageOptions, ServedPage } from "../page/server.ts";
 import type { CommandContext, CommandOptions } from "./command.ts";
 import { UsageError } from "./exit.ts";
 import { jsonDocument } from "./json.ts";
-import { readVersion } from "./version.ts";
 
 /** The options of the page. */
 export const pageOptions: CommandOptions = {
@@ -64,7 +63,7 @@ export async function openPage(
 ): Promise<ServedPage> {
   const { readPage } = await import("../page/page-file.ts");
   const { servePage } = await import("../page/server.ts");
-  const page = servePage({ ...options, file: await readPage(), version: await readVersion() });
+  const page = servePage({ ...options, file: await readPage() });
   const { url } = page;
   await context.out(context.json ? jsonDocument({ pages: [{ url }] }) : `${url}\n`);
   await context.err(`${hint}\n`);

@@ -1,6 +1,8 @@
 /** What processes of this host use, as its kernel tells it: nothing has to be asked of them. */
 import { readFileSync } from "node:fs";
 
+import { processStat } from "../transport/runtime-dir.ts";
+
 export interface ProcessUsage {
   readonly rssBytes: number;
   /** Processor time, of the user and the system, since the process began. */
@@ -23,10 +25,9 @@ export function usageOf(pids: readonly number[]): ReadonlyMap<number, ProcessUsa
 
 function usageByProc(pid: number): ProcessUsage | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const fields = processStat(pid);
+    if (fields === undefined) return undefined;
     const status = readFileSync(`/proc/${pid}/status`, "utf8");
-    // the name of the program comes before, in parentheses, and may hold anything
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     const cpuSeconds = (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
     const kilobytes = Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
     return { rssBytes: kilobytes * 1_024, cpuSeconds };

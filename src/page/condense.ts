@@ -4,13 +4,13 @@ import { noCounts } from "../inspect/histogram.ts";
 import type { FunctionSample, Sample } from "../inspect/sample.ts";
 import type { ActorInfo, ActorSample, DetailMessage, FunctionInfo } from "./protocol.ts";
 
-/** How many functions and connections of the selected actor the page gets. */
+/** How many functions of the selected actor the page gets. */
 const maxListed = 200;
 
 export function infoOf({ id, ...details }: Registration): ActorInfo {
   const { parent, startedAt, version, metadata, state, functions, addrs } = details;
-  const { uuid, name, pid, host } = id;
-  return { uuid, name, pid, host, parent, startedAt, version, metadata, state, functions, addrs };
+  const { uuid, name, pid } = id;
+  return { uuid, name, pid, parent, startedAt, version, metadata, state, functions, addrs };
 }
 
 export function condensed(sample: Sample): ActorSample {
@@ -30,12 +30,10 @@ export function condensed(sample: Sample): ActorSample {
     // a stream takes as long as its reader likes
     buckets: addedUp(functions.filter(({ verb }) => verb === "run")),
     streams: sample.streams.filter(isOfUser),
-    streamsLeftOut: sample.streamsLeftOut,
   };
 }
 
-export function detailOf(sample: Sample): DetailMessage {
-  const { id, clockMs, sinceMs, oldestCall, functions, peers, peersLeftOut } = sample;
+export function detailOf({ id, clockMs, sinceMs, oldestCall, functions }: Sample): DetailMessage {
   const shown = functions.filter(isOfUser).toSorted((one, other) => other.calls - one.calls);
   return {
     type: "detail",
@@ -44,15 +42,6 @@ export function detailOf(sample: Sample): DetailMessage {
     sinceMs,
     oldestCall,
     functions: shown.slice(0, maxListed).map(functionOf),
-    peers: peers.slice(0, maxListed).map(({ name, uuid, pid, transport, unsentBytes, callsInFlight }) => ({
-      name,
-      uuid,
-      pid,
-      transport,
-      unsentBytes,
-      callsInFlight,
-    })),
-    peersLeftOut: peersLeftOut + Math.max(0, peers.length - maxListed),
   };
 }
 

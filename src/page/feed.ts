@@ -5,8 +5,9 @@
 import type { Registration } from "../discovery/registration.ts";
 import type { Sample } from "../inspect/sample.ts";
 import type { ChildEvent } from "../tree/child-events.ts";
+import { howOf } from "../tree/death.ts";
 import { ActorList } from "./actor-list.ts";
-import { Children, howOf, restartsOf } from "./children.ts";
+import { Children, restartsOf } from "./children.ts";
 import { condensed, detailOf, infoOf } from "./condense.ts";
 import { EventLog } from "./event-log.ts";
 import { InterestCount } from "./interest-count.ts";

@@ -1,8 +1,7 @@
 /** Looks at one actor for as long as a page shows it: one stream of samples, opened again when it ends. */
 import { sleep } from "../deadline.ts";
-import { Lookup } from "../discovery/lookup.ts";
-import { reach } from "../discovery/reach.ts";
-import { foundOf, type Registration } from "../discovery/registration.ts";
+import { reachRegistered } from "../discovery/reach.ts";
+import type { Registration } from "../discovery/registration.ts";
 import { asError, NotExposedError, PermissionDeniedError, TimeoutError } from "../errors.ts";
 import type { Inspected } from "../inspect/inspection.ts";
 import type { Sample } from "../inspect/sample.ts";
@@ -88,7 +87,7 @@ export async function connect(
   dials: Turns,
 ): Promise<Portal<BuiltIns> | undefined> {
   using _turn = await dials.take(signal);
-  return await reach<BuiltIns>(Lookup.at(actor.id.name, { signal, timeout: dialTimeoutMs }), foundOf(actor));
+  return await reachRegistered<BuiltIns>(actor, { signal, timeout: dialTimeoutMs });
 }
 
 /** What every actor serves, as far as the page uses it. */

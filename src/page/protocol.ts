@@ -8,7 +8,6 @@ export interface ActorInfo {
   readonly uuid: string;
   readonly name: string;
   readonly pid: number;
-  readonly host: string;
   /** The uuid of the actor that started it. */
   readonly parent: string | null;
   /** In milliseconds since 1970. */
@@ -54,7 +53,6 @@ export interface ActorSample {
   readonly callsInFlight: number;
   readonly callsWaiting: number;
   readonly streams: readonly StreamInfo[];
-  readonly streamsLeftOut: number;
 }
 
 /** A function of the selected actor. */
@@ -67,24 +65,12 @@ export interface FunctionInfo {
   readonly buckets: readonly number[];
 }
 
-export interface PeerInfo {
-  readonly name: string;
-  readonly uuid: string;
-  readonly pid: number;
-  readonly transport: string;
-  readonly unsentBytes: number;
-  readonly callsInFlight: number;
-}
-
 /** The first message. */
 export interface Hello {
   readonly type: "hello";
-  readonly version: string;
   readonly registryAddrs: readonly string[];
   readonly mayAct: boolean;
   readonly intervalMs: number;
-  /** The server's clock, in milliseconds since 1970: `startedAt` and `at` are by its kind. */
-  readonly now: number;
 }
 
 /** Which actors are registered: all of them if `isWhole`, else what changed. */
@@ -115,8 +101,6 @@ export interface DetailMessage {
   /** Undefined where the actor's version doesn't tell. */
   readonly oldestCall?: OldestCallInfo | null;
   readonly functions: readonly FunctionInfo[];
-  readonly peers: readonly PeerInfo[];
-  readonly peersLeftOut: number;
 }
 
 /** What its parent knows of the selected actor. */

@@ -21,8 +21,6 @@ export interface PageOptions {
   /** Whether a page may stop, drain and restart actors. */
   readonly mayAct: boolean;
   readonly file: PageFile;
-  /** The version of furrow, for the page to show. */
-  readonly version: string;
   readonly registryAddrs: readonly Address[];
   /** Opens this process's client, where there may be no registrar yet; called again after it has failed. */
   readonly connect?: () => Promise<unknown>;
@@ -116,16 +114,9 @@ class PageServer implements ServedPage {
   }
 
   #hello(): Hello {
-    const { version, registryAddrs, mayAct } = this.#options;
+    const { registryAddrs, mayAct } = this.#options;
     const { intervalMs } = this.#feed;
-    return {
-      type: "hello",
-      version,
-      registryAddrs,
-      mayAct,
-      intervalMs,
-      now: Date.now(),
-    };
+    return { type: "hello", registryAddrs, mayAct, intervalMs };
   }
 
   async #answer(request: Request, server: Bun.Server<SocketData>): Promise<Response | undefined> {

@@ -11,7 +11,6 @@ export function serve(options: Partial<PageOptions> = {}): ServedPage {
     port: 0,
     mayAct: false,
     file: pageFile("<!doctype html><style>a{}</style><script>1</script>"),
-    version: "0.0.0",
     registryAddrs: [],
     intervalMs: 20,
     ...options,

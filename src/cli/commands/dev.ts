@@ -5,9 +5,9 @@ import { resolve } from "node:path";
 import type { ServedPage } from "../../page/server.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { Exit, UsageError } from "../exit.ts";
+import { durationOf } from "../options.ts";
 import { openPage, type PageFlags, wantedPage, withPage } from "../page.ts";
 import { SignalError } from "../signals.ts";
-import { parseDuration } from "../units.ts";
 
 export const command: Command = {
   usage: "FILE [-- ARG...]",
@@ -34,7 +34,7 @@ async function dev(context: CommandContext): Promise<number> {
   const { args, rest, flags, signal, registryAddrs } = context;
   const file = resolve(args[0]!);
   if (!(await Bun.file(file).exists())) throw new UsageError(`${args[0]} does not exist`);
-  const stopMs = parseDuration((flags["stop-timeout"] as string | undefined) ?? "10s", "--stop-timeout");
+  const stopMs = durationOf(flags, "stop-timeout", "10s");
   const wanted = wantedPage(context);
   await using _page = wanted && (await openPageFirst(context, wanted));
   const { develop } = await import("../develop/develop.ts");

@@ -5,12 +5,12 @@ import { currentActor, type Nursery, openNursery, waitForActor } from "../../ind
 import { readRestart, type RestartPolicy, type RestartWhen } from "../../tree/restart.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { Exit, UsageError } from "../exit.ts";
+import { countOf, durationOf } from "../options.ts";
 import { openPage, wantedPage, withPage } from "../page.ts";
 import { bootOptions } from "../service/boot.ts";
 import { keepWatchdog, notify } from "../service/notify.ts";
 import { reapOrphans } from "../service/zombies.ts";
 import { SignalError } from "../signals.ts";
-import { parseCount, parseDuration } from "../units.ts";
 
 export const command: Command = {
   usage: "FILE [-- ARG...]",
@@ -82,9 +82,8 @@ async function run(context: CommandContext): Promise<number> {
 
 function restartOf({ flags }: CommandContext): RestartPolicy {
   const when = ((flags["restart"] as string | undefined) ?? "on-failure") as RestartWhen;
-  const text = flags["max-restarts"] as string | undefined;
   const policy = readRestart(when);
-  return text === undefined ? policy : { ...policy, maxRestarts: parseCount(text, "--max-restarts", 0) };
+  return { ...policy, maxRestarts: countOf(flags, "max-restarts", policy.maxRestarts, 0) };
 }
 
 async function runActor(
@@ -108,7 +107,7 @@ async function runProgram(context: CommandContext, file: string, restart: Restar
     file,
     args: rest,
     restart,
-    stopMs: parseDuration((flags["stop-timeout"] as string | undefined) ?? "40s", "--stop-timeout"),
+    stopMs: durationOf(flags, "stop-timeout", "40s"),
     env: {
       NOTIFY_SOCKET: undefined,
       WATCHDOG_USEC: undefined,

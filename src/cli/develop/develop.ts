@@ -5,6 +5,7 @@
 import { relative } from "node:path";
 
 import { developVariable } from "../../tree/child-init.ts";
+import { describeEnd } from "../process-end.ts";
 import { Changes } from "./changes.ts";
 import { filesOf } from "./files.ts";
 
@@ -57,10 +58,7 @@ async function runUntilChange(
       return undefined;
     }
     if (changed.length === 0) {
-      const { exitCode, signalCode } = child;
-      await tell(
-        `${name} ${signalCode === null ? `ended with code ${exitCode}` : `was ended by ${signalCode}`}: waiting for a change`,
-      );
+      await tell(`${name} ${describeEnd(child)}: waiting for a change`);
       await changes.next(signal);
       return await follow(changes, file);
     }

@@ -5,7 +5,6 @@ import type { ActorSample } from "../protocol.ts";
 /** What the actor did between two of its samples. */
 export interface Rates {
   readonly callsPerSecond: number;
-  readonly failedPerSecond: number;
   /** Of one core: 1 is one core that is busy all the time. */
   readonly cpu: number;
 }
@@ -19,7 +18,6 @@ export function ratesOf(before: ActorSample, after: ActorSample): Rates | undefi
   if (before.sinceMs !== after.sinceMs) return undefined;
   return {
     callsPerSecond: Math.max(0, after.calls - before.calls) / seconds,
-    failedPerSecond: Math.max(0, after.failed - before.failed) / seconds,
     cpu,
   };
 }

@@ -7,7 +7,6 @@ export interface Totals {
   /** That are registered. */
   readonly actors: number;
   readonly callsPerSecond: number;
-  readonly failedPerSecond: number;
   readonly p99: number | undefined;
   readonly rssBytes: number;
   /** In cores. */
@@ -32,7 +31,6 @@ export function totalsOf(actors: readonly Known[]): Totals {
   return {
     actors: live.length,
     callsPerSecond: sum(({ rates }) => rates?.callsPerSecond),
-    failedPerSecond: sum(({ rates }) => rates?.failedPerSecond),
     p99: quantileMs(buckets, 0.99),
     rssBytes: sum(({ sample }) => sample.rssBytes),
     cpu: sum(({ rates }) => rates?.cpu),
