@@ -10,8 +10,10 @@ import { decode } from "../wire/decode.ts";
 import { encodeMessage } from "../wire/encode.ts";
 import { decodeDetails } from "./details.ts";
 import { encodeDetails } from "./registration.ts";
-import type { Revision } from "./store.ts";
 import type { StoredRegistration } from "./table.ts";
+
+/** A number that grows with each change of a store. Revisions of different stores can't be compared. */
+export type Revision = number;
 
 /** What an entry is compared by, to order the instances of a name. */
 export interface Place {
@@ -29,7 +31,7 @@ export class RemoteEntry implements Place {
   readonly host: string;
   readonly uuid: string;
   readonly name: string;
-  /** The revision at which the store first had it under its host's present lease. */
+  /** The revision since which the store has had it without a break: another lease of its host doesn't change that. */
   readonly created: Revision;
   /** The revision of its last change. */
   readonly changed: Revision;

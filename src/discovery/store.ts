@@ -7,10 +7,9 @@
  * them.
  */
 import type { ActorId } from "../identity.ts";
-import type { RemoteEntry } from "./remote-entry.ts";
+import type { RemoteEntry, Revision } from "./remote-entry.ts";
 
-/** A number that grows with each change of a store. Revisions of different stores can't be compared. */
-export type Revision = number;
+export type { Revision } from "./remote-entry.ts";
 
 export interface DirectoryStore extends AsyncDisposable {
   /** For messages: `etcd at https://e1:2379, space "default"`. */
@@ -92,7 +91,12 @@ export interface HostLease {
    * @throws {LimitError} if a value is larger than the store takes
    */
   apply(changes: readonly Change[], options?: StoreOptions): Promise<Revision>;
-  /** Removes what an earlier lease of this host published and this one has not put again. Call it when the table is complete. */
+  /**
+   * Removes what an earlier lease of this host published and this one has not put again. Call it, once, when the whole table
+   * has been applied: from then on, the host's record says how many entries there are.
+   *
+   * @throws {StoreUnavailableError} as `apply`; call it again then
+   */
   settle(options?: StoreOptions): Promise<void>;
   /**
    * Claims a name for `uuid`, if no one holds it. A claim by the same `uuid` is granted again with the same fence, so after a
@@ -170,8 +174,9 @@ export interface RemoteHost extends HostRecord {
   readonly epoch: number;
   readonly ttlMs: number;
   /**
-   * How many entries the host had at this revision, and the `entryDigest` of all of them combined by exclusive or; null while
-   * the host publishes its table under a new lease.
+   * How many entries the host has at this revision, and the `entryDigest` of all of them combined by exclusive or; null until
+   * it has published its whole table under a new lease. The record is written at most every third of the ttl, so changes come
+   * without it.
    */
   readonly content: { readonly count: number; readonly digest: number } | null;
 }
