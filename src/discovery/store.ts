@@ -143,8 +143,7 @@ export interface Sink {
    */
   load(pages: AsyncIterable<readonly RemoteAddition[]>, at: Revision): Promise<boolean>;
   /**
-   * One or more complete revisions, in order; `at` is the last one. All that ends with a lease comes in one batch, its host
-   * last.
+   * One or more complete revisions, in order; `at` is the last one. All that ends with a lease comes in one batch.
    *
    * @returns false if what the sink holds contradicts a host's record; then everything is loaded again
    */
