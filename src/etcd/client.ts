@@ -9,7 +9,8 @@ import { ConnectionError, isPassing, isTokenRefusal, Status, StatusError } from 
 import { etcdTiming } from "./timing.ts";
 
 const log = logger("discovery");
-const defaultTimeoutMs = 5_000;
+/** How long a call may take by default. */
+export const defaultTimeoutMs: number = 5_000;
 
 export interface ClientOptions {
   /** For messages. */

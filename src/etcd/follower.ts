@@ -41,6 +41,7 @@ export class Follower {
   readonly #signal: AbortSignal;
   readonly #freshness: Freshness;
   #cursor: Cursor | undefined;
+  #hasWatched = false;
   /** What the sink threw. */
   #fault: { readonly error: unknown } | undefined;
   /** Loads in a row that contradicted a host's record. */
@@ -56,7 +57,7 @@ export class Follower {
 
   /** Until the abort. @throws whatever the sink throws */
   async run(): Promise<void> {
-    const { signal } = { signal: this.#signal };
+    const signal = this.#signal;
     try {
       this.#guarded(() => this.#freshness.begin());
       for (let tries = 0; !signal.aborted; tries++) {
@@ -73,10 +74,9 @@ export class Follower {
     }
   }
 
-  /** Loads if need be, and watches until that ends; whether anything was received. */
+  /** Loads if need be, and watches until that ends; whether the watch ever worked. */
   async #round(): Promise<boolean> {
-    const freshness = this.#freshness;
-    const proofs = freshness.proofs;
+    this.#hasWatched = false;
     try {
       if (this.#cursor === undefined) await this.#load();
       else await this.#recognise(this.#cursor);
@@ -86,8 +86,8 @@ export class Follower {
       log.info?.(`${this.#client.description}: following was interrupted: ${asError(error).message}`);
       if (error instanceof Doubt) this.#cursor = undefined;
     }
-    freshness.interrupt();
-    return freshness.proofs > proofs;
+    this.#freshness.interrupt();
+    return this.#hasWatched;
   }
 
   async #load(): Promise<void> {
@@ -171,7 +171,9 @@ export class Follower {
       if (answer.compacted > 0) throw new Doubt(`what was missed is compacted up to ${answer.compacted}`);
       if (answer.header.cluster !== cursor.cluster) throw new Doubt("another cluster answers");
       if (answer.events.length > 0) await this.#take(answer, cursor);
-      if (askedAt !== undefined) this.#guarded(() => this.#freshness.prove(askedAt));
+      if (askedAt === undefined) continue;
+      this.#hasWatched = true;
+      this.#guarded(() => this.#freshness.prove(askedAt));
     }
   }
 

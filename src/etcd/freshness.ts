@@ -6,16 +6,10 @@ export class Freshness {
   readonly #sink: Pick<Sink, "stale" | "fresh">;
   #isStale = false;
   #provenAt: number = performance.now();
-  #proofs = 0;
   #timer: Timer | undefined;
 
   constructor(sink: Pick<Sink, "stale" | "fresh">) {
     this.#sink = sink;
-  }
-
-  /** How often it was proven. */
-  get proofs(): number {
-    return this.#proofs;
   }
 
   /** Nothing is known yet. */
@@ -25,7 +19,6 @@ export class Freshness {
 
   /** Nothing was missing at that time. */
   prove(at: number): void {
-    this.#proofs++;
     this.#provenAt = at;
     clearTimeout(this.#timer);
     this.#timer = undefined;

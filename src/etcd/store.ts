@@ -1,7 +1,7 @@
 /** The directory of a cluster on etcd: `DirectoryStore` over one client. */
 import { HostTakenError, LimitError } from "../discovery/store-hooks.ts";
 import type { DirectoryStore, Holder, HostLease, HostRecord, OpenOptions, Sink, StoreOptions } from "../discovery/store.ts";
-import { EtcdClient, type ClientOptions } from "./client.ts";
+import { type ClientOptions, defaultTimeoutMs, EtcdClient } from "./client.ts";
 import { Follower } from "./follower.ts";
 import { Keys } from "./keys.ts";
 import { EtcdLease, noWrite, type OpenedLease } from "./lease.ts";
@@ -35,12 +35,14 @@ export class EtcdStore implements DirectoryStore {
     this.#keys = new Keys(space);
   }
 
-  async open(host: HostRecord, { ttlMs, ...options }: OpenOptions): Promise<HostLease> {
-    await this.#identify(options);
-    // a lease that nobody gets lapses
-    const former = await this.#host(host, options);
-    const { id, sentAt } = await this.#grant(ttlMs, options);
-    const opened = await this.#enter({ host, id, ttlMs, validUntil: sentAt + ttlMs }, former, options);
+  async open(host: HostRecord, { ttlMs, signal, timeoutMs = defaultTimeoutMs }: OpenOptions): Promise<HostLease> {
+    const until = performance.now() + timeoutMs;
+    const left = (): StoreOptions => ({ signal, timeoutMs: Math.max(0, until - performance.now()) });
+    await this.#identify(left());
+    const former = await this.#host(host, left());
+    // if what follows fails, it lapses
+    const { id, sentAt } = await this.#grant(ttlMs, left());
+    const opened = await this.#enter({ host, id, ttlMs, validUntil: sentAt + ttlMs }, former, left());
     const lease = new EtcdLease(this.#client, this.#keys, opened);
     this.#leases.add(lease);
     void lease.lost.then(() => this.#leases.delete(lease));
