@@ -61,6 +61,8 @@ export class EtcdLease implements HostLease {
   /** Under which there may still be something. */
   #formerLeases: readonly number[];
   #isSettled = false;
+  /** The revision of the last write. */
+  #at: Revision = 0;
   /** The number of the last write, and the value of `w/<host>` as far as we know. */
   #writes = 0;
   #mark = "0";
@@ -81,13 +83,13 @@ export class EtcdLease implements HostLease {
 
   apply(changes: readonly Change[], options: StoreOptions = {}): Promise<Revision> {
     return this.#inOrder(async () => {
-      let at = 0;
-      for (const part of transactionsOf(changes)) {
+      if (this.#doubtful.length > 0) await this.#resolveDoubts(options);
+      for (const part of transactionsOf(this.#content.needed(changes, this.#isSettled))) {
         const operations = part.map((change) => this.#operationOf(change));
         // oxlint-disable-next-line no-await-in-loop -- one after the other
-        at = await this.#write(operations, () => this.#content.apply(part), options);
+        await this.#write(operations, () => this.#content.apply(part), options);
       }
-      return at;
+      return this.#at;
     });
   }
 
@@ -160,8 +162,14 @@ export class EtcdLease implements HostLease {
     return change.type === "remove" ? { remove: key } : { put: key, value: change.value, lease: this.#opened.id };
   }
 
-  /** Does the operations once, and then calls `onDone`; that may be later if this throws. Returns the revision. */
-  async #write(operations: readonly Operation[], onDone: () => void, options: StoreOptions): Promise<Revision> {
+  /** Finds out whether writes that failed were done, so that they needn't be repeated. */
+  #resolveDoubts(options: StoreOptions): Promise<void> {
+    // what doesn't change anything is a write too, and puts an end to those that are still on their way
+    return this.#write([], () => {}, options);
+  }
+
+  /** Does the operations once, and then calls `onDone`; that may be later if this throws. */
+  async #write(operations: readonly Operation[], onDone: () => void, options: StoreOptions): Promise<void> {
     const { id, host } = this.#opened;
     const key = this.#keys.lastWrite(host.host);
     const mark = String(++this.#writes);
@@ -176,31 +184,26 @@ export class EtcdLease implements HostLease {
         this.#doubtful.push({ mark, onDone });
         throw error;
       }
-      if (answer.succeeded) {
-        this.#advance(mark, onDone);
-        return answer.header.revision;
-      }
+      if (answer.succeeded) return this.#advance(mark, answer.header.revision, onDone);
       const [lastWrite] = answer.found;
       this.#checkOurs(lastWrite?.lease);
       const seen = Buffer.from(lastWrite!.value).toString();
-      if (seen === mark) {
-        this.#advance(mark, onDone);
-        return lastWrite!.changed;
-      }
+      if (seen === mark) return this.#advance(mark, lastWrite!.changed, onDone);
       const done = this.#doubtful.find((one) => one.mark === seen);
       if (done === undefined) throw this.#gone();
-      this.#advance(seen, done.onDone);
+      this.#advance(seen, lastWrite!.changed, done.onDone);
     }
   }
 
-  #advance(mark: string, onDone: () => void): void {
+  #advance(mark: string, at: Revision, onDone: () => void): void {
     this.#mark = mark;
+    this.#at = at;
     // those that weren't done until now never will be
     this.#doubtful = [];
     onDone();
   }
 
-  #writeRecord(options: StoreOptions): Promise<Revision> {
+  #writeRecord(options: StoreOptions): Promise<void> {
     const { id, host, ttlMs } = this.#opened;
     const content = this.#isSettled ? this.#content.summary : null;
     const value = encodeHost({ ...host, epoch: this.epoch, ttlMs, content, formerLeases: this.#formerLeases });
