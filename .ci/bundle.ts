@@ -21,7 +21,12 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node
 import { dirname, join, relative } from "node:path";
 import type { BunPlugin } from "bun";
 
-const sources = { index: "src/index.ts", testing: "src/testing.ts", metrics: "src/metrics.ts" } as const;
+const sources = {
+  index: "src/index.ts",
+  testing: "src/testing.ts",
+  metrics: "src/metrics.ts",
+  etcd: "src/etcd.ts",
+} as const;
 const root = join(import.meta.dir, "..");
 /** What a child runs, and what that starts. */
 const child = join(root, "src/tree/child.ts");
