@@ -20,6 +20,7 @@ import { LocalPortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { ClaimMode, Kind } from "../wire/messages.ts";
+import type { ClusterStore } from "./cluster-store.ts";
 import { registryPatienceMs } from "./probe.ts";
 import type { RegistrarApi } from "./registrar-api.ts";
 import { type LookupCounters, nameTaken, RegistrarLink } from "./registrar-link.ts";
@@ -48,6 +49,8 @@ export class Registrars implements DiscoveryFacts {
   readonly #faults = new Map<Address, Error>();
   #changed = Promise.withResolvers<void>();
   holds: HeldNames | undefined;
+  /** The directory that this actor shares with other hosts while it is the registrar. */
+  cluster: ClusterStore | undefined;
   /** Whether this actor is registered with each of its registrars, or is about to be. */
   registers = false;
   /** How often this actor's details have changed. */

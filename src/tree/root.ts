@@ -66,6 +66,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
     (require("./built-ins.ts") as typeof import("./built-ins.ts")).builtIns(runtime);
   const membership = new Membership(runtime, registryAddrs);
   const { registrars } = membership;
+  registrars.cluster = options.cluster;
   const onExit = (): void => {
     runtime.listeners.close();
     membership.release();
@@ -75,9 +76,9 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
     sweep(transports, registryAddrs);
     const modules = (options.enableModules ?? []).map(moduleSpecifier);
     await deadline.race("wait", enableModules(runtime, modules, signal));
-    const { ensureRegistry = false } = options;
+    const { ensureRegistry = false, requireCluster = false } = options;
     let tcpHost: string | undefined;
-    await membership.settle({ ensureRegistry, bindAddrs, deadline }, async (hosts) => {
+    await membership.settle({ ensureRegistry, requireCluster, bindAddrs, deadline }, async (hosts) => {
       tcpHost = reachableHost(hosts);
       await bindFresh(runtime, transports, bindAddrs, tcpHost);
     });
