@@ -10,6 +10,7 @@
  *   rpc/         calls, portals, remote errors
  *   actor/       the actor of this process
  *   discovery/   the table, the registrar, the cache, lookups
+ *   etcd/        the directory of many machines, on etcd
  *   service/     a name as one: calls to whichever instance is there
  *   inspect/     what an actor measures while somebody looks
  *   tree/        root, client, nursery, child processes

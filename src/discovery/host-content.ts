@@ -8,6 +8,23 @@ export class HostContent {
   /** Whether it changed since the record was last written. */
   isDirty = false;
 
+  /**
+   * Without those changes that would change nothing. `isWhole`: nothing is left of earlier leases of this host.
+   */
+  needed(changes: readonly Change[], isWhole: boolean): readonly Change[] {
+    const own = new Set<string>();
+    return changes.filter((change) => {
+      const { uuid } = change;
+      // what an earlier change of the list does isn't known yet
+      if (own.has(uuid)) return true;
+      const now = this.#digests.get(uuid);
+      const isNeeded =
+        change.type === "put" ? entryDigest(uuid, change.value) !== now : now !== undefined || !isWhole;
+      if (isNeeded) own.add(uuid);
+      return isNeeded;
+    });
+  }
+
   apply(changes: readonly Change[]): void {
     for (const change of changes) {
       const { uuid } = change;

@@ -20,6 +20,7 @@ export class MemoryLease implements HostLease {
   readonly #former: readonly number[];
   readonly #content = new HostContent();
   readonly #lose: () => void;
+  #at: Revision = 0;
   #isSettled = false;
   #isEnded = false;
   #timer: Timer | undefined;
@@ -46,15 +47,14 @@ export class MemoryLease implements HostLease {
 
   apply(changes: readonly Change[], options: StoreOptions = {}): Promise<Revision> {
     return this.#inOrder(async () => {
-      let at = 0;
-      for (const part of transactionsOf(changes)) {
+      for (const part of transactionsOf(this.#content.needed(changes, this.#isSettled))) {
         // oxlint-disable-next-line no-await-in-loop -- one after the other
-        at = await this.#ask(options, () => {
+        this.#at = await this.#ask(options, () => {
           this.#content.apply(part);
           return this.#directory.apply(this.#host.host, this.#grant.id, part);
         });
       }
-      return at;
+      return this.#at;
     });
   }
 

@@ -8,7 +8,7 @@ import type { ActorId } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
 import { decode } from "../wire/decode.ts";
 import { encodeMessage } from "../wire/encode.ts";
-import { decodeDetails } from "./details.ts";
+import { decodeDetails, noDetails } from "./details.ts";
 import { encodeDetails } from "./registration.ts";
 import type { StoredRegistration } from "./table.ts";
 
@@ -74,7 +74,6 @@ export class RemoteEntry implements Place {
     return this.#addrs;
   }
 
-  /** @throws {FrameError} when they are malformed */
   get details(): Details {
     this.#read();
     return this.#details!;
@@ -90,8 +89,17 @@ export class RemoteEntry implements Place {
     if (typeof pid === "number") this.#pid = pid;
     if (Array.isArray(addrs))
       this.#addrs = addrs.filter((addr): addr is Address => typeof addr === "string");
-    this.#details = decodeDetails(details);
+    this.#details = readDetails(details);
     this.#bytes = undefined;
+  }
+}
+
+/** Of an actor whose details can't be read, as little as possible is known: it can be called all the same. */
+function readDetails(form: unknown): Details {
+  try {
+    return decodeDetails(form);
+  } catch {
+    return noDetails;
   }
 }
 

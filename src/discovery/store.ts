@@ -46,7 +46,7 @@ export interface DirectoryStore extends AsyncDisposable {
 export interface StoreOptions {
   /** Aborting rejects with the signal's own reason. */
   readonly signal?: AbortSignal | undefined;
-  /** The deadline in milliseconds; default 5,000. */
+  /** The deadline in milliseconds; default 5,000. `apply` and `settle` have it for each transaction, not for all of them. */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -133,7 +133,7 @@ export interface Holder {
   readonly fence: Revision;
 }
 
-/** Receives what a store holds. A sink that throws ends `follow`. */
+/** Receives what a store holds. If `load` or `change` throws, that ends `follow`; `stale` and `fresh` must not throw. */
 export interface Sink {
   /**
    * The whole state at a revision, in pages; hosts come after all entries, claims after all hosts. Mark what comes, and when
@@ -143,8 +143,7 @@ export interface Sink {
    */
   load(pages: AsyncIterable<readonly RemoteAddition[]>, at: Revision): Promise<boolean>;
   /**
-   * One or more complete revisions, in order; `at` is the last one. All that ends with a lease comes in one batch, its host
-   * last.
+   * One or more complete revisions, in order; `at` is the last one. All that ends with a lease comes in one batch.
    *
    * @returns false if what the sink holds contradicts a host's record; then everything is loaded again
    */
