@@ -67,6 +67,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   const membership = new Membership(runtime, registryAddrs);
   const { registrars } = membership;
   registrars.cluster = options.cluster;
+  const urls = process.env["FURROW_CLUSTER"];
   const onExit = (): void => {
     runtime.listeners.close();
     membership.release();
@@ -74,6 +75,10 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   process.on("exit", onExit);
   try {
     sweep(transports, registryAddrs);
+    if (options.cluster === undefined && urls !== undefined && urls !== "") {
+      const { clusterAt } = require("./environment-cluster.ts") as typeof import("./environment-cluster.ts");
+      registrars.cluster = await clusterAt(urls);
+    }
     const modules = (options.enableModules ?? []).map(moduleSpecifier);
     await deadline.race("wait", enableModules(runtime, modules, signal));
     const { ensureRegistry = false, requireCluster = false } = options;
