@@ -1,8 +1,8 @@
 /** A directory for the registrars of many machines, on etcd 3.4 or later. Import it from `furrow/etcd`. */
-import { ClusterStore } from "./discovery/store-hooks.ts";
-import { type EtcdOptions, readOptions, readTls } from "./etcd/options.ts";
+import { ClusterStore } from "./discovery/cluster-store.ts";
+import type { EtcdOptions } from "./etcd/options.ts";
 
-export type { ClusterStore } from "./discovery/store-hooks.ts";
+export type { ClusterStore } from "./discovery/cluster-store.ts";
 export type { EtcdOptions, EtcdTls } from "./etcd/options.ts";
 
 /**
@@ -17,11 +17,13 @@ export type { EtcdOptions, EtcdTls } from "./etcd/options.ts";
  * @throws {Error} when a file of `tls` can't be read
  */
 export function etcd(urls: string | readonly string[], options: EtcdOptions = {}): ClusterStore {
+  // the children of a program import this file as well, and never call this
+  const { readOptions, readTls } = require("./etcd/options.ts") as typeof import("./etcd/options.ts");
   const { endpoints, space, ttlMs, tls, user } = readOptions(urls, options);
   const description = `etcd at ${endpoints.join(", ")} (space "${space}")`;
   return new ClusterStore(description, ttlMs, async () => {
     const { EtcdStore } = await import("./etcd/store.ts");
-    const read = (): ReturnType<typeof readTls> | undefined => (tls === undefined ? undefined : readTls(tls));
-    return new EtcdStore({ description, endpoints, readTls: read, user }, space);
+    const client = { description, endpoints, readTls: () => (tls === undefined ? undefined : readTls(tls)), user };
+    return new EtcdStore(client, space);
   });
 }

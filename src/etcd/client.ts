@@ -2,7 +2,9 @@
  * One etcd cluster: the session to one of its servers, and another server when that one fails. Everything goes through one
  * session, so one late answer moves all of it.
  */
-import { asError, causeOf, logger, sleep, StoreUnavailableError } from "../discovery/store-hooks.ts";
+import { sleep } from "../deadline.ts";
+import { asError, causeOf, StoreUnavailableError } from "../errors.ts";
+import { logger } from "../log.ts";
 import { decodeAuthenticate, encodeAuthenticate, methods } from "./messages.ts";
 import { type CallBounds, Session, type SessionTls } from "./session.ts";
 import { ConnectionError, isPassing, isTokenRefusal, Status, StatusError } from "./status.ts";

@@ -5,7 +5,9 @@
  * (etcd-io/etcd#15220). Each watch that is opened again first makes sure that the store is still the same one, and hasn't gone
  * back in time.
  */
-import { asError, logger, type Revision } from "../discovery/store-hooks.ts";
+import type { Revision } from "../discovery/remote-entry.ts";
+import { asError } from "../errors.ts";
+import { logger } from "../log.ts";
 import type { RemoteAddition, RemoteChange, Sink } from "../discovery/store.ts";
 import type { EtcdClient } from "./client.ts";
 import { after, type Keys } from "./keys.ts";

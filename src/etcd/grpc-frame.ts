@@ -1,5 +1,5 @@
 /** The messages of a gRPC stream: each has a byte that says whether it is compressed, and its length in 4 bytes. Pure. */
-import { FrameError } from "../discovery/store-hooks.ts";
+import { FrameError } from "../errors.ts";
 
 const headerBytes = 5;
 

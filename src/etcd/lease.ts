@@ -5,7 +5,11 @@
  * a write that is repeated after a timeout isn't done twice, one that arrives late isn't done at all, and a registrar whose
  * lease is gone, or that has a successor, can't write any more.
  */
-import { HostContent, logger, type Revision, StoreUnavailableError, transactionsOf } from "../discovery/store-hooks.ts";
+import { HostContent } from "../discovery/host-content.ts";
+import type { Revision } from "../discovery/remote-entry.ts";
+import { transactionsOf } from "../discovery/transactions.ts";
+import { StoreUnavailableError } from "../errors.ts";
+import { logger } from "../log.ts";
 import type { Change, Claim, Holder, HostLease, HostRecord, StoreOptions } from "../discovery/store.ts";
 import type { EtcdClient } from "./client.ts";
 import type { Keys } from "./keys.ts";

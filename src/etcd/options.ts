@@ -1,7 +1,7 @@
 /** Reads what `etcd(...)` is given. Each error names the option and what to do. */
 import { readFileSync } from "node:fs";
 
-import { asError } from "../discovery/store-hooks.ts";
+import { asError } from "../errors.ts";
 import type { SessionTls } from "./session.ts";
 
 /** Paths of PEM files. */

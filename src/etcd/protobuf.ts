@@ -1,5 +1,5 @@
 /** Protocol Buffers, as far as etcd's messages need them: varints, byte strings and nested messages. Pure. */
-import { FrameError } from "../discovery/store-hooks.ts";
+import { FrameError } from "../errors.ts";
 
 const varint = 0;
 const lengthDelimited = 2;

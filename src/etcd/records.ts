@@ -1,13 +1,8 @@
 /** The values of a directory in etcd, msgpack lists, and what they say as a directory's additions and removals. */
-import {
-  asError,
-  describeActor,
-  encodeValue,
-  fieldsOf,
-  logger,
-  readActorId,
-  RemoteEntry,
-} from "../discovery/store-hooks.ts";
+import { encodeValue, fieldsOf, RemoteEntry } from "../discovery/remote-entry.ts";
+import { asError } from "../errors.ts";
+import { describeActor, readActorId } from "../identity.ts";
+import { logger } from "../log.ts";
 import type { Holder, HostRecord, RemoteAddition, RemoteChange, RemoteHost } from "../discovery/store.ts";
 import type { Keys } from "./keys.ts";
 import type { KeyValue, WatchEvent } from "./messages.ts";

@@ -7,7 +7,7 @@
  */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
 
-import { asError } from "../discovery/store-hooks.ts";
+import { asError } from "../errors.ts";
 import { frameOf, GrpcDecoder } from "./grpc-frame.ts";
 import { ConnectionError, Status, StatusError } from "./status.ts";
 

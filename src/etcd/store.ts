@@ -1,5 +1,5 @@
 /** The directory of a cluster on etcd: `DirectoryStore` over one client. */
-import { HostTakenError, LimitError } from "../discovery/store-hooks.ts";
+import { HostTakenError, LimitError } from "../errors.ts";
 import type { DirectoryStore, Holder, HostLease, HostRecord, OpenOptions, Sink, StoreOptions } from "../discovery/store.ts";
 import { type ClientOptions, defaultTimeoutMs, EtcdClient } from "./client.ts";
 import { Follower } from "./follower.ts";
