@@ -94,8 +94,8 @@ export class Mirror implements Sink {
     }
     this.#slices.add(this.#sweep());
     await this.#slices.idle;
-    for (const host of this.#hosts.values()) this.#check(host);
-    return this.#isRight();
+    // the records may be older than the entries: each is checked when it next comes as a change
+    return true;
   }
 
   change(batch: readonly RemoteChange[], _: Revision): boolean {
@@ -226,7 +226,7 @@ export class Mirror implements Sink {
     if (host.record === undefined && host.unseen === undefined)
       log.info?.(`host ${host.id} is there: its registrar is ${describeActor(record.registrar)}`);
     host.record = record;
-    // in a load, all entries come before their hosts, and the check at its end
+    // in a load, it may be older than the entries
     if (host.unseen === undefined) this.#check(host);
   }
 
@@ -254,6 +254,7 @@ export class Mirror implements Sink {
     host.digest ^= entry.digest ^ (known?.digest ?? 0);
     host.unseen?.delete(uuid);
     if (former !== undefined && isSame(former, entry)) {
+      former.digest = entry.digest;
       host.entries.set(uuid, former);
       return;
     }
@@ -305,9 +306,15 @@ export class Mirror implements Sink {
   }
 }
 
-/** Whether nothing of the entry has changed. */
-function isSame(former: RemoteActor, { digest, created, order }: RemoteEntry): boolean {
-  return former.digest === digest && former.created === created && former.order === order;
+/** Whether nothing has changed: a host's next registrar numbers the actors anew, which says nothing of those that are known. */
+function isSame(former: RemoteActor, entry: RemoteEntry): boolean {
+  if (former.created !== entry.created) return false;
+  if (former.digest === entry.digest) return true;
+  return (
+    former.id.pid === entry.pid &&
+    former.addrs.join() === entry.addrs.join() &&
+    Bun.deepEquals(former.details, entry.details)
+  );
 }
 
 function* onceOnly(work: () => void): IterableIterator<void> {

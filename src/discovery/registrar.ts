@@ -148,6 +148,11 @@ export class RegistrarService implements ServedTable {
     return this.#shared?.staleness;
   }
 
+  /** Whether an actor is known from another host. */
+  isMirrored(name: string, uuid: string): boolean {
+    return this.table.all(name).some((stored) => stored.uuid === uuid && stored instanceof MirroredRegistration);
+  }
+
   /** Stops serving, and notifies the peers; those that use this registrar then look for the next. */
   stop(): void {
     for (const undo of this.#undo) undo();

@@ -65,7 +65,7 @@ export interface RemoteActor {
   readonly created: number;
   readonly order: number;
   /** Stands for what the directory has of it. */
-  readonly digest: number;
+  digest: number;
 }
 
 /** An actor that is registered on another host. It stands before those that are registered here. */
@@ -73,7 +73,7 @@ export class MirroredRegistration extends StoredRegistration implements RemoteAc
   readonly given: Details;
   readonly created: number;
   readonly order: number;
-  readonly digest: number;
+  digest: number;
 
   constructor({ id, addrs, details, created, order, digest }: RemoteActor, revision: number) {
     super(id, id.host, addrs, revision);

@@ -53,8 +53,8 @@ export class Keys {
   read(key: Uint8Array): Place {
     const start = this.#prefix.length;
     const text = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
-    const rest = text.latin1Slice(start + 2, key.length);
-    switch (text.latin1Slice(start, start + 2)) {
+    const rest = text.toString("latin1", start + 2, key.length);
+    switch (text.toString("latin1", start, start + 2)) {
       case "a/": {
         const slash = rest.indexOf("/");
         const host = slash < 0 ? "" : rest.slice(0, slash);
