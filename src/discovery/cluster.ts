@@ -12,12 +12,13 @@ import { logger } from "../log.ts";
 import type { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { Kind } from "../wire/messages.ts";
+import { type ClaimsHost, ClusterClaims } from "./cluster-claims.ts";
 import { ClusterStore } from "./cluster-store.ts";
 import { Mirror, type MirrorTarget } from "./mirror.ts";
 import { Publisher } from "./publisher.ts";
 import type { RegistrarService, SharedTable } from "./registrar.ts";
 import type { Staleness } from "./staleness.ts";
-import type { DirectoryStore, HostLease, HostRecord } from "./store.ts";
+import type { DirectoryStore, Holder, HostLease, HostRecord } from "./store.ts";
 import type { MirroredRegistration, RemoteActor, StoredRegistration } from "./table.ts";
 
 const log = logger("discovery");
@@ -27,7 +28,7 @@ const retryMs = 500;
 /** How long an orderly end waits for the store. */
 const leaveMs = 1_000;
 
-export class Cluster implements SharedTable, MirrorTarget {
+export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
   readonly host: string;
   /** Undefined while all that other hosts publish is here. */
   staleness: Staleness | undefined;
@@ -42,6 +43,7 @@ export class Cluster implements SharedTable, MirrorTarget {
   readonly #signal: AbortSignal = this.#stop.signal;
   readonly #publisher: Publisher = new Publisher(this.#signal);
   readonly #mirror: Mirror = new Mirror(this);
+  readonly claims: ClusterClaims = new ClusterClaims(this, this.#signal);
   readonly #loaded = Promise.withResolvers<void>();
   readonly #opened = Promise.withResolvers<void>();
   /** Those who have asked for something, and so are told of the staleness. */
@@ -87,19 +89,23 @@ export class Cluster implements SharedTable, MirrorTarget {
       await deadline.race("wait", isRequired ? this.joined : this.arrived);
     } catch (error) {
       if (!(error instanceof TimeoutError)) throw error;
-      throw new StoreUnavailableError(`requireCluster: ${this.#why}`, { cause: error });
+      throw new StoreUnavailableError(`requireCluster: ${this.trouble}`, { cause: error });
     }
     const { staleness } = this;
-    if (staleness !== undefined) log.warn?.(`going on without other hosts: ${this.#why}`);
+    if (staleness !== undefined) log.warn?.(`going on without other hosts: ${this.trouble}`);
   }
 
-  get #why(): string {
+  get trouble(): string {
     return this.#trouble ?? this.staleness?.reason ?? `${this.#cluster.description} is not ready`;
   }
 
   get stats(): { mirrored: number; hosts: number; stale: boolean } {
     const hosts = Array.from(this.#mirror.hosts()).length;
     return { mirrored: this.#mirror.size, hosts, stale: this.staleness !== undefined };
+  }
+
+  holder(name: string): Holder | undefined {
+    return this.#mirror.holder(name);
   }
 
   // what the registrar reports
@@ -140,7 +146,9 @@ export class Cluster implements SharedTable, MirrorTarget {
     this.#service.hideRemote(stored);
   }
 
-  onClaim(_: string): void {}
+  onClaim(name: string): void {
+    this.#service.onElsewhere(name);
+  }
 
   onStale(sinceMs: number): void {
     if (this.staleness !== undefined) return;
@@ -176,6 +184,7 @@ export class Cluster implements SharedTable, MirrorTarget {
     this.#lease?.abandon();
     this.#lease = undefined;
     this.#publisher.use(undefined);
+    this.claims.use(undefined);
     this.#stop.abort();
     this.#mirror.close();
     this.#undo();
@@ -231,6 +240,7 @@ export class Cluster implements SharedTable, MirrorTarget {
     this.#lease = lease;
     this.#opened.resolve();
     this.#publisher.use(lease);
+    this.claims.use(lease);
     void this.#settleLease(lease);
     const ended = Promise.withResolvers<void>();
     this.#signal.addEventListener("abort", () => ended.resolve(), { once: true });
@@ -239,6 +249,7 @@ export class Cluster implements SharedTable, MirrorTarget {
     log.warn?.(`the lease of this host in ${this.#cluster.description} is gone: publishing all again`);
     this.#lease = undefined;
     this.#publisher.use(undefined);
+    this.claims.use(undefined);
   }
 
   /** Takes back what an earlier lease has left, once all that were registered before are back and published. */

@@ -14,8 +14,14 @@ const on = (uuid: string, host: string, zone?: string): { readonly registration:
   },
 });
 
-function chosen(all: readonly { readonly registration: Registration }[], host: string, zone?: string): string {
-  return nearest(all, { host, zone }).map(({ registration }) => registration.id.uuid).join("");
+function chosen(
+  all: readonly { readonly registration: Registration }[],
+  host: string,
+  zone?: string,
+): string {
+  return nearest(all, { host, zone })
+    .map(({ registration }) => registration.id.uuid)
+    .join("");
 }
 
 describe("nearest", () => {
