@@ -31,9 +31,7 @@ export class MemoryFollower {
     while (!this.#signal.aborted) {
       const { turn } = this.#directory;
       if (this.#directory.cutOf(this.#host) !== undefined) this.#beStale();
-      // oxlint-disable-next-line no-await-in-loop -- loads and changes come one after the other
       else await this.#catchUp();
-      // oxlint-disable-next-line no-await-in-loop -- as above
       await this.#directory.change(turn, this.#signal, this.#at === undefined ? reloadPauseMs : Infinity);
     }
   }
@@ -76,8 +74,8 @@ async function* pagesOf(all: readonly RemoteAddition[]): AsyncIterable<readonly 
   for (let at = 0; at < all.length; at += maxPage) yield all.slice(at, at + maxPage);
 }
 
-function changesOf({ put, removed }: Step): RemoteChange[] {
-  return [...put.map(additionOf), ...removed.map(removalOf)];
+function changesOf({ edits }: Step): RemoteChange[] {
+  return edits.map(({ isRemoved, stored }) => (isRemoved ? removalOf(stored) : additionOf(stored)));
 }
 
 function additionOf(stored: Stored): RemoteAddition {

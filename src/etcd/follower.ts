@@ -11,7 +11,15 @@ import { logger } from "../log.ts";
 import type { RemoteAddition, RemoteChange, Sink } from "../discovery/store.ts";
 import type { EtcdClient } from "./client.ts";
 import { after, type Keys } from "./keys.ts";
-import { decodeEvent, decodeRange, encodeRange, type KeyValue, methods, type RangeAnswer, type WatchAnswer } from "./messages.ts";
+import {
+  decodeEvent,
+  decodeRange,
+  encodeRange,
+  type KeyValue,
+  methods,
+  type RangeAnswer,
+  type WatchAnswer,
+} from "./messages.ts";
 import { Freshness } from "./freshness.ts";
 import { additionOf, changeOf } from "./records.ts";
 import { Status, StatusError } from "./status.ts";
@@ -33,7 +41,8 @@ class Doubt extends Error {
 interface Cursor {
   at: Revision;
   readonly cluster: number;
-  readonly identity: string;
+  /** Empty until the directory is used for the first time. */
+  identity: string;
 }
 
 export class Follower {
@@ -63,9 +72,7 @@ export class Follower {
     try {
       this.#guarded(() => this.#freshness.begin());
       for (let tries = 0; !signal.aborted; tries++) {
-        // oxlint-disable-next-line no-await-in-loop -- one watch after the other
         if (await this.#round()) tries = -1;
-        // oxlint-disable-next-line no-await-in-loop -- as above
         else await this.#client.pause(tries, signal, etcdTiming.longestPauseMs);
       }
     } catch (error) {
@@ -134,7 +141,6 @@ export class Follower {
       const last = page.pairs.at(-1);
       if (!page.more || last === undefined) return;
       try {
-        // oxlint-disable-next-line no-await-in-loop -- each page begins after the last one
         page = await this.#page(after(last.key), first.header.revision);
       } catch (error) {
         load.failure = error;
@@ -155,15 +161,24 @@ export class Follower {
   }
 
   /** @throws {Doubt} if the store isn't the one that was loaded, or is older */
-  async #recognise({ at, cluster, identity }: Cursor): Promise<void> {
+  async #recognise(cursor: Cursor): Promise<void> {
     const request = encodeRange({ key: this.#keys.identity });
     const { header, pairs } = decodeRange(
       await this.#client.call(methods.range, request, { signal: this.#signal }),
     );
-    const [pair] = pairs;
-    const found = pair === undefined ? "" : identityOf(pair);
-    if (header.cluster !== cluster || found !== identity) throw new Doubt("another store is there now");
+    const { at, cluster } = cursor;
+    if (header.cluster !== cluster) throw new Doubt("another cluster is there now");
     if (header.revision < at) throw new Doubt(`the store went back from revision ${at} to ${header.revision}`);
+    this.#identify(pairs[0], cursor);
+  }
+
+  /** @throws {Doubt} if the directory was made again */
+  #identify(pair: KeyValue | undefined, cursor: Cursor): void {
+    const found = pair === undefined ? "" : identityOf(pair);
+    if (found === cursor.identity) return;
+    if (cursor.identity !== "" || pair === undefined || pair.created <= cursor.at)
+      throw new Doubt("another directory is there now");
+    cursor.identity = found;
   }
 
   /** Returns or throws when the watch ends. @throws {Doubt} */
@@ -192,11 +207,9 @@ export class Follower {
         batch = [];
       }
       // a stall of the event loop would be worse than a later turn
-      // oxlint-disable-next-line no-await-in-loop -- in order
       if (++taken % batchEvents === 0) await new Promise<void>((resolve) => setImmediate(resolve));
       at = pair.changed;
-      if (this.#isIdentity(pair) && (event.isDeleted || identityOf(pair) !== cursor.identity))
-        throw new Doubt("the directory has another identity");
+      if (this.#isIdentity(pair)) this.#identify(event.isDeleted ? undefined : pair, cursor);
       const change = changeOf(this.#keys, event);
       if (change !== undefined) batch.push(change);
     }
