@@ -161,7 +161,7 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
     this.#loaded.resolve();
     if (this.staleness === undefined) return;
     const { mirrored, hosts } = this.stats;
-    log.info?.(`${this.#cluster.description}: ${mirrored} actors on ${hosts} other hosts`);
+    log.info?.(`${this.#cluster.description}: other hosts: ${hosts}, with ${mirrored} actors`);
     this.#setStaleness(undefined);
   }
 
@@ -291,7 +291,7 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
     channel.post(
       staleness === undefined
         ? [Kind.store, null]
-        : [Kind.store, performance.now() - staleness.sinceMs, staleness.reason],
+        : [Kind.store, Math.round(performance.now() - staleness.sinceMs), staleness.reason],
     );
   }
 }

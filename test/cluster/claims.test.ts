@@ -46,7 +46,7 @@ async function begin(
         const portal = await (verb === "findOrStart"
           ? nursery.findOrStart("x", how)
           : nursery.startActor("x", how));
-        (keep["portals"] as unknown[] | undefined)?.push(portal) ?? (keep["portals"] = [portal]);
+        ((keep["portals"] ??= []) as unknown[]).push(portal);
         return { uuid: portal.id.uuid };
       } catch (thrown) {
         const { name, cause, holder } = thrown as Error & { holder?: { host: string } };

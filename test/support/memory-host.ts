@@ -13,7 +13,7 @@ import {
 import type { Details } from "../../src/actor/details.ts";
 
 export class MemoryHost implements MirrorTarget, AsyncDisposable {
-  readonly table = new RegistryTable();
+  readonly table: RegistryTable = new RegistryTable();
   readonly host: string;
   readonly store: MemoryStore;
   readonly mirror: Mirror = new Mirror(this);
