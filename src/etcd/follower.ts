@@ -168,7 +168,8 @@ export class Follower {
     );
     const { at, cluster } = cursor;
     if (header.cluster !== cluster) throw new Doubt("another cluster is there now");
-    if (header.revision < at) throw new Doubt(`the store went back from revision ${at} to ${header.revision}`);
+    if (header.revision < at)
+      throw new Doubt(`the store went back from revision ${at} to ${header.revision}`);
     this.#identify(pairs[0], cursor);
   }
 
