@@ -41,7 +41,7 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
   readonly #record: HostRecord;
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal = this.#stop.signal;
-  readonly #publisher: Publisher = new Publisher(this.#signal);
+  readonly #publisher: Publisher;
   readonly #mirror: Mirror = new Mirror(this);
   readonly claims: ClusterClaims = new ClusterClaims(this, this.#signal);
   readonly #loaded = Promise.withResolvers<void>();
@@ -61,6 +61,7 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
     registryAddrs: readonly Address[],
   ) {
     this.host = runtime.id.host;
+    this.#publisher = new Publisher(this.host, this.#signal);
     this.#service = service;
     this.#cluster = cluster;
     this.#record = { host: this.host, registrar: runtime.id, registry: registryAddrs.toSorted().join(",") };
