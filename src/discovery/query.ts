@@ -4,7 +4,7 @@ import { TimeoutError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { Session } from "../rpc/session.ts";
 import { ambientTask } from "../rpc/task.ts";
-import { type Address, rankAddresses } from "../transport/address.ts";
+import { type Address, bestAddress } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { askAny, patience } from "./ask.ts";
 import { connectedPeer } from "./connected.ts";
@@ -89,7 +89,8 @@ async function query(lookup: Lookup): Promise<QueryResult> {
   try {
     if (addr !== undefined) return await queryAt(lookup, addr);
     const peer = connectedPeer(lookup);
-    if (peer !== undefined) return new AddressResult(rankAddresses(peer.addrs)[0] ?? null, peer.id, null);
+    if (peer !== undefined)
+      return new AddressResult(bestAddress(peer.addrs, peer.id.host) ?? null, peer.id, null);
     const found = await askAny(lookup);
     const asked = registrars.isRegistrar ? registrars.localPortal : registrars.onlyLink?.session;
     return resultOf(found.at(-1), asked ?? (await anyRegistry(registrars, patience(lookup))));

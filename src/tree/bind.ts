@@ -67,3 +67,8 @@ export function reachableHost(hosts: readonly string[]): string {
     "127.0.0.1"
   );
 }
+
+/** The first host that isn't loopback: children of an actor that listens there listen there, too. */
+export function openHost(hosts: readonly string[]): string | undefined {
+  return hosts.find((host) => !isLoopback(host));
+}
