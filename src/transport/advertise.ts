@@ -21,7 +21,12 @@ export function readAdvertised(option: string, inputs: readonly string[]): reado
 }
 
 function readOne(option: string, input: string): ParsedTcpAddress {
-  const parsed = parseAddress(typeof input === "string" ? withPort(input.trim()) : input);
+  let parsed: ParsedAddress;
+  try {
+    parsed = parseAddress(typeof input === "string" ? withPort(input.trim()) : input);
+  } catch (error) {
+    throw new AddressError(`${option}: ${(error as Error).message}`, { cause: error });
+  }
   if (parsed.transport === "unix")
     throw new AddressError(`${option} has ${input}, which other hosts can't dial: give tcp addresses`);
   if (isWildcard(parsed.host)) {

@@ -15,7 +15,7 @@ import type { Portal } from "../rpc/types.ts";
 import { type Address, rankAddresses, type Transport } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { sweepSockets } from "../transport/socket-lock.ts";
-import { bindFresh, hostsOf, openHost, reachableHost } from "./bind.ts";
+import { bindFresh, freshHost, hostsOf, openHost } from "./bind.ts";
 import { enableModules, moduleSpecifier, refuseUnguarded } from "./modules.ts";
 import { readRootOptions, type RootOptions, withUsableTransports } from "./root-options.ts";
 import { treeSettings } from "./settings.ts";
@@ -78,12 +78,11 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
     const { ensureRegistry = false } = options;
     let tcpHost: string | undefined;
     await membership.settle({ ensureRegistry, bindAddrs, deadline }, async (hosts) => {
-      tcpHost = reachableHost(hosts);
+      tcpHost = freshHost(hosts, registryAddrs);
       await bindFresh(runtime, transports, bindAddrs, tcpHost);
     });
     if (registrars.isRegistrar || tcpHost === undefined)
-      tcpHost = reachableHost(hostsOf(registrars.registryAddrs));
-    const listened = [...bindAddrs, ...(registrars.isRegistrar ? registrars.registryAddrs : [])];
+      tcpHost = openHost(hostsOf(registryAddrs)) ?? "127.0.0.1";
     signal?.throwIfAborted();
     runtime.becomeReady();
     const { callTimeoutMs, output } = options;
@@ -93,7 +92,7 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
     treeSettings.set(runtime, {
       root: { name, uuid: id.uuid, addrs: runtime.listeners.local },
       transports,
-      tcpHost: openHost(hostsOf(listened)) ?? tcpHost,
+      tcpHost: openHost(hostsOf(bindAddrs)) ?? tcpHost,
       ...(advertise !== undefined && { advertise }),
       limits,
       security: withAbsolutePaths(options.security ?? {}),

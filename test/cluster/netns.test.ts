@@ -60,7 +60,7 @@ describe.skipIf(noHosts !== undefined)("the hosts of a test", () => {
         return actor.id.host;
       });
     const ids = [await idOf(a!), await idOf(again!), await idOf(b!)];
-    expect(ids[0]).toBe(ids[1]!);
+    expect(ids[0]).toBe(ids[1]);
     expect(new Set(ids).size).toBe(2);
     const port = await listen(a!);
     expect(await connects(again!, "127.0.0.1", port)).toBe(true);

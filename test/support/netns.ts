@@ -236,6 +236,11 @@ export class Host {
     return `tcp://${this.address}:${port}`;
   }
 
+  /** The address of a socket in its runtime directory. */
+  unix(name: string): Address {
+    return `unix://${this.runtimeDir}/${name}.sock`;
+  }
+
   /** Adds a cable to the switch of that network. */
   connect(network: number): void {
     const port = `h${this.#number}w${network}`;
