@@ -111,7 +111,7 @@ describe.skipIf(noHosts !== undefined)("between hosts", () => {
 
   afterAll(async () => await hosts?.[Symbol.asyncDispose]());
 
-  const there = (): object => ({ registryAddrs: [a.tcp(1616)], enableModules: [service] });
+  const there = (): Record<string, unknown> => ({ registryAddrs: [a.tcp(1616)], enableModules: [service] });
 
   test("the portal to a peer that dialled here, and listens on all interfaces, has an address that leads there", async () => {
     const far = await b.actor("wild", { ...there(), bindAddrs: ["tcp://0.0.0.0:0"] });
