@@ -3,9 +3,9 @@
  * `bun .ci/bundle.ts FOLDER`.
  *
  * A child process that loads the source spends about half of its start on that (bench rows `spawn` and `spawn.packed`).
- * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are four, because reading bytecode
+ * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are five, because reading bytecode
  * takes time by its size: `core.cjs` has all that a child can ever need, so that a running child doesn't read files that an
- * upgrade may have replaced; `furrow.cjs` adds what programs import; `cli.cjs` is what every command line runs, and
+ * upgrade may have replaced; `furrow.cjs` adds what programs import; `etcd.cjs` is for registrars of a cluster; `cli.cjs` is what every command line runs, and
  * `commands.cjs` has the commands. No module is in two of them, so a program, its tests and its children share one
  * instance of each. They are CommonJS because Bun loads bytecode only for that; the entry points are ES modules with named
  * exports.
@@ -21,13 +21,21 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import type { BunPlugin } from "bun";
 
-const sources = { index: "src/index.ts", testing: "src/testing.ts", metrics: "src/metrics.ts" } as const;
+const sources = {
+  index: "src/index.ts",
+  testing: "src/testing.ts",
+  metrics: "src/metrics.ts",
+  etcd: "src/etcd.ts",
+} as const;
 const root = join(import.meta.dir, "..");
 /** What a child runs. */
 const childMain = join(root, "src/tree/child-main.ts");
 /** The entry point with a dependency, and the only file that it takes values of furrow from. */
 const otel = join(root, "src/otel.ts");
 const otelHooks = join(root, "src/inspect/hooks.ts");
+/** What only the registrars of a cluster need. */
+const etcd = join(root, "src/etcd.ts");
+const etcdFolder = join(root, "src/etcd/");
 /** The command line. */
 const cliMain = join(root, "src/cli/main.ts");
 /** What nothing else uses. */
@@ -67,10 +75,12 @@ async function bundleOtel(folder: string): Promise<void> {
 
 /** Bundles what a child needs into one file, what programs need beyond that into another, and the command line into two. */
 async function bundleFiles(folder: string, everything: string): Promise<void> {
-  const core = reachedFrom(childMain);
+  const ofEtcd = Array.from(reachedFrom(etcd)).filter((path) => path.startsWith(etcdFolder));
+  // loaded by the one that needs it
+  const core = new Set(Array.from(reachedFrom(childMain)).filter((path) => !ofEtcd.includes(path)));
   const all = Array.from(reachedFrom(cliMain));
   const isCli = (path: string): boolean => ofCli.some((own) => path.startsWith(join(own, "/")));
-  const shared = all.filter((path) => !core.has(path) && !isCli(path));
+  const shared = all.filter((path) => !core.has(path) && !isCli(path) && !ofEtcd.includes(path));
   const entries = all.filter((path) => dirname(path) === join(dirname(cliMain), "commands"));
   // what is reached without a command
   const front = Array.from(reachedFrom(cliMain, new Set(entries))).filter(
@@ -83,19 +93,26 @@ async function bundleFiles(folder: string, everything: string): Promise<void> {
     minify: { whitespace: true, syntax: true },
     define: { "import.meta.path": "module.filename" },
   } as const;
+  const etcdTexts = await referencesTo(ofEtcd, "$etcd");
   const ofCore = await referencesTo(core, "$core");
   const ofFurrow = await referencesTo(shared, "$furrow");
   await build(folder, "core.cjs", `import ${JSON.stringify(childMain)};\n${gettersOf(core)}`, {
     ...common,
-    banner: `"use strict";`,
+    banner: `"use strict";${loading("$etcd", "etcd.cjs")}`,
+    plugins: [replacing(etcdTexts)],
   });
   await build(folder, "furrow.cjs", `${everything}${gettersOf(shared)}`, {
     ...common,
-    banner: `"use strict";${loading("$core", "core.cjs")}`,
-    plugins: [replacing(ofCore)],
+    banner: `"use strict";${loading("$core", "core.cjs")}${loading("$etcd", "etcd.cjs")}`,
+    plugins: [replacing(new Map([...ofCore, ...etcdTexts]))],
   });
   const library = `"use strict";${loading("$core", "core.cjs")}${loading("$furrow", "furrow.cjs")}`;
   const ofLibrary = [...ofCore, ...ofFurrow];
+  await build(folder, "etcd.cjs", gettersOf(ofEtcd), {
+    ...common,
+    banner: library,
+    plugins: [replacing(new Map(ofLibrary))],
+  });
   await build(folder, "cli.cjs", `export { main } from ${JSON.stringify(cliMain)};\n${gettersOf(front)}`, {
     ...common,
     banner: `${library}${loading("$commands", "commands.cjs")}`,

@@ -63,6 +63,10 @@ function writeManifest(): void {
         types: "./types/otel.d.ts",
         default: "./lib/otel.js",
       },
+      "./etcd": {
+        types: "./types/etcd.d.ts",
+        default: "./lib/etcd.js",
+      },
       "./package.json": "./package.json",
     },
     peerDependencies,

@@ -103,6 +103,25 @@ export class NameTakenError extends FurrowError {
   }
 }
 
+/** The store of a cluster couldn't be reached, refused us, or didn't answer in time; `cause` says why. A change may have been made. */
+export class StoreUnavailableError extends FurrowError {
+  override readonly name = "StoreUnavailableError";
+  readonly code = "ERR_STORE_UNAVAILABLE";
+}
+
+/** Another registry of this host already publishes in the cluster. */
+export class HostTakenError extends FurrowError {
+  override readonly name = "HostTakenError";
+  readonly code = "ERR_HOST_TAKEN";
+  /** The registrar that publishes for this host. */
+  readonly holder: ActorId;
+
+  constructor(message: string, holder: ActorId) {
+    super(message);
+    this.holder = holder;
+  }
+}
+
 /** The connection couldn't be made, or was lost. Pending work may or may not have run at the peer. */
 export class TransportClosedError extends FurrowError {
   override readonly name = "TransportClosedError";

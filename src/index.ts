@@ -10,6 +10,7 @@
  *   rpc/         calls, portals, remote errors
  *   actor/       the actor of this process
  *   discovery/   the table, the registrar, the cache, lookups
+ *   etcd/        the directory of many machines, on etcd
  *   service/     a name as one: calls to whichever instance is there
  *   inspect/     what an actor measures while somebody looks
  *   tree/        root, client, nursery, child processes
@@ -44,6 +45,7 @@ export {
   FrameError,
   FurrowError,
   HandshakeError,
+  HostTakenError,
   LaggedError,
   LimitError,
   NameTakenError,
@@ -57,6 +59,7 @@ export {
   RuntimeExistsError,
   SpawnError,
   type Stage,
+  StoreUnavailableError,
   TimeoutError,
   TransportClosedError,
   UnauthenticatedError,

@@ -16,6 +16,8 @@ const layers: readonly string[] = [
   "rpc/",
   "actor/",
   "discovery/",
+  "etcd/",
+  "etcd.ts",
   "service/",
   "inspect/",
   "tree/",

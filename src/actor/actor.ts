@@ -17,6 +17,12 @@ export interface RegistrarStats {
   readonly requests: number;
   readonly pushes: number;
   readonly revision: number;
+  /** In a cluster: how many of the actors are those of other hosts. */
+  readonly mirrored?: number;
+  /** In a cluster: how many other hosts there are. */
+  readonly hosts?: number;
+  /** In a cluster: whether what is known of other hosts may be behind, because the store can't be reached. */
+  readonly stale?: boolean;
 }
 
 /** A frozen snapshot. */

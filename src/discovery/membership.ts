@@ -13,6 +13,7 @@ import { outsideTasks } from "../rpc/task.ts";
 import { type Address, rankAddresses } from "../transport/address.ts";
 import { removeTreeSockets, sweepSockets } from "../transport/socket-lock.ts";
 import { Kind } from "../wire/messages.ts";
+import type { Cluster } from "./cluster.ts";
 import { type Boot, type Candidate, Election, RegistrationRefused } from "./election.ts";
 import { nameTaken, type RegistrarLink } from "./registrar-link.ts";
 import { Registrars } from "./registrars.ts";
@@ -31,6 +32,7 @@ export class Membership implements Candidate {
   readonly #roster = new Roster();
   #isEnlisted = false;
   #tenure: Tenure | undefined;
+  #cluster: Cluster | undefined;
   #upkeep: Timer | undefined;
   readonly #stop = new AbortController();
 
@@ -48,12 +50,16 @@ export class Membership implements Candidate {
    * Joins the registrar or becomes it, however many programs try at the same time. `listen` binds the actor's own
    * addresses before it joins; it gets the addresses of this machine on the way to the registrars.
    *
-   * @throws as `Election.settle`
+   * @throws as `Election.settle`, and as `Cluster.settle`
    */
-  async settle(boot: Boot, listen: (hosts: readonly string[]) => Promise<void>): Promise<void> {
+  async settle(
+    boot: Boot & { readonly requireCluster?: boolean },
+    listen: (hosts: readonly string[]) => Promise<void>,
+  ): Promise<void> {
     this.#election.listen = listen;
     this.registrars.registers = true;
     await this.#election.settle(boot);
+    await this.#cluster?.settle(boot.requireCluster === true, boot.deadline);
   }
 
   /** Connects to the registrars that the parent knows; if none can be reached, looks for others at the registry addresses. */
@@ -190,6 +196,7 @@ export class Membership implements Candidate {
     const wasMember = this.#isEnlisted;
     const isWhole = this.#enlist();
     const mayHaveMore = wasMember && (!isWhole || !registrars.registryAddrs.every(isOfThisHost));
+    this.#share();
     registrars.service?.registerSelf();
     if (registrars.service !== undefined) registrars.holds?.resumeHere(registrars.service);
     registrars.service?.opened(this.#roster, this.#roster.others(), mayHaveMore);
@@ -198,12 +205,21 @@ export class Membership implements Candidate {
     registrars.notify();
   }
 
+  /** Shares the table with other hosts. Most registrars have none, and start sooner without the files. */
+  #share(): void {
+    const { service, cluster, registryAddrs } = this.registrars;
+    if (service === undefined || cluster === undefined) return;
+    const { Cluster: Part } = require("./cluster.ts") as typeof import("./cluster.ts");
+    this.#cluster = new Part(service, this.#runtime, cluster, registryAddrs);
+  }
+
   /** Steps down: this registrar's socket was removed, and another registrar has bound the address. */
   #yield(addr: Address): void {
     if (this.#stop.signal.aborted || !this.registrars.isRegistrar) return;
     log.warn?.(`another registrar now serves ${addr}: yielding to it`);
     this.#tenure?.end();
     this.#tenure = undefined;
+    this.#cluster?.end();
     this.registrars.unserve();
     this.#election.start();
   }
@@ -241,6 +257,7 @@ export class Membership implements Candidate {
     this.#election.stop();
     clearInterval(this.#upkeep);
     registrars.service?.unregisterSelf();
+    const left = this.#cluster?.leave();
     const bound = new Deadline({ timeout: this.#runtime.limits.stopGraceMs }, "unregistration");
     await Promise.allSettled(
       registrars.links.map(async (link) => {
@@ -249,6 +266,7 @@ export class Membership implements Candidate {
     );
     registrars.registers = false;
     registrars.notify();
+    await left;
   }
 
   /**

@@ -210,6 +210,7 @@ export class ServiceCore implements CallHost, InstanceHost {
    * Waits until calls may go to other instances than now.
    *
    * @throws {ActorNotFoundError} `waitMs` after `since`
+   * @throws {RegistryUnavailableError} then, if there may be some on hosts that can't be known of now
    */
   async #change(since: number, deadline: Deadline): Promise<void> {
     const leftMs = Math.max(0, since + this.#waitMs - performance.now());
@@ -227,7 +228,12 @@ export class ServiceCore implements CallHost, InstanceHost {
     }
   }
 
-  #none(): ActorNotFoundError {
+  #none(): Error {
+    try {
+      if (this.registryAddr === undefined) Registrars.of(this.runtime).checkMiss(this.name);
+    } catch (error) {
+      return asError(error);
+    }
     const faults = this.#members.faults();
     const waited = this.#waitMs === 0 ? "" : ` within ${this.#waitMs} ms`;
     const why = faults.length > 0 ? messagesOf(faults) : "none is registered";

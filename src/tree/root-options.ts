@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Metadata } from "../actor/details.ts";
 import { type ActorSecurity, readSecurity, type Security } from "../actor/security.ts";
 import { checkExposure, type Credentials } from "../channel/credentials.ts";
+import type { ClusterStore } from "../discovery/cluster-store.ts";
 import { AddressError } from "../errors.ts";
 import { fitToDescriptors, type Limits, resolveLimits } from "../limits.ts";
 import { logger } from "../log.ts";
@@ -59,6 +60,13 @@ export interface RootOptions {
   readonly limits?: Partial<Limits>;
   /** How actors prove their identity, and what peers may do. Inherited by children. */
   readonly security?: Security;
+  /**
+   * Where this machine's registrar meets those of other machines: `etcd(…)` of `furrow/etcd`. Only the registrar uses it;
+   * give it to every program that may become that. Default `$FURROW_CLUSTER`, the urls of an etcd; none: one machine.
+   */
+  readonly cluster?: ClusterStore;
+  /** If true, the boot fails unless the store of `cluster` can be reached, where this actor becomes the registrar. */
+  readonly requireCluster?: boolean;
   /**
    * Default true: SIGINT, SIGTERM and SIGHUP cancel the tree, then exit with 128 + the signal's number. With "drain",
    * SIGTERM drains the tree first, for at most 30 seconds; another signal cuts that short.

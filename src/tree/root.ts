@@ -66,6 +66,8 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
     (require("./built-ins.ts") as typeof import("./built-ins.ts")).builtIns(runtime);
   const membership = new Membership(runtime, registryAddrs);
   const { registrars } = membership;
+  registrars.cluster = options.cluster;
+  const urls = process.env["FURROW_CLUSTER"];
   const onExit = (): void => {
     runtime.listeners.close();
     membership.release();
@@ -73,11 +75,15 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   process.on("exit", onExit);
   try {
     sweep(transports, registryAddrs);
+    if (options.cluster === undefined && urls !== undefined && urls !== "") {
+      const { clusterAt } = require("./environment-cluster.ts") as typeof import("./environment-cluster.ts");
+      registrars.cluster = await clusterAt(urls);
+    }
     const modules = (options.enableModules ?? []).map(moduleSpecifier);
     await deadline.race("wait", enableModules(runtime, modules, signal));
-    const { ensureRegistry = false } = options;
+    const { ensureRegistry = false, requireCluster = false } = options;
     let tcpHost: string | undefined;
-    await membership.settle({ ensureRegistry, bindAddrs, deadline }, async (hosts) => {
+    await membership.settle({ ensureRegistry, requireCluster, bindAddrs, deadline }, async (hosts) => {
       tcpHost = freshHost(hosts, registryAddrs);
       await bindFresh(runtime, transports, bindAddrs, tcpHost);
     });

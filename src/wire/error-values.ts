@@ -158,7 +158,8 @@ function isWhole(error: Error): boolean {
   if (error instanceof errors.ContextCancelledError) return isActorId(error.canceller);
   if (error instanceof errors.ActorDiedError) return isActorId(error.actor);
   if (error instanceof errors.ActorDrainingError) return isActorId(error.actor);
-  if (error instanceof errors.NameTakenError) return isActorId(error.holder);
+  if (error instanceof errors.NameTakenError || error instanceof errors.HostTakenError)
+    return isActorId(error.holder);
   if (!(error instanceof errors.RemoteActorError)) return true;
   const { actor, relayPath, remoteName, remoteStack } = error as Partial<errors.RemoteActorError>;
   const isPath = Array.isArray(relayPath) && relayPath.every(isActorId);

@@ -62,6 +62,7 @@ export const Kind = {
   data: 55,
   // discovery again
   partial: 56,
+  store: 57,
 } as const;
 
 export type Kind = (typeof Kind)[keyof typeof Kind];
@@ -138,7 +139,8 @@ interface Fields {
   /** `all`: the answer must have those, too, that a new registrar still waits for. */
   lookup: [id: number, name: string, interest: boolean, detailed?: boolean | null, all?: boolean | null];
   forget: [name: string];
-  added: [name: string, registration: List];
+  /** `before`: the uuid of the one that it comes before; without it, it comes last. */
+  added: [name: string, registration: List, before?: string | null];
   removed: [name: string, uuid: string, revision: number];
   report: [uuid: string];
   /** The registrar has no room for that interest. */
@@ -161,6 +163,11 @@ interface Fields {
   unclaim: [name: string, key: string];
   /** The answer for that name, which follows, may lack some that the registrar still waits for. */
   partial: [name: string];
+  /**
+   * Whether the registrar may be behind with what it says of other hosts: for how many milliseconds, and why; null if it
+   * isn't.
+   */
+  store: [staleMs: unknown, reason?: string | null];
   stop: [id: number];
   /** The sender has booted and is registered. With false: it drains or ends, and isn't to be found by name any more. */
   ready: [isReady?: boolean | null];
@@ -246,7 +253,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   unregister: "n",
   lookup: "nsbBB",
   forget: "s",
-  added: "sa",
+  added: "saS",
   removed: "ssn",
   report: "s",
   unwatched: "s",
@@ -259,6 +266,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   claim: "nsbsn",
   unclaim: "ss",
   partial: "s",
+  store: "VS",
   stop: "n",
   ready: "B",
   failed: "a",

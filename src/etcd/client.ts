@@ -1,0 +1,242 @@
+/**
+ * One etcd cluster: the session to one of its servers, and another server when that one fails. Everything goes through one
+ * session, so one late answer moves all of it.
+ */
+import { sleep } from "../deadline.ts";
+import { asError, causeOf, StoreUnavailableError } from "../errors.ts";
+import { logger } from "../log.ts";
+import { decodeAuthenticate, encodeAuthenticate, methods } from "./messages.ts";
+import { type CallBounds, Session, type SessionTls } from "./session.ts";
+import { ConnectionError, isPassing, isTokenRefusal, Status, StatusError } from "./status.ts";
+import { etcdTiming } from "./timing.ts";
+
+const log = logger("discovery");
+/** How long a call may take by default. */
+export const defaultTimeoutMs: number = 5_000;
+
+export interface ClientOptions {
+  /** For messages. */
+  readonly description: string;
+  /** URLs. */
+  readonly endpoints: readonly string[];
+  /** Read for each connection, so that renewed certificates are used. */
+  readonly readTls: () => SessionTls | undefined;
+  readonly user?: { readonly name: string; readonly password: string } | undefined;
+}
+
+export interface CallOptions {
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Statuses that the caller handles; they are thrown as they are. */
+  readonly expect?: readonly number[];
+}
+
+export class EtcdClient {
+  readonly description: string;
+  readonly #options: ClientOptions;
+  readonly #ended = new AbortController();
+  /** Which endpoint is next, or in use. Not all programs should use the first. */
+  #at: number;
+  #connecting: Promise<Session> | undefined;
+  #session: Session | undefined;
+  #token: string | undefined;
+  /** The last failure of each endpoint since it last answered. */
+  readonly #failures = new Map<string, Error>();
+
+  constructor(options: ClientOptions) {
+    this.description = options.description;
+    this.#options = options;
+    this.#at = Math.floor(Math.random() * options.endpoints.length);
+  }
+
+  /**
+   * Asks until there is an answer, one server after the other. What is asked must be harmless to repeat.
+   *
+   * @throws {StatusError} with a status that `expect` lists
+   * @throws {StoreUnavailableError} when the time is up, or the servers refuse; `cause` says why
+   * @throws the signal's reason
+   */
+  async call(path: string, message: Uint8Array, options: CallOptions = {}): Promise<Uint8Array> {
+    const { timeoutMs = defaultTimeoutMs, signal, expect = [] } = options;
+    const until = performance.now() + timeoutMs;
+    for (let tries = 0; ; tries++) {
+      const left = until - performance.now();
+      if (left <= 0) throw this.#late(timeoutMs);
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
+        return await this.attempt(path, message, { timeoutMs: Math.min(left, attemptMs(tries)), signal });
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (error instanceof StatusError && expect.includes(error.status)) throw error;
+        if (!isPassing(error)) throw this.#refused(error);
+      }
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await this.pause(tries, signal, until - performance.now());
+    }
+  }
+
+  /** As `call`, but only once. @throws {StatusError | ConnectionError} */
+  async attempt(path: string, message: Uint8Array, bounds: CallBounds): Promise<Uint8Array> {
+    const session = await this.session(bounds);
+    try {
+      const answer = await this.#authorized(session, bounds, (token) =>
+        session.call(path, message, token, bounds),
+      );
+      this.#failures.delete(session.endpoint);
+      return answer;
+    } catch (error) {
+      if (isPassing(error)) this.leave(session, asError(error));
+      throw error;
+    }
+  }
+
+  /**
+   * The session in use, or a new one.
+   *
+   * @throws {ConnectionError} when the next server can't be reached within the bounds
+   * @throws the signal's reason
+   */
+  async session({ timeoutMs, signal }: CallBounds): Promise<Session> {
+    this.#checkOpen();
+    if (this.#session !== undefined && !this.#session.isOver) return this.#session;
+    this.#connecting ??= this.#connect().finally(() => (this.#connecting = undefined));
+    return within(this.#connecting, timeoutMs, signal);
+  }
+
+  /** Gives up a session whose server doesn't do its part. If there is only one server, and it answers, the session stays. */
+  leave(session: Session, error: Error): void {
+    this.#failures.set(session.endpoint, error);
+    if (session.isOver || this.#options.endpoints.length > 1) session.destroy(error.message);
+    if (session !== this.#session || !session.isOver) return;
+    log.info?.(`left ${session.endpoint}: ${error.message}`);
+    this.#session = undefined;
+    this.#at = (this.#at + 1) % this.#options.endpoints.length;
+  }
+
+  /** The token of our user for that session; asks for one if need be. */
+  token(session: Session, bounds: CallBounds): Promise<string | undefined> {
+    return this.#authorized(session, bounds, (token) => Promise.resolve(token));
+  }
+
+  /** Asks for a new token next time. */
+  forgetToken(): void {
+    this.#token = undefined;
+  }
+
+  /** Waits before the next attempt: not as long as there is a server that wasn't tried yet. */
+  async pause(tries: number, signal: AbortSignal | undefined, longestMs: number): Promise<void> {
+    const round = Math.floor((tries + 1) / this.#options.endpoints.length);
+    if (round === 0 || longestMs <= 0) return;
+    const { pauseMs, longestPauseMs } = etcdTiming;
+    const ms = Math.min(pauseMs * 2 ** (round - 1), longestPauseMs) * (0.5 + Math.random() / 2);
+    await this.wait(Math.min(ms, longestMs), signal);
+  }
+
+  /** @throws {StoreUnavailableError} when the client is closed, or the signal's reason */
+  async wait(ms: number, signal?: AbortSignal): Promise<void> {
+    const ends = signal === undefined ? this.#ended.signal : AbortSignal.any([signal, this.#ended.signal]);
+    try {
+      await sleep(ms, ends);
+    } catch (error) {
+      this.#checkOpen();
+      throw error;
+    }
+  }
+
+  /** Ends the session; calls that are under way fail. Idempotent. */
+  close(): void {
+    if (this.#ended.signal.aborted) return;
+    this.#ended.abort();
+    this.#session?.destroy("the client was closed");
+  }
+
+  async #connect(): Promise<Session> {
+    const endpoint = this.#options.endpoints[this.#at]!;
+    const bounds = { timeoutMs: etcdTiming.attemptMs, signal: this.#ended.signal };
+    try {
+      const session = await Session.connect(endpoint, this.#options.readTls(), bounds);
+      this.#session = session;
+      return session;
+    } catch (error) {
+      this.#failures.set(endpoint, asError(error));
+      this.#at = (this.#at + 1) % this.#options.endpoints.length;
+      this.#checkOpen();
+      throw error;
+    }
+  }
+
+  /** Does `work` with our token; with a new one if the server doesn't take it. */
+  async #authorized<T>(
+    session: Session,
+    bounds: CallBounds,
+    work: (token: string | undefined) => Promise<T>,
+  ): Promise<T> {
+    if (this.#options.user === undefined) return work(undefined);
+    const token = this.#token ?? (await this.#authenticate(session, bounds));
+    try {
+      return await work(token);
+    } catch (error) {
+      if (!isTokenRefusal(error)) throw error;
+      return work(await this.#authenticate(session, bounds));
+    }
+  }
+
+  async #authenticate(session: Session, bounds: CallBounds): Promise<string | undefined> {
+    const { name, password } = this.#options.user!;
+    try {
+      const request = encodeAuthenticate(name, password);
+      const answer = await session.call(methods.authenticate, request, undefined, bounds);
+      this.#token = decodeAuthenticate(answer);
+    } catch (error) {
+      if (!(error instanceof StatusError) || error.status !== Status.failedPrecondition) throw error;
+      log.warn?.(`${session.endpoint} takes no users: anyone can change the directory`);
+      return undefined;
+    }
+    return this.#token;
+  }
+
+  #checkOpen(): void {
+    if (this.#ended.signal.aborted) throw new StoreUnavailableError(`${this.description} is closed`);
+  }
+
+  #late(timeoutMs: number): StoreUnavailableError {
+    const cause = causeOf(Array.from(this.#failures.values()));
+    const why = cause === undefined ? "" : `: ${cause.message}`;
+    return new StoreUnavailableError(
+      `${this.description} didn't answer within ${Math.round(timeoutMs)} ms${why}`,
+      {
+        cause,
+      },
+    );
+  }
+
+  #refused(error: unknown): StoreUnavailableError {
+    if (error instanceof StoreUnavailableError) return error;
+    const cause = asError(error);
+    return new StoreUnavailableError(`${this.description} refused: ${cause.message}`, { cause });
+  }
+}
+
+function attemptMs(tries: number): number {
+  return Math.min(etcdTiming.attemptMs * 2 ** tries, etcdTiming.longestAttemptMs);
+}
+
+/** Settles as `work` does, unless time or signal come first. */
+async function within<T>(
+  work: Promise<T>,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  signal?.throwIfAborted();
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const timer = setTimeout(() => reject(new ConnectionError(`no connection within ${timeoutMs} ms`)), timeoutMs);
+  const onAbort = (): void => reject(signal?.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  work.then(resolve, reject);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
+  }
+}

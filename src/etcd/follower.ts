@@ -1,0 +1,230 @@
+/**
+ * Brings a directory in etcd to one sink: loads it, and then watches it from the revision of the load.
+ *
+ * The cursor moves with events only, never with an answer to a progress request, which etcd may send ahead of events
+ * (etcd-io/etcd#15220). Each watch that is opened again first makes sure that the store is still the same one, and hasn't gone
+ * back in time.
+ */
+import type { Revision } from "../discovery/remote-entry.ts";
+import { asError } from "../errors.ts";
+import { logger } from "../log.ts";
+import type { RemoteAddition, RemoteChange, Sink } from "../discovery/store.ts";
+import type { EtcdClient } from "./client.ts";
+import { after, type Keys } from "./keys.ts";
+import { decodeEvent, decodeRange, encodeRange, type KeyValue, methods, type RangeAnswer, type WatchAnswer } from "./messages.ts";
+import { Freshness } from "./freshness.ts";
+import { additionOf, changeOf } from "./records.ts";
+import { Status, StatusError } from "./status.ts";
+import { etcdTiming } from "./timing.ts";
+import { watch } from "./watch.ts";
+
+const log = logger("discovery");
+/** Pages of 10,000 stalled the event loop for 300 ms. */
+const pageKeys = 1_000;
+/** So many events are handed on in one turn, and all of one revision. */
+const batchEvents = 1_000;
+
+/** Everything has to be loaded again. */
+class Doubt extends Error {
+  override readonly name = "Doubt";
+}
+
+/** What the sink has. */
+interface Cursor {
+  at: Revision;
+  readonly cluster: number;
+  readonly identity: string;
+}
+
+export class Follower {
+  readonly #client: EtcdClient;
+  readonly #keys: Keys;
+  readonly #sink: Sink;
+  readonly #signal: AbortSignal;
+  readonly #freshness: Freshness;
+  #cursor: Cursor | undefined;
+  #hasWatched = false;
+  /** What the sink threw. */
+  #fault: { readonly error: unknown } | undefined;
+  /** Loads in a row that contradicted a host's record. */
+  #contradictions = 0;
+
+  constructor(client: EtcdClient, keys: Keys, sink: Sink, signal: AbortSignal) {
+    this.#client = client;
+    this.#keys = keys;
+    this.#sink = sink;
+    this.#signal = signal;
+    this.#freshness = new Freshness(sink);
+  }
+
+  /** Until the abort. @throws whatever the sink throws */
+  async run(): Promise<void> {
+    const signal = this.#signal;
+    try {
+      this.#guarded(() => this.#freshness.begin());
+      for (let tries = 0; !signal.aborted; tries++) {
+        // oxlint-disable-next-line no-await-in-loop -- one watch after the other
+        if (await this.#round()) tries = -1;
+        // oxlint-disable-next-line no-await-in-loop -- as above
+        else await this.#client.pause(tries, signal, etcdTiming.longestPauseMs);
+      }
+    } catch (error) {
+      if (this.#fault !== undefined) throw this.#fault.error;
+      if (!signal.aborted) throw error;
+    } finally {
+      this.#freshness.end();
+    }
+  }
+
+  /** Loads if need be, and watches until that ends; whether the watch ever worked. */
+  async #round(): Promise<boolean> {
+    this.#hasWatched = false;
+    try {
+      if (this.#cursor === undefined) await this.#load();
+      else await this.#recognise(this.#cursor);
+      await this.#watch(this.#cursor!);
+    } catch (error) {
+      if (this.#fault !== undefined || this.#signal.aborted) throw error;
+      log.info?.(`${this.#client.description}: following was interrupted: ${asError(error).message}`);
+      if (error instanceof Doubt) this.#cursor = undefined;
+    }
+    this.#freshness.interrupt();
+    return this.#hasWatched;
+  }
+
+  async #load(): Promise<void> {
+    const sentAt = performance.now();
+    const first = await this.#page(this.#keys.start, 0);
+    const load = { identity: "", failure: undefined as unknown };
+    const pages = this.#pages(first, load);
+    const { revision: at, cluster } = first.header;
+    let isRight: boolean;
+    try {
+      isRight = await this.#sink.load(pages, at);
+    } catch (error) {
+      if (load.failure === undefined) this.#fault = { error };
+      throw load.failure ?? error;
+    }
+    if (!isRight) await this.#contradicted();
+    this.#contradictions = 0;
+    this.#cursor = { at, cluster, identity: load.identity };
+    this.#guarded(() => this.#freshness.prove(sentAt));
+  }
+
+  /** Waits, longer each time. @throws {Doubt} */
+  async #contradicted(): Promise<never> {
+    const { reloadMs, longestReloadMs } = etcdTiming;
+    await this.#client.wait(Math.min(reloadMs * 2 ** this.#contradictions++, longestReloadMs), this.#signal);
+    throw new Doubt("what was loaded contradicts a host's record");
+  }
+
+  async *#pages(
+    first: RangeAnswer,
+    load: { identity: string; failure: unknown },
+  ): AsyncIterable<readonly RemoteAddition[]> {
+    let page = first;
+    for (;;) {
+      const additions: RemoteAddition[] = [];
+      for (const pair of page.pairs) {
+        if (this.#isIdentity(pair)) load.identity = identityOf(pair);
+        const addition = additionOf(this.#keys, pair);
+        if (addition !== undefined) additions.push(addition);
+      }
+      yield additions;
+      const last = page.pairs.at(-1);
+      if (!page.more || last === undefined) return;
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- each page begins after the last one
+        page = await this.#page(after(last.key), first.header.revision);
+      } catch (error) {
+        load.failure = error;
+        throw error;
+      }
+    }
+  }
+
+  async #page(key: Uint8Array, revision: Revision): Promise<RangeAnswer> {
+    const request = encodeRange({ key, end: this.#keys.end, limit: pageKeys, revision });
+    const options = { signal: this.#signal, expect: [Status.outOfRange] };
+    try {
+      return decodeRange(await this.#client.call(methods.range, request, options));
+    } catch (error) {
+      if (!(error instanceof StatusError)) throw error;
+      throw new Doubt(error.message, { cause: error });
+    }
+  }
+
+  /** @throws {Doubt} if the store isn't the one that was loaded, or is older */
+  async #recognise({ at, cluster, identity }: Cursor): Promise<void> {
+    const request = encodeRange({ key: this.#keys.identity });
+    const { header, pairs } = decodeRange(
+      await this.#client.call(methods.range, request, { signal: this.#signal }),
+    );
+    const [pair] = pairs;
+    const found = pair === undefined ? "" : identityOf(pair);
+    if (header.cluster !== cluster || found !== identity) throw new Doubt("another store is there now");
+    if (header.revision < at) throw new Doubt(`the store went back from revision ${at} to ${header.revision}`);
+  }
+
+  /** Returns or throws when the watch ends. @throws {Doubt} */
+  async #watch(cursor: Cursor): Promise<void> {
+    const range = { from: this.#keys.start, end: this.#keys.end, start: cursor.at + 1 };
+    for await (const { answer, askedAt } of watch(this.#client, range, this.#freshness, this.#signal)) {
+      if (answer.compacted > 0) throw new Doubt(`what was missed is compacted up to ${answer.compacted}`);
+      if (answer.header.cluster !== cursor.cluster) throw new Doubt("another cluster answers");
+      if (answer.events.length > 0) await this.#take(answer, cursor);
+      if (askedAt === undefined) continue;
+      this.#hasWatched = true;
+      this.#guarded(() => this.#freshness.prove(askedAt));
+    }
+  }
+
+  /** Hands events on, in batches of whole revisions. */
+  async #take(answer: WatchAnswer, cursor: Cursor): Promise<void> {
+    let batch: RemoteChange[] = [];
+    let at = cursor.at;
+    let taken = 0;
+    for (const reader of answer.events) {
+      const event = decodeEvent(reader);
+      const { pair } = event;
+      if (pair.changed !== at && batch.length >= batchEvents) {
+        this.#hand(batch, at, cursor);
+        batch = [];
+      }
+      // a stall of the event loop would be worse than a later turn
+      // oxlint-disable-next-line no-await-in-loop -- in order
+      if (++taken % batchEvents === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+      at = pair.changed;
+      if (this.#isIdentity(pair) && (event.isDeleted || identityOf(pair) !== cursor.identity))
+        throw new Doubt("the directory has another identity");
+      const change = changeOf(this.#keys, event);
+      if (change !== undefined) batch.push(change);
+    }
+    this.#hand(batch, at, cursor);
+  }
+
+  #hand(batch: readonly RemoteChange[], at: Revision, cursor: Cursor): void {
+    if (batch.length > 0 && !this.#guarded(() => this.#sink.change(batch, at)))
+      throw new Doubt("a host's record contradicts what was received");
+    cursor.at = at;
+  }
+
+  #isIdentity({ key }: KeyValue): boolean {
+    return key.length === this.#keys.identity.length && Buffer.compare(key, this.#keys.identity) === 0;
+  }
+
+  /** Calls the sink. What it throws ends everything. */
+  #guarded<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      this.#fault = { error };
+      throw error;
+    }
+  }
+}
+
+/** A directory that is made again has another one. */
+function identityOf({ value, created }: KeyValue): string {
+  return `${Buffer.from(value).toString("hex")}@${created}`;
+}

@@ -1,0 +1,85 @@
+/**
+ * Where a directory is in etcd. All of a cluster is below `/furrow/1/<space>/`; the host comes before the actor, so that a
+ * role of etcd can be bound to one host's keys:
+ *
+ * - `a/<host>/<uuid>`: an actor
+ * - `h/<host>`: a host
+ * - `i`: which directory this is; a number that is drawn when it's first used
+ * - `u/<name in base64url>`: who holds a name
+ * - `w/<host>`: the last write of a host. Nobody watches it
+ */
+const encoder = new TextEncoder();
+
+export type Place =
+  | { readonly kind: "entry"; readonly host: string; readonly uuid: string }
+  | { readonly kind: "host"; readonly host: string }
+  | { readonly kind: "identity" }
+  | { readonly kind: "claim"; readonly name: string }
+  | { readonly kind: "other" };
+
+export class Keys {
+  /** All that followers read, from here to before `end`. */
+  readonly start: Uint8Array;
+  readonly end: Uint8Array;
+  readonly identity: Uint8Array;
+  readonly #prefix: string;
+  /** The keys of a host's actors come one after the other: its name is made once. */
+  #host = "";
+
+  constructor(space: string) {
+    this.#prefix = `/furrow/1/${space}/`;
+    this.start = this.#key("a/");
+    this.end = this.#key("v");
+    this.identity = this.#key("i");
+  }
+
+  entry(host: string, uuid: string): Uint8Array {
+    return this.#key(`a/${host}/${uuid}`);
+  }
+
+  host(host: string): Uint8Array {
+    return this.#key(`h/${host}`);
+  }
+
+  claim(name: string): Uint8Array {
+    return this.#key(`u/${Buffer.from(name).toString("base64url")}`);
+  }
+
+  lastWrite(host: string): Uint8Array {
+    return this.#key(`w/${host}`);
+  }
+
+  /** Reads a key of this directory. */
+  read(key: Uint8Array): Place {
+    const start = this.#prefix.length;
+    const text = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
+    const rest = text.toString("latin1", start + 2, key.length);
+    switch (text.toString("latin1", start, start + 2)) {
+      case "a/": {
+        const slash = rest.indexOf("/");
+        const host = slash < 0 ? "" : rest.slice(0, slash);
+        if (host !== this.#host) this.#host = host;
+        return { kind: "entry", host: this.#host, uuid: rest.slice(slash + 1) };
+      }
+      case "h/":
+        return { kind: "host", host: rest };
+      case "i":
+        return { kind: "identity" };
+      case "u/":
+        return { kind: "claim", name: Buffer.from(rest, "base64url").toString() };
+      default:
+        return { kind: "other" };
+    }
+  }
+
+  #key(rest: string): Uint8Array {
+    return encoder.encode(`${this.#prefix}${rest}`);
+  }
+}
+
+/** The key right after this one. */
+export function after(key: Uint8Array): Uint8Array {
+  const next = new Uint8Array(key.length + 1);
+  next.set(key);
+  return next;
+}

@@ -1,0 +1,310 @@
+/**
+ * A host's lease in etcd.
+ *
+ * Each write changes the host's key `w/<host>` from the number of the write before to its own, in the same transaction. So
+ * a write that is repeated after a timeout isn't done twice, one that arrives late isn't done at all, and a registrar whose
+ * lease is gone, or that has a successor, can't write any more.
+ */
+import { HostContent } from "../discovery/host-content.ts";
+import type { Revision } from "../discovery/remote-entry.ts";
+import { transactionsOf } from "../discovery/transactions.ts";
+import { StoreUnavailableError } from "../errors.ts";
+import { logger } from "../log.ts";
+import type { Change, Claim, Holder, HostLease, HostRecord, StoreOptions } from "../discovery/store.ts";
+import type { EtcdClient } from "./client.ts";
+import type { Keys } from "./keys.ts";
+import {
+  type Condition,
+  decodeKeepAlive,
+  decodeTransaction,
+  encodeLease,
+  encodeTransaction,
+  methods,
+  type Operation,
+  type TransactionAnswer,
+} from "./messages.ts";
+import { decodeHolder, encodeHolder, encodeHost } from "./records.ts";
+import { Status } from "./status.ts";
+import { etcdTiming } from "./timing.ts";
+
+const log = logger("discovery");
+/** How long `release` waits for the store by default: what isn't revoked lapses. */
+const releaseTimeoutMs = 2_000;
+const encoder = new TextEncoder();
+
+/** A lease that was granted, and is the host's. */
+export interface OpenedLease {
+  readonly id: number;
+  readonly host: HostRecord;
+  readonly epoch: number;
+  readonly ttlMs: number;
+  /** Under which earlier registrars of the host may have left something. */
+  readonly formerLeases: readonly number[];
+  readonly validUntil: number;
+}
+
+/** The value of `w/<host>` before the first write. */
+export const noWrite: Uint8Array = encoder.encode("0");
+
+/** A write that may have been done: no answer came. */
+interface Doubtful {
+  readonly mark: string;
+  readonly onDone: () => void;
+}
+
+export class EtcdLease implements HostLease {
+  readonly epoch: number;
+  readonly lost: Promise<void>;
+  validUntil: number;
+  readonly #client: EtcdClient;
+  readonly #keys: Keys;
+  readonly #opened: OpenedLease;
+  readonly #content = new HostContent();
+  readonly #lose: () => void;
+  readonly #ended = new AbortController();
+  /** Under which there may still be something. */
+  #formerLeases: readonly number[];
+  #isSettled = false;
+  /** The revision of the last write. */
+  #at: Revision = 0;
+  /** The number of the last write, and the value of `w/<host>` as far as we know. */
+  #writes = 0;
+  #mark = "0";
+  #doubtful: Doubtful[] = [];
+  #last: Promise<unknown> = Promise.resolve();
+  #renewal: Timer | undefined;
+
+  constructor(client: EtcdClient, keys: Keys, opened: OpenedLease) {
+    this.#client = client;
+    this.#keys = keys;
+    this.#opened = opened;
+    this.epoch = opened.epoch;
+    this.validUntil = opened.validUntil;
+    this.#formerLeases = opened.formerLeases;
+    ({ promise: this.lost, resolve: this.#lose } = Promise.withResolvers<void>());
+    this.#renewIn(opened.ttlMs / 3);
+  }
+
+  apply(changes: readonly Change[], options: StoreOptions = {}): Promise<Revision> {
+    return this.#inOrder(async () => {
+      if (this.#doubtful.length > 0) await this.#resolveDoubts(options);
+      for (const part of transactionsOf(this.#content.needed(changes, this.#isSettled))) {
+        const operations = part.map((change) => this.#operationOf(change));
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        await this.#write(operations, () => this.#content.apply(part), options);
+      }
+      return this.#at;
+    });
+  }
+
+  settle(options: StoreOptions = {}): Promise<void> {
+    return this.#inOrder(async () => {
+      for (const lease of this.#formerLeases) {
+        // oxlint-disable-next-line no-await-in-loop -- almost always there is at most one
+        await this.#revoke(lease, options);
+      }
+      this.#formerLeases = [];
+      this.#isSettled = true;
+      await this.#writeRecord(options);
+    });
+  }
+
+  async claim(name: string, uuid: string, options: StoreOptions = {}): Promise<Claim | Holder> {
+    const key = this.#keys.claim(name);
+    let condition: Condition = { key, is: "created", value: 0 };
+    for (;;) {
+      const put = { put: key, value: encodeHolder(uuid, this.#opened.host.host), lease: this.#opened.id };
+      // oxlint-disable-next-line no-await-in-loop -- repeated only if someone else was faster
+      const { succeeded, found, header } = await this.#transact(
+        [condition, this.#isOurs],
+        [put, { read: key }],
+        [{ read: key }, { read: this.#keys.lastWrite(this.#opened.host.host) }],
+        options,
+      );
+      const [pair, lastWrite] = found;
+      if (succeeded) return { type: "granted", fence: pair?.created ?? header.revision };
+      this.#checkOurs(lastWrite?.lease);
+      if (pair === undefined) {
+        condition = { key, is: "created", value: 0 };
+        continue;
+      }
+      const holder = decodeHolder(pair);
+      if (holder.uuid !== uuid) return holder;
+      if (pair.lease === this.#opened.id) return { type: "granted", fence: holder.fence };
+      // ours under an earlier lease
+      condition = { key, is: "changed", value: pair.changed };
+    }
+  }
+
+  async unclaim(name: string, uuid: string, options: StoreOptions = {}): Promise<void> {
+    const key = this.#keys.claim(name);
+    const isHeld = { key, is: "value", value: encodeHolder(uuid, this.#opened.host.host) } as const;
+    await this.#transact([isHeld], [{ remove: key }], [], options);
+  }
+
+  async release(options: StoreOptions = {}): Promise<void> {
+    if (this.#ended.signal.aborted) return;
+    this.abandon();
+    try {
+      await this.#revoke(this.#opened.id, { timeoutMs: releaseTimeoutMs, ...options });
+    } catch (error) {
+      log.info?.(`the entries of this host stay in the directory until they lapse: ${String(error)}`);
+    }
+  }
+
+  abandon(): void {
+    this.#ended.abort(new StoreUnavailableError(`the lease of host ${this.#opened.host.host} was given up`));
+    clearTimeout(this.#renewal);
+  }
+
+  get #isOurs(): Condition {
+    return { key: this.#keys.lastWrite(this.#opened.host.host), is: "lease", value: this.#opened.id };
+  }
+
+  #operationOf(change: Change): Operation {
+    const key = this.#keys.entry(this.#opened.host.host, change.uuid);
+    return change.type === "remove" ? { remove: key } : { put: key, value: change.value, lease: this.#opened.id };
+  }
+
+  /** Finds out whether writes that failed were done, so that they needn't be repeated. */
+  #resolveDoubts(options: StoreOptions): Promise<void> {
+    // what doesn't change anything is a write too, and puts an end to those that are still on their way
+    return this.#write([], () => {}, options);
+  }
+
+  /** Does the operations once, and then calls `onDone`; that may be later if this throws. */
+  async #write(operations: readonly Operation[], onDone: () => void, options: StoreOptions): Promise<void> {
+    const { id, host } = this.#opened;
+    const key = this.#keys.lastWrite(host.host);
+    const mark = String(++this.#writes);
+    const put: Operation = { put: key, value: encoder.encode(mark), lease: id };
+    for (;;) {
+      const isNext: Condition = { key, is: "value", value: encoder.encode(this.#mark) };
+      let answer: TransactionAnswer;
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- repeated only if an earlier write was done in spite of its failure
+        answer = await this.#transact([isNext, this.#isOurs], [...operations, put], [{ read: key }], options);
+      } catch (error) {
+        this.#doubtful.push({ mark, onDone });
+        throw error;
+      }
+      if (answer.succeeded) return this.#advance(mark, answer.header.revision, onDone);
+      const [lastWrite] = answer.found;
+      this.#checkOurs(lastWrite?.lease);
+      const seen = Buffer.from(lastWrite!.value).toString();
+      if (seen === mark) return this.#advance(mark, lastWrite!.changed, onDone);
+      const done = this.#doubtful.find((one) => one.mark === seen);
+      if (done === undefined) throw this.#gone();
+      this.#advance(seen, lastWrite!.changed, done.onDone);
+    }
+  }
+
+  #advance(mark: string, at: Revision, onDone: () => void): void {
+    this.#mark = mark;
+    this.#at = at;
+    // those that weren't done until now never will be
+    this.#doubtful = [];
+    onDone();
+  }
+
+  #writeRecord(options: StoreOptions): Promise<void> {
+    const { id, host, ttlMs } = this.#opened;
+    const content = this.#isSettled ? this.#content.summary : null;
+    const value = encodeHost({ ...host, epoch: this.epoch, ttlMs, content, formerLeases: this.#formerLeases });
+    this.#content.isDirty = false;
+    const put = { put: this.#keys.host(host.host), value, lease: id };
+    return this.#write([put], () => {}, options).catch((error: unknown) => {
+      this.#content.isDirty = true;
+      throw error;
+    });
+  }
+
+  async #transact(
+    conditions: readonly Condition[],
+    then: readonly Operation[],
+    otherwise: readonly Operation[],
+    options: StoreOptions,
+  ): Promise<TransactionAnswer> {
+    const { signal } = this.#ended;
+    signal.throwIfAborted();
+    const until = options.signal === undefined ? signal : AbortSignal.any([options.signal, signal]);
+    const request = encodeTransaction(conditions, then, otherwise);
+    const answer = await this.#client.call(methods.transaction, request, {
+      timeoutMs: options.timeoutMs,
+      signal: until,
+    });
+    return decodeTransaction(answer);
+  }
+
+  async #revoke(lease: number, options: StoreOptions): Promise<void> {
+    try {
+      await this.#client.call(methods.revoke, encodeLease(lease), { ...options, expect: [Status.notFound] });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+
+  /** `lease` is the one under which the host writes now. @throws {StoreUnavailableError} if that isn't ours */
+  #checkOurs(lease: number | undefined): void {
+    if (lease !== this.#opened.id) throw this.#gone();
+  }
+
+  #gone(): StoreUnavailableError {
+    const gone = new StoreUnavailableError(`the lease of host ${this.#opened.host.host} is gone`);
+    if (!this.#ended.signal.aborted) {
+      this.#ended.abort(gone);
+      clearTimeout(this.#renewal);
+      this.#lose();
+    }
+    return gone;
+  }
+
+  #renewIn(ms: number): void {
+    clearTimeout(this.#renewal);
+    if (this.#ended.signal.aborted) return;
+    this.#renewal = setTimeout(() => void this.#renew(0), ms);
+    this.#renewal.unref();
+  }
+
+  /** Renews the lease, and goes on doing so: after a failure soon, and with growing patience. */
+  async #renew(tries: number): Promise<void> {
+    const { id, ttlMs } = this.#opened;
+    const { attemptMs, longestAttemptMs } = etcdTiming;
+    const timeoutMs = Math.min(attemptMs * 2 ** tries, longestAttemptMs);
+    const { signal } = this.#ended;
+    const sentAt = performance.now();
+    try {
+      const answer = await this.#client.attempt(methods.keepAlive, encodeLease(id), { timeoutMs, signal });
+      if (decodeKeepAlive(answer) <= 0) {
+        this.#gone();
+        return;
+      }
+      this.validUntil = sentAt + ttlMs;
+      this.#renewIn(Math.max(0, sentAt + ttlMs / 3 - performance.now()));
+      this.#refreshRecord();
+    } catch (error) {
+      if (signal.aborted) return;
+      log.info?.(`a renewal of this host's lease failed: ${String(error)}`);
+      await this.#client.pause(tries, signal, ttlMs).catch(() => {});
+      if (!signal.aborted) void this.#renew(tries + 1);
+    }
+  }
+
+  /** Brings the record's count and digest up to date. */
+  #refreshRecord(): void {
+    if (!this.#isSettled || !this.#content.isDirty) return;
+    this.#inOrder(async () => {
+      if (this.#content.isDirty) await this.#writeRecord({});
+    }).catch((error: unknown) => log.info?.(`this host's record wasn't written: ${String(error)}`));
+  }
+
+  #inOrder<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(work);
+    this.#last = result.catch(() => {});
+    return result;
+  }
+}
+
+export function isNotFound(error: unknown): boolean {
+  return error instanceof Error && "status" in error && error.status === Status.notFound;
+}

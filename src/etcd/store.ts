@@ -1,0 +1,150 @@
+/** The directory of a cluster on etcd: `DirectoryStore` over one client. */
+import { HostTakenError, LimitError } from "../errors.ts";
+import type { DirectoryStore, Holder, HostLease, HostRecord, OpenOptions, Sink, StoreOptions } from "../discovery/store.ts";
+import { type ClientOptions, defaultTimeoutMs, EtcdClient } from "./client.ts";
+import { Follower } from "./follower.ts";
+import { Keys } from "./keys.ts";
+import { EtcdLease, noWrite, type OpenedLease } from "./lease.ts";
+import {
+  type Condition,
+  decodeRange,
+  decodeTransaction,
+  encodeGrant,
+  encodeRange,
+  encodeTransaction,
+  type KeyValue,
+  methods,
+} from "./messages.ts";
+import { decodeHolder, decodeHost, describeHolder, encodeHost, type StoredHost } from "./records.ts";
+import { Status, StatusError } from "./status.ts";
+
+/** A successor of many registrars that died one after the other knows so many of their leases; older ones lapse. */
+const maxFormerLeases = 8;
+
+export class EtcdStore implements DirectoryStore {
+  readonly description: string;
+  readonly #client: EtcdClient;
+  readonly #keys: Keys;
+  readonly #ended = new AbortController();
+  readonly #leases = new Set<HostLease>();
+  readonly #followers = new Set<Promise<void>>();
+
+  constructor(options: ClientOptions, space: string) {
+    this.description = options.description;
+    this.#client = new EtcdClient(options);
+    this.#keys = new Keys(space);
+  }
+
+  async open(host: HostRecord, { ttlMs, signal, timeoutMs = defaultTimeoutMs }: OpenOptions): Promise<HostLease> {
+    const until = performance.now() + timeoutMs;
+    const left = (): StoreOptions => ({ signal, timeoutMs: Math.max(0, until - performance.now()) });
+    await this.#identify(left());
+    const former = await this.#host(host, left());
+    // if what follows fails, it lapses
+    const { id, sentAt } = await this.#grant(ttlMs, left());
+    const opened = await this.#enter({ host, id, ttlMs, validUntil: sentAt + ttlMs }, former, left());
+    const lease = new EtcdLease(this.#client, this.#keys, opened);
+    this.#leases.add(lease);
+    void lease.lost.then(() => this.#leases.delete(lease));
+    return lease;
+  }
+
+  async holder(name: string, options: StoreOptions = {}): Promise<Holder | null> {
+    const pair = await this.#read(this.#keys.claim(name), options);
+    return pair === undefined ? null : decodeHolder(pair);
+  }
+
+  async follow(sink: Sink, signal: AbortSignal): Promise<void> {
+    const until = AbortSignal.any([signal, this.#ended.signal]);
+    const following = new Follower(this.#client, this.#keys, sink, until).run();
+    const settled = following.catch(() => {});
+    this.#followers.add(settled);
+    try {
+      await following;
+    } finally {
+      this.#followers.delete(settled);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const lease of this.#leases) lease.abandon();
+    this.#leases.clear();
+    this.#ended.abort();
+    this.#client.close();
+    await Promise.all(this.#followers);
+  }
+
+  /** Gives the directory its identity if it has none. */
+  async #identify(options: StoreOptions): Promise<void> {
+    const key = this.#keys.identity;
+    const identity = { put: key, value: crypto.getRandomValues(new Uint8Array(8)), lease: 0 };
+    const isNew: Condition = { key, is: "created", value: 0 };
+    await this.#client.call(methods.transaction, encodeTransaction([isNew], [identity], []), options);
+  }
+
+  /** The host's key, if it has one. @throws {HostTakenError} if it belongs to another registry */
+  async #host(host: HostRecord, options: StoreOptions): Promise<KeyValue | undefined> {
+    const pair = await this.#read(this.#keys.host(host.host), options);
+    if (pair !== undefined) checkSuccession(host, decodeHost(host.host, pair.value));
+    return pair;
+  }
+
+  async #grant(ttlMs: number, options: StoreOptions): Promise<{ id: number; sentAt: number }> {
+    // exact as a number, and unlike any other
+    const id = 1 + Math.floor(Math.random() * (Number.MAX_SAFE_INTEGER - 1));
+    const sentAt = performance.now();
+    try {
+      const request = encodeGrant(id, Math.ceil(ttlMs / 1_000));
+      await this.#client.call(methods.grant, request, { ...options, expect: [Status.failedPrecondition] });
+    } catch (error) {
+      // "lease already exists": an earlier attempt was answered too late
+      if (!(error instanceof StatusError)) throw error;
+    }
+    return { id, sentAt };
+  }
+
+  /** Makes a lease the host's. */
+  async #enter(
+    lease: Pick<OpenedLease, "host" | "id" | "ttlMs" | "validUntil">,
+    first: KeyValue | undefined,
+    options: StoreOptions,
+  ): Promise<OpenedLease> {
+    const { host, id, ttlMs } = lease;
+    const key = this.#keys.host(host.host);
+    let former = first;
+    for (;;) {
+      const before = former === undefined ? undefined : decodeHost(host.host, former.value);
+      if (before !== undefined) checkSuccession(host, before);
+      const formerLeases = leasesOf(former, before);
+      const epoch = (before?.epoch ?? 0) + 1;
+      const value = encodeHost({ ...host, epoch, ttlMs, content: null, formerLeases });
+      const isSame: Condition = { key, is: "changed", value: former?.changed ?? 0 };
+      const lastWrite = { put: this.#keys.lastWrite(host.host), value: noWrite, lease: id };
+      const request = encodeTransaction(
+        [isSame],
+        [{ put: key, value, lease: id }, lastWrite],
+        [{ read: key }],
+      );
+      // oxlint-disable-next-line no-await-in-loop -- repeated only if someone else was faster
+      const answer = decodeTransaction(await this.#client.call(methods.transaction, request, options));
+      const [now] = answer.found;
+      if (answer.succeeded || now?.lease === id) return { ...lease, epoch, formerLeases };
+      former = now;
+    }
+  }
+
+  async #read(key: Uint8Array, options: StoreOptions): Promise<KeyValue | undefined> {
+    return decodeRange(await this.#client.call(methods.range, encodeRange({ key }), options)).pairs[0];
+  }
+}
+
+/** @throws {HostTakenError} if `host` isn't of the registry that has the host's lease */
+function checkSuccession(host: HostRecord, former: StoredHost): void {
+  if (former.registry === host.registry) return;
+  throw new HostTakenError(`host ${host.host} belongs to ${describeHolder(former)}`, former.registrar);
+}
+
+function leasesOf(pair: KeyValue | undefined, host: StoredHost | undefined): number[] {
+  if (pair === undefined || host === undefined) return [];
+  return [...host.formerLeases, pair.lease].slice(-maxFormerLeases);
+}

@@ -1,0 +1,22 @@
+/** Waits of the etcd client in milliseconds. One object, and not constants, so that a test can shorten them. */
+export const etcdTiming = {
+  /** How long one server may take to answer a call the first time; twice as long each further time, up to the last. */
+  attemptMs: 1_000,
+  longestAttemptMs: 4_000,
+  /** The pause after each server was tried once without success; twice as long each further time, up to the last. */
+  pauseMs: 50,
+  longestPauseMs: 1_000,
+  /** How often a watch asks for a sign of life, and how many may be missing. */
+  progressMs: 800,
+  progressesMissing: 2,
+  /**
+   * How long after its begin a watch first asks. Before 3.5.8, etcd answers even if it hasn't yet sent what was missed; it
+   * sends that every 100 ms.
+   */
+  firstProgressMs: 250,
+  /** How long a watch may be interrupted before what it brought counts as stale. */
+  interruptionMs: 500,
+  /** After a load that contradicted a host's record; doubled each time. */
+  reloadMs: 500,
+  longestReloadMs: 10_000,
+};
