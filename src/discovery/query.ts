@@ -103,13 +103,8 @@ async function query(lookup: Lookup): Promise<QueryResult> {
     if (addr !== undefined) return await queryAt(lookup, addr);
     const peer = connectedPeer(lookup);
     if (peer !== undefined)
-<<<<<<< HEAD
-      return new AddressResult(bestAddress(peer.addrs, peer.id.host) ?? null, peer.id, null);
-    const found = await askAny(lookup);
-=======
-      return new AddressResult(rankAddresses(peer.addrs)[0] ?? null, peer.id, null, false);
+      return new AddressResult(bestAddress(peer.addrs, peer.id.host) ?? null, peer.id, null, false);
     const last = (await askAny(lookup)).at(-1);
->>>>>>> mirror
     const asked = registrars.isRegistrar ? registrars.localPortal : registrars.onlyLink?.session;
     const registry = asked ?? (await anyRegistry(registrars, patience(lookup)));
     return resultOf(last, registry, isStale(registrars, last));
