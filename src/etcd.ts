@@ -23,7 +23,12 @@ export function etcd(urls: string | readonly string[], options: EtcdOptions = {}
   const description = `etcd at ${endpoints.join(", ")} (space "${space}")`;
   return new ClusterStore(description, ttlMs, async () => {
     const { EtcdStore } = await import("./etcd/store.ts");
-    const client = { description, endpoints, readTls: () => (tls === undefined ? undefined : readTls(tls)), user };
+    const client = {
+      description,
+      endpoints,
+      readTls: () => (tls === undefined ? undefined : readTls(tls)),
+      user,
+    };
     return new EtcdStore(client, space);
   });
 }

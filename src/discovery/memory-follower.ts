@@ -31,9 +31,7 @@ export class MemoryFollower {
     while (!this.#signal.aborted) {
       const { turn } = this.#directory;
       if (this.#directory.cutOf(this.#host) !== undefined) this.#beStale();
-      // oxlint-disable-next-line no-await-in-loop -- loads and changes come one after the other
       else await this.#catchUp();
-      // oxlint-disable-next-line no-await-in-loop -- as above
       await this.#directory.change(turn, this.#signal, this.#at === undefined ? reloadPauseMs : Infinity);
     }
   }

@@ -48,7 +48,6 @@ export class MemoryLease implements HostLease {
   apply(changes: readonly Change[], options: StoreOptions = {}): Promise<Revision> {
     return this.#inOrder(async () => {
       for (const part of transactionsOf(this.#content.needed(changes, this.#isSettled))) {
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         this.#at = await this.#ask(options, () => {
           this.#content.apply(part);
           return this.#directory.apply(this.#host.host, this.#grant.id, part);

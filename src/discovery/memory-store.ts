@@ -72,7 +72,6 @@ export class MemoryStore implements DirectoryStore {
     const until = performance.now() + timeoutMs;
     let answer: { readonly value: T } | undefined;
     for (;;) {
-      // oxlint-disable-next-line no-await-in-loop -- a store answers in a later turn
       await Promise.resolve();
       signal?.throwIfAborted();
       if (this.#ended.signal.aborted) throw new StoreUnavailableError(`${this.description} is closed`);
@@ -82,7 +81,6 @@ export class MemoryStore implements DirectoryStore {
       if (cut === undefined && answer !== undefined) return answer.value;
       const left = until - performance.now();
       if (left <= 0) throw new StoreUnavailableError(`${this.description} can't be reached`);
-      // oxlint-disable-next-line no-await-in-loop -- each round waits for a change
       await this.#directory.change(turn, ends, left);
     }
   }

@@ -150,7 +150,9 @@ export class RegistrarService implements ServedTable {
 
   /** Whether an actor is known from another host. */
   isMirrored(name: string, uuid: string): boolean {
-    return this.table.all(name).some((stored) => stored.uuid === uuid && stored instanceof MirroredRegistration);
+    return this.table
+      .all(name)
+      .some((stored) => stored.uuid === uuid && stored instanceof MirroredRegistration);
   }
 
   /** Stops serving, and notifies the peers; those that use this registrar then look for the next. */
@@ -211,7 +213,14 @@ export class RegistrarService implements ServedTable {
 
   stats(): RegistrarStats {
     const { size: actors, names, revision } = this.table;
-    return { actors, names, requests: this.#requests, pushes: this.#pushes, revision, ...this.#shared?.stats };
+    return {
+      actors,
+      names,
+      requests: this.#requests,
+      pushes: this.#pushes,
+      revision,
+      ...this.#shared?.stats,
+    };
   }
 
   /**

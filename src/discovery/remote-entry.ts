@@ -87,8 +87,7 @@ export class RemoteEntry implements Place {
     if (this.#bytes === undefined) return;
     const [, pid, addrs, , details] = fieldsOf(this.#bytes);
     if (typeof pid === "number") this.#pid = pid;
-    if (Array.isArray(addrs))
-      this.#addrs = addrs.filter((addr): addr is Address => typeof addr === "string");
+    if (Array.isArray(addrs)) this.#addrs = addrs.filter((addr): addr is Address => typeof addr === "string");
     this.#details = readDetails(details);
     this.#bytes = undefined;
   }

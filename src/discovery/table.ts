@@ -91,7 +91,10 @@ export class MirroredRegistration extends StoredRegistration implements RemoteAc
 /** Whether `stored` belongs after `mirrored`. */
 function isAfter(stored: StoredRegistration, mirrored: MirroredRegistration): boolean {
   if (!(stored instanceof MirroredRegistration)) return true;
-  return stored.created - mirrored.created > 0 || (stored.created === mirrored.created && stored.order > mirrored.order);
+  return (
+    stored.created - mirrored.created > 0 ||
+    (stored.created === mirrored.created && stored.order > mirrored.order)
+  );
 }
 
 /** Whether two registrations of one actor have the same place in the order of its name. */

@@ -63,14 +63,12 @@ export class EtcdClient {
       const left = until - performance.now();
       if (left <= 0) throw this.#late(timeoutMs);
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
         return await this.attempt(path, message, { timeoutMs: Math.min(left, attemptMs(tries)), signal });
       } catch (error) {
         signal?.throwIfAborted();
         if (error instanceof StatusError && expect.includes(error.status)) throw error;
         if (!isPassing(error)) throw this.#refused(error);
       }
-      // oxlint-disable-next-line no-await-in-loop -- as above
       await this.pause(tries, signal, until - performance.now());
     }
   }
@@ -222,14 +220,13 @@ function attemptMs(tries: number): number {
 }
 
 /** Settles as `work` does, unless time or signal come first. */
-async function within<T>(
-  work: Promise<T>,
-  timeoutMs: number,
-  signal: AbortSignal | undefined,
-): Promise<T> {
+async function within<T>(work: Promise<T>, timeoutMs: number, signal: AbortSignal | undefined): Promise<T> {
   signal?.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<T>();
-  const timer = setTimeout(() => reject(new ConnectionError(`no connection within ${timeoutMs} ms`)), timeoutMs);
+  const timer = setTimeout(
+    () => reject(new ConnectionError(`no connection within ${timeoutMs} ms`)),
+    timeoutMs,
+  );
   const onAbort = (): void => reject(signal?.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
   work.then(resolve, reject);

@@ -11,7 +11,15 @@ import { logger } from "../log.ts";
 import type { RemoteAddition, RemoteChange, Sink } from "../discovery/store.ts";
 import type { EtcdClient } from "./client.ts";
 import { after, type Keys } from "./keys.ts";
-import { decodeEvent, decodeRange, encodeRange, type KeyValue, methods, type RangeAnswer, type WatchAnswer } from "./messages.ts";
+import {
+  decodeEvent,
+  decodeRange,
+  encodeRange,
+  type KeyValue,
+  methods,
+  type RangeAnswer,
+  type WatchAnswer,
+} from "./messages.ts";
 import { Freshness } from "./freshness.ts";
 import { additionOf, changeOf } from "./records.ts";
 import { Status, StatusError } from "./status.ts";
@@ -63,9 +71,7 @@ export class Follower {
     try {
       this.#guarded(() => this.#freshness.begin());
       for (let tries = 0; !signal.aborted; tries++) {
-        // oxlint-disable-next-line no-await-in-loop -- one watch after the other
         if (await this.#round()) tries = -1;
-        // oxlint-disable-next-line no-await-in-loop -- as above
         else await this.#client.pause(tries, signal, etcdTiming.longestPauseMs);
       }
     } catch (error) {
@@ -134,7 +140,6 @@ export class Follower {
       const last = page.pairs.at(-1);
       if (!page.more || last === undefined) return;
       try {
-        // oxlint-disable-next-line no-await-in-loop -- each page begins after the last one
         page = await this.#page(after(last.key), first.header.revision);
       } catch (error) {
         load.failure = error;
@@ -163,7 +168,8 @@ export class Follower {
     const [pair] = pairs;
     const found = pair === undefined ? "" : identityOf(pair);
     if (header.cluster !== cluster || found !== identity) throw new Doubt("another store is there now");
-    if (header.revision < at) throw new Doubt(`the store went back from revision ${at} to ${header.revision}`);
+    if (header.revision < at)
+      throw new Doubt(`the store went back from revision ${at} to ${header.revision}`);
   }
 
   /** Returns or throws when the watch ends. @throws {Doubt} */
@@ -192,7 +198,6 @@ export class Follower {
         batch = [];
       }
       // a stall of the event loop would be worse than a later turn
-      // oxlint-disable-next-line no-await-in-loop -- in order
       if (++taken % batchEvents === 0) await new Promise<void>((resolve) => setImmediate(resolve));
       at = pair.changed;
       if (this.#isIdentity(pair) && (event.isDeleted || identityOf(pair) !== cursor.identity))

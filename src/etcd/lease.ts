@@ -90,7 +90,6 @@ export class EtcdLease implements HostLease {
       if (this.#doubtful.length > 0) await this.#resolveDoubts(options);
       for (const part of transactionsOf(this.#content.needed(changes, this.#isSettled))) {
         const operations = part.map((change) => this.#operationOf(change));
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         await this.#write(operations, () => this.#content.apply(part), options);
       }
       return this.#at;
@@ -100,7 +99,6 @@ export class EtcdLease implements HostLease {
   settle(options: StoreOptions = {}): Promise<void> {
     return this.#inOrder(async () => {
       for (const lease of this.#formerLeases) {
-        // oxlint-disable-next-line no-await-in-loop -- almost always there is at most one
         await this.#revoke(lease, options);
       }
       this.#formerLeases = [];
@@ -114,7 +112,6 @@ export class EtcdLease implements HostLease {
     let condition: Condition = { key, is: "created", value: 0 };
     for (;;) {
       const put = { put: key, value: encodeHolder(uuid, this.#opened.host.host), lease: this.#opened.id };
-      // oxlint-disable-next-line no-await-in-loop -- repeated only if someone else was faster
       const { succeeded, found, header } = await this.#transact(
         [condition, this.#isOurs],
         [put, { read: key }],
@@ -163,7 +160,9 @@ export class EtcdLease implements HostLease {
 
   #operationOf(change: Change): Operation {
     const key = this.#keys.entry(this.#opened.host.host, change.uuid);
-    return change.type === "remove" ? { remove: key } : { put: key, value: change.value, lease: this.#opened.id };
+    return change.type === "remove"
+      ? { remove: key }
+      : { put: key, value: change.value, lease: this.#opened.id };
   }
 
   /** Finds out whether writes that failed were done, so that they needn't be repeated. */
@@ -182,7 +181,6 @@ export class EtcdLease implements HostLease {
       const isNext: Condition = { key, is: "value", value: encoder.encode(this.#mark) };
       let answer: TransactionAnswer;
       try {
-        // oxlint-disable-next-line no-await-in-loop -- repeated only if an earlier write was done in spite of its failure
         answer = await this.#transact([isNext, this.#isOurs], [...operations, put], [{ read: key }], options);
       } catch (error) {
         this.#doubtful.push({ mark, onDone });
@@ -210,7 +208,13 @@ export class EtcdLease implements HostLease {
   #writeRecord(options: StoreOptions): Promise<void> {
     const { id, host, ttlMs } = this.#opened;
     const content = this.#isSettled ? this.#content.summary : null;
-    const value = encodeHost({ ...host, epoch: this.epoch, ttlMs, content, formerLeases: this.#formerLeases });
+    const value = encodeHost({
+      ...host,
+      epoch: this.epoch,
+      ttlMs,
+      content,
+      formerLeases: this.#formerLeases,
+    });
     this.#content.isDirty = false;
     const put = { put: this.#keys.host(host.host), value, lease: id };
     return this.#write([put], () => {}, options).catch((error: unknown) => {

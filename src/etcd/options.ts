@@ -79,7 +79,9 @@ function readEndpoint(text: string): string {
     throw new TypeError(`etcd: ${quoted(text)} isn't a URL of a server: ${example}`);
   // the message doesn't repeat it: it holds a password
   if (url.username !== "" || url.password !== "")
-    throw new TypeError(`etcd: a URL can't hold a user: give username and password as options, and ${example}`);
+    throw new TypeError(
+      `etcd: a URL can't hold a user: give username and password as options, and ${example}`,
+    );
   if (url.pathname !== "/" || url.search !== "" || url.hash !== "")
     throw new TypeError(`etcd: ${quoted(text)} has more than scheme, host and port: ${example}`);
   // 2379 is etcd's port, not 80 or 443

@@ -14,7 +14,14 @@ export interface StoredHost extends RemoteHost {
   readonly formerLeases: readonly number[];
 }
 
-export function encodeHost({ registrar, registry, epoch, ttlMs, content, formerLeases }: Omit<StoredHost, "host">): Uint8Array {
+export function encodeHost({
+  registrar,
+  registry,
+  epoch,
+  ttlMs,
+  content,
+  formerLeases,
+}: Omit<StoredHost, "host">): Uint8Array {
   const { name, uuid, pid } = registrar;
   const summary = content === null ? null : [content.count, content.digest];
   return encodeValue([epoch, ttlMs, registry, name, uuid, pid, summary, formerLeases]);
@@ -24,7 +31,12 @@ export function encodeHost({ registrar, registry, epoch, ttlMs, content, formerL
 export function decodeHost(host: string, value: Uint8Array): StoredHost {
   const [epoch, ttlMs, registry, name, uuid, pid, summary, former] = fieldsOf(value);
   const registrar = readActorId({ name, uuid, pid, host });
-  if (registrar === undefined || typeof registry !== "string" || typeof epoch !== "number" || typeof ttlMs !== "number")
+  if (
+    registrar === undefined ||
+    typeof registry !== "string" ||
+    typeof epoch !== "number" ||
+    typeof ttlMs !== "number"
+  )
     throw new TypeError(`malformed record of host ${host}`);
   const [count, digest] = Array.isArray(summary) ? (summary as unknown[]) : [];
   const content = typeof count === "number" && typeof digest === "number" ? { count, digest } : null;

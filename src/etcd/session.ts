@@ -65,11 +65,17 @@ export class Session {
   /** Connects to a server. @throws {ConnectionError} when that fails, or takes too long */
   static async connect(endpoint: string, tls: SessionTls | undefined, bounds: CallBounds): Promise<Session> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const http = connect(endpoint, { ...tls, settings: { initialWindowSize: windowBytes, enablePush: false } });
+    const http = connect(endpoint, {
+      ...tls,
+      settings: { initialWindowSize: windowBytes, enablePush: false },
+    });
     http.once("connect", () => resolve());
     http.once("error", reject);
     http.once("close", () => reject(new Error("the connection was closed")));
-    const timer = setTimeout(() => reject(new Error(`no answer within ${bounds.timeoutMs} ms`)), bounds.timeoutMs);
+    const timer = setTimeout(
+      () => reject(new Error(`no answer within ${bounds.timeoutMs} ms`)),
+      bounds.timeoutMs,
+    );
     const onAbort = (): void => reject(bounds.signal?.reason);
     bounds.signal?.addEventListener("abort", onAbort, { once: true });
     try {
@@ -99,7 +105,12 @@ export class Session {
    * @throws {ConnectionError} when the session ends, also because the answer is late
    * @throws the signal's reason
    */
-  async call(path: string, message: Uint8Array, token: string | undefined, bounds: CallBounds): Promise<Uint8Array> {
+  async call(
+    path: string,
+    message: Uint8Array,
+    token: string | undefined,
+    bounds: CallBounds,
+  ): Promise<Uint8Array> {
     const { timeoutMs, signal } = bounds;
     signal?.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
@@ -108,7 +119,8 @@ export class Session {
       onMessage: (received) => (answer = received),
       onEnd: (error) => {
         if (error !== undefined) reject(error);
-        else if (answer === undefined) reject(new StatusError(Status.internal, "etcd answered without a message"));
+        else if (answer === undefined)
+          reject(new StatusError(Status.internal, "etcd answered without a message"));
         else resolve(answer);
       },
     });

@@ -49,5 +49,7 @@ export function isPassing(error: unknown): boolean {
 export function isTokenRefusal(error: unknown): boolean {
   if (!(error instanceof StatusError)) return false;
   if (error.status === Status.unauthenticated) return true;
-  return error.message.includes("invalid auth token") || error.message.includes("revision of auth store is old");
+  return (
+    error.message.includes("invalid auth token") || error.message.includes("revision of auth store is old")
+  );
 }

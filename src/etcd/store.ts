@@ -1,6 +1,14 @@
 /** The directory of a cluster on etcd: `DirectoryStore` over one client. */
 import { HostTakenError, LimitError } from "../errors.ts";
-import type { DirectoryStore, Holder, HostLease, HostRecord, OpenOptions, Sink, StoreOptions } from "../discovery/store.ts";
+import type {
+  DirectoryStore,
+  Holder,
+  HostLease,
+  HostRecord,
+  OpenOptions,
+  Sink,
+  StoreOptions,
+} from "../discovery/store.ts";
 import { type ClientOptions, defaultTimeoutMs, EtcdClient } from "./client.ts";
 import { Follower } from "./follower.ts";
 import { Keys } from "./keys.ts";
@@ -35,7 +43,10 @@ export class EtcdStore implements DirectoryStore {
     this.#keys = new Keys(space);
   }
 
-  async open(host: HostRecord, { ttlMs, signal, timeoutMs = defaultTimeoutMs }: OpenOptions): Promise<HostLease> {
+  async open(
+    host: HostRecord,
+    { ttlMs, signal, timeoutMs = defaultTimeoutMs }: OpenOptions,
+  ): Promise<HostLease> {
     const until = performance.now() + timeoutMs;
     const left = (): StoreOptions => ({ signal, timeoutMs: Math.max(0, until - performance.now()) });
     await this.#identify(left());
@@ -125,7 +136,6 @@ export class EtcdStore implements DirectoryStore {
         [{ put: key, value, lease: id }, lastWrite],
         [{ read: key }],
       );
-      // oxlint-disable-next-line no-await-in-loop -- repeated only if someone else was faster
       const answer = decodeTransaction(await this.#client.call(methods.transaction, request, options));
       const [now] = answer.found;
       if (answer.succeeded || now?.lease === id) return { ...lease, epoch, formerLeases };

@@ -57,7 +57,13 @@ class Watch implements Disposable {
   #timer: Timer;
   readonly #onAbort = (): void => this.#finish(undefined);
 
-  constructor(session: Session, token: string | undefined, range: WatchRange, freshness: Freshness, signal: AbortSignal) {
+  constructor(
+    session: Session,
+    token: string | undefined,
+    range: WatchRange,
+    freshness: Freshness,
+    signal: AbortSignal,
+  ) {
     this.#session = session;
     this.#freshness = freshness;
     this.#signal = signal;
@@ -84,7 +90,6 @@ class Watch implements Disposable {
       } else {
         const { promise, resolve } = Promise.withResolvers<void>();
         this.#wake = resolve;
-        // oxlint-disable-next-line no-await-in-loop -- for the next answer
         await promise;
       }
     }

@@ -126,10 +126,7 @@ describe("a mirror", () => {
   test("loads everything again when what it has contradicts a host's record", async () => {
     await using hosts = new Hosts();
     const b = await hosts.open("b");
-    const value = encodeEntry(
-      b.table.register({ name: "lost", uuid: "l", pid: 1, host: "z" }, []),
-      1,
-    );
+    const value = encodeEntry(b.table.register({ name: "lost", uuid: "l", pid: 1, host: "z" }, []), 1);
     const record: RemoteHost = {
       host: "z",
       registrar: { name: "r", uuid: "r", pid: 1, host: "z" },
@@ -142,9 +139,9 @@ describe("a mirror", () => {
     expect(b.mirror.change([], 8)).toBe(true);
     const put = { type: "put", entry: new RemoteEntry("z", "l", value, 1, 1) } as const;
     expect(b.mirror.change([put, { type: "host", host: record }], 9)).toBe(true);
-    expect(b.mirror.change([{ type: "host", host: { ...record, content: { count: 1, digest: 0 } } }], 10)).toBe(
-      false,
-    );
+    expect(
+      b.mirror.change([{ type: "host", host: { ...record, content: { count: 1, digest: 0 } } }], 10),
+    ).toBe(false);
   });
 
   test("agrees with all hosts in the end, whatever they do and whoever is cut off meanwhile", async () => {
@@ -170,7 +167,8 @@ describe("a mirror", () => {
         let life = 0;
         for (const [what, at, n] of steps) {
           const host = all[at]!;
-          if (what === "register") host.register(`n${n % 2}`, `${host.host}${n}`, { metadata: { life: ++life } });
+          if (what === "register")
+            host.register(`n${n % 2}`, `${host.host}${n}`, { metadata: { life: ++life } });
           else if (what === "unregister") host.unregister(`${host.host}${n}`);
           else if (what === "turn") await Bun.sleep(0);
           else if (what === "cut") hosts.directory.cut(host.host);
@@ -182,7 +180,9 @@ describe("a mirror", () => {
         for (const id of ids) hosts.directory.mend(id);
         await Promise.all(opening);
         await agree(...all);
-        await until(() => all.every(({ publisher, isStale }) => publisher.published === undefined && !isStale));
+        await until(() =>
+          all.every(({ publisher, isStale }) => publisher.published === undefined && !isStale),
+        );
         await agree(...all);
         const own = all.flatMap((host) => host.own);
         expect(all[0]!.shown.map((line) => line.split(" ")[1]!).toSorted()).toEqual(own.toSorted());

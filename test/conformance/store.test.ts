@@ -4,7 +4,16 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { HostTakenError, LimitError, StoreUnavailableError } from "../../src/errors.ts";
 import { comparePlaces } from "../../src/discovery/remote-entry.ts";
 import type { HostLease } from "../../src/discovery/store.ts";
-import { type Directory, EtcdPlace, MemoryPlace, type Place, put, range, recordOf, remove } from "../support/directories.ts";
+import {
+  type Directory,
+  EtcdPlace,
+  MemoryPlace,
+  type Place,
+  put,
+  range,
+  recordOf,
+  remove,
+} from "../support/directories.ts";
 import { lacksEtcd } from "../support/etcd-servers.ts";
 import { Mirror } from "../support/mirror.ts";
 import { failure } from "../support/outcome.ts";
@@ -302,7 +311,8 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("a directory %s",
       const [winner, ...more] = own.filter(({ answer }) => answer.type === "granted");
       expect(more).toEqual([]);
       for (const { answer } of own)
-        if (answer.type === "held") expect([answer.uuid, answer.fence]).toEqual([winner!.uuid, winner!.answer.fence]);
+        if (answer.type === "held")
+          expect([answer.uuid, answer.fence]).toEqual([winner!.uuid, winner!.answer.fence]);
     }
   });
 
@@ -434,7 +444,9 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("a directory %s",
       await using mirror = await mirrorOf(directory, b);
       const lease = await leaseOf(directory, a);
       directory.cut(a, "answers");
-      expect(await failure(lease.claim("leader", "u1", { timeoutMs: 500 }))).toBeInstanceOf(StoreUnavailableError);
+      expect(await failure(lease.claim("leader", "u1", { timeoutMs: 500 }))).toBeInstanceOf(
+        StoreUnavailableError,
+      );
       await mirror.until(() => mirror.claims.size === 1);
       directory.mend(a);
       const { fence } = mirror.claims.get("leader")!;
@@ -454,7 +466,9 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("a directory %s",
       await mirror.until(() => mirror.entries.size === 100);
       const stopped = performance.now();
       await directory.stop();
-      expect(await failure(lease.apply([put(a, "v")], { timeoutMs: 500 }))).toBeInstanceOf(StoreUnavailableError);
+      expect(await failure(lease.apply([put(a, "v")], { timeoutMs: 500 }))).toBeInstanceOf(
+        StoreUnavailableError,
+      );
       await mirror.until(() => !mirror.isFresh);
       report(`${name}: the end of all servers is noticed`, stopped);
       await directory.start();

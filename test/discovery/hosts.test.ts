@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
 import type { Address } from "../../src/index.ts";
+import { trap } from "../support/machines.ts";
 import { type Host, Hosts, noHosts } from "../support/netns.ts";
 import { type Program, until } from "../support/world.ts";
 
@@ -10,18 +11,6 @@ const service = new URL("../fixtures/service.ts", import.meta.url).href;
 
 async function addrsOf(program: Program): Promise<Address[]> {
   return await program.run(({ furrow }) => [...furrow.currentActor().addrs]);
-}
-
-/** Listens at the path of a socket, where nothing may dial; returns what has dialled so far. */
-async function trap(on: Program, socket: Address): Promise<() => Promise<number>> {
-  await on.run(({ keep, args: [path] }) => {
-    const fs = process.getBuiltinModule("node:fs");
-    fs.mkdirSync(String(path).slice(0, String(path).lastIndexOf("/")), { recursive: true });
-    keep["dials"] = 0;
-    const open = (): void => void (keep["dials"] = Number(keep["dials"]) + 1);
-    keep["trap"] = Bun.listen({ unix: String(path), socket: { open, data() {} } });
-  }, socket.slice("unix://".length));
-  return async () => await on.run(({ keep }) => Number(keep["dials"]));
 }
 
 describe.skipIf(noHosts !== undefined)("two hosts", () => {

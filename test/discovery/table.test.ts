@@ -72,7 +72,12 @@ describe("RegistryTable", () => {
     const later = table.register(id("n", "later"), []);
     expect(uuids()).toEqual(["a", "b", "c", "here", "later"]);
     expect([table.first("n"), table.last("n")]).toEqual([a, later]);
-    expect([a, c, here, later].map((one) => table.following(one)?.uuid)).toEqual(["b", "here", "later", undefined]);
+    expect([a, c, here, later].map((one) => table.following(one)?.uuid)).toEqual([
+      "b",
+      "here",
+      "later",
+      undefined,
+    ]);
     const changed = table.mirror(remote("a", 5, 9, { ...noDetails, version: "2" }), a);
     expect(table.first("n")).toBe(changed);
     table.mirror(remote("c", 4, 0), c);

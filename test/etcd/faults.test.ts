@@ -301,22 +301,26 @@ describeEtcd("an etcd with TLS and users", () => {
     rmSync(dir, { recursive: true, force: true });
   });
 
-  test("serves a user with a certificate, and goes on when the token has expired", async () => {
-    const cluster = etcd(url, { tls: client, ...user });
-    await using store = await ClusterStore.open(cluster);
-    await using watcher = await ClusterStore.open(cluster);
-    const lease = await store.open(recordOf(a), { ttlMs });
-    await using mirror = new Mirror(watcher);
-    await lease.apply(range(10).map((index) => put(a, `u${index}`)));
-    await mirror.until(() => mirror.isFresh && mirror.entries.size === 10);
-    // a restart forgets all tokens
-    await servers.kill(0);
-    servers.begin(0);
-    await lease.apply([put(a, "v")]);
-    await mirror.until(() => mirror.isFresh && mirror.entries.size === 11);
-    expect(mirror.loads).toBe(1);
-    await lease.release();
-  }, faultTimeoutMs);
+  test(
+    "serves a user with a certificate, and goes on when the token has expired",
+    async () => {
+      const cluster = etcd(url, { tls: client, ...user });
+      await using store = await ClusterStore.open(cluster);
+      await using watcher = await ClusterStore.open(cluster);
+      const lease = await store.open(recordOf(a), { ttlMs });
+      await using mirror = new Mirror(watcher);
+      await lease.apply(range(10).map((index) => put(a, `u${index}`)));
+      await mirror.until(() => mirror.isFresh && mirror.entries.size === 10);
+      // a restart forgets all tokens
+      await servers.kill(0);
+      servers.begin(0);
+      await lease.apply([put(a, "v")]);
+      await mirror.until(() => mirror.isFresh && mirror.entries.size === 11);
+      expect(mirror.loads).toBe(1);
+      await lease.release();
+    },
+    faultTimeoutMs,
+  );
 
   test.each([
     ["a wrong password", { tls: client, ...user, password: "wrong" }, "authentication failed"],

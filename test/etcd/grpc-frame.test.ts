@@ -21,7 +21,10 @@ describe("GrpcDecoder", () => {
   });
 
   test("finds messages that come byte by byte", () => {
-    expect(decode(...Array.from(bytes, (byte) => Uint8Array.of(byte)))).toEqual({ messages: texts, isBroken: false });
+    expect(decode(...Array.from(bytes, (byte) => Uint8Array.of(byte)))).toEqual({
+      messages: texts,
+      isBroken: false,
+    });
   });
 
   test("knows that half a message is none", () => {
@@ -30,7 +33,9 @@ describe("GrpcDecoder", () => {
 
   test("reads a message of many chunks", () => {
     const large = frameOf(new Uint8Array(1_000_000).fill(97));
-    const chunks = Array.from({ length: 100 }, (_, index) => large.subarray(index * 10_001, (index + 1) * 10_001));
+    const chunks = Array.from({ length: 100 }, (_, index) =>
+      large.subarray(index * 10_001, (index + 1) * 10_001),
+    );
     expect(decode(...chunks).messages[0]).toHaveLength(1_000_000);
   });
 

@@ -29,14 +29,24 @@ describe("ProtoWriter", () => {
 });
 
 describe("ProtoReader", () => {
-  test.each([0, 1, 127, 128, 16_383, 16_384, 2 ** 28, 2 ** 31, 2 ** 32, 2 ** 35 + 1, 2 ** 49 - 1, 2 ** 53 - 1])(
-    "reads the number %d as it was written",
-    (value) => {
-      // a zero isn't written
-      const reader = new ProtoReader(new ProtoWriter().number(1, value + 1).finish());
-      expect([reader.field(), reader.number(), reader.field()]).toEqual([1, value + 1, 0]);
-    },
-  );
+  test.each([
+    0,
+    1,
+    127,
+    128,
+    16_383,
+    16_384,
+    2 ** 28,
+    2 ** 31,
+    2 ** 32,
+    2 ** 35 + 1,
+    2 ** 49 - 1,
+    2 ** 53 - 1,
+  ])("reads the number %d as it was written", (value) => {
+    // a zero isn't written
+    const reader = new ProtoReader(new ProtoWriter().number(1, value + 1).finish());
+    expect([reader.field(), reader.number(), reader.field()]).toEqual([1, value + 1, 0]);
+  });
 
   test.each([
     ["ffffffffffffffffff01", -1],
@@ -48,7 +58,10 @@ describe("ProtoReader", () => {
   });
 
   test("skips fields of every type", () => {
-    const bytes = Buffer.from(["0805", "1101020304050607080a", "03616263", "2501020304", "3007"].join(""), "hex");
+    const bytes = Buffer.from(
+      ["0805", "1101020304050607080a", "03616263", "2501020304", "3007"].join(""),
+      "hex",
+    );
     const reader = new ProtoReader(bytes);
     const fields: number[] = [];
     for (let field = reader.field(); field !== 0; field = reader.field()) {

@@ -79,7 +79,10 @@ export class ClusterHost implements AsyncDisposable {
 
   /** The namespace that all programs of this host share; it lasts as long as the process in it. */
   async #open(): Promise<string> {
-    this.#keeper = Bun.spawn([...unshare, "sh", "-c", "echo up; exec cat"], { stdin: "pipe", stdout: "pipe" });
+    this.#keeper = Bun.spawn([...unshare, "sh", "-c", "echo up; exec cat"], {
+      stdin: "pipe",
+      stdout: "pipe",
+    });
     await (this.#keeper.stdout as ReadableStream).getReader().read();
     return `/proc/${this.#keeper.pid}/ns/mnt`;
   }

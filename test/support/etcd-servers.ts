@@ -161,7 +161,12 @@ export class EtcdServers implements AsyncDisposable {
         : { tls: { ca: Bun.file(tls.ca), cert: Bun.file(tls.cert), key: Bun.file(tls.key) } };
     // a connection that is kept alive would outlive its test
     const headers = { ...(init.headers as Record<string, string> | undefined), connection: "close" };
-    return fetch(`${this.#url(server)}${path}`, { ...init, ...files, headers, signal: AbortSignal.timeout(5_000) });
+    return fetch(`${this.#url(server)}${path}`, {
+      ...init,
+      ...files,
+      headers,
+      signal: AbortSignal.timeout(5_000),
+    });
   }
 
   #spawn(server: Server): void {
@@ -171,7 +176,12 @@ export class EtcdServers implements AsyncDisposable {
     const security =
       tls === undefined
         ? []
-        : [`--cert-file=${tls.cert}`, `--key-file=${tls.key}`, `--trusted-ca-file=${tls.ca}`, "--client-cert-auth"];
+        : [
+            `--cert-file=${tls.cert}`,
+            `--key-file=${tls.key}`,
+            `--trusted-ca-file=${tls.ca}`,
+            "--client-cert-auth",
+          ];
     server.process = Bun.spawn(
       [
         program!,

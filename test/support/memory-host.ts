@@ -47,7 +47,15 @@ export class MemoryHost implements MirrorTarget, AsyncDisposable {
   register(name: string, uuid: string, details?: Partial<Details>, host: string = this.host): void {
     const former = this.#own.get(uuid) ?? this.mirror.yield(uuid);
     const own = former?.details;
-    const merged = { version: null, metadata: {}, parent: null, startedAt: 1, functions: [], ...own, ...details };
+    const merged = {
+      version: null,
+      metadata: {},
+      parent: null,
+      startedAt: 1,
+      functions: [],
+      ...own,
+      ...details,
+    };
     const full: Details = { state: "ready", ...merged };
     const stored = this.table.register({ name, uuid, pid: 7, host }, [`tcp://${host}:1`], former, full);
     this.#own.set(uuid, stored);

@@ -189,8 +189,8 @@ export class Hosts implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const spaces = [...Array.from(this.#hosts.values(), ({ space }) => space), this.#switches];
-    await Promise.all(spaces.map((space) => space.close()));
+    await Promise.all(Array.from(this.#hosts.values(), (host) => host.close()));
+    await this.#switches.close();
     rmSync(this.dir, { recursive: true, force: true });
   }
 }
@@ -198,13 +198,14 @@ export class Hosts implements AsyncDisposable {
 export class Host {
   readonly name: string;
   readonly space: Space;
+  readonly hosts: Hosts;
   /** Its IPv4 addresses, one for each network: 10.77, the number of the network, the number of the host. */
   readonly addresses: string[] = [];
   /** The same of IPv6: fd77, the number of the network, the number of the host. */
   readonly addresses6: string[] = [];
   readonly #number: number;
   readonly #switches: Space;
-  readonly #hosts: Hosts;
+  readonly #processes: Bun.Subprocess[] = [];
   /** The switches' ends of its cables, and the switch of each. */
   readonly #ports = new Map<string, string>();
 
@@ -213,7 +214,7 @@ export class Host {
     this.space = space;
     this.#number = number;
     this.#switches = switches;
-    this.#hosts = hosts;
+    this.hosts = hosts;
   }
 
   /** Its address in the first network. */
@@ -223,7 +224,7 @@ export class Host {
 
   /** Its runtime directory. Other hosts have other files at the same path. */
   get runtimeDir(): string {
-    return join(this.#hosts.dir, "run");
+    return join(this.hosts.dir, "run");
   }
 
   /** The runtime directory as this process sees it. */
@@ -266,7 +267,9 @@ export class Host {
     command: readonly string[],
     options: Bun.Spawn.SpawnOptions<In, Out, Err>,
   ): Bun.Subprocess<In, Out, Err> {
-    return Bun.spawn([...this.space.wrapper, ...command], options);
+    const process = Bun.spawn([...this.space.wrapper, ...command], options);
+    this.#processes.push(process);
+    return process;
   }
 
   /** Starts a program without an actor there. */
@@ -275,6 +278,7 @@ export class Host {
     timing: Parameters<typeof setTiming>[0] = {},
   ): Promise<Program> {
     const program = new Program({ FURROW_RUNTIME_DIR: this.runtimeDir, ...env }, this.space.wrapper);
+    this.#processes.push(program.process);
     await program.up;
     await program.run(({ setTiming, args: [waits] }) => void setTiming(waits as object), timing);
     return program;
@@ -292,7 +296,7 @@ export class Host {
       async ({ furrow, keep, args: [given] }) => {
         keep["actor"] = await furrow.openRootActor(given as object);
       },
-      { name, security: { tls: this.#hosts.tls(`${this.name}/${name}`) }, ...options },
+      { name, security: { tls: this.hosts.tls(`${this.name}/${name}`) }, ...options },
     );
     return program;
   }
@@ -315,6 +319,12 @@ export class Host {
   /** Ends that. */
   clear(): void {
     this.#switches.ip(...Array.from(this.#ports, ([port, bridge]) => `link set ${port} master ${bridge}`));
+  }
+
+  /** Ends all that runs there, and the host with it. */
+  async close(): Promise<void> {
+    await this.space.close();
+    await Promise.all(this.#processes.map((process) => process.exited));
   }
 
   /** As if the power went: nothing leaves the host any more, and all its processes are gone. */
