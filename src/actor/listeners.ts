@@ -55,6 +55,22 @@ export class Listeners {
     return this.#local;
   }
 
+  /** Whether it listens on a wildcard address, which means the interfaces that this host has now. */
+  get hasWildcard(): boolean {
+    return Array.from(this.#listeners.values()).some(
+      ({ address }) => address.transport === "tcp" && isWildcard(address.host),
+    );
+  }
+
+  /** Looks which addresses this host has now; returns whether what is advertised has changed. */
+  refresh(): boolean {
+    const before = this.#advertised;
+    this.#advertise();
+    if (this.#advertised.join() === before.join()) return false;
+    log.info?.(`reached at ${this.#advertised.join(" ")}`);
+    return true;
+  }
+
   /** The addresses as they were requested. */
   get asked(): readonly Address[] {
     return Array.from(this.#listeners.keys());

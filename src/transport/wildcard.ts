@@ -1,13 +1,8 @@
 /** Which addresses of this host stand for a wildcard address. Most actors listen on no wildcard and never load this. */
 import { maxWildcardAddresses } from "./address-limits.ts";
 import { readTextSync } from "./files.ts";
-import { ipVersion, loadOs } from "./host.ts";
-
-/** One address of an interface, without its scope id. */
-export interface InterfaceAddress {
-  readonly device: string;
-  readonly host: string;
-}
+import { ipVersion } from "./host.ts";
+import { type InterfaceAddress, interfaceList } from "./interfaces.ts";
 
 /** Bridges and cables of containers and virtual machines: other hosts mostly have the same addresses on theirs. */
 const internalDevice =
@@ -19,10 +14,7 @@ const internalDevice =
  * the first interface last, and at the very end that of the default route; within an interface IPv4 last.
  */
 export function wildcardHosts(host: string): string[] {
-  const all = Object.entries(loadOs().networkInterfaces()).flatMap(([device, list]) =>
-    (list ?? []).map(({ address }): InterfaceAddress => ({ device, host: address.split("%")[0]! })),
-  );
-  return ordered(host, all, defaultDevice());
+  return ordered(host, interfaceList(), defaultDevice());
 }
 
 /** As `wildcardHosts`, with what the system says: the addresses in its order, and the interface of the default route. */

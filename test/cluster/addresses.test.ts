@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
 import type { Address } from "../../src/index.ts";
 import { type Host, Hosts, noHosts } from "../support/netns.ts";
-import type { Program } from "../support/world.ts";
+import { type Program, until } from "../support/world.ts";
 
 type Service = typeof import("../fixtures/service.ts");
 const service = new URL("../fixtures/service.ts", import.meta.url).href;
@@ -203,5 +203,44 @@ describe.skipIf(noHosts !== undefined)("between hosts", () => {
     expect(addrs.at(-1)).toStartWith(`tcp://${b.address}:`);
     const near = await a.actor("open-caller", there());
     expect((await reach(near, "open-child")).sum).toBe(3);
+  });
+
+  test("an actor that listens on all interfaces registers the addresses that its host gets later, and keeps those whose cable is pulled", async () => {
+    const far = await b.actor("moving", { ...there(), bindAddrs: ["tcp://0.0.0.0:0"] }, { addressesMs: 50 });
+    const before = await addrsOf(far);
+    const registered = async (): Promise<Address[]> =>
+      await hub.run(async ({ furrow }) => {
+        await using registry = await furrow.getRegistry();
+        return (await registry.run.findActor("moving"))?.addrs ?? [];
+      });
+    b.space.ip("link add vpn0 type bridge", "addr add 10.99.0.2/24 dev vpn0", "link set vpn0 up");
+    const port = before[0]!.split(":").at(-1);
+    const after = before.toSpliced(2, 0, `tcp://10.99.0.2:${port}`);
+    await until(async () => (await registered()).join() === after.join());
+    expect(await addrsOf(far)).toEqual(after);
+    b.space.ip("link del vpn0");
+    await until(async () => (await registered()).join() === before.join());
+    b.cutCable();
+    const late = await b.program();
+    const alone = await late.run(
+      async ({ furrow, args: [options] }) => {
+        await using actor = await furrow.openRootActor(options as object);
+        return [...actor.addrs];
+      },
+      {
+        bindAddrs: ["tcp://0.0.0.0:4711"],
+        enableTransports: ["tcp"],
+        registryAddrs: ["tcp://127.0.0.1:0"],
+        security: { tls: hosts.tls("b/late") },
+      },
+    );
+    b.plug();
+    expect(alone.slice(1)).toEqual([
+      "tcp://127.0.0.1:4711",
+      "tcp://172.17.0.1:4711",
+      `tcp://${b.address}:4711`,
+    ]);
+    await until(async () => (await reach(hub, "moving")).sum === 3);
+    expect(await addrsOf(far)).toEqual(before);
   });
 });
