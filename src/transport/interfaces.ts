@@ -47,8 +47,7 @@ function listed(): InterfaceAddress[] {
       const address = read.ptr(one, at.address) as Pointer;
       if (address === 0 || (read.u32(one, at.flags) & isUp) === 0) continue;
       const host = hostOf(address);
-      if (host !== undefined)
-        found.push({ device: new CString(read.ptr(one, at.name)).toString(), host });
+      if (host !== undefined) found.push({ device: new CString(read.ptr(one, at.name)).toString(), host });
     }
   } finally {
     calls.freeifaddrs(first);

@@ -114,7 +114,8 @@ class Space {
   }
 
   async close(): Promise<void> {
-    await this.#keeper.stdin.end();
+    await this.kill();
+    this.#keeper.kill("SIGKILL");
     await this.#keeper.exited;
   }
 }
