@@ -56,6 +56,13 @@ export class EtcdOnHosts {
     await promise;
   }
 
+  /** Starts the server of a host again, if none runs; doesn't wait until it serves. */
+  restart(host: Host): void {
+    if (this.#processes.get(host)?.exitCode === null && this.#processes.get(host)?.signalCode === null)
+      return;
+    this.begin(host).catch(() => {});
+  }
+
   /** Ends the server of a host with SIGKILL. */
   async kill(host: Host): Promise<void> {
     const server = this.#processes.get(host);
