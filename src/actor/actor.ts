@@ -38,7 +38,7 @@ export interface Actor extends AsyncDisposable {
   readonly id: ActorId;
   readonly name: string;
   readonly uuid: string;
-  /** The addresses that it listens on, as others can dial them. */
+  /** The addresses at which others can dial it: those that it listens on, or what it advertises in their place. */
   readonly addrs: readonly Address[];
   /** The addresses where it looks for registrars. */
   readonly registryAddrs: readonly Address[];

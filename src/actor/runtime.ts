@@ -53,6 +53,8 @@ export interface RuntimeOptions {
   readonly metadata?: Metadata;
   /** The uuid of the actor that started it. */
   readonly parent?: string;
+  /** See `ListenersHost`. */
+  readonly advertise?: readonly Address[] | undefined;
   /** See `Runtime.isClient`. */
   readonly isClient?: boolean;
 }
@@ -135,6 +137,7 @@ export class Runtime implements Actor {
       rootUuid,
       credentials: security.credentials,
       drivers: peers.drivers,
+      advertise: options.advertise,
       get isEnding() {
         return ending.hasBegun;
       },

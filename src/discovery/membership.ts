@@ -34,6 +34,7 @@ export class Membership implements Candidate {
   #tenure: Tenure | undefined;
   #cluster: Cluster | undefined;
   #upkeep: Timer | undefined;
+  #addressWatch: Timer | undefined;
   readonly #stop = new AbortController();
 
   constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
@@ -148,6 +149,7 @@ export class Membership implements Candidate {
     }
     log.info?.(`registered with ${describeActor(peer.id)} at ${peer.addr}`);
     this.#upkeep ??= this.#lookAfterSockets();
+    this.#addressWatch ??= this.#followAddresses();
     registrars.notify();
   }
 
@@ -169,6 +171,23 @@ export class Membership implements Candidate {
       }
     };
     const timer = setInterval(() => void look(), timing.upkeepMs);
+    timer.unref();
+    return timer;
+  }
+
+  /** Registers again when the interfaces have other addresses; only an actor that listens on all of them has to. */
+  #followAddresses(): Timer | undefined {
+    const { listeners } = this.#runtime;
+    if (!listeners.hasWildcard) return undefined;
+    const timer = setInterval(() => {
+      if (this.#stop.signal.aborted || !listeners.refresh()) return;
+      const { service, links, changes } = this.registrars;
+      service?.registerSelf();
+      for (const link of links)
+        link
+          .register(this.#runtime, changes)
+          .catch((error: unknown) => log.warn?.(`cannot register new addresses: ${asError(error).message}`));
+    }, timing.addressesMs);
     timer.unref();
     return timer;
   }
@@ -202,6 +221,7 @@ export class Membership implements Candidate {
     registrars.service?.opened(this.#roster, this.#roster.others(), mayHaveMore);
     if (wasMember) log.info?.("took over as the registrar");
     tenure.watch((addr) => this.#yield(addr));
+    this.#addressWatch ??= this.#followAddresses();
     registrars.notify();
   }
 
@@ -256,6 +276,7 @@ export class Membership implements Candidate {
     this.#stop.abort();
     this.#election.stop();
     clearInterval(this.#upkeep);
+    clearInterval(this.#addressWatch);
     registrars.service?.unregisterSelf();
     const left = this.#cluster?.leave();
     const bound = new Deadline({ timeout: this.#runtime.limits.stopGraceMs }, "unregistration");
@@ -291,6 +312,7 @@ export class Membership implements Candidate {
   /** Releases locks that no listener holds: at the actor's end, and when the process exits. */
   release(): void {
     clearInterval(this.#upkeep);
+    clearInterval(this.#addressWatch);
     this.#tenure?.release();
     this.#roster.leave();
   }

@@ -4,7 +4,7 @@ import { TimeoutError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { Session } from "../rpc/session.ts";
 import { ambientTask } from "../rpc/task.ts";
-import { type Address, rankAddresses } from "../transport/address.ts";
+import { type Address, bestAddress } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { askAny, patience } from "./ask.ts";
 import { connectedPeer } from "./connected.ts";
@@ -103,7 +103,7 @@ async function query(lookup: Lookup): Promise<QueryResult> {
     if (addr !== undefined) return await queryAt(lookup, addr);
     const peer = connectedPeer(lookup);
     if (peer !== undefined)
-      return new AddressResult(rankAddresses(peer.addrs)[0] ?? null, peer.id, null, false);
+      return new AddressResult(bestAddress(peer.addrs, peer.id.host) ?? null, peer.id, null, false);
     const last = (await askAny(lookup)).at(-1);
     const asked = registrars.isRegistrar ? registrars.localPortal : registrars.onlyLink?.session;
     const registry = asked ?? (await anyRegistry(registrars, patience(lookup)));

@@ -202,13 +202,13 @@ export class Registrars implements DiscoveryFacts {
 
   /** What a child needs to connect without probing: this actor, while it is the registrar, and all linked registrars. */
   targets(): DialTarget[] {
-    const { id, addrs } = this.runtime;
+    const { id, listeners } = this.runtime;
     const others = this.links.map(({ session: { peer }, addrs: served }) => ({
       name: peer.id.name,
       uuid: peer.id.uuid,
       addrs: served.size > 0 ? Array.from(served) : Array.from(peer.addrs),
     }));
-    return this.isRegistrar ? [{ name: id.name, uuid: id.uuid, addrs }, ...others] : others;
+    return this.isRegistrar ? [{ name: id.name, uuid: id.uuid, addrs: listeners.local }, ...others] : others;
   }
 
   /** Resolves at the next change of the links, or of whether this actor is the registrar. */

@@ -1,7 +1,7 @@
 /** The cluster that `$FURROW_CLUSTER` names. Only roots with the variable load this file. */
 import { dirname, join } from "node:path";
 
-import { ClusterStore } from "../discovery/cluster-store.ts";
+import type { ClusterStore } from "../discovery/cluster-store.ts";
 
 /** `furrow/etcd`, in a file of its own wherever this is: nothing else of furrow needs it. */
 const etcdFile = import.meta.path.endsWith(".ts") ? "../etcd.ts" : "etcd.js";

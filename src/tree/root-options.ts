@@ -38,6 +38,18 @@ export interface RootOptions {
   readonly enableTransports?: readonly Transport[];
   /** Where to listen; a registrar also listens at the registry addresses. Default: one fresh address per transport. */
   readonly bindAddrs?: readonly AddressInput[];
+  /**
+   * What others are told to dial, where that isn't what is bound: behind a NAT, or in a container. Tcp addresses, in place of all
+   * that this actor binds and other hosts could dial; those on loopback stay, for this host, unless there are no others.
+   *
+   * A host, `tcp://10.0.0.7` or `tcp://10.0.0.7:0`, stands for that host with the port that is bound, or with each of them.
+   * Children inherit it, with their own ports. An address with a port, to which a router forwards, say, is this actor's
+   * alone; children advertise what they bind, unless `startActor` is given addresses for them.
+   *
+   * Peers dial the last one first. Default: `$FURROW_ADVERTISE`, separated by commas, where a host may stand by itself
+   * (`10.0.0.7`). An empty list advertises what is bound, whatever the variable says.
+   */
+  readonly advertiseAddrs?: readonly AddressInput[];
   /** Modules whose exported functions peers may call. */
   readonly enableModules?: readonly (string | URL)[];
   /** The version to register with, 1 to 255 bytes without control characters; see `Registration`. */
@@ -86,6 +98,8 @@ export interface RootPlan {
   readonly transports: readonly Transport[];
   readonly registryAddrs: readonly Address[];
   readonly bindAddrs: readonly Address[];
+  /** Undefined for what is bound. */
+  readonly advertise: readonly Address[] | undefined;
   readonly security: ActorSecurity;
 }
 
@@ -102,11 +116,24 @@ export function readRootOptions(options: RootOptions): RootPlan {
   const transports = readTransports(options.enableTransports ?? impliedTransports(options));
   const registryAddrs = readRegistryAddrs(options.registryAddrs, transports);
   const bindAddrs = readAddressOption("bindAddrs", givenBind, transports);
+  const advertise = readAdvertise(options.advertiseAddrs, transports, [...registryAddrs, ...bindAddrs]);
   const security = readSecurity(options.security);
   checkExposed([...registryAddrs, ...bindAddrs], security.credentials);
   // fail before anything listens if the secret can't be read
   if (transports.includes("tcp") && security.credentials.tls === undefined) void security.credentials.secret;
-  return { name, ...described, limits, transports, registryAddrs, bindAddrs, security };
+  return { name, ...described, limits, transports, registryAddrs, bindAddrs, advertise, security };
+}
+
+/** `bound`: what it may bind. Most programs never load the file. */
+function readAdvertise(
+  option: readonly AddressInput[] | undefined,
+  transports: readonly Transport[],
+  bound: readonly Address[],
+): readonly Address[] | undefined {
+  if (option === undefined && !process.env["FURROW_ADVERTISE"]) return undefined;
+  const { advertisedByRoot } = require("./advertised.ts") as typeof import("./advertised.ts");
+  const advertised = advertisedByRoot(option, transports, bound);
+  return advertised.length > 0 ? advertised : undefined;
 }
 
 /**
