@@ -18,9 +18,19 @@ const columns: readonly Column[] = [
   { title: "ADDRS", shrinks: true },
 ];
 
-/** A table of actors. `first`: a column before those of an actor. */
-export function actorTable(terminal: Terminal, first: readonly Column[] = []): Table {
-  return new Table([...first, ...columns], {
+/** Whether some of the actors are on another host than others: then a table says where each is. */
+export function areOnSeveralHosts(actors: readonly Registration[]): boolean {
+  return new Set(actors.map(({ id }) => id.host)).size > 1;
+}
+
+/** A table of actors. `first`: columns before those of an actor. `withHost`: where each is, in the last column but one. */
+export function actorTable(
+  terminal: Terminal,
+  first: readonly Column[] = [],
+  withHost: boolean = false,
+): Table {
+  const host: readonly Column[] = withHost ? [{ title: "HOST" }] : [];
+  return new Table([...first, ...columns.slice(0, -1), ...host, ...columns.slice(-1)], {
     columns: terminal.columns,
     header: (text) => terminal.style("bold", text),
   });
@@ -41,12 +51,13 @@ export function measured<A extends Registration>(actors: readonly A[]): (A & Mea
   });
 }
 
-/** An actor as a row. `name`: its name as it is shown. `now`: in ms since 1970. */
+/** An actor as a row. `name`: its name as it is shown. `now`: in ms since 1970. `withHost`: as for `actorTable`. */
 export function actorCells(
   actor: MeasuredActor,
   terminal: Terminal,
   now: number,
   name: string = actor.id.name,
+  withHost: boolean = false,
 ): string[] {
   const { id, startedAt, state, version, addrs, cpuSeconds, rssBytes } = actor;
   return [
@@ -58,6 +69,7 @@ export function actorCells(
     rssBytes === null ? "-" : formatBytes(rssBytes),
     state === "ready" ? state : terminal.style("yellow", state),
     version ?? "-",
+    ...(withHost ? [id.host.slice(0, 8)] : []),
     addrs.join(" "),
   ];
 }

@@ -136,7 +136,8 @@ function resultOf(
 
 /** Whether what is known of the actor may be behind. */
 function isStale(registrars: Registrars, found: FoundRegistration | null | undefined): boolean {
-  return registrars.areAnyStale && found != null && found.id.host !== registrars.runtime.id.host;
+  const host = found?.id.host;
+  return registrars.areAnyStale && host !== undefined && host !== registrars.runtime.id.host;
 }
 
 /** An address, and the registrar that was asked for it. Its portal is only made when it is read. */

@@ -104,6 +104,12 @@ export class Registrars implements DiscoveryFacts {
     return session === undefined ? this.#service?.staleness : this.#clusters.get(session);
   }
 
+  /** Of all of this actor's registrars that may be behind. */
+  get stalenesses(): readonly Staleness[] {
+    const places = [undefined, ...this.links.map(({ session }) => session)];
+    return places.flatMap((place) => this.stalenessOf(place) ?? []);
+  }
+
   /**
    * Nothing was found that can be reached.
    *
@@ -111,8 +117,7 @@ export class Registrars implements DiscoveryFacts {
    */
   checkMiss(name: string): void {
     if (!this.areAnyStale) return;
-    const places = [undefined, ...this.links.map(({ session }) => session)];
-    const staleness = places.map((place) => this.stalenessOf(place)).find((one) => one !== undefined);
+    const [staleness] = this.stalenesses;
     if (staleness === undefined) return;
     const { unknownNow } = require("./staleness.ts") as typeof import("./staleness.ts");
     throw unknownNow(name, staleness);

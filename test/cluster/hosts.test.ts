@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 
 import type { ActorEvent } from "../../src/index.ts";
+import { furrow } from "../support/command-line.ts";
 import { ClusterHost, lacksHosts } from "../support/cluster-host.ts";
 import { EtcdServers, lacksEtcd } from "../support/etcd-servers.ts";
 import { type Program, until } from "../support/world.ts";
@@ -140,6 +141,14 @@ describe.skipIf(isSkipped)("two hosts with an etcd", () => {
       return await registry.run.findActor("nobody").catch((error: Error) => (error.cause as Error).name);
     });
     expect(failure).toBe("RegistryUnavailableError");
+    const [examined, list] = await Promise.all([furrow(b.env, ["doctor", "--json"]), furrow(b.env, ["ls"])]);
+    const { findings } = JSON.parse(examined.stdout) as { findings: { code: string }[] };
+    expect([examined.exitCode, findings.map(({ code }) => code)]).toEqual([
+      1,
+      ["store-unreachable", "store-unreachable"],
+    ]);
+    expect(list.stderr).toStartWith("furrow: actors of other hosts may be missing: etcd at ");
+    expect(list.stdout.split("\n")[0]).toContain("VERSION  HOST      ADDRS");
     const waiting = onB.run(async ({ furrow }) => {
       await using portal = await furrow.waitForActor("soon", { timeout: 14_000 });
       return portal.id.name;
@@ -208,6 +217,26 @@ describe.skipIf(isSkipped)("two hosts with an etcd", () => {
     hub.signal("SIGCONT");
     await until(async () => (await listed(onB)) === "hub,root-b,x", 10_000);
   }, 30_000);
+
+  test("take the cluster from $FURROW_CLUSTER where no option says it, and refuse one that isn't a list of urls", async () => {
+    await using cluster = await Cluster.open();
+    const [a, b] = [cluster.host(), cluster.host()];
+    await a.actor("root-a");
+    const program = await b.program();
+    const boot = async (urls: string): Promise<string> =>
+      await program.run(async ({ furrow, args: [urls] }) => {
+        process.env["FURROW_CLUSTER"] = urls as string;
+        try {
+          await furrow.openRootActor({ name: "root-b" });
+          return "booted";
+        } catch (error) {
+          return (error as Error).name;
+        }
+      }, urls);
+    expect(await boot("etcd.example:2379")).toBe("TypeError");
+    expect(await boot(cluster.etcd.urls.join())).toBe("booted");
+    await until(async () => (await listed(program)) === "root-a,root-b");
+  });
 
   test("boot alone when the store can't be reached, and meet when it can; with requireCluster they don't boot", async () => {
     await using cluster = await Cluster.open();

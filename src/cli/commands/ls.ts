@@ -1,6 +1,8 @@
 /** `furrow ls`: the actors. */
+import { currentRuntime } from "../../actor/current.ts";
+import { Registrars } from "../../discovery/registrars.ts";
 import type { Registration } from "../../discovery/registration.ts";
-import { actorCells, actorTable, measured, type MeasuredActor } from "../actor-table.ts";
+import { actorCells, actorTable, areOnSeveralHosts, measured, type MeasuredActor } from "../actor-table.ts";
 import { listActors, notFound } from "../actors.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { Exit } from "../exit.ts";
@@ -19,7 +21,7 @@ export const command: Command = {
   usage: "[GLOB]",
   details: `Lists the registered actors, those that are draining included. GLOB selects names: * stands for any
 characters, ? for one. UP is the time since the actor started; CPU, the processor time of its process since then, and RSS,
-its memory, are known for actors of this host. With --watch in a terminal, the table is drawn again with
+its memory, are known for actors of this host. HOST tells machines apart where there are several. With --watch in a terminal, the table is drawn again with
 every change; in a pipe, every change is a row, and with --json a line.`,
   example: "furrow ls 'web-*' --watch",
   args: { min: 0, max: 1 },
@@ -44,13 +46,15 @@ async function list(context: CommandContext): Promise<number> {
   const order = orders[(flags["sort"] ?? "name") as keyof typeof orders];
   const lines = (actors: readonly Registration[]): readonly string[] => {
     const now = Date.now();
+    const withHost = areOnSeveralHosts(actors);
     const rows = measured(actors)
       .toSorted(order)
-      .map((actor) => actorCells(actor, terminal, now));
-    return actorTable(terminal).lines(rows);
+      .map((actor) => actorCells(actor, terminal, now, undefined, withHost));
+    return actorTable(terminal, [], withHost).lines(rows);
   };
   if (flags["watch"] === true) return await watchView(context, pattern, lines);
   const actors = (await listActors(pattern.watched, signal)).filter(({ id }) => pattern.matches(id.name));
+  await context.err(staleNote());
   if (actors.length === 0 && !pattern.watched.endsWith("*")) throw await notFound(glob, signal);
   if (json) await context.out(jsonDocument({ actors: measured(actors).toSorted(order) }));
   else
@@ -60,6 +64,12 @@ async function list(context: CommandContext): Promise<number> {
         .join(""),
     );
   return Exit.ok;
+}
+
+/** What to say when the registrar may be behind with other hosts; nothing if it isn't. */
+function staleNote(): string {
+  const [staleness] = Registrars.of(currentRuntime()).stalenesses;
+  return staleness === undefined ? "" : `furrow: actors of other hosts may be missing: ${staleness.reason}\n`;
 }
 
 function compare(a: string, b: string): number {
