@@ -24,8 +24,12 @@ export const timing = {
   gracePeriodMs: 2_000,
   /** The same when it doesn't know which are missing. Longer than any pause between two of their probes for a registrar. */
   blindGracePeriodMs: 500,
+  /** How long a new registrar waits for what other hosts have published. Shorter than lookups wait for a registrar. */
+  firstLoadMs: 2_000,
   /** How often an actor checks that its sockets still exist; a registrar checks more often (`Tenure`). */
   upkeepMs: 1_000,
+  /** How often an actor that listens on all interfaces checks which addresses they have. */
+  addressesMs: 5_000,
   /** How long an orderly close of a socket waits, without progress, for the peer to read or to end. */
   closeTimeoutMs: 1_000,
   /** How often a service looks for instances that have stopped answering. One that is silent for three of these is frozen. */

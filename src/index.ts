@@ -21,6 +21,7 @@
 export { currentActor } from "./actor/current.ts";
 export type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor/actor.ts";
 export type { ActorState, Metadata } from "./actor/details.ts";
+export type { ClusterStore } from "./discovery/cluster-store.ts";
 export { getPeerByName } from "./discovery/connected.ts";
 export { explainLookup } from "./discovery/explain.ts";
 export { findActor } from "./discovery/find.ts";

@@ -17,6 +17,12 @@ export interface RegistrarStats {
   readonly requests: number;
   readonly pushes: number;
   readonly revision: number;
+  /** In a cluster: how many of the actors are those of other hosts. */
+  readonly mirrored?: number;
+  /** In a cluster: how many other hosts there are. */
+  readonly hosts?: number;
+  /** In a cluster: whether what is known of other hosts may be behind, because the store can't be reached. */
+  readonly stale?: boolean;
 }
 
 /** A frozen snapshot. */
@@ -32,7 +38,7 @@ export interface Actor extends AsyncDisposable {
   readonly id: ActorId;
   readonly name: string;
   readonly uuid: string;
-  /** The addresses that it listens on, as others can dial them. */
+  /** The addresses at which others can dial it: those that it listens on, or what it advertises in their place. */
   readonly addrs: readonly Address[];
   /** The addresses where it looks for registrars. */
   readonly registryAddrs: readonly Address[];
@@ -41,6 +47,12 @@ export interface Actor extends AsyncDisposable {
   readonly isRegistrar: boolean;
   /** What `startActor`'s option `data` gave it; undefined in a root. */
   readonly data: unknown;
+  /**
+   * Of an actor that `findOrStart` or `unique` started in a cluster: the number of the claim on its name, higher than that of
+   * any claim of the name before. A storage that refuses writes with a lower number than it has seen is safe from a
+   * predecessor that still runs. It can grow, when the claim had to be made again. Else null.
+   */
+  readonly fence: number | null;
   /** Aborted when the actor begins to end. */
   readonly signal: AbortSignal;
   stats(): ActorStats;

@@ -4,9 +4,15 @@ import { TransportClosedError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { logger } from "../log.ts";
 import { outsideTasks } from "../rpc/task.ts";
-import { checkAddressLimits, maxWildcardAddresses } from "../transport/address-limits.ts";
-import { type Address, formatAddress, parseAddress, type Transport } from "../transport/address.ts";
-import { interfaceAddresses, ipVersion, isWildcard } from "../transport/host.ts";
+import { checkAddressLimits } from "../transport/address-limits.ts";
+import {
+  type Address,
+  formatAddress,
+  parseAddress,
+  type ParsedAddress,
+  type Transport,
+} from "../transport/address.ts";
+import { isWildcard } from "../transport/host.ts";
 import type { LockHolder } from "../transport/socket-lock.ts";
 import type { Drivers, Link, Listener, ListenerState } from "../transport/transport.ts";
 
@@ -19,6 +25,8 @@ export interface ListenersHost {
   readonly rootUuid: string;
   readonly credentials: Credentials;
   readonly drivers: Drivers;
+  /** What others are told to dial in place of the tcp addresses that are bound: see `advertise.ts`. */
+  readonly advertise: readonly Address[] | undefined;
   /** Whether the actor has begun to end; if so, it binds nothing more. */
   readonly isEnding: boolean;
   accept(link: Link, transport: Transport): void;
@@ -29,6 +37,7 @@ export class Listeners {
   /** By requested address; the listener's own address has a real port in place of 0. */
   readonly #listeners = new Map<Address, Listener>();
   #advertised: readonly Address[] = [];
+  #local: readonly Address[] = [];
 
   constructor(host: ListenersHost) {
     this.#host = host;
@@ -39,13 +48,37 @@ export class Listeners {
     return this.#advertised;
   }
 
+  /**
+   * The addresses at which actors of this host reach this one, whatever is advertised: for those that this process starts.
+   */
+  get local(): readonly Address[] {
+    return this.#local;
+  }
+
+  /** Whether it listens on a wildcard address, which means the interfaces that this host has now. */
+  get hasWildcard(): boolean {
+    return Array.from(this.#listeners.values()).some(
+      ({ address }) => address.transport === "tcp" && isWildcard(address.host),
+    );
+  }
+
+  /** Looks which addresses this host has now; returns whether what is advertised has changed. */
+  refresh(): boolean {
+    const before = this.#advertised;
+    this.#advertise();
+    if (this.#advertised.join() === before.join()) return false;
+    log.info?.(`reached at ${this.#advertised.join(" ")}`);
+    return true;
+  }
+
   /** The addresses as they were requested. */
   get asked(): readonly Address[] {
     return Array.from(this.#listeners.keys());
   }
 
   /**
-   * Binds an address and advertises it in a form that others can dial: a wildcard becomes the addresses of this host.
+   * Binds an address and advertises it in a form that others can dial: a wildcard becomes the addresses of this host,
+   * unless the actor advertises others.
    * `served` lists all addresses that belong together (default: this one alone). It is written to the lock of a unix
    * socket, for other processes that find the lock held.
    *
@@ -58,7 +91,7 @@ export class Listeners {
     const listener = await outsideTasks(() => this.#open(address, served));
     try {
       if (this.#host.isEnding) throw new TransportClosedError("cannot bind: this actor is ending");
-      checkAddressLimits([...this.#advertised, ...dialable(listener)]);
+      checkAddressLimits(this.#advertisedFor([...this.#listeners.values(), listener]));
     } catch (error) {
       listener.close();
       throw error;
@@ -105,19 +138,28 @@ export class Listeners {
   }
 
   #advertise(): void {
-    this.#advertised = Object.freeze(Array.from(this.#listeners.values()).flatMap(dialable));
+    const listeners = Array.from(this.#listeners.values());
+    this.#advertised = Object.freeze(this.#advertisedFor(listeners));
+    this.#local =
+      this.#host.advertise === undefined
+        ? this.#advertised
+        : listeners.flatMap(({ address }) => dialable(address));
+  }
+
+  #advertisedFor(listeners: readonly Listener[]): Address[] {
+    const bound = listeners.map(({ address }) => address);
+    if (this.#host.advertise === undefined) return bound.flatMap(dialable);
+    const { advertise } = require("../transport/advertise.ts") as typeof import("../transport/advertise.ts");
+    const { kept, instead } = advertise(bound, this.#host.advertise);
+    return [...kept.flatMap(dialable), ...instead];
   }
 }
 
 /** The addresses at which others reach a listener. */
-function dialable({ address }: Listener): Address[] {
+function dialable(address: ParsedAddress): Address[] {
   if (address.transport === "unix" || !isWildcard(address.host)) return [formatAddress(address)];
-  const v4 = address.host === "0.0.0.0";
-  const hosts = [v4 ? "127.0.0.1" : "::1"];
-  for (const host of interfaceAddresses()) {
-    // link-local addresses mean nothing without an interface
-    const fits = ipVersion(host) === (v4 ? 4 : 6) && !/^fe80:/i.test(host);
-    if (fits && hosts.length < maxWildcardAddresses && !hosts.includes(host)) hosts.push(host);
-  }
-  return hosts.map((host) => formatAddress({ transport: "tcp", host, port: address.port }));
+  const { wildcardHosts } = require("../transport/wildcard.ts") as typeof import("../transport/wildcard.ts");
+  return wildcardHosts(address.host).map((host) =>
+    formatAddress({ transport: "tcp", host, port: address.port }),
+  );
 }

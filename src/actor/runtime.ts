@@ -52,6 +52,8 @@ export interface RuntimeOptions {
   readonly metadata?: Metadata;
   /** The uuid of the actor that started it. */
   readonly parent?: string;
+  /** See `ListenersHost`. */
+  readonly advertise?: readonly Address[] | undefined;
   /** See `Runtime.isClient`. */
   readonly isClient?: boolean;
 }
@@ -76,6 +78,7 @@ export class Runtime implements Actor {
   drainReason: Error | undefined = undefined;
   callTimeoutMs: number | undefined = undefined;
   observer: Observer | undefined = undefined;
+  fence: number | null = null;
   served = 0;
   /** Set by the process tree: drains the children, without ending them. */
   drainChildren: ((deadline: Deadline) => Promise<void>) | undefined;
@@ -133,6 +136,7 @@ export class Runtime implements Actor {
       rootUuid,
       credentials: security.credentials,
       drivers: peers.drivers,
+      advertise: options.advertise,
       get isEnding() {
         return ending.hasBegun;
       },

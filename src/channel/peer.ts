@@ -109,7 +109,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     this.transport = transport;
     this.proof = proof;
     this.#isConfirmed = isConfirmed;
-    this.addr = dialled ?? bestAddress(hello.addrs) ?? `unix://${hello.id.host}/unknown`;
+    this.addr = dialled ?? bestAddress(hello.addrs, hello.id.host) ?? `unix://${hello.id.host}/unknown`;
     this.dialledHere = dialled !== undefined;
     this.closed = this.#closed.promise;
     const handler = (this.handler = attach(this));

@@ -1,5 +1,6 @@
 /** The columns that commands show of an actor. */
 import type { Registration } from "../discovery/registration.ts";
+import type { ActorId } from "../identity.ts";
 import { hostId } from "../transport/host.ts";
 import type { Terminal } from "./command.ts";
 import { type Column, optionsFor, Table } from "./table.ts";
@@ -18,13 +19,28 @@ const columns: readonly Column[] = [
   { title: "ADDRS", shrinks: true },
 ];
 
-/** A table of actors. `first`, `last`: columns before and after those of an actor. */
+/** Whether some of the actors are on another host than others: then a table says where each is. */
+export function areOnSeveralHosts(actors: readonly { readonly id: ActorId }[]): boolean {
+  return new Set(actors.map(({ id }) => id.host)).size > 1;
+}
+
+export interface ActorTableOptions {
+  /** Columns before those of an actor. */
+  readonly first?: readonly Column[];
+  /** Columns after them. */
+  readonly last?: readonly Column[];
+  /** Whether there is a column that says where each is, before the addresses. */
+  readonly withHost?: boolean;
+}
+
+/** A table of actors. */
 export function actorTable(
   terminal: Terminal,
-  first: readonly Column[] = [],
-  last: readonly Column[] = [],
+  { first = [], last = [], withHost = false }: ActorTableOptions = {},
 ): Table {
-  return new Table([...first, ...columns, ...last], optionsFor(terminal));
+  const host: readonly Column[] = withHost ? [{ title: "HOST" }] : [];
+  const own = [...columns.slice(0, -1), ...host, ...columns.slice(-1)];
+  return new Table([...first, ...own, ...last], optionsFor(terminal));
 }
 
 /** An actor with what its process uses; null if that can't be known here. */
@@ -42,12 +58,13 @@ export function measured<A extends Registration>(actors: readonly A[]): (A & Mea
   });
 }
 
-/** An actor as a row. `name`: its name as it is shown. `now`: in ms since 1970. */
+/** An actor as a row. `name`: its name as it is shown. `now`: in ms since 1970. `withHost`: as for `actorTable`. */
 export function actorCells(
   actor: MeasuredActor,
   terminal: Terminal,
   now: number,
   name: string = actor.id.name,
+  withHost: boolean = false,
 ): string[] {
   const { id, startedAt, state, version, addrs, cpuSeconds, rssBytes } = actor;
   return [
@@ -59,6 +76,7 @@ export function actorCells(
     rssBytes === null ? "-" : formatBytes(rssBytes),
     state === "ready" ? state : terminal.style("yellow", state),
     version ?? "-",
+    ...(withHost ? [id.host.slice(0, 8)] : []),
     addrs.join(" "),
   ];
 }

@@ -76,11 +76,13 @@ export function endText(end: PastEvent, now: number): string {
 }
 
 /** As a row of the actors' table, and what its last column has of the end. */
-export function endedCells(end: EndedActor, terminal: Terminal, now: number): string[] {
+export function endedCells(end: EndedActor, terminal: Terminal, now: number, withHost: boolean): string[] {
   const { id, at, startedAt } = end;
   const ran = formatAge(at - startedAt);
   const state = hasFailed(end) ? terminal.style("red", "died") : terminal.style("dim", "ended");
-  return [id.name, id.uuid.slice(0, 8), String(id.pid), ran, "-", "-", state, "-", "-", endText(end, now)];
+  const host = withHost ? [id.host.slice(0, 8)] : [];
+  const cells = [id.name, id.uuid.slice(0, 8), String(id.pid), ran, "-", "-", state, "-", ...host];
+  return [...cells, "-", endText(end, now)];
 }
 
 /** As documents have it. */

@@ -56,7 +56,7 @@ async function printEvents(context: CommandContext, watched: Watched): Promise<v
 
 async function printRows(context: CommandContext, watched: Watched): Promise<void> {
   const { terminal } = context;
-  const table = actorTable(terminal, [{ title: "CHANGE" }, { title: "TIME" }]);
+  const table = actorTable(terminal, { first: [{ title: "CHANGE" }, { title: "TIME" }] });
   for await (const event of eventsOf(context, watched)) {
     const now = Date.now();
     const actors = event.type === "sync" ? event.actors : [event.actor];

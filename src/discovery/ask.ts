@@ -8,6 +8,7 @@ import {
   RegistryUnavailableError,
   TimeoutError,
 } from "../errors.ts";
+import type { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { inOwnTable } from "./known.ts";
 import type { Lookup } from "./lookup.ts";
@@ -78,20 +79,34 @@ function askAddress(lookup: Lookup, addr: Address, deadline: Deadline): Inquiry 
 }
 
 /** Asks a linked registrar, or the cache that it keeps current. */
-function answerOf(
-  link: RegistrarLink,
-  { name, wantsDetails, wantsAll }: Lookup,
-  question: Question,
-): Promise<Found> {
+function answerOf(link: RegistrarLink, lookup: Lookup, question: Question): Promise<Found> {
+  const { name, wantsDetails, wantsAll } = lookup;
   // an answer with details always has all
   const found = wantsDetails
     ? link.lookupDetailed(name)
     : wantsAll
       ? link.lookupAll(name)
       : link.lookup(name);
-  if (found instanceof Promise) return found;
+  if (found instanceof Promise) return found.then((list) => complete(lookup, list, link.session));
+  try {
+    complete(lookup, found, link.session);
+  } catch (error) {
+    return Promise.reject(error);
+  }
   question.answered(found, "cache");
   return Promise.resolve(found);
+}
+
+/**
+ * The answer of the registrar of that session, or of the own table.
+ *
+ * @throws {RegistryUnavailableError} when it has none that is wanted, and can't know of those on other hosts
+ */
+function complete(lookup: Lookup, found: Found, session?: Session): Found {
+  const staleness = lookup.registrars.stalenessOf(session);
+  if (staleness === undefined || lookup.filter(found).length > 0) return found;
+  const { unknownNow } = require("./staleness.ts") as typeof import("./staleness.ts");
+  throw unknownNow(lookup.name, staleness);
 }
 
 /** The lookup's deadline, but no later than the default patience with a silent registry. */
@@ -110,7 +125,8 @@ async function askOwnTable(lookup: Lookup): Promise<Found | undefined> {
   if (!wantsAll && found !== undefined && lookup.filter(found).length > 0) return found;
   const awaited = registrars.service?.awaited(wantsAll || lookup.wantsDetails ? undefined : name);
   if (awaited !== undefined) await deadline.race("lookup", awaited);
-  return inOwnTable(lookup);
+  const known = inOwnTable(lookup);
+  return known && complete(lookup, known);
 }
 
 async function answerAt(
@@ -129,7 +145,9 @@ async function answerAt(
   }
   if (registrar instanceof RegistrarLink) return await answerOf(registrar, lookup, question);
   try {
-    return await askOnce(registrar.handler, name, registrars.counters, wantsDetails, wantsAll);
+    const { handler } = registrar;
+    const found = await askOnce(handler, name, registrars.counters, wantsDetails, wantsAll);
+    return complete(lookup, found, handler);
   } finally {
     registrar.release();
   }

@@ -79,13 +79,16 @@ export class NameCache {
       this.#names.delete(name);
   }
 
-  /** Applies a pushed change: an actor registered, or changed its addresses. Returns whether the name is known. */
-  added(name: string, found: FoundRegistration): boolean {
+  /**
+   * Applies a pushed change: an actor registered, or changed its addresses. A new one comes before that of the uuid
+   * `before`, or last. Returns whether the name is known.
+   */
+  added(name: string, found: FoundRegistration, before?: string | null): boolean {
     const known = this.#names.get(name);
     if (known?.list === undefined) return false;
     const at = known.list.findIndex((one) => one.id.uuid === found.id.uuid);
     // lists are replaced, never changed: a lookup in progress keeps the one it has
-    known.list = at < 0 ? [...known.list, found] : known.list.with(at, found);
+    known.list = at < 0 ? inserted(known.list, found, before) : known.list.with(at, found);
     this.#wake(known);
     return true;
   }
@@ -154,4 +157,9 @@ export class NameCache {
       }
     }
   }
+}
+
+function inserted(list: Found, found: FoundRegistration, before: string | null | undefined): Found {
+  const at = typeof before === "string" ? list.findIndex(({ id }) => id.uuid === before) : -1;
+  return at < 0 ? [...list, found] : list.toSpliced(at, 0, found);
 }

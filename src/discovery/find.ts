@@ -20,7 +20,8 @@ import type { Found } from "./registration.ts";
  *
  * @throws {ActorNotFoundError} with `raiseOnNone`, when there is none; `cause` holds any failed dials, or for each of the
  *   last few instances what it lacks
- * @throws {RegistryUnavailableError} when no registrar could be asked; `cause` says why for each
+ * @throws {RegistryUnavailableError} when no registrar could be asked, or none is known and other hosts may have one, but
+ *   the registrar can't reach the cluster's store; `cause` says why for each
  * @throws {TimeoutError} when a peer or the registrar is silent, or `timeout` passes; `stage` says in which step
  * @throws {ActorNameError | AddressError | TypeError | RangeError} when an argument is malformed
  */
@@ -59,6 +60,7 @@ export async function findActor<M>(
   try {
     const found = options.onlyFirst === false ? await findAll<M>(lookup) : await findOne<M>(lookup);
     const none = found === null || (Array.isArray(found) && found.length === 0);
+    if (none && lookup.registryAddrs === undefined) lookup.registrars.checkMiss(name);
     if (none && options.raiseOnNone) throw notFound(lookup);
     return found;
   } catch (error) {

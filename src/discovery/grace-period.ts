@@ -1,6 +1,7 @@
 /**
  * A new registrar's grace period: it holds back the answer "no such actor" while actors of the previous registrar may
- * still be on their way back. It ends when each of them has registered or died, or when a bound has passed.
+ * still be on their way back. It ends when each of them has registered or died, or when a bound has passed; in a cluster, not
+ * before what other hosts have published is here.
  */
 import { timing } from "../deadline.ts";
 import type { OtherMembers } from "./roster.ts";
@@ -14,6 +15,9 @@ export class GracePeriod {
   readonly #resolve: () => void;
   readonly #missing = new Set<number>();
   #mayHaveMore = false;
+  /** What else has to come first, and whether it is over but for that. */
+  #held = 0;
+  #isDue = false;
   #poll: Timer | undefined;
 
   /** Begins at once; its bound counts from `expect` on. */
@@ -28,7 +32,7 @@ export class GracePeriod {
    * doesn't know. `alive` is polled for the pids on the roster; undefined when the system doesn't list them.
    */
   expect(others: OtherMembers, mayHaveMore: boolean, alive: () => ReadonlySet<number> | undefined): void {
-    if (this.isOver) return;
+    if (this.isOver || this.#isDue) return;
     if (others.kind === "none" && !mayHaveMore) return this.end();
     const isBlind = others.kind !== "pids";
     const latestMs = isBlind ? timing.blindGracePeriodMs : timing.gracePeriodMs;
@@ -55,7 +59,22 @@ export class GracePeriod {
     if (this.#missing.delete(pid) && this.#missing.size === 0 && !this.#mayHaveMore) this.end();
   }
 
+  /** Lasts at least until `other` has resolved. */
+  hold(other: Promise<void>): void {
+    this.#held++;
+    void other.then(() => {
+      if (--this.#held === 0 && this.#isDue) this.end();
+    });
+  }
+
   end(): void {
+    if (this.#held === 0) return this.abandon();
+    this.#isDue = true;
+    clearInterval(this.#poll);
+  }
+
+  /** Ends it, whatever it waits for. */
+  abandon(): void {
     if (this.isOver) return;
     this.isOver = true;
     clearInterval(this.#poll);

@@ -37,7 +37,7 @@ export function knownFor(lookup: Lookup): Found | undefined {
   });
   const knowing = lists.findIndex((list) => list !== undefined && selection.filter(list).length > 0);
   if (knowing >= 0) return links[knowing]?.known(name);
-  if (lists.length === 0 || lists.includes(undefined)) return undefined;
+  if (lists.length === 0 || lists.includes(undefined) || registrars.areAnyStale) return undefined;
   links[0]?.known(name); // one hit
   return lists.flatMap((list) => list ?? []);
 }
@@ -60,12 +60,19 @@ export function isKnown({ service, links }: Registrars, name: string): boolean {
     : service.table.last(name) !== undefined;
 }
 
-/** With several registrars one that knows an actor is enough, but a miss must be known of all. One hit in either case. */
+/**
+ * With several registrars one that knows an actor is enough, but a miss must be known of all. One hit in either case. A miss
+ * isn't known while a registrar can't tell of other hosts.
+ */
 function cached(registrars: Registrars, name: string): Found | undefined {
   const only = registrars.onlyLink;
-  if (only !== undefined) return only.known(name);
+  if (only !== undefined) {
+    const list = only.known(name);
+    return list?.length === 0 && registrars.areAnyStale ? undefined : list;
+  }
   const { links } = registrars;
   const knowing = links.find(({ cache }) => (cache.get(name)?.length ?? 0) > 0);
   if (knowing !== undefined) return knowing.known(name);
+  if (registrars.areAnyStale) return undefined;
   return links.every(({ cache }) => cache.has(name)) ? links[0]?.known(name) : undefined;
 }

@@ -128,7 +128,11 @@ export class LookupRecord {
     const answers = new Map<string, Source>();
     for (const { found, source } of this.#questions)
       for (const { id } of found) if (!answers.has(id.uuid)) answers.set(id.uuid, source);
-    const { memory } = this.#lookup.registrars;
+    const { registrars, name } = this.#lookup;
+    const sourceOf = ({ id }: FoundRegistration, given: Source | undefined): Source => {
+      const source = given ?? answers.get(id.uuid) ?? registrars.memory;
+      return source !== "peer" && registrars.isMirrored(name, id) ? "mirror" : source;
+    };
     const hasConnected = this.#connected.size > 0;
     const candidates = new Map<string, ReportedCandidate>();
     const add = (one: FoundRegistration, source: Source | undefined, unfit?: string): void => {
@@ -136,7 +140,7 @@ export class LookupRecord {
       if (candidates.has(uuid)) return;
       candidates.set(uuid, {
         id: plainId(one.id),
-        source: source ?? answers.get(uuid) ?? memory,
+        source: sourceOf(one, source),
         dials: this.#dialsOf(one, unfit, hasConnected, now),
       });
     };

@@ -12,6 +12,7 @@ import type { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import { type Address, rankAddresses } from "../transport/address.ts";
 import { Kind } from "../wire/messages.ts";
+import type { Cluster } from "./cluster.ts";
 import type { Boot, Candidate, Election } from "./election.ts";
 import { nameTaken, type RegistrarLink, RegistrationRefused } from "./registrar-link.ts";
 import { Registrars } from "./registrars.ts";
@@ -30,7 +31,9 @@ export class Membership implements Candidate {
   readonly #roster = new Roster();
   #isEnlisted = false;
   #tenure: Tenure | undefined;
+  #cluster: Cluster | undefined;
   #upkeep: Timer | undefined;
+  #addressWatch: Timer | undefined;
   readonly #stop = new AbortController();
 
   constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
@@ -46,13 +49,17 @@ export class Membership implements Candidate {
    * Joins the registrar or becomes it, however many programs try at the same time. `listen` binds the actor's own
    * addresses before it joins; it gets the addresses of this machine on the way to the registrars.
    *
-   * @throws as `Election.settle`
+   * @throws as `Election.settle`, and as `Cluster.settle`
    */
-  async settle(boot: Boot, listen: (hosts: readonly string[]) => Promise<void>): Promise<void> {
+  async settle(
+    boot: Boot & { readonly requireCluster?: boolean },
+    listen: (hosts: readonly string[]) => Promise<void>,
+  ): Promise<void> {
     const election = this.#openElection();
     election.listen = listen;
     this.registrars.registers = true;
     await election.settle(boot);
+    await this.#cluster?.settle(boot.requireCluster === true, boot.deadline);
   }
 
   /** Looks for a registrar; see `Election.start`. */
@@ -156,6 +163,7 @@ export class Membership implements Candidate {
     }
     log.info?.(`registered with ${describeActor(peer.id)} at ${peer.addr}`);
     this.#upkeep ??= this.#lookAfterSockets();
+    this.#addressWatch ??= this.#followAddresses();
     registrars.notify();
   }
 
@@ -177,6 +185,23 @@ export class Membership implements Candidate {
       }
     };
     const timer = setInterval(() => void look(), timing.upkeepMs);
+    timer.unref();
+    return timer;
+  }
+
+  /** Registers again when the interfaces have other addresses; only an actor that listens on all of them has to. */
+  #followAddresses(): Timer | undefined {
+    const { listeners } = this.#runtime;
+    if (!listeners.hasWildcard) return undefined;
+    const timer = setInterval(() => {
+      if (this.#stop.signal.aborted || !listeners.refresh()) return;
+      const { service, links, changes } = this.registrars;
+      service?.registerSelf();
+      for (const link of links)
+        link
+          .register(this.#runtime, changes)
+          .catch((error: unknown) => log.warn?.(`cannot register new addresses: ${asError(error).message}`));
+    }, timing.addressesMs);
     timer.unref();
     return timer;
   }
@@ -204,12 +229,22 @@ export class Membership implements Candidate {
     const wasMember = this.#isEnlisted;
     const isWhole = this.#enlist();
     const mayHaveMore = wasMember && (!isWhole || !registrars.registryAddrs.every(isOfThisHost));
+    this.#share();
     registrars.service?.registerSelf();
     if (registrars.service !== undefined) registrars.holds?.resumeHere(registrars.service);
     registrars.service?.opened(this.#roster, this.#roster.others(), mayHaveMore);
     if (wasMember) log.info?.("took over as the registrar");
     tenure.watch((addr) => this.#yield(addr));
+    this.#addressWatch ??= this.#followAddresses();
     registrars.notify();
+  }
+
+  /** Shares the table with other hosts. Most registrars have none, and start sooner without the files. */
+  #share(): void {
+    const { service, cluster, registryAddrs } = this.registrars;
+    if (service === undefined || cluster === undefined) return;
+    const { Cluster: Part } = require("./cluster.ts") as typeof import("./cluster.ts");
+    this.#cluster = new Part(service, this.#runtime, cluster, registryAddrs);
   }
 
   /** Steps down: this registrar's socket was removed, and another registrar has bound the address. */
@@ -218,6 +253,7 @@ export class Membership implements Candidate {
     log.warn?.(`another registrar now serves ${addr}: yielding to it`);
     this.#tenure?.end();
     this.#tenure = undefined;
+    this.#cluster?.end();
     this.registrars.unserve();
     this.#elect();
   }
@@ -254,7 +290,9 @@ export class Membership implements Candidate {
     this.#stop.abort();
     this.#election?.stop();
     clearInterval(this.#upkeep);
+    clearInterval(this.#addressWatch);
     registrars.service?.unregisterSelf();
+    const left = this.#cluster?.leave();
     const bound = new Deadline({ timeout: this.#runtime.limits.stopGraceMs }, "unregistration");
     await Promise.allSettled(
       registrars.links.map(async (link) => {
@@ -263,6 +301,7 @@ export class Membership implements Candidate {
     );
     registrars.registers = false;
     registrars.notify();
+    await left;
   }
 
   /**
@@ -289,6 +328,7 @@ export class Membership implements Candidate {
   /** Releases locks that no listener holds: at the actor's end, and when the process exits. */
   release(): void {
     clearInterval(this.#upkeep);
+    clearInterval(this.#addressWatch);
     this.#tenure?.release();
     this.#roster.leave();
   }

@@ -4,7 +4,7 @@ import { TimeoutError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { Session } from "../rpc/session.ts";
 import { ambientTask } from "../rpc/task.ts";
-import { type Address, rankAddresses } from "../transport/address.ts";
+import { type Address, bestAddress } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { askAny, patience } from "./ask.ts";
 import { connectedPeer } from "./connected.ts";
@@ -20,6 +20,11 @@ export interface QueryResult extends AsyncDisposable {
   /** The best address of the last registered instance, or null when none can be dialled from here. */
   readonly addr: Address | null;
   readonly id: ActorId | null;
+  /**
+   * Whether the actor is on another host, and this may be out of date: the registrar can't reach the store that it shares
+   * with the registrars of other hosts. An actor that is connected, or on this host, is never stale.
+   */
+  readonly stale: boolean;
   /** The portal that was asked; null when no registrar was. */
   readonly registry: RegistryPortal | null;
 }
@@ -49,8 +54,10 @@ function queryShortly(name: string, options: WaitOptions): Promise<QueryResult> 
   const runtime = currentRuntime();
   const registrars = Registrars.of(runtime);
   const last = lastKnown(registrars, name);
-  if (last !== undefined)
-    return Promise.resolve(resultOf(last, registrars.isRegistrar ? registrars.localPortal : null));
+  if (last !== undefined) {
+    const asked = registrars.isRegistrar ? registrars.localPortal : null;
+    return Promise.resolve(resultOf(last, asked, isStale(registrars, last)));
+  }
   const link = registrars.onlyLink;
   if (link === undefined || runtime.peers.byName(name) !== undefined) return undefined;
   if (signal !== undefined || timeout !== undefined) return undefined;
@@ -59,7 +66,13 @@ function queryShortly(name: string, options: WaitOptions): Promise<QueryResult> 
   checkActorName(name);
   const asked = link.lookup(name);
   const answer = Promise.resolve(asked).then(
-    (found) => resultOf(found[found.length - 1], link.session),
+    (found) => {
+      const last = found[found.length - 1];
+      if (!registrars.areAnyStale) return resultOf(last, link.session);
+      return last === undefined
+        ? query(new Lookup(name, options))
+        : resultOf(last, link.session, isStale(registrars, last));
+    },
     (error: unknown) => {
       if (link.isOpen || error instanceof TimeoutError) throw withReport(error, name, options, link, asked);
       // the registrar ended during the request: another will take over
@@ -89,10 +102,12 @@ async function query(lookup: Lookup): Promise<QueryResult> {
   try {
     if (addr !== undefined) return await queryAt(lookup, addr);
     const peer = connectedPeer(lookup);
-    if (peer !== undefined) return new AddressResult(rankAddresses(peer.addrs)[0] ?? null, peer.id, null);
-    const found = await askAny(lookup);
+    if (peer !== undefined)
+      return new AddressResult(bestAddress(peer.addrs, peer.id.host) ?? null, peer.id, null, false);
+    const last = (await askAny(lookup)).at(-1);
     const asked = registrars.isRegistrar ? registrars.localPortal : registrars.onlyLink?.session;
-    return resultOf(found.at(-1), asked ?? (await anyRegistry(registrars, patience(lookup))));
+    const registry = asked ?? (await anyRegistry(registrars, patience(lookup)));
+    return resultOf(last, registry, isStale(registrars, last));
   } catch (error) {
     throw lookup.reported(error);
   }
@@ -103,7 +118,8 @@ async function queryAt(lookup: Lookup, addr: Address): Promise<QueryResult> {
   record.ask(addr);
   const registry = await registryAt(registrars, addr, deadline);
   try {
-    return resultOf((await askAny(lookup)).at(-1), registry);
+    const last = (await askAny(lookup)).at(-1);
+    return resultOf(last, registry, isStale(registrars, last));
   } catch (error) {
     await registry[Symbol.asyncDispose]();
     throw error;
@@ -113,21 +129,35 @@ async function queryAt(lookup: Lookup, addr: Address): Promise<QueryResult> {
 function resultOf(
   last: FoundRegistration | null | undefined,
   asked: Session | RegistryPortal | null,
+  stale = false,
 ): QueryResult {
-  return new AddressResult(last?.best ?? null, last?.id ?? null, asked);
+  return new AddressResult(last?.best ?? null, last?.id ?? null, asked, stale);
+}
+
+/** Whether what is known of the actor may be behind. */
+function isStale(registrars: Registrars, found: FoundRegistration | null | undefined): boolean {
+  const host = found?.id.host;
+  return registrars.areAnyStale && host !== undefined && host !== registrars.runtime.id.host;
 }
 
 /** An address, and the registrar that was asked for it. Its portal is only made when it is read. */
 class AddressResult implements QueryResult {
   readonly addr: Address | null;
   readonly id: ActorId | null;
+  readonly stale: boolean;
   readonly #asked: Session | RegistryPortal | null;
   #registry: RegistryPortal | null | undefined;
   #disposed = false;
 
-  constructor(addr: Address | null, id: ActorId | null, asked: Session | RegistryPortal | null) {
+  constructor(
+    addr: Address | null,
+    id: ActorId | null,
+    asked: Session | RegistryPortal | null,
+    stale: boolean,
+  ) {
     this.addr = addr;
     this.id = id;
+    this.stale = stale;
     this.#asked = asked;
   }
 

@@ -2,6 +2,7 @@
 import { currentTask, leaveUnattended } from "../rpc/task.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { type Registration, registrationOf } from "./registration.ts";
+import type { Staleness } from "./staleness.ts";
 import type { RegistryTable, StoredRegistration } from "./table.ts";
 
 /** What a registrar offers on `portal.run`. */
@@ -36,6 +37,8 @@ export interface ServedTable {
   interestedIn(name: string): number;
   /** @throws {RegistryUnavailableError} when this actor has stopped being the registrar */
   checkServing(): void;
+  /** Since when what is known of other hosts may be behind; undefined if it isn't. */
+  readonly staleness: Staleness | undefined;
 }
 
 /** The functions as the dispatcher serves them: arguments come from peers, unchecked. */
@@ -46,13 +49,19 @@ export function registrarApi(
   return {
     findActor: (name) => {
       const known = checkName(name);
-      return whenReliable(registrar, registrar.awaited(known), () => show(table.last(known)));
+      return whenReliable(registrar, registrar.awaited(known), () => {
+        const last = table.last(known);
+        if (last === undefined) checkMiss(registrar, known);
+        return show(last);
+      });
     },
     findActors: (name) => {
       const known = checkName(name);
-      return whenReliable(registrar, registrar.awaited(), () =>
-        table.all(known).map((stored) => show(stored)),
-      );
+      return whenReliable(registrar, registrar.awaited(), () => {
+        const all = table.all(known);
+        if (all.length === 0) checkMiss(registrar, known);
+        return all.map((stored) => show(stored));
+      });
     },
     listActors: () =>
       whenReliable(registrar, registrar.awaited(), () =>
@@ -75,6 +84,13 @@ function whenReliable<T>(
     registrar.checkServing();
     return answer();
   });
+}
+
+/** @throws {RegistryUnavailableError} when an actor on another host may have the name */
+function checkMiss({ staleness }: ServedTable, name: string): void {
+  if (staleness === undefined) return;
+  const { unknownNow } = require("./staleness.ts") as typeof import("./staleness.ts");
+  throw unknownNow(name, staleness);
 }
 
 async function waitFor(registrar: ServedTable, name: string): Promise<Registration> {

@@ -306,7 +306,7 @@ export class RegistrarLink {
   onAdded(message: MessageOf<typeof Kind.added>): void {
     this.#counters.pushes++;
     const name = message[1];
-    this.cache.added(name, decodeRegistration(name, message[2]));
+    this.cache.added(name, decodeRegistration(name, message[2]), message[3]);
   }
 
   /** Comes ahead of the answer that it is about. */

@@ -25,13 +25,21 @@ import { actorNameFault } from "../wire/actor-name.ts";
 import { ClaimMode, Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import { checkDetailsLimits, decodeDetails, decodeMetadata, decodeState } from "./details.ts";
 import type { ClaimDesk } from "./claim-desk.ts";
+import type { ClusterClaims } from "./cluster-claims.ts";
 import { GracePeriod } from "./grace-period.ts";
 import { Interests } from "./interests.ts";
 import { registrarApi, type ServedTable } from "./registrar-api.ts";
 import { decodeAddresses, encodeAddresses, encodeDetailed, encodeRegistration } from "./registration.ts";
 import type { OtherMembers, Roster } from "./roster.ts";
 import { SocketSweeper } from "./socket-sweeper.ts";
-import { isDraining, RegistryTable, type StoredRegistration } from "./table.ts";
+import type { Staleness } from "./staleness.ts";
+import {
+  isDraining,
+  MirroredRegistration,
+  RegistryTable,
+  type RemoteActor,
+  type StoredRegistration,
+} from "./table.ts";
 import type { WatchService } from "./watch-service.ts";
 
 const log = logger("discovery");
@@ -45,8 +53,27 @@ interface Client {
   former: StoredRegistration | undefined;
 }
 
+/** What shares the table with the registrars of other hosts: `cluster.ts`. It hears of each change of what is registered here. */
+export interface SharedTable {
+  /** The registration of an actor that is known from another host; the one here takes over from it. */
+  yield(uuid: string): MirroredRegistration | undefined;
+  put(stored: StoredRegistration): void;
+  /** Returns true if the actor stays in the table, since another host has it, too. */
+  remove(stored: StoredRegistration): boolean;
+  /** A peer asks for something. */
+  onQuestion(session: Session): void;
+  /** Undefined while what is known of other hosts is complete. */
+  readonly staleness: Staleness | undefined;
+  /** Resolves when that is so for the first time, or has taken too long. */
+  readonly arrived: Promise<void>;
+  readonly stats: { readonly mirrored: number; readonly hosts: number; readonly stale: boolean };
+  /** Which host has which name. */
+  readonly claims: ClusterClaims;
+}
+
 export class RegistrarService implements ServedTable {
   readonly table: RegistryTable = new RegistryTable();
+  #shared: SharedTable | undefined;
   readonly #runtime: Runtime;
   readonly #clients = new Map<Session, Client>();
   readonly #interests: Interests<Session, Message>;
@@ -77,14 +104,17 @@ export class RegistrarService implements ServedTable {
     runtime.serve(Kind.lookup, (session, message) => this.#onLookup(session, message));
     runtime.serve(Kind.forget, (session, message) => this.#interests.drop(session, message[1]));
     runtime.serve(Kind.report, (session, message) => this.#onReport(session, message[1]));
-    runtime.serve(Kind.watch, (session, message) => this.watching.onWatch(session, message));
+    runtime.serve(Kind.watch, (session, message) => {
+      this.#shared?.onQuestion(session);
+      this.watching.onWatch(session, message);
+    });
     runtime.serve(Kind.unwatch, (session, message) => this.#watching?.onUnwatch(session, message[1]));
     runtime.serve(Kind.claim, (session, message) => this.#onClaim(session, message));
     runtime.serve(Kind.unclaim, (session, [, name, key]) => this.#desk?.withdraw(session.peer, name, key));
     runtime.dispatcher.serve("registrar", registrarApi(this));
     this.#undo = [
       runtime.watchSessions((session) => this.#onSessionEnd(session)),
-      runtime.ending.at("rest", async () => this.#gracePeriod.end()),
+      runtime.ending.at("rest", async () => this.#gracePeriod.abandon()),
     ];
   }
 
@@ -108,6 +138,27 @@ export class RegistrarService implements ServedTable {
     this.#gracePeriod.expect(expected, mayHaveMore || !areAll, () => roster.pids());
   }
 
+  /** Shares the table with other hosts from now on. A miss isn't reliable before what they publish has arrived. */
+  share(shared: SharedTable): void {
+    this.#shared = shared;
+    this.#gracePeriod.hold(shared.arrived);
+    this.#desk?.share(shared.claims);
+    // some were faster than this actor's last address
+    for (const stored of this.table.entries()) shared.put(stored);
+  }
+
+  /** Since when what is known of other hosts may be behind; undefined if it isn't, or there are none. */
+  get staleness(): Staleness | undefined {
+    return this.#shared?.staleness;
+  }
+
+  /** Whether an actor is known from another host. */
+  isMirrored(name: string, uuid: string): boolean {
+    return this.table
+      .all(name)
+      .some((stored) => stored.uuid === uuid && stored instanceof MirroredRegistration);
+  }
+
   /** Stops serving, and notifies the peers; those that use this registrar then look for the next. */
   stop(): void {
     for (const undo of this.#undo) undo();
@@ -120,7 +171,7 @@ export class RegistrarService implements ServedTable {
     for (const kind of [Kind.forget, Kind.report, Kind.unwatch, Kind.unclaim]) runtime.serve(kind, () => {});
     runtime.dispatcher.unserve("registrar");
     this.#desk?.stop(retiredError());
-    this.#gracePeriod.end();
+    this.#gracePeriod.abandon();
     this.#interests.wakeAll();
     this.#watching?.stop();
     const watching = this.#watching?.peers ?? [];
@@ -166,7 +217,14 @@ export class RegistrarService implements ServedTable {
 
   stats(): RegistrarStats {
     const { size: actors, names, revision } = this.table;
-    return { actors, names, requests: this.#requests, pushes: this.#pushes, revision };
+    return {
+      actors,
+      names,
+      requests: this.#requests,
+      pushes: this.#pushes,
+      revision,
+      ...this.#shared?.stats,
+    };
   }
 
   /**
@@ -216,18 +274,30 @@ export class RegistrarService implements ServedTable {
       const settled = (): Promise<void> | undefined =>
         this.#gracePeriod.isOver ? undefined : this.#gracePeriod.over;
       this.#desk = new Desk({ table: this.table, settled }, this.#runtime.limits.maxCachedNames);
+      if (this.#shared !== undefined) this.#desk.share(this.#shared.claims);
     }
     return this.#desk;
   }
 
   /** Why no further actor of this user may register under the name. */
   refusalOf(name: string): NameTakenError | undefined {
-    return this.#desk?.refusalOf(name, true);
+    return this.#deskOf(name)?.refusalOf(name, true);
+  }
+
+  /** Another host has claimed a name, or given it back. */
+  onElsewhere(name: string): void {
+    this.#desk?.onElsewhere(name);
+  }
+
+  /** The desk, if anything of the name has been claimed. */
+  #deskOf(name: string): ClaimDesk | undefined {
+    return this.#desk ?? (this.#shared?.claims.elsewhere(name) === undefined ? undefined : this.claims);
   }
 
   #onClaim(session: Session, message: MessageOf<typeof Kind.claim>): void {
     // every start asks: where nothing has been claimed, that needs no desk
-    if (this.#desk === undefined && message[5] === ClaimMode.ask) session.reply(message[1], null);
+    const isFree = message[5] === ClaimMode.ask && this.#deskOf(message[2]) === undefined;
+    if (isFree) session.reply(message[1], null);
     else this.claims.onClaim(session, message);
   }
 
@@ -240,7 +310,9 @@ export class RegistrarService implements ServedTable {
 
   #onRegister(session: Session, message: MessageOf<typeof Kind.register>): void {
     const isNew = this.#clients.get(session)?.current === undefined;
-    const denied = this.#denial(session) ?? (isNew ? this.#desk?.refusal(session.peer) : undefined);
+    const denied =
+      this.#denial(session) ??
+      (isNew ? this.#deskOf(session.peer.id.name)?.refusal(session.peer) : undefined);
     if (denied !== undefined) {
       log.warn?.(`${describeActor(session.peer.id)}: ${denied.message}`);
       session.replyError(message[1], denied);
@@ -260,7 +332,7 @@ export class RegistrarService implements ServedTable {
       session.replyError(message[1], error);
       return;
     }
-    const former = client.current;
+    const former = client.current ?? this.#shared?.yield(id.uuid);
     client.current = this.table.register(id, addrs, former, details);
     session.peer.isVouched = !isDraining(client.current);
     const { proof } = session.peer;
@@ -349,6 +421,7 @@ export class RegistrarService implements ServedTable {
 
   #onLookup(session: Session, [, id, name, interest, detailed, all]: MessageOf<typeof Kind.lookup>): void {
     this.#requests++;
+    this.#shared?.onQuestion(session);
     const fault = actorNameFault(name);
     if (fault !== undefined) {
       session.replyError(id, new ActorNameError(fault));
@@ -398,7 +471,24 @@ export class RegistrarService implements ServedTable {
     if (last !== undefined) this.#sweeper.sweep(last);
   }
 
+  /** Takes in an actor of another host, in place of its registration until now if that is given. */
+  showRemote(actor: RemoteActor, former?: StoredRegistration): MirroredRegistration {
+    const stored = this.table.mirror(actor, former);
+    this.#announce(stored, former);
+    return stored;
+  }
+
+  /** An actor of another host is gone. */
+  hideRemote(stored: MirroredRegistration): void {
+    this.#drop(stored);
+  }
+
   #remove(stored: StoredRegistration): void {
+    if (this.#shared?.remove(stored) === true) return;
+    this.#drop(stored);
+  }
+
+  #drop(stored: StoredRegistration): void {
     const revision = this.table.unregister(stored);
     if (revision === 0) return;
     log.info?.(`unregistered ${describeActor(stored.id)}`);
@@ -420,6 +510,8 @@ export class RegistrarService implements ServedTable {
 
   /** Pushes a change of the table to watchers, and what it means for lookups. `ofDetails`: it concerns nothing else. */
   #announce(stored: StoredRegistration, former?: StoredRegistration, ofDetails = false): void {
+    const isRemote = stored instanceof MirroredRegistration;
+    if (!isRemote) this.#shared?.put(stored);
     this.#note(former === undefined ? "up" : "changed", stored, stored.revision);
     // before the rest: a push to a lookup's peer may lose it, and so make the next change
     this.#watching?.push(former === undefined ? "up" : "changed", stored, stored.revision);
@@ -429,8 +521,10 @@ export class RegistrarService implements ServedTable {
       if (wasFound) this.#pushRemoved(stored, stored.revision);
       return;
     }
-    const brief = (): Message => [Kind.added, name, encodeRegistration(stored)];
-    const detailed = (): Message => [Kind.added, name, encodeDetailed(stored)];
+    // an actor of another host comes before those of this one
+    const next = isRemote ? this.table.following(stored)?.uuid : undefined;
+    const brief = (): Message => added(name, encodeRegistration(stored), next);
+    const detailed = (): Message => added(name, encodeDetailed(stored), next);
     this.#interests.push(name, ofDetails && wasFound ? undefined : brief, detailed);
     if (!wasFound) this.#desk?.onChange(name);
   }
@@ -438,6 +532,10 @@ export class RegistrarService implements ServedTable {
   #pushRemoved({ name, uuid }: StoredRegistration, revision: number): void {
     this.#interests.push(name, () => [Kind.removed, name, uuid, revision]);
   }
+}
+
+function added(name: string, form: unknown[], before: string | undefined): Message {
+  return before === undefined ? [Kind.added, name, form] : [Kind.added, name, form, before];
 }
 
 function isGiven(field: unknown): boolean {

@@ -16,13 +16,16 @@ import {
   RegistryUnavailableError,
   TimeoutError,
 } from "../errors.ts";
+import type { ActorId } from "../identity.ts";
 import type { LocalPortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
-import { ClaimMode, Kind } from "../wire/messages.ts";
+import { ClaimMode, Kind, type MessageOf } from "../wire/messages.ts";
+import type { ClusterStore } from "./cluster-store.ts";
 import type { RegistrarApi } from "./registrar-api.ts";
 import { type LookupCounters, nameTaken, RegistrarLink, registryPatienceMs } from "./registrar-link.ts";
 import type { RegistrarService } from "./registrar.ts";
+import type { Staleness } from "./staleness.ts";
 
 const registrarsPart: Part<Registrars> = new Part();
 
@@ -47,6 +50,8 @@ export class Registrars implements DiscoveryFacts {
   readonly #faults = new Map<Address, Error>();
   #changed = Promise.withResolvers<void>();
   holds: HeldNames | undefined;
+  /** The directory that this actor shares with other hosts while it is the registrar. */
+  cluster: ClusterStore | undefined;
   /** Whether this actor is registered with each of its registrars, or is about to be. */
   registers = false;
   /** How often this actor's details have changed. */
@@ -54,6 +59,9 @@ export class Registrars implements DiscoveryFacts {
   /** The last metadata that no registrar has refused. */
   #accepted: Metadata | undefined;
   readonly #listeners = new Set<() => void>();
+  /** The registrars that have other hosts, and whether what they say of these may be behind. */
+  readonly #clusters = new Map<Session, Staleness | undefined>();
+  #areAnyStale = false;
 
   constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
     this.runtime = runtime;
@@ -63,6 +71,7 @@ export class Registrars implements DiscoveryFacts {
     runtime.serve(Kind.added, (session, message) => this.linkOver(session)?.onAdded(message));
     runtime.serve(Kind.removed, (session, message) => this.linkOver(session)?.onRemoved(message));
     runtime.serve(Kind.partial, (session, message) => this.linkOver(session)?.onPartial(message[1]));
+    runtime.serve(Kind.store, (session, message) => this.#onStore(session, message));
     runtime.serve(Kind.unwatched, (session, message) => this.linkOver(session)?.cache.drop(message[1]));
   }
 
@@ -82,6 +91,56 @@ export class Registrars implements DiscoveryFacts {
   /** This actor's own table, while it is the registrar. */
   get service(): RegistrarService | undefined {
     return this.#service;
+  }
+
+  /** Whether what any registrar says of other hosts may be behind. */
+  get areAnyStale(): boolean {
+    return this.#areAnyStale || this.#service?.staleness !== undefined;
+  }
+
+  /** Since when what that registrar says of other hosts may be behind: this actor, or the one of that session. */
+  stalenessOf(session: Session | undefined): Staleness | undefined {
+    return session === undefined ? this.#service?.staleness : this.#clusters.get(session);
+  }
+
+  /** Of all of this actor's registrars that may be behind. */
+  get stalenesses(): readonly Staleness[] {
+    const places = [undefined, ...this.links.map(({ session }) => session)];
+    return places.flatMap((place) => this.stalenessOf(place) ?? []);
+  }
+
+  /**
+   * Nothing was found that can be reached.
+   *
+   * @throws {RegistryUnavailableError} when a registrar may not know of actors on other hosts
+   */
+  checkMiss(name: string): void {
+    if (!this.areAnyStale) return;
+    const [staleness] = this.stalenesses;
+    if (staleness === undefined) return;
+    const { unknownNow } = require("./staleness.ts") as typeof import("./staleness.ts");
+    throw unknownNow(name, staleness);
+  }
+
+  /** Whether a registrar here knows that actor from its host's registrar alone. */
+  isMirrored(name: string, { uuid, host }: ActorId): boolean {
+    if (this.#service !== undefined) return this.#service.isMirrored(name, uuid);
+    return this.links.some(({ session }) => this.#clusters.has(session) && session.peer.id.host !== host);
+  }
+
+  #onStore(session: Session, [, staleMs, reason]: MessageOf<typeof Kind.store>): void {
+    if (this.#clusters.size === 0)
+      this.runtime.watchSessions((ended) => this.#clusters.delete(ended) && this.#noteStaleness());
+    const isStale = typeof staleMs === "number";
+    const staleness = isStale
+      ? { sinceMs: performance.now() - staleMs, reason: reason ?? "the store can't be reached" }
+      : undefined;
+    this.#clusters.set(session, staleness);
+    this.#noteStaleness();
+  }
+
+  #noteStaleness(): void {
+    this.#areAnyStale = this.#clusters.values().some((staleness) => staleness !== undefined);
   }
 
   /** The links, in the order of connecting. */
@@ -151,13 +210,13 @@ export class Registrars implements DiscoveryFacts {
 
   /** What a child needs to connect without probing: this actor, while it is the registrar, and all linked registrars. */
   targets(): DialTarget[] {
-    const { id, addrs } = this.runtime;
+    const { id, listeners } = this.runtime;
     const others = this.links.map(({ session: { peer }, addrs: served }) => ({
       name: peer.id.name,
       uuid: peer.id.uuid,
       addrs: served.size > 0 ? Array.from(served) : Array.from(peer.addrs),
     }));
-    return this.isRegistrar ? [{ name: id.name, uuid: id.uuid, addrs }, ...others] : others;
+    return this.isRegistrar ? [{ name: id.name, uuid: id.uuid, addrs: listeners.local }, ...others] : others;
   }
 
   /** Resolves at the next change of the links, or of whether this actor is the registrar. */

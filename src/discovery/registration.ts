@@ -15,13 +15,12 @@ import { checkAddressLimits } from "../transport/address-limits.ts";
 import {
   type Address,
   bestAddress,
+  dialOrder,
   isAddress,
   localizeAddress,
-  parseAddress,
   qualifyAddress,
-  rankAddresses,
 } from "../transport/address.ts";
-import { hostId, isLoopback } from "../transport/host.ts";
+import { hostId } from "../transport/host.ts";
 import type { StoredRegistration } from "./table.ts";
 
 /** One registered actor, with the table's revision of that change. */
@@ -44,24 +43,14 @@ export class FoundRegistration {
 
   /** The address to dial first, or null when there is none. Computed once: cached lookups ask for it each time. */
   get best(): Address | null {
-    if (this.#best === undefined)
-      this.#best = (this.id.host === hostId() ? bestAddress(this.addrs) : this.dialOrder()[0]) ?? null;
+    if (this.#best === undefined) this.#best = bestAddress(this.addrs, this.id.host) ?? null;
     return this.#best;
   }
 
-  /**
-   * The addresses in the order of dialling: as `rankAddresses`, except that another host's loopback addresses come
-   * last. They most likely don't lead there, but they do when the two hosts differ only in their mount namespaces.
-   */
+  /** The addresses in the order of dialling. */
   dialOrder(): Address[] {
     // an unreadable address is the actor's fault, not the registrar's: its other addresses may do
-    const ranked = rankAddresses(this.addrs.filter(isAddress));
-    if (this.id.host === hostId()) return ranked;
-    const foreign = (addr: Address): boolean => {
-      const parsed = parseAddress(addr);
-      return parsed.transport === "tcp" && isLoopback(parsed.host);
-    };
-    return [...ranked.filter((addr) => !foreign(addr)), ...ranked.filter(foreign)];
+    return dialOrder(this.addrs.filter(isAddress), this.id.host);
   }
 }
 

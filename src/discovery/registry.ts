@@ -130,7 +130,8 @@ export async function registrarAt(
   deadline: Deadline,
 ): Promise<"self" | RegistrarLink | Peer<Session>> {
   const { runtime } = registrars;
-  if (registrars.isRegistrar && runtime.addrs.includes(addr)) return "self";
+  const isOwn = (): boolean => runtime.addrs.includes(addr) || runtime.listeners.local.includes(addr);
+  if (registrars.isRegistrar && isOwn()) return "self";
   const link = registrars.linkTo(addr);
   if (link !== undefined) return link;
   let peer: Peer<Session>;

@@ -9,7 +9,8 @@
 import type { Details } from "../actor/details.ts";
 import type { ActorId } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
-import { noDetails } from "./details.ts";
+import { decode } from "../wire/decode.ts";
+import { decodeDetails, noDetails } from "./details.ts";
 
 /**
  * A registration as the table keeps it. Flat, because a table may hold a million of them: six fields take 64 B, a
@@ -23,7 +24,7 @@ export class StoredRegistration {
   readonly addrs: readonly Address[];
   readonly revision: number;
 
-  constructor(id: ActorId, host: string, addrs: readonly Address[], revision: number) {
+  constructor(id: Omit<ActorId, "host">, host: string, addrs: readonly Address[], revision: number) {
     this.name = id.name;
     this.uuid = id.uuid;
     this.pid = id.pid;
@@ -40,6 +41,10 @@ export class StoredRegistration {
   get details(): Details {
     return noDetails;
   }
+
+  get isDraining(): boolean {
+    return false;
+  }
 }
 
 /** A registration with details, in a class of its own: those without stay small. */
@@ -54,11 +59,89 @@ class DetailedRegistration extends StoredRegistration {
   override get details(): Details {
     return this.given;
   }
+
+  override get isDraining(): boolean {
+    return this.given.state === "draining";
+  }
+}
+
+/** What the table keeps of an actor that a shared directory brought. */
+export interface RemoteActor {
+  readonly name: string;
+  readonly uuid: string;
+  readonly pid: number;
+  /** The host that it runs on. */
+  readonly actorHost: string;
+  readonly addrs: readonly Address[];
+  readonly isDraining: boolean;
+  readonly encodedDetails: Uint8Array;
+  /** Orders it among the remote actors of its name: by the directory's revision, and then by its host's own order. */
+  readonly created: number;
+  readonly order: number;
+  /** Stands for what the directory has of it. */
+  digest: number;
+}
+
+/**
+ * An actor that is registered on another host. It stands before those that are registered here. There may be very many of
+ * these, too: their details stay encoded until they are asked for (`cluster.mirror.100000`).
+ */
+export class MirroredRegistration extends StoredRegistration implements RemoteActor {
+  readonly encodedDetails: Uint8Array;
+  readonly created: number;
+  readonly order: number;
+  readonly drains: boolean;
+  digest: number;
+
+  constructor(actor: RemoteActor, revision: number) {
+    super(actor, actor.actorHost, actor.addrs, revision);
+    this.encodedDetails = actor.encodedDetails;
+    this.created = actor.created;
+    this.order = actor.order;
+    this.drains = actor.isDraining;
+    this.digest = actor.digest;
+  }
+
+  get actorHost(): string {
+    return this.host;
+  }
+
+  override get isDraining(): boolean {
+    return this.drains;
+  }
+
+  override get details(): Details {
+    return readDetails(this.encodedDetails);
+  }
+}
+
+/** Of an actor whose details can't be read, as little as possible is known: it can be called all the same. */
+export function readDetails(encoded: Uint8Array): Details {
+  try {
+    return decodeDetails(decode(encoded, 0, encoded.length));
+  } catch {
+    return noDetails;
+  }
+}
+
+/** Whether `stored` belongs after `mirrored`. */
+function isAfter(stored: StoredRegistration, mirrored: MirroredRegistration): boolean {
+  if (!(stored instanceof MirroredRegistration)) return true;
+  return (
+    stored.created - mirrored.created > 0 ||
+    (stored.created === mirrored.created && stored.order > mirrored.order)
+  );
+}
+
+/** Whether two registrations of one actor have the same place in the order of its name. */
+function isSamePlace(a: StoredRegistration, b: StoredRegistration): boolean {
+  if (!(a instanceof MirroredRegistration)) return !(b instanceof MirroredRegistration);
+  return b instanceof MirroredRegistration && a.created === b.created && a.order === b.order;
 }
 
 /** Whether lookups pass over it. */
 export function isDraining(stored: StoredRegistration): boolean {
-  return stored.details.state === "draining";
+  return stored.isDraining;
 }
 
 const none: readonly never[] = Object.freeze([]);
@@ -109,6 +192,17 @@ export class RegistryTable {
     return stored;
   }
 
+  /**
+   * Adds an actor of another host, before those that are registered here. With `former`, an earlier registration of the same
+   * actor, it takes over from that one.
+   */
+  mirror(actor: RemoteActor, former?: StoredRegistration): MirroredRegistration {
+    const stored = new MirroredRegistration(actor, ++this.#revision);
+    if (former === undefined) this.#add(stored);
+    else this.#change(former, stored);
+    return stored;
+  }
+
   /** Changes the details of a registration, which keeps its place; returns the one that takes over from it. */
   update(former: StoredRegistration, details: Details): StoredRegistration {
     return this.register(former.id, former.addrs, former, details);
@@ -135,6 +229,12 @@ export class RegistryTable {
     return this.#last.get(name);
   }
 
+  /** The registration that comes after this one among those of its name. */
+  following(stored: StoredRegistration): StoredRegistration | undefined {
+    const list = this.#several.get(stored.name);
+    return list?.[placeIn(list, stored) + 1];
+  }
+
   /** The first registration of a name. */
   first(name: string): StoredRegistration | undefined {
     return this.#several.get(name)?.[0] ?? this.#last.get(name);
@@ -159,15 +259,21 @@ export class RegistryTable {
     const { name } = stored;
     const last = this.#last.get(name);
     if (last !== undefined) {
-      const list = this.#several.get(name);
-      if (list === undefined) this.#several.set(name, [last, stored]);
-      else list.push(stored);
+      let list = this.#several.get(name);
+      if (list === undefined) this.#several.set(name, (list = [last]));
+      if (!(stored instanceof MirroredRegistration)) list.push(stored);
+      else {
+        list.splice(placeFor(list, stored), 0, stored);
+        this.#last.set(name, list[list.length - 1]!);
+        return;
+      }
     }
     this.#last.set(name, stored);
   }
 
   #change(former: StoredRegistration, stored: StoredRegistration): void {
-    if (!isDraining(former) && !isDraining(stored) && this.#replace(former, stored)) return;
+    const staysInPlace = !isDraining(former) && !isDraining(stored) && isSamePlace(former, stored);
+    if (staysInPlace && this.#replace(former, stored)) return;
     this.#remove(former);
     this.#add(stored);
   }
@@ -182,7 +288,7 @@ export class RegistryTable {
       if (this.#last.get(name) !== stored) return false;
       this.#last.delete(name);
     } else {
-      const at = list.indexOf(stored);
+      const at = placeIn(list, stored);
       if (at < 0) return false;
       list.splice(at, 1);
       this.#last.set(name, list[list.length - 1]!);
@@ -195,10 +301,30 @@ export class RegistryTable {
   #replace(former: StoredRegistration, stored: StoredRegistration): boolean {
     const { name } = stored;
     const list = this.#several.get(name);
-    const at = list?.indexOf(former) ?? -1;
+    const at = list === undefined ? -1 : placeIn(list, former);
     if (at >= 0) list![at] = stored;
     const isLast = this.#last.get(name) === former;
     if (isLast) this.#last.set(name, stored);
     return isLast || at >= 0;
   }
+}
+
+/** Where a mirrored registration belongs: a name may have very many. */
+function placeFor(list: readonly StoredRegistration[], stored: MirroredRegistration): number {
+  let from = 0;
+  let to = list.length;
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (isAfter(list[middle]!, stored)) to = middle;
+    else from = middle + 1;
+  }
+  return from;
+}
+
+/** Where it stands, or -1. */
+function placeIn(list: readonly StoredRegistration[], stored: StoredRegistration): number {
+  if (!(stored instanceof MirroredRegistration)) return list.indexOf(stored);
+  // it comes directly before what is after it, unless another has the very same place
+  const at = placeFor(list, stored) - 1;
+  return list[at] === stored ? at : list.indexOf(stored);
 }

@@ -165,6 +165,10 @@ export function localizeAddress(addr: Address, host: string): Address {
 
 const undialable = 3;
 
+/** The order in which tiers are dialled: those of an actor on this host, and those of one on another host. */
+const tiersHere = [0, 1, 2] as const;
+const tiersElsewhere = [0, 2, 1] as const;
+
 /** The addresses of this host's interfaces, read on first use. */
 class OwnAddresses {
   #known: Set<string> | undefined;
@@ -189,27 +193,44 @@ function tierOf(parsed: ParsedAddress, own: OwnAddresses): 0 | 1 | 2 | 3 {
  * @throws {AddressError} when one is malformed
  */
 export function rankAddresses(addrs: readonly Address[]): Address[] {
+  return rank(addrs, tiersHere);
+}
+
+/**
+ * The addresses of an actor on `host` (a host id) in the order of dialling them from here: as `rankAddresses`, except
+ * that the loopback addresses of another host come last, and so do those that this host has too, such as that of a
+ * bridge for containers. They most likely lead back to this host; but where the two hosts differ only in their mount
+ * namespaces, they lead to the actor.
+ *
+ * @throws {AddressError} when one is malformed
+ */
+export function dialOrder(addrs: readonly Address[], host: string): Address[] {
+  return rank(addrs, host === hostId() ? tiersHere : tiersElsewhere);
+}
+
+function rank(addrs: readonly Address[], order: readonly number[]): Address[] {
   const tiers: Address[][] = [[], [], []];
   const own = new OwnAddresses();
   for (let at = addrs.length - 1; at >= 0; at--) {
     const addr = addrs[at]!;
     tiers[tierOf(parseAddress(addr), own)]?.push(addr);
   }
-  return tiers.flat();
+  return order.flatMap((tier) => tiers[tier] ?? []);
 }
 
-/** The first of `rankAddresses` without building the list; skips malformed addresses. */
-export function bestAddress(addrs: readonly Address[]): Address | undefined {
+/** The first of `dialOrder` without building the list; skips malformed addresses. */
+export function bestAddress(addrs: readonly Address[], host: string): Address | undefined {
   const own = new OwnAddresses();
+  const order: readonly number[] = host === hostId() ? tiersHere : tiersElsewhere;
   let best: Address | undefined;
-  let bestTier: number = undialable;
-  for (let at = addrs.length - 1; at >= 0 && bestTier > 0; at--) {
+  let bestPlace = order.length;
+  for (let at = addrs.length - 1; at >= 0 && bestPlace > 0; at--) {
     const addr = addrs[at]!;
     const parsed = readAddress(addr);
-    const tier = parsed === undefined ? undialable : tierOf(parsed, own);
-    if (tier < bestTier) {
+    const place = parsed === undefined ? -1 : order.indexOf(tierOf(parsed, own));
+    if (place >= 0 && place < bestPlace) {
       best = addr;
-      bestTier = tier;
+      bestPlace = place;
     }
   }
   return best;

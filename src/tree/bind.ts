@@ -4,7 +4,7 @@ import { socketDir } from "../discovery/registry-files.ts";
 import { AddressError, systemCode } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { type Address, formatAddress, parseAddress, type Transport } from "../transport/address.ts";
-import { ipVersion, isLoopback, isWildcard } from "../transport/host.ts";
+import { interfaceAddresses, ipVersion, isLoopback, isWildcard } from "../transport/host.ts";
 import { socketPath } from "../transport/socket-paths.ts";
 
 /**
@@ -60,10 +60,33 @@ export function hostsOf(addrs: readonly Address[]): string[] {
   return addrs.map(parseAddress).flatMap((parsed) => (parsed.transport === "tcp" ? [parsed.host] : []));
 }
 
-/** The first host that is a specific IP address other than loopback; 127.0.0.1 if there is none. */
-export function reachableHost(hosts: readonly string[]): string {
+/**
+ * The host of this machine on which an actor binds a fresh port, so that all who come to its registrars reach it:
+ * `localHosts` are the addresses of this machine on the way to them. A registrar that was found at its socket may serve
+ * other hosts, too: then it is the one on which that listens.
+ */
+export function freshHost(localHosts: readonly string[], registryAddrs: readonly Address[]): string {
+  const registry = hostsOf(registryAddrs);
   return (
-    hosts.find((host) => host !== "" && !isLoopback(host) && !isWildcard(host) && ipVersion(host) !== 0) ??
+    localHosts.find(isSpecific) ??
+    ownHost(registry.filter(isSpecific)) ??
+    registry.find(isWildcard) ??
     "127.0.0.1"
   );
+}
+
+/** The first host that isn't loopback: children of an actor that listens there listen there, too. */
+export function openHost(hosts: readonly string[]): string | undefined {
+  return hosts.find((host) => !isLoopback(host));
+}
+
+/** Whether it is an address of one interface that other hosts may reach. */
+function isSpecific(host: string): boolean {
+  return host !== "" && !isLoopback(host) && !isWildcard(host) && ipVersion(host) !== 0;
+}
+
+function ownHost(hosts: readonly string[]): string | undefined {
+  if (hosts.length === 0) return undefined;
+  const own = interfaceAddresses();
+  return hosts.find((host) => own.has(host));
 }

@@ -64,6 +64,7 @@ async function main(init: ChildInit): Promise<void> {
     version: init.version,
     metadata: init.metadata,
     parent: init.parent.uuid,
+    advertise: init.advertise,
   });
   // on a busy machine the peers that it connects to are slow too: leave the timeout to the parent
   runtime.peers.leastStepMs = init.startMs;

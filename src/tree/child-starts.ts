@@ -7,7 +7,7 @@ import { nextUuid } from "../identity.ts";
 import { Registrars } from "../discovery/registrars.ts";
 import type { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
-import { readTransports } from "../transport/address.ts";
+import { type Address, readTransports, type Transport } from "../transport/address.ts";
 import { ChildProcess } from "./child-process.ts";
 import { Member, type MemberPlan } from "./member.ts";
 import { lineage } from "./modules.ts";
@@ -151,16 +151,17 @@ export class ChildStarts {
     const { name, options } = plan;
     const output = this.#outputOf(options);
     const runtime = this.#host.runtime;
-    const tree = treeSettings.of(runtime);
+    const { advertise: ownAdvertised, ...tree } = treeSettings.of(runtime);
     const registrars = Registrars.of(runtime);
     const transports =
       options.enableTransports === undefined ? tree.transports : readTransports(options.enableTransports);
+    const advertise = advertisedBy(options, transports, ownAdvertised);
     const init = {
       ...tree,
       transports,
       name,
       uuid: nextUuid(id?.uuid ?? options.inPlaceOf),
-      parent: { name: runtime.name, uuid: runtime.uuid, addrs: runtime.addrs },
+      parent: { name: runtime.name, uuid: runtime.uuid, addrs: runtime.listeners.local },
       startMs: Math.min(startMs, longestStartMs),
       ...describedBy(options, runtime.limits),
       modules: modulesOf(options),
@@ -171,10 +172,22 @@ export class ChildStarts {
       registrars: registrars.targets(),
       // not this actor's own, which is among its settings
       concurrency: options.concurrency,
+      ...(advertise.length > 0 && { advertise }),
       ...(options.hold && { hold: options.hold.form }),
       ...(this.#host.output !== undefined && { output: this.#host.output }),
     };
     const launch = output === undefined ? options : { ...options, output };
     return outsideTasks(() => new ChildProcess(runtime, init, launch, kept));
   }
+}
+
+/** Most programs never load the file. */
+function advertisedBy(
+  { advertiseAddrs }: StartOptions,
+  transports: readonly Transport[],
+  inherited: readonly Address[] = [],
+): readonly Address[] {
+  if (advertiseAddrs === undefined && inherited.length === 0) return [];
+  const { advertisedByChild } = require("./advertised.ts") as typeof import("./advertised.ts");
+  return advertisedByChild(advertiseAddrs, transports, inherited);
 }

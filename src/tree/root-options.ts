@@ -2,6 +2,7 @@
 import type { Metadata } from "../actor/details.ts";
 import { type ActorSecurity, readSecurity, type Security } from "../actor/security.ts";
 import { checkExposure, type Credentials } from "../channel/credentials.ts";
+import type { ClusterStore } from "../discovery/cluster-store.ts";
 import { AddressError } from "../errors.ts";
 import { fitToDescriptors, type Limits, resolveLimits } from "../limits.ts";
 import { logger } from "../log.ts";
@@ -37,6 +38,18 @@ export interface RootOptions {
   readonly enableTransports?: readonly Transport[];
   /** Where to listen; a registrar also listens at the registry addresses. Default: one fresh address per transport. */
   readonly bindAddrs?: readonly AddressInput[];
+  /**
+   * What others are told to dial, where that isn't what is bound: behind a NAT, or in a container. Tcp addresses, in place of all
+   * that this actor binds and other hosts could dial; those on loopback stay, for this host, unless there are no others.
+   *
+   * A host, `tcp://10.0.0.7` or `tcp://10.0.0.7:0`, stands for that host with the port that is bound, or with each of them.
+   * Children inherit it, with their own ports. An address with a port, to which a router forwards, say, is this actor's
+   * alone; children advertise what they bind, unless `startActor` is given addresses for them.
+   *
+   * Peers dial the last one first. Default: `$FURROW_ADVERTISE`, separated by commas, where a host may stand by itself
+   * (`10.0.0.7`). An empty list advertises what is bound, whatever the variable says.
+   */
+  readonly advertiseAddrs?: readonly AddressInput[];
   /** Modules whose exported functions peers may call. */
   readonly enableModules?: readonly (string | URL)[];
   /** The version to register with, 1 to 255 bytes without control characters; see `Registration`. */
@@ -47,6 +60,13 @@ export interface RootOptions {
   readonly limits?: Partial<Limits>;
   /** How actors prove their identity, and what peers may do. Inherited by children. */
   readonly security?: Security;
+  /**
+   * Where this machine's registrar meets those of other machines: `etcd(…)` of `furrow/etcd`. Only the registrar uses it;
+   * give it to every program that may become that. Default `$FURROW_CLUSTER`, the urls of an etcd; none: one machine.
+   */
+  readonly cluster?: ClusterStore;
+  /** If true, the boot fails unless the store of `cluster` can be reached, where this actor becomes the registrar. */
+  readonly requireCluster?: boolean;
   /**
    * Default true: SIGINT, SIGTERM and SIGHUP cancel the tree, then exit with 128 + the signal's number. With "drain",
    * SIGTERM drains the tree first, for at most 30 seconds; another signal cuts that short.
@@ -78,6 +98,8 @@ export interface RootPlan {
   readonly transports: readonly Transport[];
   readonly registryAddrs: readonly Address[];
   readonly bindAddrs: readonly Address[];
+  /** Undefined for what is bound. */
+  readonly advertise: readonly Address[] | undefined;
   readonly security: ActorSecurity;
 }
 
@@ -94,11 +116,24 @@ export function readRootOptions(options: RootOptions): RootPlan {
   const transports = readTransports(options.enableTransports ?? impliedTransports(options));
   const registryAddrs = readRegistryAddrs(options.registryAddrs, transports);
   const bindAddrs = readAddressOption("bindAddrs", givenBind, transports);
+  const advertise = readAdvertise(options.advertiseAddrs, transports, [...registryAddrs, ...bindAddrs]);
   const security = readSecurity(options.security);
   checkExposed([...registryAddrs, ...bindAddrs], security.credentials);
   // fail before anything listens if the secret can't be read
   if (transports.includes("tcp") && security.credentials.tls === undefined) void security.credentials.secret;
-  return { name, ...described, limits, transports, registryAddrs, bindAddrs, security };
+  return { name, ...described, limits, transports, registryAddrs, bindAddrs, advertise, security };
+}
+
+/** `bound`: what it may bind. Most programs never load the file. */
+function readAdvertise(
+  option: readonly AddressInput[] | undefined,
+  transports: readonly Transport[],
+  bound: readonly Address[],
+): readonly Address[] | undefined {
+  if (option === undefined && !process.env["FURROW_ADVERTISE"]) return undefined;
+  const { advertisedByRoot } = require("./advertised.ts") as typeof import("./advertised.ts");
+  const advertised = advertisedByRoot(option, transports, bound);
+  return advertised.length > 0 ? advertised : undefined;
 }
 
 /**

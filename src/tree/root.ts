@@ -15,7 +15,7 @@ import type { Portal } from "../rpc/types.ts";
 import { type Address, rankAddresses, type Transport } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { sweepSockets } from "../transport/dead-sockets.ts";
-import { bindFresh, hostsOf, reachableHost } from "./bind.ts";
+import { bindFresh, freshHost, hostsOf, openHost } from "./bind.ts";
 import { enableModules, moduleSpecifier, refuseUnguarded } from "./modules.ts";
 import { readRootOptions, type RootOptions, withUsableTransports } from "./root-options.ts";
 import { treeSettings } from "./settings.ts";
@@ -57,15 +57,17 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   const deadline = new Deadline({ timeout, signal }, "boot of", options.name ?? "root");
   // other systems must not await anything before this process is reserved for the actor
   const usable = process.platform === "darwin" ? await withUsableTransports(options) : options;
-  const { name, version, metadata, limits, transports, registryAddrs, bindAddrs, security } =
+  const { name, version, metadata, limits, transports, registryAddrs, bindAddrs, advertise, security } =
     readRootOptions(usable);
   reserveRuntime();
   const id: ActorId = { name, uuid: crypto.randomUUID(), pid: process.pid, host: hostId() };
-  const runtime = new Runtime(id, limits, true, { security, version, metadata });
+  const runtime = new Runtime(id, limits, true, { security, version, metadata, advertise });
   runtime.dispatcher.builtIns = () =>
     (require("./built-ins.ts") as typeof import("./built-ins.ts")).builtIns(runtime);
   const membership = new Membership(runtime, registryAddrs);
   const { registrars } = membership;
+  registrars.cluster = options.cluster;
+  const urls = process.env["FURROW_CLUSTER"];
   const onExit = (): void => {
     runtime.listeners.close();
     membership.release();
@@ -73,16 +75,20 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
   process.on("exit", onExit);
   try {
     sweep(transports, registryAddrs);
+    if (options.cluster === undefined && urls !== undefined && urls !== "") {
+      const { clusterAt } = require("./environment-cluster.ts") as typeof import("./environment-cluster.ts");
+      registrars.cluster = await clusterAt(urls);
+    }
     const modules = (options.enableModules ?? []).map(moduleSpecifier);
     await deadline.race("wait", enableModules(runtime, modules, signal));
-    const { ensureRegistry = false } = options;
+    const { ensureRegistry = false, requireCluster = false } = options;
     let tcpHost: string | undefined;
-    await membership.settle({ ensureRegistry, bindAddrs, deadline }, async (hosts) => {
-      tcpHost = reachableHost(hosts);
+    await membership.settle({ ensureRegistry, requireCluster, bindAddrs, deadline }, async (hosts) => {
+      tcpHost = freshHost(hosts, registryAddrs);
       await bindFresh(runtime, transports, bindAddrs, tcpHost);
     });
     if (registrars.isRegistrar || tcpHost === undefined)
-      tcpHost = reachableHost(hostsOf(registrars.registryAddrs));
+      tcpHost = openHost(hostsOf(registryAddrs)) ?? "127.0.0.1";
     signal?.throwIfAborted();
     runtime.becomeReady();
     const { callTimeoutMs, output } = options;
@@ -90,9 +96,10 @@ export async function bootRoot(options: RootOptions): Promise<Runtime> {
     if (callTimeoutMs !== undefined && Number.isFinite(callTimeoutMs) && callTimeoutMs > 0)
       runtime.callTimeoutMs = callTimeoutMs;
     treeSettings.set(runtime, {
-      root: { name, uuid: id.uuid, addrs: runtime.addrs },
+      root: { name, uuid: id.uuid, addrs: runtime.listeners.local },
       transports,
-      tcpHost,
+      tcpHost: openHost(hostsOf(bindAddrs)) ?? tcpHost,
+      ...(advertise !== undefined && { advertise }),
       limits,
       security: withAbsolutePaths(options.security ?? {}),
       ...(runtime.callTimeoutMs !== undefined && { callTimeoutMs: runtime.callTimeoutMs }),

@@ -26,6 +26,8 @@ export interface TreeSettings {
   readonly transports: readonly Transport[];
   /** The host of this machine for binding fresh tcp addresses. */
   readonly tcpHost: string;
+  /** What this actor advertises; left out for what it binds. */
+  readonly advertise?: readonly Address[];
   readonly limits: Limits;
   readonly security: Security;
   /** The default timeout of the calls of each actor; left out for none. */

@@ -19,6 +19,8 @@ export interface StartOptions {
   /** Default: the tree's. */
   readonly enableTransports?: readonly Transport[];
   readonly bindAddrs?: readonly AddressInput[];
+  /** As in `RootOptions`, for this actor. Default: the hosts that this process's actor advertises, without its ports. */
+  readonly advertiseAddrs?: readonly AddressInput[];
   /**
    * What the actor finds as `currentActor().data`, from the first line of its modules on: any value that can cross, of at most
    * `maxFrameBytes`. It is copied when `startActor` is called, and every restart gets that copy.

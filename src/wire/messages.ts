@@ -62,6 +62,8 @@ export const Kind = {
   data: 55,
   // discovery again
   partial: 56,
+  store: 57,
+  fence: 58,
 } as const;
 
 export type Kind = (typeof Kind)[keyof typeof Kind];
@@ -138,7 +140,8 @@ interface Fields {
   /** `all`: the answer must have those, too, that a new registrar still waits for. */
   lookup: [id: number, name: string, interest: boolean, detailed?: boolean | null, all?: boolean | null];
   forget: [name: string];
-  added: [name: string, registration: List];
+  /** `before`: the uuid of the one that it comes before; without it, it comes last. */
+  added: [name: string, registration: List, before?: string | null];
   removed: [name: string, uuid: string, revision: number];
   report: [uuid: string];
   /** The registrar has no room for that interest. */
@@ -156,11 +159,26 @@ interface Fields {
   /** In place of changes that were left out; with a failure, a list, the watch is over. */
   resync: [watchId: number, revision: number, actors: List, failure?: unknown];
   /** `mode`: see `ClaimMode`. */
-  claim: [id: number, name: string, isUnique: boolean, key: string, mode: number];
+  claim: [
+    id: number,
+    name: string,
+    isUnique: boolean,
+    key: string,
+    mode: number,
+    /** Whether the hold will be unique, of one that takes the name and waits for it. */
+    startsUnique?: boolean | null,
+  ];
   /** Gives back what was claimed with that key. */
   unclaim: [name: string, key: string];
   /** The answer for that name, which follows, may lack some that the registrar still waits for. */
   partial: [name: string];
+  /**
+   * Whether the registrar may be behind with what it says of other hosts: for how many milliseconds, and why; null if it
+   * isn't.
+   */
+  store: [staleMs: unknown, reason?: string | null];
+  /** In a cluster, to those that hold the name: the number of the hold among all of that name. */
+  fence: [name: string, fence: number];
   stop: [id: number];
   /** The sender has booted and is registered. With false: it drains or ends, and isn't to be found by name any more. */
   ready: [isReady?: boolean | null];
@@ -246,7 +264,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   unregister: "n",
   lookup: "nsbBB",
   forget: "s",
-  added: "sa",
+  added: "saS",
   removed: "ssn",
   report: "s",
   unwatched: "s",
@@ -256,9 +274,11 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   unwatch: "n",
   change: "nnsa",
   resync: "nnaV",
-  claim: "nsbsn",
+  claim: "nsbsnB",
   unclaim: "ss",
   partial: "s",
+  store: "VS",
+  fence: "sn",
   stop: "n",
   ready: "B",
   failed: "a",

@@ -3,7 +3,9 @@ import { heapStats } from "bun:jsc";
 import fc from "fast-check";
 
 import { noDetails } from "../../src/discovery/details.ts";
-import { RegistryTable, type StoredRegistration } from "../../src/discovery/table.ts";
+import { encodeDetails } from "../../src/discovery/registration.ts";
+import { encodeValue } from "../../src/discovery/remote-entry.ts";
+import { RegistryTable, type RemoteActor, type StoredRegistration } from "../../src/discovery/table.ts";
 import type { ActorId } from "../../src/index.ts";
 
 const id = (name: string, uuid: string): ActorId => ({ name, uuid, pid: 1, host: "h" });
@@ -52,6 +54,49 @@ describe("RegistryTable", () => {
     expect([a.details, b.details]).toEqual([noDetails, noDetails]);
     for (const bare of [a, b])
       expect(Object.keys(bare)).toEqual(["name", "uuid", "pid", "host", "addrs", "revision"]);
+  });
+
+  test("keeps actors of other hosts in the directory's order, before those that are registered here", () => {
+    const table = new RegistryTable();
+    const remote = (uuid: string, created: number, order: number, details = noDetails): RemoteActor => ({
+      name: "n",
+      uuid,
+      pid: 1,
+      actorHost: `host-${uuid}`,
+      addrs: [],
+      isDraining: false,
+      encodedDetails: encodeValue(encodeDetails(details)),
+      created,
+      order,
+      digest: 0,
+    });
+    const uuids = (): string[] => table.all("n").map(({ uuid }) => uuid);
+    const c = table.mirror(remote("c", 7, 2));
+    const here = table.register(id("n", "here"), []);
+    const a = table.mirror(remote("a", 5, 9));
+    table.mirror(remote("b", 7, 1));
+    const later = table.register(id("n", "later"), []);
+    expect(uuids()).toEqual(["a", "b", "c", "here", "later"]);
+    expect([table.first("n"), table.last("n")]).toEqual([a, later]);
+    expect([a, c, here, later].map((one) => table.following(one)?.uuid)).toEqual([
+      "b",
+      "here",
+      "later",
+      undefined,
+    ]);
+    const changed = table.mirror(remote("a", 5, 9, { ...noDetails, version: "2" }), a);
+    expect(table.first("n")).toBe(changed);
+    table.mirror(remote("c", 4, 0), c);
+    expect(uuids()).toEqual(["c", "a", "b", "here", "later"]);
+    expect(table.unregister(later)).toBe(table.revision);
+    expect(table.last("n")).toBe(here);
+    // an actor that registers here, too, and leaves again
+    const direct = table.register(id("n", "a"), [], changed);
+    expect(uuids()).toEqual(["c", "b", "here", "a"]);
+    table.mirror(remote("a", 5, 9), direct);
+    expect(uuids()).toEqual(["c", "a", "b", "here"]);
+    table.unregister(here);
+    expect([table.size, table.last("n")?.uuid]).toEqual([3, "b"]);
   });
 
   test("keeps a draining entry that no name leads to, and gives it a new place when it is ready again", () => {

@@ -5,6 +5,8 @@ import { networkInterfaces } from "node:os";
 import { AddressError } from "../../src/errors.ts";
 import {
   type Address,
+  bestAddress,
+  dialOrder,
   formatAddress,
   localizeAddress,
   normalizeAddress,
@@ -248,6 +250,43 @@ describe("rankAddresses", () => {
 
   test("refuses a malformed address", () => {
     expect(() => rankAddresses(["tcp://a:1", "tcp://b"])).toThrow(AddressError);
+  });
+});
+
+describe("dialOrder", () => {
+  const own = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  const outside = own.find(({ internal, family }) => !internal && family === "IPv4")?.address ?? "127.0.0.2";
+  const addrs: Address[] = [
+    `unix://${hostId()}/run/x.sock`,
+    "tcp://127.0.0.1:1",
+    "tcp://192.0.2.200:2",
+    `tcp://${outside}:3`,
+    "tcp://192.0.2.201:4",
+  ];
+
+  test("is the rank for an actor of this host", () => {
+    expect(dialOrder(addrs, hostId())).toEqual(rankAddresses(addrs));
+    expect(bestAddress(addrs.slice(1), hostId())).toBe(`tcp://${outside}:3`);
+  });
+
+  test("has the addresses that lead back to this host last for an actor of another one", () => {
+    const foreign = addrs.slice(1);
+    expect(dialOrder(foreign, "0123456789abcdef")).toEqual([
+      "tcp://192.0.2.201:4",
+      "tcp://192.0.2.200:2",
+      `tcp://${outside}:3`,
+      "tcp://127.0.0.1:1",
+    ]);
+    expect(bestAddress(foreign, "0123456789abcdef")).toBe("tcp://192.0.2.201:4");
+  });
+
+  test("is headed by what bestAddress returns", () => {
+    const list = fc.array(fc.constantFrom(...addrs));
+    fc.assert(
+      fc.property(list, fc.constantFrom(hostId(), "0123456789abcdef"), (some, host) => {
+        expect(bestAddress(some, host)).toBe(dialOrder(some, host)[0]);
+      }),
+    );
   });
 });
 

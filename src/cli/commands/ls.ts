@@ -1,6 +1,8 @@
 /** `furrow ls`: the actors. */
+import { currentRuntime } from "../../actor/current.ts";
+import { Registrars } from "../../discovery/registrars.ts";
 import type { Registration } from "../../discovery/registration.ts";
-import { actorCells, actorTable, measured, type MeasuredActor } from "../actor-table.ts";
+import { actorCells, actorTable, areOnSeveralHosts, measured, type MeasuredActor } from "../actor-table.ts";
 import { listActors, notFound } from "../actors.ts";
 import type { Command, CommandContext, Terminal } from "../command.ts";
 import { UsageError } from "../exit.ts";
@@ -20,9 +22,10 @@ export const command: Command = {
   usage: "[GLOB]",
   details: `Lists the registered actors, those that are draining included. GLOB selects names: * stands for any
 characters, ? for one. UP is the time since the actor started; CPU, the processor time of its process since then, and RSS,
-its memory, are known for actors of this host. With --watch in a terminal, the table is drawn again with
-every change; in a pipe, every change is a row, and with --json a line. With --all there are also the actors that ended in
-the last 5 minutes, as far as a parent that still runs remembers them: each the last 64. Their UP is how long they ran.`,
+its memory, are known for actors of this host. HOST tells machines apart where there are several. With --watch in a
+terminal, the table is drawn again with every change; in a pipe, every change is a row, and with --json a line. With --all
+there are also the actors that ended in the last 5 minutes, as far as a parent that still runs remembers them: each the last
+64. Their UP is how long they ran.`,
   example: "furrow ls 'web-*' --watch",
   args: { min: 0, max: 1 },
   completes: "actors",
@@ -57,6 +60,7 @@ async function list(context: CommandContext): Promise<number> {
     );
   // any actor may be the parent of one that has ended
   const all = await listActors(isAll ? "*" : pattern.watched, signal);
+  await context.err(staleNote());
   const actors = sorted(all.filter(({ id }) => pattern.matches(id.name)));
   const past = isAll ? await readPast(all, 0, signal) : undefined;
   const ended = past?.events.filter(isEnd).filter(({ id }) => pattern.matches(id.name));
@@ -74,13 +78,20 @@ function linesOf(
   terminal: Terminal,
 ): string[] {
   const now = Date.now();
-  const rows = actors.map((actor) => actorCells(actor, terminal, now));
-  if (ended === undefined) return actorTable(terminal).lines(rows);
+  const withHost = areOnSeveralHosts([...actors, ...(ended ?? [])]);
+  const rows = actors.map((actor) => actorCells(actor, terminal, now, undefined, withHost));
+  if (ended === undefined) return actorTable(terminal, { withHost }).lines(rows);
   const last = [{ title: "END", shrinks: true }];
-  return actorTable(terminal, [], last).lines([
+  return actorTable(terminal, { last, withHost }).lines([
     ...rows.map((row) => [...row, "-"]),
-    ...ended.map((actor) => endedCells(actor, terminal, now)),
+    ...ended.map((actor) => endedCells(actor, terminal, now, withHost)),
   ]);
+}
+
+/** What to say when the registrar may be behind with other hosts; nothing if it isn't. */
+function staleNote(): string {
+  const [staleness] = Registrars.of(currentRuntime()).stalenesses;
+  return staleness === undefined ? "" : `furrow: actors of other hosts may be missing: ${staleness.reason}\n`;
 }
 
 function compare(a: string, b: string): number {

@@ -1,6 +1,6 @@
 /** `furrow tree`: the actors under those that started them. */
 import type { Registration } from "../../discovery/registration.ts";
-import { actorCells, actorTable, measured } from "../actor-table.ts";
+import { actorCells, actorTable, areOnSeveralHosts, measured } from "../actor-table.ts";
 import { isMeant, listActors, notFound } from "../actors.ts";
 import { drawn, forestOf, type TreeNode } from "../actor-tree.ts";
 import type { Command, CommandContext } from "../command.ts";
@@ -25,8 +25,11 @@ async function tree(context: CommandContext): Promise<number> {
   await context.client();
   const lines = (actors: readonly Registration[]): readonly string[] => {
     const now = Date.now();
-    const rows = drawn(chosen(actors, word)).map(({ actor, name }) => actorCells(actor, terminal, now, name));
-    return actorTable(terminal).lines(rows);
+    const withHost = areOnSeveralHosts(actors);
+    const rows = drawn(chosen(actors, word)).map(({ actor, name }) =>
+      actorCells(actor, terminal, now, name, withHost),
+    );
+    return actorTable(terminal, { withHost }).lines(rows);
   };
   if (flags["watch"] === true)
     return await watchView(

@@ -16,6 +16,7 @@ import { findPermissionFaults } from "./permissions.ts";
 import { examineAddresses, type ExaminedAddress } from "./registry-addresses.ts";
 import { findSharedMemory } from "./shared-memory.ts";
 import { findStaleSockets } from "./stale-sockets.ts";
+import { findStoreFault } from "./store.ts";
 import { findVersions } from "./versions.ts";
 
 /** Longer than a new registrar waits for those that are on their way back. */
@@ -98,6 +99,7 @@ async function listActors(
       await using registry = await getRegistry();
       const { run } = registry.with({ timeout: listTimeoutMs, ...(signal && { signal }) });
       for (const actor of await run.listActors()) byUuid.set(actor.id.uuid, actor);
+      findings.push(...(await findStoreFault(addr)));
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof RuntimeExistsError) throw error;

@@ -12,6 +12,7 @@ export type FindingCode =
   | "registry-elsewhere"
   | "registry-occupied"
   | "registry-refused"
+  | "store-unreachable"
   | "runtime-dir"
   | "secret"
   | "stale-sockets"

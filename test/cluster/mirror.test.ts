@@ -1,0 +1,193 @@
+/** What hosts publish and mirror, over a directory in memory. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+
+import { MemoryDirectory } from "../../src/discovery/memory-directory.ts";
+import { RemoteEntry } from "../../src/discovery/remote-entry.ts";
+import { encodeEntry } from "../../src/discovery/remote-entry.ts";
+import type { RemoteHost } from "../../src/discovery/store.ts";
+import { MemoryHost } from "../support/memory-host.ts";
+import { until } from "../support/world.ts";
+
+class Hosts extends AsyncDisposableStack {
+  readonly directory: MemoryDirectory = this.use(new MemoryDirectory());
+
+  async open(id: string): Promise<MemoryHost> {
+    const host = this.use(new MemoryHost(this.directory, id));
+    await host.open();
+    return host;
+  }
+}
+
+/** Resolves when each host shows what it has itself and all that the others have. */
+async function agree(...hosts: readonly MemoryHost[]): Promise<void> {
+  await until(() => hosts.every(({ shown }) => shown.join() === hosts[0]!.shown.join()));
+}
+
+describe("a mirror", () => {
+  test("has the actors of other hosts with all that they registered, and none of its own host", async () => {
+    await using hosts = new Hosts();
+    const [a, b] = [await hosts.open("a"), await hosts.open("b")];
+    a.register("x", "1", { metadata: { zone: "eu" }, version: "2" });
+    b.register("x", "2");
+    await agree(a, b);
+    expect(b.events).toEqual(["+1"]);
+    const [mirrored] = b.table.all("x");
+    expect(mirrored).toMatchObject({ uuid: "1", host: "a", pid: 7, addrs: ["tcp://a:1"] });
+    expect(mirrored?.details).toMatchObject({ version: "2", metadata: { zone: "eu" } });
+    a.register("x", "1", { metadata: { zone: "us" } });
+    await until(() => b.events.length === 2);
+    a.unregister("1");
+    await until(() => b.events.length === 3);
+    expect(b.events).toEqual(["+1", "~1", "-1"]);
+    expect([b.mirror.size, Array.from(b.mirror.hosts(), ({ host }) => host)]).toEqual([0, ["a"]]);
+  });
+
+  test("orders instances of other hosts by registration, and the host's own after them", async () => {
+    await using hosts = new Hosts();
+    const [a, b, c] = [await hosts.open("a"), await hosts.open("b"), await hosts.open("c")];
+    c.register("x", "own");
+    b.register("x", "b1");
+    await until(() => c.mirror.size === 1);
+    for (const uuid of ["a1", "a2", "a3"]) a.register("x", uuid);
+    await until(() => c.mirror.size === 4);
+    b.register("x", "b2");
+    await until(() => c.mirror.size === 5);
+    expect(c.table.all("x").map(({ uuid }) => uuid)).toEqual(["b1", "a1", "a2", "a3", "b2", "own"]);
+  });
+
+  test("takes all of a host that is gone out at once, and takes it in again when it comes back", async () => {
+    await using hosts = new Hosts();
+    const [a, b] = [await hosts.open("a"), await hosts.open("b")];
+    for (const uuid of ["1", "2", "3"]) a.register("x", uuid);
+    await agree(a, b);
+    await a.lease!.release();
+    await until(() => b.mirror.size === 0);
+    expect(Array.from(b.mirror.hosts())).toEqual([]);
+    await a.open();
+    await agree(a, b);
+    expect(b.events).toEqual(["+1", "+2", "+3", "-1", "-2", "-3", "+1", "+2", "+3"]);
+  });
+
+  test("keeps what it has while it is cut off, says that it is stale, and loads what it has missed", async () => {
+    await using hosts = new Hosts();
+    const [a, b] = [await hosts.open("a"), await hosts.open("b")];
+    for (const uuid of ["1", "2", "3"]) a.register("x", uuid);
+    await agree(a, b);
+    hosts.directory.cut("b");
+    await until(() => b.isStale);
+    a.unregister("2");
+    a.register("x", "1", { metadata: { n: 1 } });
+    a.register("x", "4");
+    await until(() => a.publisher.published === undefined);
+    hosts.directory.compact();
+    expect(b.mirror.size).toBe(3);
+    hosts.directory.mend("b");
+    await agree(a, b);
+    await until(() => !b.isStale);
+    expect(b.events.slice(0, 3)).toEqual(["+1", "+2", "+3"]);
+    expect(b.events.slice(3).toSorted()).toEqual(["+4", "-2", "~1"]);
+  });
+
+  test("takes a registrar's successor on the same host for the same host: nothing comes or goes", async () => {
+    await using hosts = new Hosts();
+    const b = await hosts.open("b");
+    const before = hosts.use(new MemoryHost(hosts.directory, "a"));
+    const lease = await before.open();
+    for (const uuid of ["1", "2", "3"]) before.register("x", uuid);
+    await until(() => b.mirror.size === 3);
+    // killed: nobody revokes its lease
+    lease.abandon();
+    const after = hosts.use(new MemoryHost(hosts.directory, "a"));
+    for (const uuid of ["3", "1"]) after.register("x", uuid);
+    await after.open();
+    await until(() => b.mirror.size === 2);
+    expect(b.events).toEqual(["+1", "+2", "+3", "-2"]);
+    expect(b.table.all("x").map(({ uuid }) => uuid)).toEqual(["1", "3"]);
+  });
+
+  test("shows an actor that several hosts have registered once, until the last of them has lost it", async () => {
+    await using hosts = new Hosts();
+    const [a, b, c] = [await hosts.open("a"), await hosts.open("b"), await hosts.open("c")];
+    a.register("x", "1", {}, "a");
+    await until(() => c.mirror.size === 1);
+    b.register("x", "1", {}, "a");
+    await until(() => b.publisher.published === undefined);
+    expect([b.table.all("x").length, b.mirror.size]).toEqual([1, 0]);
+    a.unregister("1");
+    await until(() => c.events.length > 1);
+    expect(c.events).toEqual(["+1", "~1"]);
+    expect(a.table.all("x").map(({ uuid }) => uuid)).toEqual(["1"]);
+    b.unregister("1");
+    await until(() => c.mirror.size === 0 && a.mirror.size === 0);
+    expect([a, b, c].map(({ table }) => table.size)).toEqual([0, 0, 0]);
+  });
+
+  test("loads everything again when what it has contradicts a host's record", async () => {
+    await using hosts = new Hosts();
+    const b = await hosts.open("b");
+    const value = encodeEntry(b.table.register({ name: "lost", uuid: "l", pid: 1, host: "z" }, []), 1);
+    const record: RemoteHost = {
+      host: "z",
+      registrar: { name: "r", uuid: "r", pid: 1, host: "z" },
+      registry: "r",
+      epoch: 1,
+      ttlMs: 1_000,
+      content: { count: 1, digest: new RemoteEntry("z", "l", value, 1, 1).digest >>> 0 },
+    };
+    expect(b.mirror.change([{ type: "host", host: record }], 7)).toBe(false);
+    expect(b.mirror.change([], 8)).toBe(true);
+    const put = { type: "put", entry: new RemoteEntry("z", "l", value, 1, 1) } as const;
+    expect(b.mirror.change([put, { type: "host", host: record }], 9)).toBe(true);
+    expect(
+      b.mirror.change([{ type: "host", host: { ...record, content: { count: 1, digest: 0 } } }], 10),
+    ).toBe(false);
+  });
+
+  test("agrees with all hosts in the end, whatever they do and whoever is cut off meanwhile", async () => {
+    const ids = ["a", "b", "c"];
+    const uuid = fc.integer({ min: 0, max: 6 });
+    const at = fc.integer({ min: 0, max: 2 });
+    const step = fc.oneof(
+      { weight: 6, arbitrary: fc.tuple(fc.constant("register" as const), at, uuid) },
+      { weight: 4, arbitrary: fc.tuple(fc.constant("unregister" as const), at, uuid) },
+      { weight: 2, arbitrary: fc.tuple(fc.constant("turn" as const), at, uuid) },
+      { weight: 1, arbitrary: fc.tuple(fc.constant("cut" as const), at, uuid) },
+      { weight: 1, arbitrary: fc.tuple(fc.constant("deafen" as const), at, uuid) },
+      { weight: 2, arbitrary: fc.tuple(fc.constant("mend" as const), at, uuid) },
+      { weight: 1, arbitrary: fc.tuple(fc.constant("compact" as const), at, uuid) },
+      { weight: 1, arbitrary: fc.tuple(fc.constant("reopen" as const), at, uuid) },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+        await using hosts = new Hosts();
+        const all: MemoryHost[] = [];
+        for (const id of ids) all.push(await hosts.open(id));
+        const opening: Promise<unknown>[] = [];
+        let life = 0;
+        for (const [what, at, n] of steps) {
+          const host = all[at]!;
+          if (what === "register")
+            host.register(`n${n % 2}`, `${host.host}${n}`, { metadata: { life: ++life } });
+          else if (what === "unregister") host.unregister(`${host.host}${n}`);
+          else if (what === "turn") await Bun.sleep(0);
+          else if (what === "cut") hosts.directory.cut(host.host);
+          else if (what === "deafen") hosts.directory.cut(host.host, "answers");
+          else if (what === "mend") hosts.directory.mend(host.host);
+          else if (what === "compact") hosts.directory.compact();
+          else opening.push(host.open().catch(() => {}));
+        }
+        for (const id of ids) hosts.directory.mend(id);
+        await Promise.all(opening);
+        await agree(...all);
+        await until(() =>
+          all.every(({ publisher, isStale }) => publisher.published === undefined && !isStale),
+        );
+        await agree(...all);
+        const own = all.flatMap((host) => host.own);
+        expect(all[0]!.shown.map((line) => line.split(" ")[1]!).toSorted()).toEqual(own.toSorted());
+      }),
+      { numRuns: 60 },
+    );
+  }, 60_000);
+});

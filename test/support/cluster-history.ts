@@ -1,0 +1,106 @@
+/** What observers on several hosts have seen of the actors of all hosts, compared with what has happened. */
+
+/** An actor of the history. Its name has the host and the number: `x-a-12`. */
+export interface Lived {
+  readonly uuid: string;
+  readonly name: string;
+  readonly host: string;
+  /** One more with each actor of its host, in the order of their registration. */
+  readonly seq: number;
+  /** How often its metadata has changed, and how often the registrar has certainly taken that. */
+  n: number;
+  acknowledged: number;
+  /** When it had ended for certain, in milliseconds since 1970. */
+  endedAt?: number;
+}
+
+/** An actor as a watch tells of it. */
+export interface Sight {
+  readonly uuid: string;
+  readonly n: number;
+}
+
+export type Seen =
+  | { readonly type: "sync"; readonly at: number; readonly actors: readonly Sight[] }
+  | { readonly type: "up" | "changed" | "down"; readonly at: number; readonly actor: Sight };
+
+/** Reads what one observer has seen, and notes what can't be. */
+export class Observer {
+  readonly faults: string[] = [];
+  readonly #who: string;
+  readonly #lived: ReadonlyMap<string, Lived>;
+  /** Those that are there now, by uuid, and how often they have changed. */
+  #present = new Map<string, number>();
+  /** The last that was seen of each. */
+  readonly #last = new Map<string, number>();
+  /** Those that are gone for good: they had ended when they were seen to go. */
+  readonly #buried = new Set<string>();
+  /** The highest number of each host that has been seen. */
+  readonly #highest = new Map<string, number>();
+  events = 0;
+
+  constructor(who: string, lived: ReadonlyMap<string, Lived>) {
+    this.#who = who;
+    this.#lived = lived;
+  }
+
+  /** `unordered`: the highest number of each host whose actors may come in any order, since another registrar has taken them over. */
+  take(seen: readonly Seen[], unordered: ReadonlyMap<string, number>): void {
+    for (const event of seen) {
+      this.events++;
+      if (event.type === "sync") this.#sync(event.actors, event.at);
+      else if (event.type === "down") this.#down(event.actor.uuid, event.at);
+      else this.#up(event.actor, event.type, unordered);
+    }
+  }
+
+  #sync(actors: readonly Sight[], at: number): void {
+    const former = this.#present;
+    this.#present = new Map();
+    for (const actor of actors) this.#appear(actor, "sync");
+    for (const uuid of former.keys()) if (!this.#present.has(uuid)) this.#bury(uuid, at);
+    for (const { uuid } of actors) this.#count(uuid);
+  }
+
+  #up(actor: Sight, type: "up" | "changed", unordered: ReadonlyMap<string, number>): void {
+    const { uuid } = actor;
+    if (this.#present.has(uuid) !== (type === "changed")) this.#fault(uuid, `${type} of one that is not so`);
+    const lived = this.#lived.get(uuid);
+    if (lived !== undefined && !this.#last.has(uuid)) {
+      const { host, seq } = lived;
+      const highest = this.#highest.get(host) ?? 0;
+      if (seq < highest && seq > (unordered.get(host) ?? 0))
+        this.#fault(uuid, `came after number ${highest}`);
+    }
+    this.#appear(actor, type);
+    this.#count(uuid);
+  }
+
+  #appear({ uuid, n }: Sight, type: string): void {
+    if (this.#buried.has(uuid)) this.#fault(uuid, `${type} after its end`);
+    const last = this.#last.get(uuid) ?? -1;
+    if (n < last) this.#fault(uuid, `went back from ${last} to ${n}`);
+    this.#last.set(uuid, n);
+    this.#present.set(uuid, n);
+  }
+
+  #down(uuid: string, at: number): void {
+    if (!this.#present.delete(uuid)) this.#fault(uuid, "down of one that is not there");
+    this.#bury(uuid, at);
+  }
+
+  #bury(uuid: string, at: number): void {
+    const { endedAt = Number.POSITIVE_INFINITY } = this.#lived.get(uuid) ?? {};
+    if (at >= endedAt) this.#buried.add(uuid);
+  }
+
+  #count(uuid: string): void {
+    const lived = this.#lived.get(uuid);
+    if (lived !== undefined)
+      this.#highest.set(lived.host, Math.max(lived.seq, this.#highest.get(lived.host) ?? 0));
+  }
+
+  #fault(uuid: string, what: string): void {
+    this.faults.push(`${this.#who}: ${this.#lived.get(uuid)?.name ?? uuid}: ${what}`);
+  }
+}
