@@ -47,6 +47,12 @@ export interface Actor extends AsyncDisposable {
   readonly isRegistrar: boolean;
   /** What `startActor`'s option `data` gave it; undefined in a root. */
   readonly data: unknown;
+  /**
+   * Of an actor that `findOrStart` or `unique` started in a cluster: the number of the claim on its name, higher than that of
+   * any claim of the name before. A storage that refuses writes with a lower number than it has seen is safe from a
+   * predecessor that still runs. It can grow, when the claim had to be made again. Else null.
+   */
+  readonly fence: number | null;
   /** Aborted when the actor begins to end. */
   readonly signal: AbortSignal;
   stats(): ActorStats;

@@ -79,6 +79,7 @@ export class Runtime implements Actor {
   drainReason: Error | undefined = undefined;
   callTimeoutMs: number | undefined = undefined;
   observer: Observer | undefined = undefined;
+  fence: number | null = null;
   served = 0;
   /** Set by the process tree: drains the children, without ending them. */
   drainChildren: ((deadline: Deadline) => Promise<void>) | undefined;

@@ -3,13 +3,24 @@
  * this file carries messages to them and answers back.
  */
 import { isSameUser, type PeerProof } from "../channel/credentials.ts";
-import { ActorNameError, FrameError, LimitError, NameTakenError, PermissionDeniedError } from "../errors.ts";
+import {
+  ActorNameError,
+  asError,
+  FrameError,
+  LimitError,
+  NameTakenError,
+  PermissionDeniedError,
+  TransportClosedError,
+} from "../errors.ts";
 import { withoutFrames } from "../frames.ts";
 import { type ActorId, describeActor } from "../identity.ts";
+import type { Peer } from "../channel/peer.ts";
 import type { Answer, Session } from "../rpc/session.ts";
 import { actorNameFault } from "../wire/actor-name.ts";
-import { ClaimMode, type Kind, type MessageOf } from "../wire/messages.ts";
-import { type Claim, Claims, type Decision, type NameState } from "./claims.ts";
+import { ClaimMode, Kind, type MessageOf } from "../wire/messages.ts";
+import { type Claim, Claims, type Decision, type Hold, type NameState } from "./claims.ts";
+import type { ClusterClaims, Elsewhere } from "./cluster-claims.ts";
+import { logger } from "../log.ts";
 import { encodeRegistration } from "./registration.ts";
 import type { RegistryTable } from "./table.ts";
 
@@ -18,11 +29,15 @@ export interface Claimant {
   readonly id: ActorId;
   /** The registrar's own actor has none. */
   readonly proof?: PeerProof;
+  /** Where a peer hears of the number of its hold, and is cut off when that is lost. */
+  readonly channel?: Peer<Session>["channel"];
 }
 
 /** A claim, and where its answer goes: null when it holds the name, else the registrations of the name. */
 export interface ClaimRequest extends Claim<Claimant> {
   readonly answer: Answer;
+  /** Whether the hold will be unique once the actor has joined it. */
+  readonly startsUnique?: boolean;
 }
 
 /** What the desk needs of its registrar. */
@@ -32,30 +47,39 @@ export interface DeskHost {
   settled(): Promise<void> | undefined;
 }
 
+const log = logger("discovery");
+
 function isOwn({ proof }: Claimant): boolean {
   return proof === undefined || isSameUser(proof);
 }
 
 /** The longest key in a message. */
 const maxKeyChars = 64;
+/** How long to wait before the store is asked again for a name that another host has, unless that shows before. */
+const elsewhereMs = 500;
 
 export class ClaimDesk {
   readonly #host: DeskHost;
   readonly #maxNames: number;
   readonly #claims: Claims<Claimant, ClaimRequest>;
+  /** Names that the store has refused, when the mirror doesn't say so yet. */
+  readonly #refused = new Map<string, { readonly by: Elsewhere; readonly timer: Timer }>();
+  /** Undefined where there are no other hosts. */
+  #cluster: ClusterClaims | undefined;
+  #stopped: Error | undefined;
 
   /** `maxNames` bounds what one actor may hold and wait for. */
   constructor(host: DeskHost, maxNames: number) {
     this.#host = host;
     this.#maxNames = maxNames;
-    this.#claims = new Claims(maxNames);
+    this.#claims = new Claims(maxNames, ({ name, key }) => this.#cluster?.give(name, key));
     void host.settled()?.then(() => {
       for (const name of this.#claims.awaited) this.onChange(name);
     });
   }
 
   /** Handles the message of a peer. @throws {FrameError} when it is malformed */
-  onClaim(session: Session, [, id, name, isUnique, key, how]: MessageOf<typeof Kind.claim>): void {
+  onClaim(session: Session, [, id, name, isUnique, key, how, later]: MessageOf<typeof Kind.claim>): void {
     const mode = Object.values(ClaimMode).find((known) => known === how);
     if (mode === undefined || key.length === 0 || key.length > maxKeyChars)
       throw new FrameError("malformed claim");
@@ -70,8 +94,9 @@ export class ClaimDesk {
         new PermissionDeniedError(`this registrar's policy doesn't let the peer claim "${name}"`),
       );
     else {
-      const { peer } = session;
-      this.claim({ member: peer, name, key, isUnique, mode, isOwn: isOwn(peer), answer });
+      const { peer: member } = session;
+      const startsUnique = isUnique || later === true;
+      this.claim({ member, name, key, isUnique, mode, isOwn: isOwn(member), answer, startsUnique });
     }
   }
 
@@ -121,12 +146,16 @@ export class ClaimDesk {
   /** Why no further actor may register under the name. `isOwn`: whether it would be of this user. */
   refusalOf(name: string, isOwnActor: boolean): NameTakenError | undefined {
     const hold = this.#claims.hold(name);
-    if (!hold?.isUnique) return undefined;
+    if (hold === undefined) return this.#elsewhere(name)?.isUnique ? this.#taken(name) : undefined;
+    if (!hold.isUnique) return undefined;
     return hold.isOwn || !isOwnActor ? this.#taken(name) : undefined;
   }
 
   /** Refuses all that wait: this actor has stopped being the registrar. */
   stop(reason: Error): void {
+    this.#stopped = reason;
+    for (const { timer } of this.#refused.values()) clearTimeout(timer);
+    this.#refused.clear();
     for (const { answer } of this.#claims.dismiss()) answer.reject(reason);
   }
 
@@ -134,21 +163,123 @@ export class ClaimDesk {
     const { table } = this.#host;
     const isReady = table.last(name) !== undefined;
     const registered = isReady ? "ready" : table.draining(name).length > 0 ? "draining" : "none";
-    return { registered, isSettled: this.#host.settled() === undefined };
+    const isElsewhere = this.#elsewhere(name) !== undefined;
+    return { registered, isSettled: this.#host.settled() === undefined, isElsewhere };
   }
 
   #isTaken(name: string): boolean {
-    return this.#claims.hold(name) !== undefined || this.#state(name).registered !== "none";
+    const { registered, isElsewhere } = this.#state(name);
+    return this.#claims.hold(name) !== undefined || registered !== "none" || isElsewhere;
+  }
+
+  #elsewhere(name: string): Elsewhere | undefined {
+    return this.#cluster?.elsewhere(name) ?? this.#refused.get(name)?.by;
   }
 
   #answer(decisions: readonly Decision<ClaimRequest>[]): void {
     for (const { claim, verdict } of decisions) {
       const { name, answer } = claim;
-      if (verdict === "granted" || verdict === "joined") answer.resolve(null);
-      else if (verdict === "registered") answer.resolve(this.#host.table.all(name).map(encodeRegistration));
+      if (verdict === "granted") this.#grant(claim);
+      else if (verdict === "joined") {
+        this.#tellFence(claim.member, this.#claims.hold(name));
+        answer.resolve(null);
+      } else if (verdict === "registered") answer.resolve(this.#host.table.all(name).map(encodeRegistration));
       else if (verdict === "taken") answer.reject(this.#taken(name));
       else answer.reject(new PermissionDeniedError(`the claim of the name "${name}" has lapsed`));
     }
+  }
+
+  /** In a cluster, the store has the last word. Those who come back with a hold go on with it, whatever the store says later. */
+  #grant(claim: ClaimRequest): void {
+    const { name, key, isUnique, startsUnique, mode, isOwn: isOfUser, answer } = claim;
+    const cluster = this.#cluster;
+    // a claim of another owner concerns no one of this user, here or on another host
+    if (cluster === undefined || !isOfUser) answer.resolve(null);
+    else if (mode === ClaimMode.resume) {
+      cluster.resume(name, key, isUnique);
+      answer.resolve(null);
+    } else
+      void this.#confirm(claim, this.#claims.hold(name)!, cluster.take(name, key, startsUnique === true));
+  }
+
+  async #confirm(
+    claim: ClaimRequest,
+    hold: Hold<Claimant>,
+    asked: Promise<number | Elsewhere>,
+  ): Promise<void> {
+    const { name, isUnique, answer } = claim;
+    let taken: number | Elsewhere;
+    try {
+      taken = await asked;
+    } catch (error) {
+      this.#claims.revoke(hold);
+      answer.reject(this.#stopped ?? asError(error));
+      this.onChange(name);
+      return;
+    }
+    if (this.#stopped !== undefined) return answer.reject(this.#stopped);
+    // given up meanwhile, and so given back
+    if (this.#claims.hold(name) !== hold) return;
+    if (typeof taken === "number") {
+      hold.fence = taken;
+      return answer.resolve(null);
+    }
+    this.#claims.revoke(hold);
+    this.#refuse(name, taken);
+    if (isUnique) answer.reject(this.#taken(name));
+    else this.#claims.wait(claim);
+    this.onChange(name);
+  }
+
+  /** The store has just refused the name. It is asked again, unless the mirror shows that before, and then who has it. */
+  #refuse(name: string, by: Elsewhere): void {
+    clearTimeout(this.#refused.get(name)?.timer);
+    const timer = setTimeout(() => {
+      this.#refused.delete(name);
+      this.onChange(name);
+    }, elsewhereMs);
+    timer.unref();
+    this.#refused.set(name, { by, timer });
+  }
+
+  /** Shares the names with other hosts from now on. */
+  share(cluster: ClusterClaims): void {
+    this.#cluster = cluster;
+    cluster.onFence = (name, key, fence) => {
+      const hold = this.#claims.hold(name);
+      if (hold?.key !== key) return;
+      hold.fence = fence;
+      for (const member of hold.members) this.#tellFence(member, hold);
+    };
+    cluster.onLost = (name, key) => {
+      const hold = this.#claims.hold(name);
+      if (hold?.key === key) this.#lose(hold);
+    };
+    for (const { name, key, isUnique, isOwn: isOfUser } of this.#claims.holds)
+      if (isOfUser) cluster.resume(name, key, isUnique);
+  }
+
+  /** Another host has claimed a name, or given it back. */
+  onElsewhere(name: string): void {
+    const refused = this.#refused.get(name);
+    if (refused !== undefined && this.#cluster?.elsewhere(name) !== undefined) {
+      clearTimeout(refused.timer);
+      this.#refused.delete(name);
+    }
+    this.onChange(name);
+  }
+
+  /** Another host has got the name. The actor that has it here comes back, is refused, and ends. */
+  #lose(hold: Hold<Claimant>): void {
+    const { name, members } = hold;
+    log.warn?.(`the name "${name}" belongs to another host now: its actor here ends`);
+    this.#claims.revoke(hold);
+    for (const { id, channel } of members) if (id.name === name) channel?.abort(lostTo(name));
+    this.onChange(name);
+  }
+
+  #tellFence({ channel }: Claimant, hold: Hold<Claimant> | undefined): void {
+    if (hold?.fence !== undefined) channel?.post([Kind.fence, hold.name, hold.fence]);
   }
 
   /** The error for a name that is held or registered. */
@@ -156,8 +287,22 @@ export class ClaimDesk {
     const { table } = this.#host;
     const [holder] = this.#claims.hold(name)?.members ?? [];
     const id = (table.last(name) ?? table.draining(name)[0])?.id ?? holder?.id;
+    const elsewhere = id === undefined ? this.#elsewhere(name) : undefined;
+    if (elsewhere !== undefined) return takenOn(elsewhere.host, name);
     if (id === undefined) throw new Error(`nobody has the name "${name}"`);
     const text = `the name "${name}" is taken by ${describeActor(id)} (pid ${id.pid})`;
     return withoutFrames(() => new NameTakenError(text, id));
   }
+}
+
+/** The error for a name whose actor on another host isn't registered yet. */
+function takenOn(host: string, name: string): NameTakenError {
+  const text = `the name "${name}" is taken by an actor that host ${host} is starting`;
+  return withoutFrames(() => new NameTakenError(text, { name, uuid: "", pid: 0, host }));
+}
+
+function lostTo(name: string): TransportClosedError {
+  return new TransportClosedError(
+    `another host has the name "${name}" now: this registrar cut its actor off`,
+  );
 }

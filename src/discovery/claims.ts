@@ -34,6 +34,8 @@ export interface NameState {
   readonly registered: "none" | "draining" | "ready";
   /** Whether that can be relied on: actors and holds of a former registrar may still be on their way back. */
   readonly isSettled: boolean;
+  /** Whether it is held on another host. */
+  readonly isElsewhere: boolean;
 }
 
 /** A name that is held. */
@@ -42,6 +44,8 @@ export class Hold<Member> {
   readonly key: string;
   isUnique: boolean;
   isOwn: boolean;
+  /** In a cluster: its number among all holds of the name. Undefined while the store hasn't confirmed it. */
+  fence: number | undefined;
   /** In the order of joining: who took the name comes first, while it is there. */
   readonly members: Set<Member> = new Set<Member>();
 
@@ -55,14 +59,19 @@ export class Hold<Member> {
 
 export class Claims<Member, Waiting extends Claim<Member> = Claim<Member>> {
   readonly #maxPerMember: number;
+  readonly #onOver: (hold: Hold<Member>) => void;
   readonly #holds = new Map<string, Hold<Member>>();
   readonly #lines = new Map<string, Set<Waiting>>();
   /** What each member holds and waits for; a member without either has no entry. */
   readonly #of = new Map<Member, Set<Hold<Member> | Waiting>>();
 
-  /** `maxPerMember` bounds what one member may hold and wait for together, so that none can fill the memory. */
-  constructor(maxPerMember: number) {
+  /**
+   * `maxPerMember` bounds what one member may hold and wait for together, so that none can fill the memory. `onOver` is
+   * called when a hold is over.
+   */
+  constructor(maxPerMember: number, onOver: (hold: Hold<Member>) => void = () => {}) {
     this.#maxPerMember = maxPerMember;
+    this.#onOver = onOver;
   }
 
   /** Whether the member has reached its bound. */
@@ -129,6 +138,18 @@ export class Claims<Member, Waiting extends Claim<Member> = Claim<Member>> {
       if (claim.member === member && claim.key === key) this.#leaveLine(claim);
   }
 
+  /** Ends a hold: another host has the name. */
+  revoke(hold: Hold<Member>): void {
+    if (this.#holds.get(hold.name) !== hold) return;
+    for (const member of hold.members) this.#forget(member, hold);
+    this.#holds.delete(hold.name);
+  }
+
+  /** The names that are held. */
+  get holds(): Iterable<Hold<Member>> {
+    return this.#holds.values();
+  }
+
   /** Withdraws all that a member has: it is gone. Returns the names. */
   leave(member: Member): Set<string> {
     const names = new Set<string>();
@@ -149,7 +170,10 @@ export class Claims<Member, Waiting extends Claim<Member> = Claim<Member>> {
     if (verdict === undefined) return undefined;
     this.#leaveLine(claim);
     if (verdict === "granted") {
-      for (const member of held?.members ?? []) this.#forget(member, held!);
+      if (held !== undefined) {
+        for (const member of held.members) this.#forget(member, held);
+        this.#onOver(held);
+      }
       const made = new Hold(claim);
       this.#holds.set(claim.name, made);
       this.#enter(made, claim.member);
@@ -169,7 +193,9 @@ export class Claims<Member, Waiting extends Claim<Member> = Claim<Member>> {
   #leaveHold(hold: Hold<Member>, member: Member): void {
     hold.members.delete(member);
     this.#forget(member, hold);
-    if (hold.members.size === 0) this.#holds.delete(hold.name);
+    if (hold.members.size > 0) return;
+    this.#holds.delete(hold.name);
+    this.#onOver(hold);
   }
 
   #leaveLine(claim: Waiting): void {
@@ -196,19 +222,19 @@ export class Claims<Member, Waiting extends Claim<Member> = Claim<Member>> {
 function verdictOn<Member>(
   { key, isUnique, mode }: Claim<Member>,
   hold: Hold<Member> | undefined,
-  { registered, isSettled }: NameState,
+  { registered, isSettled, isElsewhere }: NameState,
 ): Verdict | undefined {
   const isRegistered = registered !== "none";
   if (mode === ClaimMode.take) {
-    if (isUnique && (hold !== undefined || isRegistered)) return "taken";
+    if (isUnique && (hold !== undefined || isRegistered || isElsewhere)) return "taken";
     if (registered === "ready") return "registered";
-    return hold === undefined && !isRegistered && isSettled ? "granted" : undefined;
+    return hold === undefined && !isRegistered && !isElsewhere && isSettled ? "granted" : undefined;
   }
   if (hold?.key === key) {
     // the name was held for sharing until now, and another actor came
     return isUnique && !hold.isUnique && isRegistered ? "taken" : "joined";
   }
-  if (hold !== undefined) return "taken";
+  if (hold !== undefined || isElsewhere) return "taken";
   if (mode === ClaimMode.resume) return isUnique && isRegistered && isSettled ? "taken" : "granted";
   if (!isSettled) return undefined;
   return isRegistered ? "taken" : "lapsed";

@@ -12,12 +12,13 @@ import { logger } from "../log.ts";
 import type { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { Kind } from "../wire/messages.ts";
+import { type ClaimsHost, ClusterClaims } from "./cluster-claims.ts";
 import { ClusterStore } from "./cluster-store.ts";
 import { Mirror, type MirrorTarget } from "./mirror.ts";
 import { Publisher } from "./publisher.ts";
 import type { RegistrarService, SharedTable } from "./registrar.ts";
 import type { Staleness } from "./staleness.ts";
-import type { DirectoryStore, HostLease, HostRecord } from "./store.ts";
+import type { DirectoryStore, Holder, HostLease, HostRecord } from "./store.ts";
 import type { MirroredRegistration, RemoteActor, StoredRegistration } from "./table.ts";
 
 const log = logger("discovery");
@@ -27,7 +28,7 @@ const retryMs = 500;
 /** How long an orderly end waits for the store. */
 const leaveMs = 1_000;
 
-export class Cluster implements SharedTable, MirrorTarget {
+export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
   readonly host: string;
   /** Undefined while all that other hosts publish is here. */
   staleness: Staleness | undefined;
@@ -40,8 +41,9 @@ export class Cluster implements SharedTable, MirrorTarget {
   readonly #record: HostRecord;
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal = this.#stop.signal;
-  readonly #publisher: Publisher = new Publisher(this.#signal);
+  readonly #publisher: Publisher;
   readonly #mirror: Mirror = new Mirror(this);
+  readonly claims: ClusterClaims = new ClusterClaims(this, this.#signal);
   readonly #loaded = Promise.withResolvers<void>();
   readonly #opened = Promise.withResolvers<void>();
   /** Those who have asked for something, and so are told of the staleness. */
@@ -59,6 +61,7 @@ export class Cluster implements SharedTable, MirrorTarget {
     registryAddrs: readonly Address[],
   ) {
     this.host = runtime.id.host;
+    this.#publisher = new Publisher(this.host, this.#signal);
     this.#service = service;
     this.#cluster = cluster;
     this.#record = { host: this.host, registrar: runtime.id, registry: registryAddrs.toSorted().join(",") };
@@ -87,19 +90,23 @@ export class Cluster implements SharedTable, MirrorTarget {
       await deadline.race("wait", isRequired ? this.joined : this.arrived);
     } catch (error) {
       if (!(error instanceof TimeoutError)) throw error;
-      throw new StoreUnavailableError(`requireCluster: ${this.#why}`, { cause: error });
+      throw new StoreUnavailableError(`requireCluster: ${this.trouble}`, { cause: error });
     }
     const { staleness } = this;
-    if (staleness !== undefined) log.warn?.(`going on without other hosts: ${this.#why}`);
+    if (staleness !== undefined) log.warn?.(`going on without other hosts: ${this.trouble}`);
   }
 
-  get #why(): string {
+  get trouble(): string {
     return this.#trouble ?? this.staleness?.reason ?? `${this.#cluster.description} is not ready`;
   }
 
   get stats(): { mirrored: number; hosts: number; stale: boolean } {
     const hosts = Array.from(this.#mirror.hosts()).length;
     return { mirrored: this.#mirror.size, hosts, stale: this.staleness !== undefined };
+  }
+
+  holder(name: string): Holder | undefined {
+    return this.#mirror.holder(name);
   }
 
   // what the registrar reports
@@ -140,7 +147,9 @@ export class Cluster implements SharedTable, MirrorTarget {
     this.#service.hideRemote(stored);
   }
 
-  onClaim(_: string): void {}
+  onClaim(name: string): void {
+    this.#service.onElsewhere(name);
+  }
 
   onStale(sinceMs: number): void {
     if (this.staleness !== undefined) return;
@@ -153,7 +162,7 @@ export class Cluster implements SharedTable, MirrorTarget {
     this.#loaded.resolve();
     if (this.staleness === undefined) return;
     const { mirrored, hosts } = this.stats;
-    log.info?.(`${this.#cluster.description}: ${mirrored} actors on ${hosts} other hosts`);
+    log.info?.(`${this.#cluster.description}: other hosts: ${hosts}, with ${mirrored} actors`);
     this.#setStaleness(undefined);
   }
 
@@ -176,6 +185,7 @@ export class Cluster implements SharedTable, MirrorTarget {
     this.#lease?.abandon();
     this.#lease = undefined;
     this.#publisher.use(undefined);
+    this.claims.use(undefined);
     this.#stop.abort();
     this.#mirror.close();
     this.#undo();
@@ -231,6 +241,7 @@ export class Cluster implements SharedTable, MirrorTarget {
     this.#lease = lease;
     this.#opened.resolve();
     this.#publisher.use(lease);
+    this.claims.use(lease);
     void this.#settleLease(lease);
     const ended = Promise.withResolvers<void>();
     this.#signal.addEventListener("abort", () => ended.resolve(), { once: true });
@@ -239,6 +250,7 @@ export class Cluster implements SharedTable, MirrorTarget {
     log.warn?.(`the lease of this host in ${this.#cluster.description} is gone: publishing all again`);
     this.#lease = undefined;
     this.#publisher.use(undefined);
+    this.claims.use(undefined);
   }
 
   /** Takes back what an earlier lease has left, once all that were registered before are back and published. */
@@ -280,7 +292,7 @@ export class Cluster implements SharedTable, MirrorTarget {
     channel.post(
       staleness === undefined
         ? [Kind.store, null]
-        : [Kind.store, performance.now() - staleness.sinceMs, staleness.reason],
+        : [Kind.store, Math.round(performance.now() - staleness.sinceMs), staleness.reason],
     );
   }
 }

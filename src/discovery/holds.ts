@@ -3,7 +3,12 @@
  * registrar that serves the first registry address, for as long as the connection to it lasts, and taken along to the next.
  */
 import { Deadline, sleep } from "../deadline.ts";
-import { RegistryUnavailableError, TimeoutError } from "../errors.ts";
+import {
+  RegistryUnavailableError,
+  RemoteActorError,
+  StoreUnavailableError,
+  TimeoutError,
+} from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
@@ -63,9 +68,16 @@ export class Holds implements HeldNames {
   readonly #registrars: Registrars;
   readonly #held = new Set<HeldName>();
   #own: HeldName | undefined;
+  #joining: HeldName | undefined;
 
   private constructor(registrars: Registrars) {
     this.#registrars = registrars;
+    registrars.runtime.serve(Kind.fence, (session, [, name, fence]) => {
+      // comes ahead of the answer of `join`, or later
+      const { desk } = this.#own ?? this.#joining ?? {};
+      const isTheirs = desk !== undefined && "session" in desk && desk.session === session;
+      if (isTheirs && name === registrars.runtime.name) registrars.runtime.fence = fence;
+    });
   }
 
   static of(registrars: Registrars): Holds {
@@ -109,7 +121,7 @@ export class Holds implements HeldNames {
       } catch (error) {
         // no longer in line; and if the name was given just now, that is void
         this.#giveBack(held);
-        if (!isOver(held.desk, error)) throw nameTaken(error) ?? error;
+        if (!isOver(held.desk, error)) throw nameTaken(error) ?? storeGone(error) ?? error;
         deadline.check("wait");
       }
     }
@@ -125,6 +137,7 @@ export class Holds implements HeldNames {
     const deadline = new Deadline({}, "start of", name);
     for (let lapses = 0; ;) {
       const held = new HeldName(name, form, await this.#desk(deadline), this.#giveBack);
+      this.#joining = held;
       try {
         await this.#ask(held, ClaimMode.join);
         this.#held.add(held);
@@ -203,10 +216,15 @@ export class Holds implements HeldNames {
         mode,
         isOwn: true,
         answer: { resolve, reject },
+        startsUnique: form.isUnique,
       });
       return (await promise) === null ? undefined : (known(this.#registrars, name) ?? []);
     }
-    const asked = desk.session.request([Kind.claim, 0, name, isUnique, key, mode]);
+    const asked = desk.session.request(
+      form.isUnique && !isUnique
+        ? [Kind.claim, 0, name, isUnique, key, mode, true]
+        : [Kind.claim, 0, name, isUnique, key, mode],
+    );
     const answer = await whileAlive(desk, name, runtime.limits, asked);
     return answer === null ? undefined : decodeRegistrations(name, answer);
   }
@@ -221,9 +239,17 @@ export class Holds implements HeldNames {
 
 /** Whether a claim failed because its registrar is no longer there, or no longer one: the next one is asked. */
 function isOver(desk: Desk, error: unknown): boolean {
+  if (storeGone(error) !== undefined) return false;
   const cause = error instanceof Error ? error.cause : undefined;
   const isRetired = error instanceof RegistryUnavailableError || cause instanceof RegistryUnavailableError;
   return isRetired || ("isOpen" in desk && !desk.isOpen && !(error instanceof TimeoutError));
+}
+
+/** The registrar's error when the store of its cluster can't be asked, if that is what it says. */
+function storeGone(error: unknown): RegistryUnavailableError | undefined {
+  const told = error instanceof RemoteActorError ? error.cause : error;
+  const isGone = told instanceof RegistryUnavailableError && told.cause instanceof StoreUnavailableError;
+  return isGone ? told : undefined;
 }
 
 /**

@@ -44,10 +44,14 @@ export type Stored =
   | { readonly kind: "host"; readonly at: StoredHost }
   | { readonly kind: "claim"; readonly at: StoredClaim };
 
+export interface Edit {
+  readonly isRemoved: boolean;
+  readonly stored: Stored;
+}
+
 export interface Step {
   readonly revision: Revision;
-  readonly put: readonly Stored[];
-  readonly removed: readonly Stored[];
+  readonly edits: readonly Edit[];
 }
 
 /** "answers": what is asked is done, and the answer doesn't arrive. */
@@ -60,9 +64,9 @@ export class MemoryDirectory implements Disposable {
   /** Which store this is: another one after `wipe`. */
   identity = 0;
   revision: Revision = 1;
-  readonly entries = new Map<string, StoredEntry>();
-  readonly hosts = new Map<string, StoredHost>();
-  readonly claims = new Map<string, StoredClaim>();
+  readonly entries: Map<string, StoredEntry> = new Map();
+  readonly hosts: Map<string, StoredHost> = new Map();
+  readonly claims: Map<string, StoredClaim> = new Map();
   readonly #grants = new Map<number, Grant>();
   readonly #cuts = new Map<string, Cut>();
   readonly #waiting = new Set<() => void>();
@@ -173,41 +177,39 @@ export class MemoryDirectory implements Disposable {
   revoke(lease: number): void {
     if (!this.#grants.delete(lease)) return;
     this.#schedule();
-    const removed: Stored[] = [];
+    const ended: Stored[] = [];
     for (const [key, at] of this.entries)
-      if (at.lease === lease && this.entries.delete(key)) removed.push({ kind: "entry", at });
+      if (at.lease === lease && this.entries.delete(key)) ended.push({ kind: "entry", at });
     for (const [key, at] of this.claims)
-      if (at.lease === lease && this.claims.delete(key)) removed.push({ kind: "claim", at });
+      if (at.lease === lease && this.claims.delete(key)) ended.push({ kind: "claim", at });
     for (const [key, at] of this.hosts)
-      if (at.lease === lease && this.hosts.delete(key)) removed.push({ kind: "host", at });
-    if (removed.length > 0) this.#step([], removed);
+      if (at.lease === lease && this.hosts.delete(key)) ended.push({ kind: "host", at });
+    if (ended.length > 0) this.#step(ended.map((stored) => ({ isRemoved: true, stored })));
   }
 
   putHost(record: RemoteHost, lease: number): Revision {
     const at = { host: record.host, record, ...this.#version(this.hosts.get(record.host), lease) };
     this.hosts.set(record.host, at);
-    return this.#step([{ kind: "host", at }], []);
+    return this.#step([{ isRemoved: false, stored: { kind: "host", at } }]);
   }
 
+  /** Makes all changes in one step; each of another actor. */
   apply(host: string, lease: number, changes: readonly Change[]): Revision {
-    const put = new Map<string, Stored>();
-    const removed = new Map<string, Stored>();
+    const edits: Edit[] = [];
     for (const change of changes) {
-      const key = `${host}/${change.uuid}`;
+      const { uuid } = change;
+      const key = `${host}/${uuid}`;
       const before = this.entries.get(key);
-      put.delete(key);
-      removed.delete(key);
       if (change.type === "put") {
-        const { uuid, value } = change;
-        const at = { host, uuid, value: value.slice(), ...this.#version(before, lease) };
+        const at = { host, uuid, value: change.value.slice(), ...this.#version(before, lease) };
         this.entries.set(key, at);
-        put.set(key, { kind: "entry", at });
+        edits.push({ isRemoved: false, stored: { kind: "entry", at } });
       } else if (before !== undefined) {
         this.entries.delete(key);
-        removed.set(key, { kind: "entry", at: before });
+        edits.push({ isRemoved: true, stored: { kind: "entry", at: before } });
       }
     }
-    return this.#step(Array.from(put.values()), Array.from(removed.values()));
+    return this.#step(edits);
   }
 
   claim(name: string, uuid: string, host: string, lease: number): Claim | Holder {
@@ -216,7 +218,7 @@ export class MemoryDirectory implements Disposable {
     if (before?.lease === lease) return { type: "granted", fence: before.created };
     const at = { name, uuid, host, ...this.#version(before, lease) };
     this.claims.set(name, at);
-    this.#step([{ kind: "claim", at }], []);
+    this.#step([{ isRemoved: false, stored: { kind: "claim", at } }]);
     return { type: "granted", fence: at.created };
   }
 
@@ -224,7 +226,7 @@ export class MemoryDirectory implements Disposable {
     const at = this.claims.get(name);
     if (at?.uuid !== uuid) return;
     this.claims.delete(name);
-    this.#step([], [{ kind: "claim", at }]);
+    this.#step([{ isRemoved: true, stored: { kind: "claim", at } }]);
   }
 
   /** Stops its timer. */
@@ -238,9 +240,9 @@ export class MemoryDirectory implements Disposable {
     return { created: before?.created ?? changed, changed, lease };
   }
 
-  #step(put: readonly Stored[], removed: readonly Stored[]): Revision {
+  #step(edits: readonly Edit[]): Revision {
     const revision = ++this.revision;
-    this.#history.push({ revision, put, removed });
+    this.#history.push({ revision, edits });
     if (this.#history.length > maxHistory) this.#history.splice(0, maxHistory / 2);
     this.#tell();
     return revision;

@@ -74,8 +74,8 @@ async function* pagesOf(all: readonly RemoteAddition[]): AsyncIterable<readonly 
   for (let at = 0; at < all.length; at += maxPage) yield all.slice(at, at + maxPage);
 }
 
-function changesOf({ put, removed }: Step): RemoteChange[] {
-  return [...put.map(additionOf), ...removed.map(removalOf)];
+function changesOf({ edits }: Step): RemoteChange[] {
+  return edits.map(({ isRemoved, stored }) => (isRemoved ? removalOf(stored) : additionOf(stored)));
 }
 
 function additionOf(stored: Stored): RemoteAddition {

@@ -47,6 +47,7 @@ export class MemoryLease implements HostLease {
 
   apply(changes: readonly Change[], options: StoreOptions = {}): Promise<Revision> {
     return this.#inOrder(async () => {
+      if (this.#isEnded) throw this.#gone();
       for (const part of transactionsOf(this.#content.needed(changes, this.#isSettled))) {
         this.#at = await this.#ask(options, () => {
           this.#content.apply(part);
@@ -117,8 +118,12 @@ export class MemoryLease implements HostLease {
       if (!this.#isEnded && this.#directory.owns(this.#grant.id, this.#host.host)) return work();
       if (!this.#isEnded) this.#lose();
       this.abandon();
-      throw new StoreUnavailableError(`the lease of host ${this.#host.host} is gone`);
+      throw this.#gone();
     });
+  }
+
+  #gone(): StoreUnavailableError {
+    return new StoreUnavailableError(`the lease of host ${this.#host.host} is gone`);
   }
 
   #inOrder<T>(work: () => Promise<T>): Promise<T> {

@@ -89,26 +89,28 @@ export class Mirror implements Sink {
     this.#slices.clear();
     this.#begin();
     for await (const page of pages) {
-      this.#slices.add(this.#apply(page));
+      // decoding the page has taken its part of this turn
+      await nextTurn();
+      this.#apply(page);
       await this.#slices.idle;
     }
-    this.#slices.add(this.#sweep());
+    this.#sweep();
     await this.#slices.idle;
     // the records may be older than the entries: each is checked when it next comes as a change
     return true;
   }
 
   change(batch: readonly RemoteChange[], _: Revision): boolean {
-    this.#slices.add(this.#apply(batch));
+    this.#apply(batch);
     return this.#isRight();
   }
 
   stale(sinceMs: number): void {
-    this.#slices.add(onceOnly(() => this.#target.onStale(sinceMs)));
+    this.#once(() => this.#target.onStale(sinceMs));
   }
 
   fresh(): void {
-    this.#slices.add(onceOnly(() => this.#target.onFresh()));
+    this.#once(() => this.#target.onFresh());
   }
 
   /** Drops what has yet to be taken into the table. */
@@ -125,10 +127,9 @@ export class Mirror implements Sink {
     if (shown === undefined) return undefined;
     this.#shown.delete(uuid);
     this.#hidden++;
-    const { id, addrs, details, created, order, digest } = shown;
+    const hidden = plain(shown);
     for (const { entries, unseen } of this.#hosts.values())
-      for (const some of [entries, unseen])
-        if (some?.get(uuid) === shown) some.set(uuid, { id, addrs, details, created, order, digest });
+      for (const some of [entries, unseen]) if (some?.get(uuid) === shown) some.set(uuid, hidden);
     return shown;
   }
 
@@ -171,11 +172,21 @@ export class Mirror implements Sink {
     this.#claims = new Map();
   }
 
-  *#apply(batch: readonly RemoteChange[]): IterableIterator<void> {
-    for (const change of batch) {
-      this.#applyOne(change);
-      yield;
-    }
+  /** When all that came before is done. */
+  #once(work: () => void): void {
+    this.#slices.add(() => {
+      work();
+      return false;
+    });
+  }
+
+  #apply(batch: readonly RemoteChange[]): void {
+    let at = 0;
+    this.#slices.add(() => {
+      const change = batch[at++];
+      if (change !== undefined) this.#applyOne(change);
+      return at < batch.length;
+    });
   }
 
   #applyOne(change: RemoteChange): void {
@@ -198,22 +209,23 @@ export class Mirror implements Sink {
   }
 
   /** After a load: what hasn't come is gone. */
-  *#sweep(): IterableIterator<void> {
-    for (const host of this.#hosts.values()) {
-      for (const [uuid, entry] of host.unseen ?? []) {
-        host.unseen!.delete(uuid);
-        this.#gone(entry);
-        yield;
-      }
-      host.unseen = undefined;
-      if (host.record === undefined) this.#forget(host.id);
+  #sweep(): void {
+    for (const host of Array.from(this.#hosts.values())) {
+      this.#slices.each(host.unseen?.keys() ?? [], (uuid) => {
+        const entry = host.unseen?.get(uuid);
+        host.unseen?.delete(uuid);
+        if (entry !== undefined) this.#gone(entry);
+      });
+      this.#once(() => {
+        host.unseen = undefined;
+        if (host.record === undefined) this.#forget(host.id);
+      });
     }
-    const claims = this.#unseenClaims;
-    this.#unseenClaims = undefined;
-    for (const name of claims?.keys() ?? []) {
+    const claims = this.#unseenClaims?.keys() ?? [];
+    this.#once(() => (this.#unseenClaims = undefined));
+    this.#slices.each(claims, (name) => {
       if (!this.#claims.has(name)) this.#target.onClaim(name);
-      yield;
-    }
+    });
   }
 
   #host(id: string): MirroredHost {
@@ -258,16 +270,16 @@ export class Mirror implements Sink {
       host.entries.set(uuid, former);
       return;
     }
-    const { id, addrs, details, created, order, digest } = entry;
-    const actor: RemoteActor = { id, addrs, details, created, order, digest };
+    // one copy of the host's id for all of its actors
+    if (entry.actorHost === host.id) entry.actorHost = host.id;
     const shown = former instanceof MirroredRegistration ? former : undefined;
     if (shown !== undefined || (former === undefined && !this.#isElsewhere(uuid))) {
-      const next = this.#target.show(actor, shown);
+      const next = this.#target.show(entry, shown);
       this.#shown.set(uuid, next);
       host.entries.set(uuid, next);
     } else {
       if (former === undefined) this.#hidden++;
-      host.entries.set(uuid, actor);
+      host.entries.set(uuid, plain(entry));
     }
   }
 
@@ -311,13 +323,18 @@ function isSame(former: RemoteActor, entry: RemoteEntry): boolean {
   if (former.created !== entry.created) return false;
   if (former.digest === entry.digest) return true;
   return (
-    former.id.pid === entry.pid &&
+    former.pid === entry.pid &&
+    former.isDraining === entry.isDraining &&
     former.addrs.join() === entry.addrs.join() &&
-    Bun.deepEquals(former.details, entry.details)
+    Buffer.compare(former.encodedDetails, entry.encodedDetails) === 0
   );
 }
 
-function* onceOnly(work: () => void): IterableIterator<void> {
-  work();
-  yield;
+function plain(actor: RemoteActor): RemoteActor {
+  const { name, uuid, pid, actorHost, addrs, isDraining, encodedDetails, created, order, digest } = actor;
+  return { name, uuid, pid, actorHost, addrs, isDraining, encodedDetails, created, order, digest };
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -35,10 +35,12 @@ export class Publisher {
   #lease: HostLease | undefined;
   #isRunning = false;
   #idle: PromiseWithResolvers<void> | undefined;
+  readonly #host: string;
   readonly #signal: AbortSignal;
 
-  /** `signal` ends it. */
-  constructor(signal: AbortSignal) {
+  /** `host`: this one. `signal` ends it. */
+  constructor(host: string, signal: AbortSignal) {
+    this.#host = host;
     this.#signal = signal;
   }
 
@@ -162,6 +164,6 @@ export class Publisher {
   #changeOf(uuid: string): Change {
     const own = this.#own.get(uuid);
     if (own === undefined) return { type: "remove", uuid };
-    return { type: "put", uuid, value: encodeEntry(own.stored, own.order) };
+    return { type: "put", uuid, value: encodeEntry(own.stored, own.order, this.#host) };
   }
 }

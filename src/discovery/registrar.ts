@@ -25,6 +25,7 @@ import { actorNameFault } from "../wire/actor-name.ts";
 import { ClaimMode, Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import { checkDetailsLimits, decodeDetails, decodeMetadata, decodeState } from "./details.ts";
 import type { ClaimDesk } from "./claim-desk.ts";
+import type { ClusterClaims } from "./cluster-claims.ts";
 import { GracePeriod } from "./grace-period.ts";
 import { Interests } from "./interests.ts";
 import { registrarApi, type ServedTable } from "./registrar-api.ts";
@@ -66,6 +67,8 @@ export interface SharedTable {
   /** Resolves when that is so for the first time, or has taken too long. */
   readonly arrived: Promise<void>;
   readonly stats: { readonly mirrored: number; readonly hosts: number; readonly stale: boolean };
+  /** Which host has which name. */
+  readonly claims: ClusterClaims;
 }
 
 export class RegistrarService implements ServedTable {
@@ -139,6 +142,7 @@ export class RegistrarService implements ServedTable {
   share(shared: SharedTable): void {
     this.#shared = shared;
     this.#gracePeriod.hold(shared.arrived);
+    this.#desk?.share(shared.claims);
     // some were faster than this actor's last address
     for (const stored of this.table.entries()) shared.put(stored);
   }
@@ -262,18 +266,30 @@ export class RegistrarService implements ServedTable {
       const settled = (): Promise<void> | undefined =>
         this.#gracePeriod.isOver ? undefined : this.#gracePeriod.over;
       this.#desk = new Desk({ table: this.table, settled }, this.#runtime.limits.maxCachedNames);
+      if (this.#shared !== undefined) this.#desk.share(this.#shared.claims);
     }
     return this.#desk;
   }
 
   /** Why no further actor of this user may register under the name. */
   refusalOf(name: string): NameTakenError | undefined {
-    return this.#desk?.refusalOf(name, true);
+    return this.#deskOf(name)?.refusalOf(name, true);
+  }
+
+  /** Another host has claimed a name, or given it back. */
+  onElsewhere(name: string): void {
+    this.#desk?.onElsewhere(name);
+  }
+
+  /** The desk, if anything of the name has been claimed. */
+  #deskOf(name: string): ClaimDesk | undefined {
+    return this.#desk ?? (this.#shared?.claims.elsewhere(name) === undefined ? undefined : this.claims);
   }
 
   #onClaim(session: Session, message: MessageOf<typeof Kind.claim>): void {
     // every start asks: where nothing has been claimed, that needs no desk
-    if (this.#desk === undefined && message[5] === ClaimMode.ask) session.reply(message[1], null);
+    const isFree = message[5] === ClaimMode.ask && this.#deskOf(message[2]) === undefined;
+    if (isFree) session.reply(message[1], null);
     else this.claims.onClaim(session, message);
   }
 
@@ -286,7 +302,9 @@ export class RegistrarService implements ServedTable {
 
   #onRegister(session: Session, message: MessageOf<typeof Kind.register>): void {
     const isNew = this.#clients.get(session)?.current === undefined;
-    const denied = this.#denial(session) ?? (isNew ? this.#desk?.refusal(session.peer) : undefined);
+    const denied =
+      this.#denial(session) ??
+      (isNew ? this.#deskOf(session.peer.id.name)?.refusal(session.peer) : undefined);
     if (denied !== undefined) {
       log.warn?.(`${describeActor(session.peer.id)}: ${denied.message}`);
       session.replyError(message[1], denied);

@@ -1,6 +1,8 @@
 /**
  * An actor as a shared directory has it. The store's key says on which host, and which actor by its uuid; the value is
- * msgpack of `[name, pid, addrs, order, details]`, the details as in a registration on the wire.
+ * msgpack of `[name, pid, addrs, order, details, isDraining?, host?]`. The details are those of a registration on the wire,
+ * as bytes of msgpack: a registrar mirrors very many actors, and is asked for the details of few. The host is left out if it
+ * is that of the key.
  */
 import type { Details } from "../actor/details.ts";
 import { FrameError } from "../errors.ts";
@@ -8,9 +10,8 @@ import type { ActorId } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
 import { decode } from "../wire/decode.ts";
 import { encodeMessage } from "../wire/encode.ts";
-import { decodeDetails, noDetails } from "./details.ts";
 import { encodeDetails } from "./registration.ts";
-import type { StoredRegistration } from "./table.ts";
+import { readDetails, type StoredRegistration } from "./table.ts";
 
 /** A number that grows with each change of a store. Revisions of different stores can't be compared. */
 export type Revision = number;
@@ -26,79 +27,66 @@ export function comparePlaces(a: Place, b: Place): number {
   return a.created - b.created || a.order - b.order;
 }
 
-/** An actor of any host, decoded when it is first asked for more than its name. */
+/** An actor of any host, as a directory has it. */
 export class RemoteEntry implements Place {
+  /** The host that has published it. */
   readonly host: string;
   readonly uuid: string;
   readonly name: string;
+  readonly pid: number;
+  /** The host that it runs on, which may be registered with the registrar of another. */
+  actorHost: string;
+  /** As the host registered them, each qualified with the host that can dial it. */
+  readonly addrs: readonly Address[];
   /** The revision since which the store has had it without a break: another lease of its host doesn't change that. */
   readonly created: Revision;
   /** The revision of its last change. */
   readonly changed: Revision;
   /** Its place among the entries of its host: grows in the order of registration. */
   readonly order: number;
+  /** Whether its details say that it drains. */
+  readonly isDraining: boolean;
+  /** Its details, which few need: `readDetails` reads them. */
+  readonly encodedDetails: Uint8Array;
   /** `entryDigest` of its value. */
   readonly digest: number;
-  #bytes: Uint8Array | undefined;
-  #pid = 0;
-  #addrs: readonly Address[] = [];
-  #details: Details | undefined;
 
   /**
-   * Copies `value`, which may be a part of something larger.
+   * Keeps nothing of `value`, which may be a part of something larger.
    *
    * @throws {FrameError} when the value isn't an entry's
    */
   constructor(host: string, uuid: string, value: Uint8Array, created: Revision, changed: Revision) {
-    const [name, , , order] = fieldsOf(value);
-    if (typeof name !== "string" || typeof order !== "number")
+    const [name, pid, addrs, order, details, isDraining, actorHost] = fieldsOf(value);
+    if (
+      typeof name !== "string" ||
+      typeof pid !== "number" ||
+      typeof order !== "number" ||
+      !Array.isArray(addrs) ||
+      !addrs.every((addr) => typeof addr === "string") ||
+      !(details instanceof Uint8Array)
+    )
       throw new FrameError(`malformed entry of ${uuid} in the directory`);
     this.host = host;
     this.uuid = uuid;
     this.name = name;
+    this.pid = pid;
+    this.actorHost = typeof actorHost === "string" ? actorHost : host;
+    this.addrs = addrs as Address[];
     this.order = order;
+    this.isDraining = isDraining === true;
+    this.encodedDetails = details.slice();
     this.created = created;
     this.changed = changed;
     this.digest = entryDigest(uuid, value);
-    this.#bytes = value.slice();
-  }
-
-  get pid(): number {
-    this.#read();
-    return this.#pid;
-  }
-
-  /** As the host registered them, each qualified with the host that can dial it. */
-  get addrs(): readonly Address[] {
-    this.#read();
-    return this.#addrs;
   }
 
   get details(): Details {
-    this.#read();
-    return this.#details!;
+    return readDetails(this.encodedDetails);
   }
 
   get id(): ActorId {
-    return { name: this.name, uuid: this.uuid, pid: this.pid, host: this.host };
-  }
-
-  #read(): void {
-    if (this.#bytes === undefined) return;
-    const [, pid, addrs, , details] = fieldsOf(this.#bytes);
-    if (typeof pid === "number") this.#pid = pid;
-    if (Array.isArray(addrs)) this.#addrs = addrs.filter((addr): addr is Address => typeof addr === "string");
-    this.#details = readDetails(details);
-    this.#bytes = undefined;
-  }
-}
-
-/** Of an actor whose details can't be read, as little as possible is known: it can be called all the same. */
-function readDetails(form: unknown): Details {
-  try {
-    return decodeDetails(form);
-  } catch {
-    return noDetails;
+    return { name: this.name, uuid: this.uuid, pid: this.pid, host: this.actorHost };
   }
 }
 
@@ -106,9 +94,20 @@ const scratch = Buffer.allocUnsafeSlow(4_096);
 /** msgpackr wants room for the length of a frame before the message. */
 const scratchStart = 8;
 
-/** The value of an actor's entry. `order` must grow with each new registration of the host, and stay the same when one changes. */
-export function encodeEntry(stored: StoredRegistration, order: number): Uint8Array {
-  return encodeValue([stored.name, stored.pid, stored.addrs, order, encodeDetails(stored.details)]);
+/**
+ * The value of an actor's entry, published by `host`. `order` must grow with each new registration of the host, and stay the
+ * same when one changes.
+ */
+export function encodeEntry(
+  stored: StoredRegistration,
+  order: number,
+  host: string = stored.host,
+): Uint8Array {
+  const details = encodeValue(encodeDetails(stored.details));
+  const fields: unknown[] = [stored.name, stored.pid, stored.addrs, order, details];
+  if (stored.host !== host) fields.push(stored.isDraining, stored.host);
+  else if (stored.isDraining) fields.push(true);
+  return encodeValue(fields);
 }
 
 /** msgpack of a list, in memory of its own. */

@@ -5,16 +5,29 @@ const sliceMs = 4;
 /** Reading the clock takes longer than most steps. */
 const stepsPerLook = 16;
 
+/** One step of some work; false when there is none left. */
+export type Step = () => boolean;
+
 export class Slices {
-  readonly #work: Iterator<unknown>[] = [];
+  readonly #work: Step[] = [];
   #idle: PromiseWithResolvers<void> | undefined;
   #timer: NodeJS.Immediate | undefined;
   #isRunning = false;
 
-  /** Work that is added is done in the order of adding, from now on. An iterator yields wherever the rest can wait. */
-  add(work: Iterator<unknown>): void {
-    this.#work.push(work);
+  /** Takes these steps, now or after all work that was added before. */
+  add(step: Step): void {
+    this.#work.push(step);
     if (this.#timer === undefined && !this.#isRunning) this.#run();
+  }
+
+  /** Takes a step for each of them. */
+  each<T>(all: Iterable<T>, step: (one: T) => void): void {
+    const rest = all[Symbol.iterator]();
+    this.add(() => {
+      const { done, value } = rest.next();
+      if (done !== true) step(value);
+      return done !== true;
+    });
   }
 
   /** Resolves when there is nothing left to do; undefined when that is so. */
@@ -36,12 +49,11 @@ export class Slices {
     this.#isRunning = true;
     const end = performance.now() + sliceMs;
     try {
-      for (let work = this.#work[0]; work !== undefined; work = this.#work[0]) {
-        for (let steps = 0; work.next().done !== true;) {
-          if (++steps % stepsPerLook === 0 && performance.now() > end) return this.#goOn();
-        }
+      for (let step = this.#work[0]; step !== undefined; step = this.#work[0]) {
+        for (let steps = 1; step(); steps++)
+          if (steps % stepsPerLook === 0 && performance.now() > end) return this.#goOn();
         // it may have cleared all
-        if (this.#work[0] === work) this.#work.shift();
+        if (this.#work[0] === step) this.#work.shift();
         if (performance.now() > end && this.#work.length > 0) return this.#goOn();
       }
     } finally {

@@ -9,7 +9,8 @@
 import type { Details } from "../actor/details.ts";
 import type { ActorId } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
-import { noDetails } from "./details.ts";
+import { decode } from "../wire/decode.ts";
+import { decodeDetails, noDetails } from "./details.ts";
 
 /**
  * A registration as the table keeps it. Flat, because a table may hold a million of them: six fields take 64 B, a
@@ -23,7 +24,7 @@ export class StoredRegistration {
   readonly addrs: readonly Address[];
   readonly revision: number;
 
-  constructor(id: ActorId, host: string, addrs: readonly Address[], revision: number) {
+  constructor(id: Omit<ActorId, "host">, host: string, addrs: readonly Address[], revision: number) {
     this.name = id.name;
     this.uuid = id.uuid;
     this.pid = id.pid;
@@ -40,6 +41,10 @@ export class StoredRegistration {
   get details(): Details {
     return noDetails;
   }
+
+  get isDraining(): boolean {
+    return false;
+  }
 }
 
 /** A registration with details, in a class of its own: those without stay small. */
@@ -54,13 +59,22 @@ class DetailedRegistration extends StoredRegistration {
   override get details(): Details {
     return this.given;
   }
+
+  override get isDraining(): boolean {
+    return this.given.state === "draining";
+  }
 }
 
 /** What the table keeps of an actor that a shared directory brought. */
 export interface RemoteActor {
-  readonly id: ActorId;
+  readonly name: string;
+  readonly uuid: string;
+  readonly pid: number;
+  /** The host that it runs on. */
+  readonly actorHost: string;
   readonly addrs: readonly Address[];
-  readonly details: Details;
+  readonly isDraining: boolean;
+  readonly encodedDetails: Uint8Array;
   /** Orders it among the remote actors of its name: by the directory's revision, and then by its host's own order. */
   readonly created: number;
   readonly order: number;
@@ -68,23 +82,45 @@ export interface RemoteActor {
   digest: number;
 }
 
-/** An actor that is registered on another host. It stands before those that are registered here. */
+/**
+ * An actor that is registered on another host. It stands before those that are registered here. There may be very many of
+ * these, too: their details stay encoded until they are asked for (`cluster.mirror.100000`).
+ */
 export class MirroredRegistration extends StoredRegistration implements RemoteActor {
-  readonly given: Details;
+  readonly encodedDetails: Uint8Array;
   readonly created: number;
   readonly order: number;
+  readonly drains: boolean;
   digest: number;
 
-  constructor({ id, addrs, details, created, order, digest }: RemoteActor, revision: number) {
-    super(id, id.host, addrs, revision);
-    this.given = details;
-    this.created = created;
-    this.order = order;
-    this.digest = digest;
+  constructor(actor: RemoteActor, revision: number) {
+    super(actor, actor.actorHost, actor.addrs, revision);
+    this.encodedDetails = actor.encodedDetails;
+    this.created = actor.created;
+    this.order = actor.order;
+    this.drains = actor.isDraining;
+    this.digest = actor.digest;
+  }
+
+  get actorHost(): string {
+    return this.host;
+  }
+
+  override get isDraining(): boolean {
+    return this.drains;
   }
 
   override get details(): Details {
-    return this.given;
+    return readDetails(this.encodedDetails);
+  }
+}
+
+/** Of an actor whose details can't be read, as little as possible is known: it can be called all the same. */
+export function readDetails(encoded: Uint8Array): Details {
+  try {
+    return decodeDetails(decode(encoded, 0, encoded.length));
+  } catch {
+    return noDetails;
   }
 }
 
@@ -105,7 +141,7 @@ function isSamePlace(a: StoredRegistration, b: StoredRegistration): boolean {
 
 /** Whether lookups pass over it. */
 export function isDraining(stored: StoredRegistration): boolean {
-  return stored.details.state === "draining";
+  return stored.isDraining;
 }
 
 const none: readonly never[] = Object.freeze([]);

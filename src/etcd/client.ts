@@ -8,7 +8,7 @@ import { logger } from "../log.ts";
 import { decodeAuthenticate, encodeAuthenticate, methods } from "./messages.ts";
 import { type CallBounds, Session, type SessionTls } from "./session.ts";
 import { ConnectionError, isPassing, isTokenRefusal, Status, StatusError } from "./status.ts";
-import { etcdTiming } from "./timing.ts";
+import { attemptMs, etcdTiming } from "./timing.ts";
 
 const log = logger("discovery");
 /** How long a call may take by default. */
@@ -213,10 +213,6 @@ export class EtcdClient {
     const cause = asError(error);
     return new StoreUnavailableError(`${this.description} refused: ${cause.message}`, { cause });
   }
-}
-
-function attemptMs(tries: number): number {
-  return Math.min(etcdTiming.attemptMs * 2 ** tries, etcdTiming.longestAttemptMs);
 }
 
 /** Settles as `work` does, unless time or signal come first. */

@@ -41,7 +41,8 @@ class Doubt extends Error {
 interface Cursor {
   at: Revision;
   readonly cluster: number;
-  readonly identity: string;
+  /** Empty until the directory is used for the first time. */
+  identity: string;
 }
 
 export class Follower {
@@ -160,16 +161,25 @@ export class Follower {
   }
 
   /** @throws {Doubt} if the store isn't the one that was loaded, or is older */
-  async #recognise({ at, cluster, identity }: Cursor): Promise<void> {
+  async #recognise(cursor: Cursor): Promise<void> {
     const request = encodeRange({ key: this.#keys.identity });
     const { header, pairs } = decodeRange(
       await this.#client.call(methods.range, request, { signal: this.#signal }),
     );
-    const [pair] = pairs;
-    const found = pair === undefined ? "" : identityOf(pair);
-    if (header.cluster !== cluster || found !== identity) throw new Doubt("another store is there now");
+    const { at, cluster } = cursor;
+    if (header.cluster !== cluster) throw new Doubt("another cluster is there now");
     if (header.revision < at)
       throw new Doubt(`the store went back from revision ${at} to ${header.revision}`);
+    this.#identify(pairs[0], cursor);
+  }
+
+  /** @throws {Doubt} if the directory was made again */
+  #identify(pair: KeyValue | undefined, cursor: Cursor): void {
+    const found = pair === undefined ? "" : identityOf(pair);
+    if (found === cursor.identity) return;
+    if (cursor.identity !== "" || pair === undefined || pair.created <= cursor.at)
+      throw new Doubt("another directory is there now");
+    cursor.identity = found;
   }
 
   /** Returns or throws when the watch ends. @throws {Doubt} */
@@ -200,8 +210,7 @@ export class Follower {
       // a stall of the event loop would be worse than a later turn
       if (++taken % batchEvents === 0) await new Promise<void>((resolve) => setImmediate(resolve));
       at = pair.changed;
-      if (this.#isIdentity(pair) && (event.isDeleted || identityOf(pair) !== cursor.identity))
-        throw new Doubt("the directory has another identity");
+      if (this.#isIdentity(pair)) this.#identify(event.isDeleted ? undefined : pair, cursor);
       const change = changeOf(this.#keys, event);
       if (change !== undefined) batch.push(change);
     }

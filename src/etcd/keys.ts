@@ -53,7 +53,7 @@ export class Keys {
   read(key: Uint8Array): Place {
     const start = this.#prefix.length;
     const text = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
-    const rest = text.toString("latin1", start + 2, key.length);
+    const rest = text.toString("latin1", start + 2);
     switch (text.toString("latin1", start, start + 2)) {
       case "a/": {
         const slash = rest.indexOf("/");

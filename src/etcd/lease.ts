@@ -25,7 +25,7 @@ import {
 } from "./messages.ts";
 import { decodeHolder, encodeHolder, encodeHost } from "./records.ts";
 import { Status } from "./status.ts";
-import { etcdTiming } from "./timing.ts";
+import { attemptMs } from "./timing.ts";
 
 const log = logger("discovery");
 /** How long `release` waits for the store by default: what isn't revoked lapses. */
@@ -87,6 +87,7 @@ export class EtcdLease implements HostLease {
 
   apply(changes: readonly Change[], options: StoreOptions = {}): Promise<Revision> {
     return this.#inOrder(async () => {
+      this.#ended.signal.throwIfAborted();
       if (this.#doubtful.length > 0) await this.#resolveDoubts(options);
       for (const part of transactionsOf(this.#content.needed(changes, this.#isSettled))) {
         const operations = part.map((change) => this.#operationOf(change));
@@ -273,8 +274,7 @@ export class EtcdLease implements HostLease {
   /** Renews the lease, and goes on doing so: after a failure soon, and with growing patience. */
   async #renew(tries: number): Promise<void> {
     const { id, ttlMs } = this.#opened;
-    const { attemptMs, longestAttemptMs } = etcdTiming;
-    const timeoutMs = Math.min(attemptMs * 2 ** tries, longestAttemptMs);
+    const timeoutMs = attemptMs(tries);
     const { signal } = this.#ended;
     const sentAt = performance.now();
     try {

@@ -78,7 +78,7 @@ export interface WatchEvent {
   readonly pair: KeyValue;
 }
 
-const nothing = new Uint8Array(0);
+const nothing: Uint8Array = new Uint8Array(0);
 /** Of the enumeration `CompareTarget`, and the field that holds the value. */
 const targets = {
   created: { target: 1, field: 5 },
@@ -254,8 +254,8 @@ function readHeader(reader: ProtoReader): Header {
 }
 
 function readPair(reader: ProtoReader): KeyValue {
-  let key = nothing;
-  let value = nothing;
+  let key: Uint8Array = nothing;
+  let value: Uint8Array = nothing;
   let created = 0;
   let changed = 0;
   let lease = 0;

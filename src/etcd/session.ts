@@ -223,7 +223,7 @@ class GrpcStream implements Stream {
     if (status !== undefined) this.#status = Number(status);
     else if (httpStatus !== undefined && Number(httpStatus) !== 200) {
       this.#status = Status.unavailable;
-      this.#message = `HTTP status ${String(httpStatus)}: not an etcd server?`;
+      this.#message = `HTTP status ${Number(httpStatus)}: not an etcd server?`;
     }
     if (typeof message === "string") this.#message = decodeMessage(message);
   }

@@ -1,5 +1,5 @@
 /** The directory of a cluster on etcd: `DirectoryStore` over one client. */
-import { HostTakenError, LimitError } from "../errors.ts";
+import { HostTakenError } from "../errors.ts";
 import type {
   DirectoryStore,
   Holder,

@@ -1,7 +1,11 @@
 /** Waits of the etcd client in milliseconds. One object, and not constants, so that a test can shorten them. */
 export const etcdTiming = {
-  /** How long one server may take to answer a call the first time; twice as long each further time, up to the last. */
+  /**
+   * How long one server may take to answer a call. What was sent while the leader is dead is lost even if there is another
+   * soon: asking again is faster than waiting. After so many times it is the answer that takes long: twice as long each time.
+   */
   attemptMs: 1_000,
+  quickAttempts: 4,
   longestAttemptMs: 4_000,
   /** The pause after each server was tried once without success; twice as long each further time, up to the last. */
   pauseMs: 50,
@@ -20,3 +24,9 @@ export const etcdTiming = {
   reloadMs: 500,
   longestReloadMs: 10_000,
 };
+
+/** How long an attempt may take, after so many that failed. */
+export function attemptMs(tries: number): number {
+  const { attemptMs: shortest, quickAttempts, longestAttemptMs } = etcdTiming;
+  return Math.min(shortest * 2 ** Math.max(0, tries + 1 - quickAttempts), longestAttemptMs);
+}

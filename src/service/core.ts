@@ -33,6 +33,7 @@ import { Kind } from "../wire/messages.ts";
 import { type Balance, balanceBy, checkBy } from "./balance.ts";
 import type { Instance, InstanceHost } from "./instance.ts";
 import { Members } from "./members.ts";
+import { nearest } from "./nearness.ts";
 import { type CallHost, type Placed, ServiceCall } from "./service-call.ts";
 import type { ServiceOptions } from "./types.ts";
 
@@ -78,7 +79,11 @@ export class ServiceCore implements CallHost, InstanceHost {
     this.asksLoad = by === "least-busy";
     this.#waitMs = waitMs;
     this.#balance = balanceBy<Instance>(by);
-    this.#members = new Members(this, new Selection({ where, needs }));
+    // a key's instance is the same for all callers, wherever they are
+    const isNearFirst = typeof by !== "function";
+    this.#members = new Members(this, new Selection({ where, needs }), (all) =>
+      isNearFirst ? nearest(all, { host: this.runtime.id.host, zone: this.runtime.metadata["zone"] }) : all,
+    );
     this.#opened.promise.catch(() => {}); // reported by `opened`, if anyone waits for it
     if (this.asksLoad) this.runtime.serve(Kind.load, (session, message) => session.noteLoad(message[1]));
     this.#undo.push(this.runtime.watchSessions((session) => this.#onSessionEnd(session)));
@@ -117,8 +122,8 @@ export class ServiceCore implements CallHost, InstanceHost {
   }
 
   choose(fn: string, args: readonly unknown[], except?: Instance): Instance | undefined {
-    const { usable } = this.#members;
-    return this.#balance(except === undefined ? usable : usable.filter((one) => one !== except), fn, args);
+    const usable = except === undefined ? this.#members.usable : this.#members.usableBut(except);
+    return this.#balance(usable, fn, args);
   }
 
   async find(

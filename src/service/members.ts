@@ -7,8 +7,11 @@ import { describeActor } from "../identity.ts";
 import { Instance, type InstanceHost } from "./instance.ts";
 
 export class Members {
-  /** Those that calls may go to, in the order of registration. Replaced at each change. */
+  /** The nearest of those that calls may go to, in the order of registration. Replaced at each change. */
   usable: readonly Instance[] = [];
+  /** All of them. */
+  #able: readonly Instance[] = [];
+  readonly #nearest: (all: readonly Instance[]) => readonly Instance[];
   readonly #host: InstanceHost;
   readonly #selection: Selection;
   /** By uuid, in the order of registration. */
@@ -16,7 +19,13 @@ export class Members {
   /** Made when it is read. */
   #offered: readonly Registration[] | undefined;
 
-  constructor(host: InstanceHost, selection: Selection) {
+  /** `nearest` gives those of a list that calls go to first. */
+  constructor(
+    host: InstanceHost,
+    selection: Selection,
+    nearest: (all: readonly Instance[]) => readonly Instance[],
+  ) {
+    this.#nearest = nearest;
     this.#host = host;
     this.#selection = selection;
   }
@@ -48,7 +57,13 @@ export class Members {
   /** Sees anew which of them calls may go to. */
   refresh(): void {
     this.#offered = undefined;
-    this.usable = Array.from(this.#all.values()).filter(({ fault }) => fault === undefined);
+    this.#able = Array.from(this.#all.values()).filter(({ fault }) => fault === undefined);
+    this.usable = this.#nearest(this.#able);
+  }
+
+  /** As `usable`, without that one. */
+  usableBut(instance: Instance): readonly Instance[] {
+    return this.#nearest(this.#able.filter((one) => one !== instance));
   }
 
   /** Why calls go to none of them, one error for each. */

@@ -63,6 +63,7 @@ export const Kind = {
   // discovery again
   partial: 56,
   store: 57,
+  fence: 58,
 } as const;
 
 export type Kind = (typeof Kind)[keyof typeof Kind];
@@ -158,7 +159,15 @@ interface Fields {
   /** In place of changes that were left out; with a failure, a list, the watch is over. */
   resync: [watchId: number, revision: number, actors: List, failure?: unknown];
   /** `mode`: see `ClaimMode`. */
-  claim: [id: number, name: string, isUnique: boolean, key: string, mode: number];
+  claim: [
+    id: number,
+    name: string,
+    isUnique: boolean,
+    key: string,
+    mode: number,
+    /** Whether the hold will be unique, of one that takes the name and waits for it. */
+    startsUnique?: boolean | null,
+  ];
   /** Gives back what was claimed with that key. */
   unclaim: [name: string, key: string];
   /** The answer for that name, which follows, may lack some that the registrar still waits for. */
@@ -168,6 +177,8 @@ interface Fields {
    * isn't.
    */
   store: [staleMs: unknown, reason?: string | null];
+  /** In a cluster, to those that hold the name: the number of the hold among all of that name. */
+  fence: [name: string, fence: number];
   stop: [id: number];
   /** The sender has booted and is registered. With false: it drains or ends, and isn't to be found by name any more. */
   ready: [isReady?: boolean | null];
@@ -263,10 +274,11 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   unwatch: "n",
   change: "nnsa",
   resync: "nnaV",
-  claim: "nsbsn",
+  claim: "nsbsnB",
   unclaim: "ss",
   partial: "s",
   store: "VS",
+  fence: "sn",
   stop: "n",
   ready: "B",
   failed: "a",

@@ -3,12 +3,12 @@ import { describe, expect, test } from "bun:test";
 import { type Claim, Claims, type NameState } from "../../src/discovery/claims.ts";
 import { ClaimMode } from "../../src/wire/messages.ts";
 
-const free: NameState = { registered: "none", isSettled: true };
-const registered: NameState = { registered: "ready", isSettled: true };
-const draining: NameState = { registered: "draining", isSettled: true };
+const free: NameState = { registered: "none", isSettled: true, isElsewhere: false };
+const registered: NameState = { registered: "ready", isSettled: true, isElsewhere: false };
+const draining: NameState = { registered: "draining", isSettled: true, isElsewhere: false };
 /** A registrar that has just taken over. */
-const fresh: NameState = { registered: "none", isSettled: false };
-const freshAndRegistered: NameState = { registered: "ready", isSettled: false };
+const fresh: NameState = { registered: "none", isSettled: false, isElsewhere: false };
+const freshAndRegistered: NameState = { registered: "ready", isSettled: false, isElsewhere: false };
 
 /** Names and members in the order of the alphabet; "x" is claimed unless another name is given. */
 class Scene {
@@ -50,6 +50,31 @@ const resume = { mode: ClaimMode.resume, key: "a's" };
 const unique = { isUnique: true };
 
 describe("Claims", () => {
+  test("let those wait who ask for a name that another host has, until that is free or registered", () => {
+    const elsewhere: NameState = { ...free, isElsewhere: true };
+    const scene = new Scene();
+    expect(["a", "b"].map((member) => scene.ask(member, elsewhere))).toEqual([[], []]);
+    expect(scene.ask("c", elsewhere, unique)).toEqual(["c: taken"]);
+    expect(scene.ask("d", elsewhere, { mode: ClaimMode.resume, key: "d's" })).toEqual(["d: taken"]);
+    expect(scene.settle({ ...registered, isElsewhere: true })).toEqual(["a: registered", "b: registered"]);
+    scene.ask("a", elsewhere);
+    expect(scene.settle(free)).toEqual(["a: granted"]);
+  });
+
+  test("end a hold that another host has got, and report each that is over", () => {
+    const over: string[] = [];
+    const claims = new Claims<string>(10, ({ key }) => over.push(key));
+    claims.ask(claimOf("a"), free);
+    claims.ask(claimOf("c", { ...join }), free);
+    claims.withdraw("a", "x", "a's");
+    expect(over).toEqual([]);
+    claims.leave("c");
+    expect(over).toEqual(["a's"]);
+    claims.ask(claimOf("a"), free);
+    claims.revoke(claims.hold("x")!);
+    expect([over, claims.hold("x"), claims.leave("a").size]).toEqual([["a's"], undefined, 0]);
+  });
+
   test("grant a free name to the first, and let the others wait in the order of arrival", () => {
     const scene = new Scene();
     expect(["a", "b", "c"].map((member) => scene.ask(member, free))).toEqual([["a: granted"], [], []]);

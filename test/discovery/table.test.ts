@@ -3,6 +3,8 @@ import { heapStats } from "bun:jsc";
 import fc from "fast-check";
 
 import { noDetails } from "../../src/discovery/details.ts";
+import { encodeDetails } from "../../src/discovery/registration.ts";
+import { encodeValue } from "../../src/discovery/remote-entry.ts";
 import { RegistryTable, type RemoteActor, type StoredRegistration } from "../../src/discovery/table.ts";
 import type { ActorId } from "../../src/index.ts";
 
@@ -57,9 +59,13 @@ describe("RegistryTable", () => {
   test("keeps actors of other hosts in the directory's order, before those that are registered here", () => {
     const table = new RegistryTable();
     const remote = (uuid: string, created: number, order: number, details = noDetails): RemoteActor => ({
-      id: { ...id("n", uuid), host: `host-${uuid}` },
+      name: "n",
+      uuid,
+      pid: 1,
+      actorHost: `host-${uuid}`,
       addrs: [],
-      details,
+      isDraining: false,
+      encodedDetails: encodeValue(encodeDetails(details)),
       created,
       order,
       digest: 0,

@@ -1,10 +1,11 @@
-import { describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { etcd } from "../../src/etcd.ts";
 
-const folder = process.env["FURROW_RUNTIME_DIR"]!;
+const folder = mkdtempSync(join(process.env["FURROW_RUNTIME_DIR"]!, "options-"));
+afterAll(() => rmSync(folder, { recursive: true }));
 
 function pem(name: string, text = "-----BEGIN CERTIFICATE-----\n"): string {
   const path = join(folder, name);

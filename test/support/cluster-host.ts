@@ -5,6 +5,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
+import type { EtcdOptions } from "../../src/etcd.ts";
 import type { Address } from "../../src/index.ts";
 import type { setTiming } from "./timing.ts";
 import { freePort, Program } from "./world.ts";
@@ -18,6 +19,7 @@ export const lacksHosts: string | undefined =
     : "mount namespaces need linux, root, and the unshare command";
 if (lacksHosts !== undefined) console.warn(`skipped: ${lacksHosts}`);
 
+const etcdFile = join(import.meta.dir, "../../src/etcd.ts");
 let made = 0;
 
 export class ClusterHost implements AsyncDisposable {
@@ -25,19 +27,21 @@ export class ClusterHost implements AsyncDisposable {
   readonly registryAddrs: readonly Address[];
   readonly env: Readonly<Record<string, string>>;
   readonly #programs: Program[] = [];
+  readonly #urls: readonly string[];
+  readonly #options: EtcdOptions;
   #space: Promise<string> | undefined;
   #keeper: Bun.Subprocess | undefined;
 
   /** `urls`: those of the etcd. */
-  constructor(urls: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  constructor(urls: readonly string[], options: EtcdOptions = { ttlMs: 2_000 }) {
+    this.#urls = urls;
+    this.#options = options;
     this.dir = join(process.env["FURROW_RUNTIME_DIR"]!, `h${++made}`);
     mkdirSync(this.dir, { recursive: true, mode: 0o700 });
     this.registryAddrs = [`unix://${this.dir}/registry@1.sock`, `tcp://127.0.0.1:${freePort()}`];
     this.env = {
       FURROW_RUNTIME_DIR: this.dir,
       FURROW_REGISTRY_ADDRS: this.registryAddrs.join(","),
-      FURROW_CLUSTER: urls.join(","),
-      ...env,
     };
   }
 
@@ -60,12 +64,17 @@ export class ClusterHost implements AsyncDisposable {
   ): Promise<Program> {
     const program = await this.program();
     await program.run(
-      async ({ furrow, keep, setTiming, args: [options, waits] }) => {
+      async ({ furrow, keep, setTiming, args: [options, waits, file, urls, etcdOptions] }) => {
         setTiming(waits as object);
-        keep["actor"] = await furrow.openRootActor(options as object);
+        const { etcd } = (await import(file as string)) as typeof import("../../src/etcd.ts");
+        const cluster = etcd(urls as string[], etcdOptions as object);
+        keep["actor"] = await furrow.openRootActor({ cluster, ...(options as object) });
       },
       { name, enableTransports: ["unix", "tcp"], ...options },
       timing,
+      etcdFile,
+      this.#urls,
+      this.#options,
     );
     return program;
   }

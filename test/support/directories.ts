@@ -167,7 +167,7 @@ export function recordOf(host: string, registry = `unix:///run/${host}`): HostRe
 }
 
 /** An actor to be published. */
-export function put(host: string, uuid: string, name = uuid, order = 0): Change {
+export function put(host: string, uuid: string, name: string = uuid, order = 0): Change {
   const id = { name, uuid, pid: 4_711, host };
   const details = { ...noDetails, metadata: { zone: "a" }, version: "1.2.3", startedAt: 1_700_000_000_000 };
   const stored = new RegistryTable().register(id, [`unix://${host}/run/${uuid}.sock`], undefined, details);

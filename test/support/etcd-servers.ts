@@ -45,8 +45,13 @@ export class EtcdServers implements AsyncDisposable {
   /** Starts one or three servers, and waits until they answer. */
   static async start(count: number, options: ServerOptions = {}): Promise<EtcdServers> {
     const servers = new EtcdServers(count, options);
-    await servers.up(...servers.all);
-    return servers;
+    try {
+      await servers.up(...servers.all);
+      return servers;
+    } catch (error) {
+      await servers[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   get all(): number[] {
@@ -145,12 +150,11 @@ export class EtcdServers implements AsyncDisposable {
     rmSync(this.#dir, { recursive: true, force: true });
   }
 
+  /** A certificate has a name in place of the address. */
   #url({ clientPort }: Server): string {
-    return `${this.#scheme}://127.0.0.1:${clientPort}`;
-  }
-
-  get #scheme(): string {
-    return this.#options.tls === undefined ? "http" : "https";
+    return this.#options.tls === undefined
+      ? `http://127.0.0.1:${clientPort}`
+      : `https://localhost:${clientPort}`;
   }
 
   async #fetch(server: Server, path: string, init: BunFetchRequestInit = {}): Promise<Response> {
@@ -187,7 +191,7 @@ export class EtcdServers implements AsyncDisposable {
         program!,
         `--name=${server.name}`,
         `--data-dir=${join(this.#dir, server.name)}`,
-        `--listen-client-urls=${this.#url(server)}`,
+        `--listen-client-urls=${this.#url(server).replace("localhost", "127.0.0.1")}`,
         `--advertise-client-urls=${this.#url(server)}`,
         `--listen-peer-urls=http://127.0.0.1:${server.peerPort}`,
         `--initial-advertise-peer-urls=http://127.0.0.1:${server.peerPort}`,

@@ -13,7 +13,7 @@ import {
 import type { Details } from "../../src/actor/details.ts";
 
 export class MemoryHost implements MirrorTarget, AsyncDisposable {
-  readonly table = new RegistryTable();
+  readonly table: RegistryTable = new RegistryTable();
   readonly host: string;
   readonly store: MemoryStore;
   readonly mirror: Mirror = new Mirror(this);
@@ -30,7 +30,7 @@ export class MemoryHost implements MirrorTarget, AsyncDisposable {
   constructor(directory: MemoryDirectory, host: string) {
     this.host = host;
     this.store = new MemoryStore(directory, host);
-    this.publisher = new Publisher(this.#stop.signal);
+    this.publisher = new Publisher(host, this.#stop.signal);
     this.#followed = this.store.follow(this.mirror, this.#stop.signal);
   }
 
@@ -88,7 +88,7 @@ export class MemoryHost implements MirrorTarget, AsyncDisposable {
   }
 
   show(actor: RemoteActor, former: MirroredRegistration | undefined): MirroredRegistration {
-    this.events.push(`${former === undefined ? "+" : "~"}${actor.id.uuid}`);
+    this.events.push(`${former === undefined ? "+" : "~"}${actor.uuid}`);
     return this.table.mirror(actor, former);
   }
 

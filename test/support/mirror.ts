@@ -11,9 +11,9 @@ import type {
 } from "../../src/discovery/store.ts";
 
 export class Mirror implements Sink, AsyncDisposable {
-  readonly entries = new Map<string, RemoteEntry>();
-  readonly hosts = new Map<string, RemoteHost>();
-  readonly claims = new Map<string, Holder>();
+  readonly entries: Map<string, RemoteEntry> = new Map();
+  readonly hosts: Map<string, RemoteHost> = new Map();
+  readonly claims: Map<string, Holder> = new Map();
   /** All batches of changes since the beginning, loads left out. */
   readonly batches: (readonly RemoteChange[])[] = [];
   /** Calls other than `change`, in order. */
@@ -77,7 +77,11 @@ export class Mirror implements Sink, AsyncDisposable {
   }
 
   /** Resolves as soon as the condition holds. */
-  async until(condition: () => boolean, what = condition.toString(), withinMs = 12_000): Promise<void> {
+  async until(
+    condition: () => boolean,
+    what: string = condition.toString(),
+    withinMs = 12_000,
+  ): Promise<void> {
     const end = performance.now() + withinMs;
     while (!condition()) {
       const left = end - performance.now();

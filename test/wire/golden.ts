@@ -143,6 +143,11 @@ const messages: readonly GoldenRow[] = [
     hex: `37000000 93 24 a671756f746573 95 a3752d31 cd1267 ${hostHex} 91${addrHex} cd012c`,
   },
   {
+    what: "added, before another",
+    message: [Kind.added, "quotes", ["u-1", 4711, host, [addr], 300], "u-2"],
+    hex: `3b000000 94 24 a671756f746573 95 a3752d31 cd1267 ${hostHex} 91${addrHex} cd012c a3752d32`,
+  },
+  {
     what: "removed",
     message: [Kind.removed, "quotes", "u-1", 301],
     hex: "10000000 94 25 a671756f746573 a3752d31 cd012d",
@@ -188,11 +193,23 @@ const messages: readonly GoldenRow[] = [
     hex: "10000000 96 2e 09 a671756f746573 c2 a36b2d31 00",
   },
   {
+    what: "claim of a name that will be unique",
+    message: [Kind.claim, 9, "quotes", false, "k-1", 0, true],
+    hex: "11000000 97 2e 09 a671756f746573 c2 a36b2d31 00 c3",
+  },
+  {
     what: "unclaim",
     message: [Kind.unclaim, "quotes", "k-1"],
     hex: "0d000000 93 2f a671756f746573 a36b2d31",
   },
   { what: "partial", message: [Kind.partial, "quotes"], hex: "09000000 92 38 a671756f746573" },
+  { what: "store", message: [Kind.store, null], hex: "03000000 92 39 c0" },
+  {
+    what: "store that can't be reached",
+    message: [Kind.store, 2_500, "gone"],
+    hex: "0a000000 93 39 cd09c4 a4676f6e65",
+  },
+  { what: "fence", message: [Kind.fence, "quotes", 7], hex: "0a000000 93 3a a671756f746573 07" },
   // the tree
   { what: "stop", message: [Kind.stop, 9], hex: "03000000 92 30 09" },
   { what: "ready", message: [Kind.ready], hex: "02000000 91 31" },

@@ -1,0 +1,188 @@
+/**
+ * The names that are held on this host, as claims in the store that all hosts share. The store gives each name to one host.
+ *
+ * A claim is kept under the host's lease. When that is lost and another is opened, all that is held is claimed again; if
+ * another host has a name by then, the hold here is over.
+ */
+import { sleep } from "../deadline.ts";
+import { asError, RegistryUnavailableError, StoreUnavailableError } from "../errors.ts";
+import { logger } from "../log.ts";
+import type { Claim, Holder, HostLease } from "./store.ts";
+
+const log = logger("discovery");
+
+/** How long to leave a store alone that has failed. With jitter. */
+const retryMs = 200;
+
+/** A name that another host has, as far as is known. */
+export interface Elsewhere {
+  readonly host: string;
+  /** Whether no other actor may register under it. */
+  readonly isUnique: boolean;
+}
+
+/** What the claims need of the cluster. */
+export interface ClaimsHost {
+  readonly host: string;
+  /** Why the store can't be asked. */
+  readonly trouble: string;
+  /** Who holds a name on another host, by what has been read from the store. */
+  holder(name: string): Holder | undefined;
+}
+
+export class ClusterClaims {
+  /** Called when the store has confirmed a hold, perhaps with another number than before. */
+  onFence: ((name: string, key: string, fence: number) => void) | undefined;
+  /** Called when another host has got a name that is held here. */
+  onLost: ((name: string, key: string) => void) | undefined;
+  readonly #host: ClaimsHost;
+  readonly #signal: AbortSignal;
+  #lease: HostLease | undefined;
+  /** The key of each hold that is claimed or should be, with the id of its claim. */
+  readonly #held = new Map<string, { readonly key: string; readonly id: string }>();
+  /** The ids of claims that are over, and may still be in the store. */
+  readonly #former = new Map<string, Set<string>>();
+  /** The last step of each name that has one under way. */
+  readonly #steps = new Map<string, Promise<unknown>>();
+
+  constructor(host: ClaimsHost, signal: AbortSignal) {
+    this.#host = host;
+    this.#signal = signal;
+  }
+
+  /** The other host that has the name. */
+  elsewhere(name: string): Elsewhere | undefined {
+    const holder = this.#host.holder(name);
+    return holder && { host: holder.host, isUnique: isUnique(holder) };
+  }
+
+  /** Claims under this lease from now on, and what is held already. Undefined: there is none. */
+  use(lease: HostLease | undefined): void {
+    this.#lease = lease;
+    // what was claimed under another lease is gone with that
+    this.#former.clear();
+    if (lease !== undefined) for (const [name, { key }] of this.#held) void this.#keep(name, key);
+  }
+
+  /**
+   * Asks the store for a name. Resolves to the number of the hold, or to who has the name.
+   *
+   * @throws {RegistryUnavailableError} when the store can't be reached; the name isn't held then
+   */
+  async take(name: string, key: string, unique: boolean): Promise<number | Elsewhere> {
+    const id = idOf(key, unique);
+    const held = { key, id };
+    this.#held.set(name, held);
+    try {
+      const claim = await this.#step(name, () => this.#claim(name, id));
+      if (claim.type === "granted") return claim.fence;
+      this.#forget(name, key);
+      return { host: claim.host, isUnique: isUnique(claim) };
+    } catch (error) {
+      // it may have been granted, and the answer lost
+      this.give(name, key);
+      const text = `cannot promise that "${name}" runs only once among all hosts: ${asError(error).message}`;
+      throw new RegistryUnavailableError(text, { cause: error });
+    }
+  }
+
+  /** Claims a name that has been held before, in the background. */
+  resume(name: string, key: string, unique: boolean): void {
+    this.#held.set(name, { key, id: idOf(key, unique) });
+    if (this.#lease !== undefined) void this.#keep(name, key);
+  }
+
+  /** Gives a name back, in the background. */
+  give(name: string, key: string): void {
+    const held = this.#held.get(name);
+    if (held?.key !== key) return;
+    this.#held.delete(name);
+    let former = this.#former.get(name);
+    if (former === undefined) this.#former.set(name, (former = new Set()));
+    former.add(held.id);
+    void this.#cleanse(name);
+  }
+
+  /** Until the store has confirmed or refused it, or it isn't held any more. */
+  async #keep(name: string, key: string): Promise<void> {
+    const lease = this.#lease;
+    const held = this.#held.get(name);
+    while (lease === this.#lease && held !== undefined && held === this.#held.get(name)) {
+      try {
+        const claim = await this.#step(name, () => this.#claim(name, held.id));
+        if (claim.type === "granted") return this.onFence?.(name, key, claim.fence);
+        // one that this host's last registrar has left goes when this one has settled
+        if (claim.host === this.#host.host) await this.#pause();
+        else {
+          this.#forget(name, key);
+          return this.onLost?.(name, key);
+        }
+      } catch (error) {
+        log.info?.(`cannot claim "${name}" again: ${asError(error).message}`);
+        await this.#pause();
+      }
+    }
+  }
+
+  /** Until the store has no claims of the name that are over. */
+  async #cleanse(name: string): Promise<void> {
+    const lease = this.#lease;
+    while (lease !== undefined && lease === this.#lease && this.#former.has(name)) {
+      try {
+        await this.#step(name, () => this.#clear(name));
+      } catch (error) {
+        if (this.#signal.aborted) return;
+        log.info?.(`cannot give "${name}" back: ${asError(error).message}`);
+        await this.#pause();
+      }
+    }
+  }
+
+  async #clear(name: string): Promise<void> {
+    const lease = this.#lease;
+    for (const id of this.#former.get(name) ?? []) {
+      // claimed again meanwhile, under the same id
+      if (this.#held.get(name)?.id !== id) await lease?.unclaim(name, id, { signal: this.#signal });
+      const left = this.#former.get(name);
+      left?.delete(id);
+      if (left?.size === 0) this.#former.delete(name);
+    }
+  }
+
+  async #claim(name: string, id: string): Promise<Claim | Holder> {
+    await this.#clear(name);
+    const lease = this.#lease;
+    if (lease === undefined) throw new StoreUnavailableError(this.#host.trouble);
+    return await lease.claim(name, id, { signal: this.#signal });
+  }
+
+  #forget(name: string, key: string): void {
+    if (this.#held.get(name)?.key === key) this.#held.delete(name);
+  }
+
+  /** One after the other for each name. */
+  async #step<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const last = this.#steps.get(name) ?? Promise.resolve();
+    const step = last.then(work, work);
+    this.#steps.set(name, step);
+    try {
+      return await step;
+    } finally {
+      if (this.#steps.get(name) === step) this.#steps.delete(name);
+    }
+  }
+
+  async #pause(): Promise<void> {
+    await sleep(retryMs * (0.5 + Math.random()), this.#signal).catch(() => {});
+  }
+}
+
+/** The id of a claim in the store: its key is a secret of those who hold the name. The last letter says how it is held. */
+function idOf(key: string, unique: boolean): string {
+  const hash = new Bun.CryptoHasher("sha256").update(key).digest("base64url").slice(0, 32);
+  return `${hash}${unique ? "u" : "s"}`;
+}
+
+function isUnique({ uuid }: Holder): boolean {
+  return uuid.endsWith("u");
+}
