@@ -148,7 +148,10 @@ class Site {
   }
 
   async read(unordered: ReadonlyMap<string, number>): Promise<void> {
-    this.observer.take(await take(this.worker), unordered);
+    // a registrar that has just come up reads the whole directory, in no order
+    const isNew = this.unordered === Number.POSITIVE_INFINITY;
+    const all = new Map(Array.from(unordered, ([host, change]) => [host, isNew ? this.unordered : change]));
+    this.observer.take(await take(this.worker), all);
   }
 
   /** All that runs on the host is gone. */

@@ -53,17 +53,16 @@ export class Observer {
   take(seen: readonly Seen[], unordered: ReadonlyMap<string, number>): void {
     for (const event of seen) {
       this.events++;
-      if (event.type === "sync") this.#sync(event.actors, event.at);
+      if (event.type === "sync") this.#sync(event.actors);
       else if (event.type === "down") this.#down(event.actor.uuid, event.at);
       else this.#up(event.actor, event.type, unordered);
     }
   }
 
-  #sync(actors: readonly Sight[], at: number): void {
-    const former = this.#present;
+  /** The first state of a registrar that has just come up may lack what the directory has: only `down` says that one is gone. */
+  #sync(actors: readonly Sight[]): void {
     this.#present = new Map();
     for (const actor of actors) this.#appear(actor, "sync");
-    for (const uuid of former.keys()) if (!this.#present.has(uuid)) this.#bury(uuid, at);
     for (const actor of actors) this.#count(actor);
   }
 
