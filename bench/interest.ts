@@ -28,6 +28,9 @@ const cost = {
   etcdMsPerDelivery: 0.05,
 };
 
+/** How many instances of a name a host follows in the third way. */
+const sample = 64;
+
 interface Load {
   readonly changesPerSecond: number;
   readonly deliveriesPerSecond: number;
@@ -43,7 +46,8 @@ function mirror(hosts: number): Load {
   };
 }
 
-function interest(hosts: number): Load {
+/** `most`: of a name with more instances, a host follows so many. */
+function interest(hosts: number, most: number): Load {
   const names = (hosts * use.actorsPerHost) / use.instances;
   let weight = 0;
   for (let rank = 1; rank <= names; rank++) weight += 1 / rank;
@@ -55,8 +59,10 @@ function interest(hosts: number): Load {
     const popularity = 1 / rank / weight;
     // that at least one of a host's draws is this name
     const share = 1 - Math.exp(-draws * popularity);
-    interested += popularity * share;
-    actorsPerRegistrar += share * popularity * hosts * use.actorsPerHost;
+    const instances = popularity * hosts * use.actorsPerHost;
+    const followed = Math.min(1, most / instances);
+    interested += popularity * share * followed;
+    actorsPerRegistrar += share * instances * followed;
   }
   return { changesPerSecond, deliveriesPerSecond: changesPerSecond * interested * hosts, actorsPerRegistrar };
 }
@@ -103,5 +109,6 @@ console.log(
 console.log("|---|---|---|---|---|---|---|---|---|");
 for (const hosts of [10, 100, 1_000, 10_000]) {
   console.log(line(hosts, "mirror", mirror(hosts)));
-  console.log(line(hosts, "interest", interest(hosts)));
+  console.log(line(hosts, "interest", interest(hosts, Number.POSITIVE_INFINITY)));
+  console.log(line(hosts, `interest, at most ${sample} instances of a name`, interest(hosts, sample)));
 }
