@@ -3,9 +3,8 @@
 import type { Security } from "../actor/security.ts";
 import type { AddressInput } from "../transport/address.ts";
 import type { Client } from "../tree/client.ts";
-import type { Style } from "./terminal.ts";
 
-/** An option: how it is written, and what the help says about it. */
+/** An option, as `util.parseArgs` takes it, and what the help says about it. */
 export interface CommandOption {
   readonly type: "boolean" | "string";
   /** One letter. */
@@ -33,7 +32,7 @@ export interface Terminal {
   readonly columns: number | undefined;
   readonly rows: number | undefined;
   /** The text in that style, or as it is where stdout takes no colours. */
-  style(format: Style, text: string): string;
+  style(format: "bold" | "dim" | "red" | "green" | "yellow", text: string): string;
 }
 
 /** What a command gets to work with. */

@@ -1,4 +1,6 @@
 /** What a command works with: its words, its output, and a client that opens with the first use. */
+import { resolve } from "node:path";
+
 import type { Security } from "../actor/security.ts";
 import type { Client, ClientOptions } from "../tree/client.ts";
 import type { AddressInput } from "../transport/address.ts";
@@ -40,8 +42,6 @@ class Context implements CommandContext, AsyncDisposable {
     this.signal = signal;
     this.registryAddrs = flags["registry"] as readonly AddressInput[] | undefined;
     const file = flags["token-file"] as string | undefined;
-    // loading node:path takes a while: most command lines have no file
-    const resolve = (path: string): string => process.getBuiltinModule("node:path").resolve(path);
     this.security = file === undefined ? undefined : { secret: { file: resolve(file) } };
     this.terminal = output;
     this.#output = output;
