@@ -286,7 +286,7 @@ export const look: Rows = {
         usage: { words: ["ui", "--port", "70000"] },
         noActor: { because: "it takes no name of an actor" },
       }),
-      timeout: { because: "the page waits for a registrar that doesn't answer, and says so" },
+      timeout: { because: "the page waits for a registrar that doesn't answer" },
     },
   },
 };
