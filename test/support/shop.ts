@@ -9,8 +9,9 @@ const module = new URL("../fixtures/shop.ts", import.meta.url);
 /** shop, this process, with market, orders and, below that, 台帳. */
 export class Shop implements AsyncDisposable {
   readonly tree: TestTree;
-  /** Set when it is open. */
+  /** These two are set when it is open. */
   market!: Portal<ShopActor>;
+  orders!: Portal<ShopActor>;
 
   private constructor(tree: TestTree) {
     this.tree = tree;
@@ -21,8 +22,8 @@ export class Shop implements AsyncDisposable {
       await testTree({ name: "shop", enableTransports: ["unix"], strategy: "one-for-one" }),
     );
     shop.market = await shop.start("market", { version: "1.2.0", metadata: { zone: "eu", weight: 3 } });
-    const orders = await shop.start("orders");
-    await orders.run.startBelow("台帳");
+    shop.orders = await shop.start("orders");
+    await shop.orders.run.startBelow("台帳");
     return shop;
   }
 

@@ -99,6 +99,8 @@ async function showAll(
   // a first frame soon, with what is known of the actors before their numbers
   for (let waitMs = Math.min(pollMs * 4, intervalMs); ; waitMs = intervalMs) {
     await sleep(waitMs, either);
+    // until the registrar has answered, "0 actors" would be a guess
+    if (!observed.isKnown) continue;
     if (json) {
       const actors = observed.actors();
       await context.out(

@@ -4,10 +4,14 @@
  */
 import { relative } from "node:path";
 
+import { sleep } from "../../deadline.ts";
 import { developVariable } from "../../tree/child-init.ts";
 import { describeEnd } from "../process-end.ts";
 import { Changes } from "./changes.ts";
 import { filesOf } from "./files.ts";
+
+/** How much later than the program this process may hear of Ctrl-C. */
+const interruptMs = 500;
 
 export interface DevelopOptions {
   /** The absolute path of the program. */
@@ -58,6 +62,8 @@ async function runUntilChange(
       return undefined;
     }
     if (changed.length === 0) {
+      if (isInterrupted(child)) await sleep(interruptMs, signal).catch(() => {});
+      if (signal.aborted) return undefined;
       await tell(`${name} ${describeEnd(child)}: waiting for a change`);
       await changes.next(signal);
       return await follow(changes, file);
@@ -71,6 +77,11 @@ async function runUntilChange(
     }
     await tell(`${name} goes on as it was:\n${fault}`);
   }
+}
+
+/** Ctrl-C in a terminal reaches the program and this process, in either order. */
+function isInterrupted({ exitCode, signalCode }: Child): boolean {
+  return signalCode === "SIGINT" || exitCode === 130;
 }
 
 /** Watches all files of the program. Returns why it can't be loaded, if so: then those of before are watched on. */

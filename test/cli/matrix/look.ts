@@ -6,15 +6,27 @@ import type { Stage } from "../../support/stage.ts";
 
 const anyName = { because: "it takes a pattern, which may match nothing" };
 
+type Start = (stage: Stage, name: string) => Promise<unknown>;
+
+const startThere: Start = async (stage, name) => await stage.start(name);
+
+/** Below an actor of the tree, after another one that isn't. */
+const startBelow: Start = async (stage, name) => {
+  await stage.start("aside");
+  await stage.shop.orders.run.startBelow(name);
+  await stage.end("aside");
+};
+
 /** While the command shows it, an actor comes and goes; then Ctrl-C. */
 function comesAndGoes(
   name: string,
+  start: Start,
   up: string | RegExp,
   down: string | RegExp,
 ): (run: Running, stage: Stage) => Promise<void> {
   return async (run, stage) => {
     await run.shows(/NAME|"sync"/);
-    await stage.start(name);
+    await start(stage, name);
     await run.shows(up);
     await stage.end(name);
     await run.shows(down);
@@ -23,19 +35,19 @@ function comesAndGoes(
 }
 
 /** Frames in a terminal, rows in a pipe, lines with `--json`. */
-function watched(words: readonly string[], name: string): Form {
+function watched(words: readonly string[], name: string, start: Start): Form {
   // it was in a frame, and isn't in the last one
   const gone = new RegExp(`${name}[^]*\\r\u001b\\[\\d+A(?:(?!.*${name}).*\\n)+\u001b\\[J`);
   const up = new RegExp(`^up .* ${name} `, "m");
   return {
-    pipe: { words, exit: 130, during: comesAndGoes(name, up, /^down /m) },
-    terminal: { words, exit: 130, frames: "all", during: comesAndGoes(name, name, gone) },
+    pipe: { words, exit: 130, during: comesAndGoes(name, start, up, /^down /m) },
+    terminal: { words, exit: 130, frames: "all", during: comesAndGoes(name, start, name, gone) },
     json: {
       words: [...words, "--json"],
       exit: 130,
       schema: "ls-watch",
       isLines: true,
-      during: comesAndGoes(name, '"up"', '"down"'),
+      during: comesAndGoes(name, start, '"up"', '"down"'),
     },
   };
 }
@@ -138,7 +150,7 @@ export const look: Rows = {
     forms: {
       "": everywhere(["ls"], "ls"),
       GLOB: everywhere(["ls", "?ar*"], "ls"),
-      "--watch": watched(["ls", "web*", "--watch"], "web"),
+      "--watch": watched(["ls", "web*", "--watch"], "web", startThere),
       "--all": apart("gone", (name) => ({ words: ["ls", "--all", name], ...crashed(name) }), "ls"),
     },
     exits: clientExits(["ls"], {
@@ -150,7 +162,7 @@ export const look: Rows = {
     forms: {
       "": everywhere(["tree"], "tree"),
       NAME: everywhere(["tree", "orders"], "tree"),
-      "--watch": watched(["tree", "shop", "--watch"], "web"),
+      "--watch": watched(["tree", "orders", "--watch"], "web", startBelow),
     },
     exits: clientExits(["tree"], {
       usage: { words: ["tree", "shop", "orders"] },
@@ -274,7 +286,7 @@ export const look: Rows = {
         usage: { words: ["ui", "--port", "70000"] },
         noActor: { because: "it takes no name of an actor" },
       }),
-      timeout: { because: "the page waits for a registrar that doesn't answer, and says so" },
+      timeout: { because: "the page waits for a registrar that doesn't answer" },
     },
   },
 };
