@@ -229,6 +229,21 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("a directory %s",
     expect(next.epoch).toBe(1);
   });
 
+  test("refuses a host to the one that had it when another machine has taken it for its own", async () => {
+    await using directory = place.directory();
+    const [record, twin] = [recordOf(a), recordOf(a)];
+    const store = await directory.store(a);
+    const lease = await store.open(record, { ttlMs });
+    const other = await leaseOf(directory, a, twin);
+    expect(await failure(lease.apply([put(a, "u1")]))).toBeInstanceOf(StoreUnavailableError);
+    const refused = await failure(store.open(record, { ttlMs }));
+    expect(refused).toBeInstanceOf(HostTakenError);
+    expect(refused.message).toEndWith(", perhaps on another machine with the same machine id");
+    await other.apply([put(a, "u2")]);
+    await other.release();
+    await store.open(record, { ttlMs });
+  });
+
   test("lets a successor take over without a moment in which an entry is missing", async () => {
     await using directory = place.directory();
     await using mirror = await mirrorOf(directory, b);

@@ -280,6 +280,7 @@ describeEtcd("an etcd with TLS and users", () => {
   const client = writeTls(dir, "client", authority.issue("furrow/registrar"));
   const forged = writeTls(dir, "forged", stranger.issue("furrow/registrar"));
   const user = { username: "furrow", password: "the password" };
+  afterAll(() => rmSync(dir, { recursive: true, force: true }));
   let servers: EtcdServers;
   let url: string;
   beforeAll(async () => {
@@ -300,7 +301,6 @@ describeEtcd("an etcd with TLS and users", () => {
   }, 60_000);
   afterAll(async () => {
     await servers?.[Symbol.asyncDispose]();
-    rmSync(dir, { recursive: true, force: true });
   });
 
   test(
