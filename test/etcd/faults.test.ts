@@ -12,6 +12,7 @@ import { EtcdDirectory, put, range, recordOf } from "../support/directories.ts";
 import { EtcdServers, lacksEtcd } from "../support/etcd-servers.ts";
 import { Mirror } from "../support/mirror.ts";
 import { failure } from "../support/outcome.ts";
+import { scaled } from "../support/soak.ts";
 import { until } from "../support/world.ts";
 
 const a = "aaaaaaaaaaaaaaaa";
@@ -35,7 +36,7 @@ class Traffic implements AsyncDisposable {
     this.mirror = mirror;
   }
 
-  static async start(directory: EtcdDirectory): Promise<Traffic> {
+  static async start(directory: EtcdDirectory, ttlMs = 6_000): Promise<Traffic> {
     const store = await directory.store(a);
     const lease = await store.open(recordOf(a), { ttlMs });
     const mirror = new Mirror(await directory.store(b));
@@ -162,7 +163,7 @@ describeEtcd("three etcds", () => {
     "refuse writes without a majority, and keep the lease until they have one again",
     async () => {
       await using directory = new EtcdDirectory(servers);
-      await using traffic = await Traffic.start(directory);
+      await using traffic = await Traffic.start(directory, 3_000);
       const leader = await servers.leader();
       const other = servers.all.find((index) => index !== leader)!;
       const began = performance.now();
@@ -207,7 +208,7 @@ describeEtcd("three etcds", () => {
         }
       };
       const races = leases.map((lease, index) => race(lease, `u${index}`));
-      for (let round = 0; round < 2; round++) {
+      for (const _ of range(scaled(20))) {
         const leader = await servers.leader();
         await servers.kill(leader);
         const already = winners.size;
