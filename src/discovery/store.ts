@@ -139,7 +139,7 @@ export interface Sink {
    * The whole state at a revision, in pages; hosts come after all entries, claims after all hosts. Mark what comes, and when
    * the pages end, sweep what didn't. If iterating throws, sweep nothing: another load follows.
    *
-   * @returns false if what came contradicts a host's record; then it is loaded again, after a pause
+   * @returns false if it has to be loaded again, after a pause
    */
   load(pages: AsyncIterable<readonly RemoteAddition[]>, at: Revision): Promise<boolean>;
   /**
@@ -173,9 +173,9 @@ export interface RemoteHost extends HostRecord {
   readonly epoch: number;
   readonly ttlMs: number;
   /**
-   * How many entries the host has at this revision, and the `entryDigest` of all of them combined by exclusive or; null until
-   * it has published its whole table under a new lease. The record is written at most every third of the ttl, so changes come
-   * without it.
+   * How many entries the host had when this was written, and the `entryDigest` of all of them combined by exclusive or; null
+   * until it has published its whole table under a new lease. It is written at most every third of the ttl. So compare it when
+   * it comes as a change, with what came before it; one that is loaded may be older than the entries.
    */
   readonly content: { readonly count: number; readonly digest: number } | null;
 }

@@ -122,7 +122,9 @@ export function readTls(tls: EtcdTls): SessionTls {
 function readPem(name: string, path: unknown): string | undefined {
   if (path === undefined) return undefined;
   if (typeof path !== "string" || path === "")
-    throw new TypeError(`etcd: tls.${name} must be the path of a PEM file, got ${path === "" ? '""' : typeof path}`);
+    throw new TypeError(
+      `etcd: tls.${name} must be the path of a PEM file, got ${path === "" ? '""' : typeof path}`,
+    );
   let text: string;
   try {
     text = readFileSync(path, "utf8");

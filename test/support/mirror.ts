@@ -46,21 +46,23 @@ export class Mirror implements Sink, AsyncDisposable {
     this.told.push("load");
     this.at = at;
     this.#wake();
-    return this.#agrees();
+    return true;
   }
 
   change(batch: readonly RemoteChange[], at: Revision): boolean {
     if (at < this.at) throw new Error(`revision ${at} after ${this.at}`);
     this.at = at;
     this.batches.push(batch);
+    let isRight = true;
     for (const change of batch) {
       if (change.type === "remove") this.entries.delete(`${change.host}/${change.uuid}`);
       else if (change.type === "hostGone") this.hosts.delete(change.host);
       else if (change.type === "unclaim") this.claims.delete(change.name);
       else this.#put(change);
+      if (change.type === "host") isRight &&= this.#agreesWith(change.host);
     }
     this.#wake();
-    return !batch.some(({ type }) => type === "host") || this.#agrees();
+    return isRight;
   }
 
   stale(sinceMs: number): void {
@@ -131,14 +133,11 @@ export class Mirror implements Sink, AsyncDisposable {
     return `u/${addition.name}`;
   }
 
-  /** Whether every host that says how much it has is right. */
-  #agrees(): boolean {
-    return Array.from(this.hosts.values()).every(({ host, content }) => {
-      if (content === null) return true;
-      const own = Array.from(this.entries.values()).filter((entry) => entry.host === host);
-      const digest = own.reduce((all, entry) => (all ^ entry.digest) >>> 0, 0);
-      return own.length === content.count && digest === content.digest;
-    });
+  #agreesWith({ host, content }: RemoteHost): boolean {
+    if (content === null) return true;
+    const own = Array.from(this.entries.values()).filter((entry) => entry.host === host);
+    const digest = own.reduce((all, entry) => (all ^ entry.digest) >>> 0, 0);
+    return own.length === content.count && digest === content.digest;
   }
 
   #wake(): void {
