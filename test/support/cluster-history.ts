@@ -18,6 +18,8 @@ export interface Lived {
 export interface Sight {
   readonly uuid: string;
   readonly n: number;
+  /** One more with each change of any actor of its host. */
+  readonly change: number;
 }
 
 export type Seen =
@@ -35,8 +37,8 @@ export class Observer {
   readonly #last = new Map<string, number>();
   /** Those that are gone for good: they had ended when they were seen to go. */
   readonly #buried = new Set<string>();
-  /** The highest number of each host that has been seen. */
-  readonly #highest = new Map<string, number>();
+  /** The latest that has been seen of each host. */
+  readonly #latest = new Map<string, { seq: number; change: number }>();
   events = 0;
 
   constructor(who: string, lived: ReadonlyMap<string, Lived>) {
@@ -44,36 +46,43 @@ export class Observer {
     this.#lived = lived;
   }
 
-  /** `unordered`: the highest number of each host whose actors may come in any order, since another registrar has taken them over. */
+  /**
+   * `unordered`: up to which change the actors of each host may come in any order, since another registrar has taken them
+   * over.
+   */
   take(seen: readonly Seen[], unordered: ReadonlyMap<string, number>): void {
     for (const event of seen) {
       this.events++;
-      if (event.type === "sync") this.#sync(event.actors, event.at);
+      if (event.type === "sync") this.#sync(event.actors);
       else if (event.type === "down") this.#down(event.actor.uuid, event.at);
       else this.#up(event.actor, event.type, unordered);
     }
   }
 
-  #sync(actors: readonly Sight[], at: number): void {
-    const former = this.#present;
+  /** The first state of a registrar that has just come up may lack what the directory has: only `down` says that one is gone. */
+  #sync(actors: readonly Sight[]): void {
     this.#present = new Map();
     for (const actor of actors) this.#appear(actor, "sync");
-    for (const uuid of former.keys()) if (!this.#present.has(uuid)) this.#bury(uuid, at);
-    for (const { uuid } of actors) this.#count(uuid);
+    for (const actor of actors) this.#count(actor);
   }
 
   #up(actor: Sight, type: "up" | "changed", unordered: ReadonlyMap<string, number>): void {
-    const { uuid } = actor;
+    const { uuid, change } = actor;
     if (this.#present.has(uuid) !== (type === "changed")) this.#fault(uuid, `${type} of one that is not so`);
     const lived = this.#lived.get(uuid);
-    if (lived !== undefined && !this.#last.has(uuid)) {
-      const { host, seq } = lived;
-      const highest = this.#highest.get(host) ?? 0;
-      if (seq < highest && seq > (unordered.get(host) ?? 0))
-        this.#fault(uuid, `came after number ${highest}`);
+    const isNew = !this.#last.has(uuid);
+    if (lived !== undefined && (isNew || type === "changed")) {
+      const latest = this.#latest.get(lived.host);
+      // a host publishes in the order of the last change; and everything again, after its lease, in the order of registration
+      const isInOrder = latest === undefined || change >= latest.change || (isNew && lived.seq > latest.seq);
+      if (!isInOrder && change > (unordered.get(lived.host) ?? 0))
+        this.#fault(
+          uuid,
+          `${type} with change ${change} after change ${latest.change} of number ${latest.seq}`,
+        );
     }
     this.#appear(actor, type);
-    this.#count(uuid);
+    this.#count(actor);
   }
 
   #appear({ uuid, n }: Sight, type: string): void {
@@ -94,10 +103,13 @@ export class Observer {
     if (at >= endedAt) this.#buried.add(uuid);
   }
 
-  #count(uuid: string): void {
+  #count({ uuid, change }: Sight): void {
     const lived = this.#lived.get(uuid);
-    if (lived !== undefined)
-      this.#highest.set(lived.host, Math.max(lived.seq, this.#highest.get(lived.host) ?? 0));
+    if (lived === undefined) return;
+    const latest = this.#latest.get(lived.host) ?? { seq: 0, change: 0 };
+    latest.seq = Math.max(latest.seq, lived.seq);
+    latest.change = Math.max(latest.change, change);
+    this.#latest.set(lived.host, latest);
   }
 
   #fault(uuid: string, what: string): void {
