@@ -56,6 +56,35 @@ export const startTracing: (() => Promise<AsyncDisposable>) | undefined = exists
     }
   : undefined;
 
+export type { ClusterStore } from "../../src/discovery/cluster-store.ts";
+export type { Publisher } from "../../src/discovery/publisher.ts";
+export type { DirectoryStore, HostLease } from "../../src/discovery/store.ts";
+export type { StoredRegistration } from "../../src/discovery/table.ts";
+
+/** What clusters are made of. */
+export type ClusterParts = Pick<typeof import("../../src/discovery/cluster-store.ts"), "ClusterStore"> &
+  Pick<typeof import("../../src/discovery/memory-directory.ts"), "MemoryDirectory"> &
+  Pick<typeof import("../../src/discovery/memory-store.ts"), "memoryCluster"> &
+  Pick<typeof import("../../src/discovery/publisher.ts"), "Publisher"> &
+  Pick<typeof import("../../src/discovery/remote-entry.ts"), "encodeEntry" | "RemoteEntry"> &
+  Pick<typeof import("../../src/etcd.ts"), "etcd">;
+
+/** Whether this revision has clusters. */
+export const hasClusters: boolean = existsSync(join(import.meta.dir, "../../src/discovery/cluster.ts"));
+
+/** Loads what clusters are made of. */
+export async function clusterParts(): Promise<ClusterParts> {
+  const [store, directory, memory, publisher, entry, etcd] = await Promise.all([
+    import("../../src/discovery/cluster-store.ts"),
+    import("../../src/discovery/memory-directory.ts"),
+    import("../../src/discovery/memory-store.ts"),
+    import("../../src/discovery/publisher.ts"),
+    import("../../src/discovery/remote-entry.ts"),
+    import("../../src/etcd.ts"),
+  ]);
+  return { ...store, ...directory, ...memory, ...publisher, ...entry, ...etcd };
+}
+
 /** This actor's connection to a registrar: what the rows use of it. */
 export interface RegistrarLink {
   /** What the registrar keeps current here, by name. */

@@ -9,3 +9,10 @@ export const manyNames = 200_000;
 export function nameOf(n: number): string {
   return `actor-${n}`;
 }
+
+/** The same for those of another host, which the server process mirrors. They last for as many lookups. */
+export const manyFarNames = 100_000;
+
+export function farNameOf(n: number): string {
+  return `far-${n}`;
+}

@@ -46,6 +46,8 @@ export interface ServerNeeds {
   readonly target?: boolean;
   /** Registers this many more names: `nameOf(0)` and so on. */
   readonly names?: number;
+  /** Mirrors this many names of another host: `farNameOf(0)` and so on. */
+  readonly farNames?: number;
 }
 
 /** Bytes of memory, and the time it took to fill them. */

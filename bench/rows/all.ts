@@ -3,6 +3,7 @@ import type { Row } from "../harness/row.ts";
 import { bareRows } from "./bare.ts";
 import { besideRows } from "./beside.ts";
 import { claimRows } from "./claim.ts";
+import { clusterRows } from "./cluster.ts";
 import { codecRows } from "./codec.ts";
 import { echoRows } from "./echo.ts";
 import { findRows } from "./find.ts";
@@ -32,6 +33,7 @@ export const rows: readonly Row[] = [
   ...registerRows,
   ...claimRows,
   ...watchRows,
+  ...clusterRows,
   ...tableRows,
   memoryRow,
   ...codecRows,

@@ -11,12 +11,15 @@ import { contestWithEcho, stackedContest } from "./contest.ts";
 const batch = 256;
 
 /** Asks for a different registered name each time. */
-export function freshQuery(): () => Promise<void> {
-  const names = Array.from({ length: manyNames }, (_, n) => nameOf(n));
+export function freshQuery(
+  of: (n: number) => string = nameOf,
+  count: number = manyNames,
+): () => Promise<void> {
+  const names = Array.from({ length: count }, (_, n) => of(n));
   let next = 0;
   return async () => {
     const name = names[next++];
-    if (name === undefined) throw new Error(`all ${manyNames} names are used up: the round is too long`);
+    if (name === undefined) throw new Error(`all ${count} names are used up: the round is too long`);
     await using found = await queryActor(name);
     if (found.addr === null) throw new Error(`${name} is not in the table`);
   };

@@ -6,16 +6,21 @@ import { freePort, openProgram, type Store, untilUp } from "./store.ts";
 /** The path of the server, or undefined if it isn't installed. */
 export const etcdServer: string | undefined = Bun.which("etcd") ?? undefined;
 
-/** Starts a cluster of one on loopback ports. Reads are serializable: the member answers without asking for a quorum. */
-export async function openEtcd(program: string, folder: string): Promise<Store> {
-  const clients = `http://127.0.0.1:${freePort()}`;
+/** A server of its own, on loopback ports. */
+export interface EtcdProcess extends AsyncDisposable {
+  readonly url: string;
+}
+
+/** Starts a cluster of one, and waits until it answers. */
+export async function startEtcd(program: string, folder: string): Promise<EtcdProcess> {
+  const url = `http://127.0.0.1:${freePort()}`;
   const peers = `http://127.0.0.1:${freePort()}`;
   const flags = {
     name: "bench",
     "data-dir": join(folder, "etcd"),
     "log-level": "error",
-    "listen-client-urls": clients,
-    "advertise-client-urls": clients,
+    "listen-client-urls": url,
+    "advertise-client-urls": url,
     "listen-peer-urls": peers,
     "initial-advertise-peer-urls": peers,
     "initial-cluster": `bench=${peers}`,
@@ -24,21 +29,29 @@ export async function openEtcd(program: string, folder: string): Promise<Store> 
     program,
     ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`),
   ]);
-  const post = async (path: string, body: string): Promise<unknown> => {
-    const answer = await fetch(clients + path, { method: "POST", body });
-    if (!answer.ok) throw new Error(`etcd answered ${path} with ${answer.status}`);
-    return await answer.json();
-  };
-  const key = btoa("actor-0");
-  const question = JSON.stringify({ key, serializable: true });
   try {
-    await untilUp(() => post("/v3/kv/put", JSON.stringify({ key, value: btoa("tcp://127.0.0.1:1616") })));
+    await untilUp(() => post(url, "/v3/kv/put", JSON.stringify({ key: btoa("up"), value: btoa("yes") })));
   } catch (error) {
     await server[Symbol.asyncDispose]();
     throw error;
   }
+  return { url, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+}
+
+async function post(url: string, path: string, body: string): Promise<unknown> {
+  const answer = await fetch(url + path, { method: "POST", body });
+  if (!answer.ok) throw new Error(`etcd answered ${path} with ${answer.status}`);
+  return await answer.json();
+}
+
+/** Starts one with a name in it. Reads are serializable: the member answers without asking for a quorum. */
+export async function openEtcd(program: string, folder: string): Promise<Store> {
+  const server = await startEtcd(program, folder);
+  const key = btoa("actor-0");
+  await post(server.url, "/v3/kv/put", JSON.stringify({ key, value: btoa("tcp://127.0.0.1:1616") }));
+  const question = JSON.stringify({ key, serializable: true });
   return {
-    get: () => post("/v3/kv/range", question),
+    get: () => post(server.url, "/v3/kv/range", question),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }
