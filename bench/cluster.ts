@@ -1,5 +1,5 @@
 /**
- * A large cluster on one machine: `bun run bench:cluster [--hosts N] [--actors N] [--processes N] [--nodes 1|3]`.
+ * A large cluster on one machine: `bun run bench:cluster [--hosts N] [--actors N] [--processes N]`.
  *
  * Simulates hosts, each with a connection, a lease, its actors and a follower of its own, beside one real registrar. Prints
  * what the registrar and the store take, how long a boot into the full cluster is, and how long a change needs to reach the
@@ -13,10 +13,9 @@ import type { HostsPlan } from "./fixtures/cluster-hosts.ts";
 import type { RegistrarState } from "./fixtures/cluster-registrar.ts";
 import { openHome, runCommand } from "./harness/command.ts";
 import { median } from "./harness/timing.ts";
-import { etcdServer } from "./stores/etcd.ts";
-import { freePort, untilUp } from "./stores/store.ts";
+import { etcdServer, startEtcd } from "./stores/etcd.ts";
 
-const usage = "bun run bench:cluster [--hosts N] [--actors N] [--processes N] [--nodes 1|3]";
+const usage = "bun run bench:cluster [--hosts N] [--actors N] [--processes N]";
 /** Changes that are made one at a time, and the length of the load in seconds. */
 const probes = 100;
 const loadSeconds = 10;
@@ -30,18 +29,16 @@ async function main(): Promise<void> {
       hosts: { type: "string", default: "100" },
       actors: { type: "string", default: "1000" },
       processes: { type: "string", default: "4" },
-      nodes: { type: "string", default: "1" },
     },
   });
-  const [hosts, actors, processes, nodes] = [values.hosts, values.actors, values.processes, values.nodes].map(
-    Number,
-  ) as [number, number, number, number];
-  if (![hosts, actors, processes].every((one) => Number.isInteger(one) && one > 0) || ![1, 3].includes(nodes))
+  const sizes = [values.hosts, values.actors, values.processes].map(Number);
+  const [hosts = 0, actors = 0, processes = 0] = sizes;
+  if (!sizes.every((one) => Number.isInteger(one) && one > 0))
     throw new Error(`expected positive numbers: ${usage}`);
   if (etcdServer === undefined) throw new Error("etcd is not installed: apt-get install etcd-server");
   await using stack = new AsyncDisposableStack();
   const home = openHome("furrow-cluster-");
-  const store = stack.use(await Servers.start(etcdServer, home, nodes));
+  const store = stack.use(await startEtcd(etcdServer, home));
   const { url } = store;
 
   const first = stack.use(await Registrar.boot(url, home, "first"));
@@ -62,7 +59,7 @@ async function main(): Promise<void> {
     `${seconds(full.cpuMs - empty.cpuMs)}, ${(((full.cpuMs - empty.cpuMs) / total) * 1_000).toFixed(0)} µs an actor`,
   );
   print("  longest turn of its loop", `${full.longestTurnMs.toFixed(1)} ms`);
-  print("etcd", store.memory());
+  print("etcd", `RSS ${bytes(residentOf(store.pid))}`);
   await first.end();
 
   const second = stack.use(await Registrar.boot(url, home, "second"));
@@ -85,11 +82,11 @@ async function main(): Promise<void> {
   print("a change to the last host", spread(alone));
 
   const spent = async (work: () => Promise<unknown>): Promise<{ registrar: number; store: number }> => {
-    const before = { registrar: (await second.state()).cpuMs, store: store.cpuMs() };
+    const before = { registrar: (await second.state()).cpuMs, store: cpuMsOf(store.pid) };
     await work();
     return {
       registrar: (await second.state()).cpuMs - before.registrar,
-      store: store.cpuMs() - before.store,
+      store: cpuMsOf(store.pid) - before.store,
     };
   };
   const idle = await spent(() => Bun.sleep(loadSeconds * 1_000));
@@ -287,63 +284,6 @@ class Registrar implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#process.kill();
     await this.#process.exited;
-  }
-}
-
-/** One etcd of one or three servers on loopback. */
-class Servers implements AsyncDisposable {
-  readonly url: string;
-  readonly #processes: readonly Bun.Subprocess[];
-
-  private constructor(url: string, processes: readonly Bun.Subprocess[]) {
-    this.url = url;
-    this.#processes = processes;
-  }
-
-  static async start(program: string, home: string, count: number): Promise<Servers> {
-    const places = Array.from({ length: count }, (_, at) => ({
-      name: `n${at}`,
-      clients: `http://127.0.0.1:${freePort()}`,
-      peers: `http://127.0.0.1:${freePort()}`,
-    }));
-    const processes = places.map(({ name, clients, peers }) =>
-      Bun.spawn(
-        [
-          program,
-          `--name=${name}`,
-          `--data-dir=${join(home, name)}`,
-          "--log-level=error",
-          `--listen-client-urls=${clients}`,
-          `--advertise-client-urls=${clients}`,
-          `--listen-peer-urls=${peers}`,
-          `--initial-advertise-peer-urls=${peers}`,
-          `--initial-cluster=${places.map((one) => `${one.name}=${one.peers}`).join(",")}`,
-        ],
-        { stdio: ["ignore", "ignore", "ignore"] },
-      ),
-    );
-    const servers = new Servers(places.map(({ clients }) => clients).join(","), processes);
-    await untilUp(async () => {
-      for (const { clients } of places) {
-        const answer = await fetch(`${clients}/health`);
-        if (!answer.ok) throw new Error("not up");
-      }
-    });
-    return servers;
-  }
-
-  memory(): string {
-    return this.#processes.map(({ pid }) => `RSS ${bytes(residentOf(pid))}`).join(", ");
-  }
-
-  /** Processor time of all servers. */
-  cpuMs(): number {
-    return this.#processes.reduce((sum, { pid }) => sum + cpuMsOf(pid), 0);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const server of this.#processes) server.kill();
-    await Promise.all(this.#processes.map(({ exited }) => exited));
   }
 }
 

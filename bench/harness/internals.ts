@@ -38,6 +38,11 @@ export function tcpDriver(identity?: TlsIdentity): TransportDriver<ParsedTcpAddr
   return tcp.tcpDriver(identity);
 }
 
+/** `watchActors` of this revision, if it has one. */
+export const watchActors: typeof furrow.watchActors | undefined = (
+  furrow as Partial<Pick<typeof furrow, "watchActors">>
+).watchActors;
+
 /** `openService` of this revision, if it has one. */
 export const openService: typeof furrow.openService | undefined = (
   furrow as Partial<Pick<typeof furrow, "openService">>
@@ -58,7 +63,7 @@ export const startTracing: (() => Promise<AsyncDisposable>) | undefined = exists
 
 export type { ClusterStore } from "../../src/discovery/cluster-store.ts";
 export type { Publisher } from "../../src/discovery/publisher.ts";
-export type { DirectoryStore, HostLease } from "../../src/discovery/store.ts";
+export type { DirectoryStore, HostLease, RemoteChange } from "../../src/discovery/store.ts";
 export type { StoredRegistration } from "../../src/discovery/table.ts";
 
 /** What clusters are made of. */

@@ -1,9 +1,9 @@
 /** A cluster: from one host to another, the copy of very many actors, and a lookup in it. */
 import { join } from "node:path";
 
-import { type Actor, openRootActor, watchActors } from "../../src/index.ts";
+import { type Actor, openRootActor } from "../../src/index.ts";
 import { actorOf, OtherHost } from "../fixtures/cluster.ts";
-import { clusterParts, hasClusters, RegistryTable } from "../harness/internals.ts";
+import { clusterParts, hasClusters, RegistryTable, watchActors } from "../harness/internals.ts";
 import { farNameOf, manyFarNames } from "../harness/names.ts";
 import type { RaceRow, Scene, WeighRow, Weight } from "../harness/row.ts";
 import { etcdServer, startEtcd } from "../stores/etcd.ts";
@@ -43,7 +43,7 @@ const publish: RaceRow = {
       const { url } = stack.use(await startEtcd(etcdServer ?? "", scene.folder));
       stack.use(await openRegistrar(scene, url));
       const far = stack.use(await OtherHost.open(url));
-      const events = watchActors("published");
+      const events = watchActors!("published");
       stack.defer(async () => void (await events.return?.()));
       await events.next();
       return {

@@ -1,13 +1,13 @@
 /** etcd, read through its HTTP interface: it has no official client for JavaScript. */
 import { join } from "node:path";
 
-import { freePort, openProgram, type Store, untilUp } from "./store.ts";
+import { freePort, openProgram, type ServerProcess, type Store, untilUp } from "./store.ts";
 
 /** The path of the server, or undefined if it isn't installed. */
 export const etcdServer: string | undefined = Bun.which("etcd") ?? undefined;
 
 /** A server of its own, on loopback ports. */
-export interface EtcdProcess extends AsyncDisposable {
+export interface EtcdProcess extends ServerProcess {
   readonly url: string;
 }
 
@@ -35,7 +35,7 @@ export async function startEtcd(program: string, folder: string): Promise<EtcdPr
     await server[Symbol.asyncDispose]();
     throw error;
   }
-  return { url, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+  return { url, pid: server.pid, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }
 
 async function post(url: string, path: string, body: string): Promise<unknown> {

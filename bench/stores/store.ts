@@ -10,10 +10,16 @@ export interface Store extends AsyncDisposable {
 const attempts = 500;
 const pauseMs = 20;
 
+/** A server's process. */
+export interface ServerProcess extends AsyncDisposable {
+  readonly pid: number;
+}
+
 /** Starts a server without its output; it ends with its scope. */
-export function openProgram(command: readonly string[]): AsyncDisposable {
+export function openProgram(command: readonly string[]): ServerProcess {
   const server = Bun.spawn(Array.from(command), { stdio: ["ignore", "ignore", "ignore"] });
   return {
+    pid: server.pid,
     async [Symbol.asyncDispose]() {
       server.kill();
       await server.exited;
