@@ -49,6 +49,7 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
   /** Those who have asked for something, and so are told of the staleness. */
   readonly #told = new Set<Session>();
   readonly #undo: () => void;
+  readonly #running: Promise<void>;
   #lease: HostLease | undefined;
   /** What the log has said last of the store. */
   #trouble: string | undefined;
@@ -77,7 +78,9 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
     this.joined.catch(() => {});
     this.#undo = runtime.watchSessions((session) => this.#told.delete(session));
     service.share(this);
-    void this.#run();
+    this.#running = this.#run().catch((error: unknown) => {
+      log.error?.(`the cluster: ${asError(error).stack}`);
+    });
   }
 
   /**
@@ -172,11 +175,13 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
    */
   async leave(): Promise<void> {
     const lease = this.#lease;
-    const deadline = new Deadline({ timeout: leaveMs, signal: this.#signal }, "leaving of the cluster");
+    const deadline = new Deadline({ timeout: leaveMs }, "leaving of the cluster");
     if (lease !== undefined && this.#publisher.size === 0) await lease.release({ timeoutMs: leaveMs });
     else if (lease !== undefined)
       await deadline.race("stop", this.#publisher.published ?? Promise.resolve()).catch(() => {});
     this.end();
+    // what still runs there is noted in the log
+    await deadline.race("stop", this.#running).catch(() => {});
   }
 
   /** Stops sharing. What this host has published stays for the next registrar, or until it lapses. */

@@ -5,6 +5,7 @@
  * An actor that is registered on several hosts, or here as well, stands in the table once: as it is registered here, else as
  * on the host from which it came first.
  */
+import { asError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import type { RemoteEntry, Revision } from "./remote-entry.ts";
@@ -141,7 +142,8 @@ export class Mirror implements Sink {
     if (this.#hidden === 0) return undefined;
     for (const host of this.#hosts.values()) {
       const entry = host.get(uuid);
-      if (entry === undefined) continue;
+      // one that can't be read has no name
+      if (entry === undefined || entry.name === "") continue;
       this.#hidden--;
       const shown = show(entry);
       this.#shown.set(uuid, shown);
@@ -184,7 +186,12 @@ export class Mirror implements Sink {
     let at = 0;
     this.#slices.add(() => {
       const change = batch[at++];
-      if (change !== undefined) this.#applyOne(change);
+      try {
+        if (change !== undefined) this.#applyOne(change);
+      } catch (error) {
+        // the others can't help it
+        log.error?.(`cannot take in what a host has published: ${asError(error).stack}`);
+      }
       return at < batch.length;
     });
   }
@@ -273,14 +280,18 @@ export class Mirror implements Sink {
     // one copy of the host's id for all of its actors
     if (entry.actorHost === host.id) entry.actorHost = host.id;
     const shown = former instanceof MirroredRegistration ? former : undefined;
-    if (shown !== undefined || (former === undefined && !this.#isElsewhere(uuid))) {
+    if (former !== undefined && shown === undefined) this.#hidden--;
+    if (entry.fault === undefined && (shown !== undefined || !this.#isElsewhere(uuid))) {
       const next = this.#target.show(entry, shown);
       this.#shown.set(uuid, next);
       host.entries.set(uuid, next);
-    } else {
-      if (former === undefined) this.#hidden++;
-      host.entries.set(uuid, plain(entry));
+      return;
     }
+    if (entry.fault !== undefined)
+      log.warn?.(`cannot read the entry of ${uuid} on host ${host.id} in the directory: ${entry.fault}`);
+    this.#hidden++;
+    host.entries.set(uuid, plain(entry));
+    if (shown !== undefined) this.#gone(shown);
   }
 
   /** Whether the actor is in the table already: registered here, or by another host. */

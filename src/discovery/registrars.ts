@@ -262,6 +262,7 @@ export class Registrars implements DiscoveryFacts {
     const { peer } = link.session;
     this.#links.delete(peer.id.uuid);
     for (const addr of link.addrs) this.#faults.set(addr, error);
+    if (this.#clusters.delete(link.session)) this.#noteStaleness();
     link.onEnd();
     if (peer.isOpen) peer.release();
     this.notify();

@@ -5,9 +5,10 @@
  * is that of the key.
  */
 import type { Details } from "../actor/details.ts";
-import { FrameError } from "../errors.ts";
+import { asError, FrameError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
+import { actorNameFault } from "../wire/actor-name.ts";
 import { decode } from "../wire/decode.ts";
 import { encodeMessage } from "../wire/encode.ts";
 import { encodeDetails } from "./registration.ts";
@@ -51,31 +52,22 @@ export class RemoteEntry implements Place {
   /** `entryDigest` of its value. */
   readonly digest: number;
 
-  /**
-   * Keeps nothing of `value`, which may be a part of something larger.
-   *
-   * @throws {FrameError} when the value isn't an entry's
-   */
+  /** Why it can't be read, if it can't: by another version of furrow, say. Then its name is empty. */
+  readonly fault: string | undefined;
+
+  /** Keeps nothing of `value`, which may be a part of something larger. */
   constructor(host: string, uuid: string, value: Uint8Array, created: Revision, changed: Revision) {
-    const [name, pid, addrs, order, details, isDraining, actorHost] = fieldsOf(value);
-    if (
-      typeof name !== "string" ||
-      typeof pid !== "number" ||
-      typeof order !== "number" ||
-      !Array.isArray(addrs) ||
-      !addrs.every((addr) => typeof addr === "string") ||
-      !(details instanceof Uint8Array)
-    )
-      throw new FrameError(`malformed entry of ${uuid} in the directory`);
+    const fields = readFields(value);
     this.host = host;
     this.uuid = uuid;
-    this.name = name;
-    this.pid = pid;
-    this.actorHost = typeof actorHost === "string" ? actorHost : host;
-    this.addrs = addrs as Address[];
-    this.order = order;
-    this.isDraining = isDraining === true;
-    this.encodedDetails = details.slice();
+    this.name = fields.name;
+    this.pid = fields.pid;
+    this.actorHost = fields.actorHost ?? host;
+    this.addrs = fields.addrs;
+    this.order = fields.order;
+    this.isDraining = fields.isDraining;
+    this.encodedDetails = fields.details;
+    this.fault = fields.fault;
     this.created = created;
     this.changed = changed;
     this.digest = entryDigest(uuid, value);
@@ -88,6 +80,57 @@ export class RemoteEntry implements Place {
   get id(): ActorId {
     return { name: this.name, uuid: this.uuid, pid: this.pid, host: this.actorHost };
   }
+}
+
+interface Fields {
+  readonly name: string;
+  readonly pid: number;
+  readonly addrs: readonly Address[];
+  readonly order: number;
+  readonly details: Uint8Array;
+  readonly isDraining: boolean;
+  readonly actorHost: string | undefined;
+  readonly fault: string | undefined;
+}
+
+const noFields: Omit<Fields, "fault"> = {
+  name: "",
+  pid: 0,
+  addrs: [],
+  order: 0,
+  details: new Uint8Array(),
+  isDraining: false,
+  actorHost: undefined,
+};
+
+function readFields(value: Uint8Array): Fields {
+  let fields: unknown[];
+  try {
+    fields = fieldsOf(value);
+  } catch (error) {
+    return { ...noFields, fault: asError(error).message };
+  }
+  const [name, pid, addrs, order, details, isDraining, actorHost] = fields;
+  const fault = typeof name === "string" ? actorNameFault(name) : "it has no name";
+  if (typeof name !== "string" || fault !== undefined) return { ...noFields, fault };
+  if (
+    typeof pid !== "number" ||
+    typeof order !== "number" ||
+    !Array.isArray(addrs) ||
+    !addrs.every((addr) => typeof addr === "string") ||
+    !(details instanceof Uint8Array)
+  )
+    return { ...noFields, fault: "a field is of another type" };
+  return {
+    name,
+    pid,
+    addrs: addrs as Address[],
+    order,
+    details: details.slice(),
+    isDraining: isDraining === true,
+    actorHost: typeof actorHost === "string" ? actorHost : undefined,
+    fault,
+  };
 }
 
 const scratch = Buffer.allocUnsafeSlow(4_096);

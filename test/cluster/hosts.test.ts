@@ -266,6 +266,19 @@ describe.skipIf(isSkipped)("two hosts with an etcd", () => {
     await until(async () => (await listed(program)) === "root-a,root-b");
   });
 
+  test("belong to one registry each: another one of the same host is refused, or goes on alone", async () => {
+    await using cluster = await Cluster.open();
+    const a = cluster.host();
+    await a.actor("root");
+    const registryAddrs = [`unix://${a.dir}/other@1.sock`];
+    const refused: unknown = await a
+      .actor("strict", { registryAddrs, requireCluster: true })
+      .catch((thrown: unknown) => thrown);
+    expect(refused).toMatchObject({ name: "HostTakenError", code: "ERR_HOST_TAKEN" });
+    const other = await a.actor("other", { registryAddrs });
+    expect(await listed(other)).toBe("other");
+  }, 30_000);
+
   test("boot alone when the store can't be reached, and meet when it can; with requireCluster they don't boot", async () => {
     await using cluster = await Cluster.open();
     await cluster.etcd.kill(0);

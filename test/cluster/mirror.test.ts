@@ -4,7 +4,8 @@ import fc from "fast-check";
 
 import { MemoryDirectory } from "../../src/discovery/memory-directory.ts";
 import { RemoteEntry } from "../../src/discovery/remote-entry.ts";
-import { encodeEntry } from "../../src/discovery/remote-entry.ts";
+import { encodeEntry, encodeValue } from "../../src/discovery/remote-entry.ts";
+import { RegistryTable } from "../../src/discovery/table.ts";
 import type { RemoteHost } from "../../src/discovery/store.ts";
 import { MemoryHost } from "../support/memory-host.ts";
 import { until } from "../support/world.ts";
@@ -71,6 +72,30 @@ describe("a mirror", () => {
     await agree(a, b);
     expect(b.table.all("x").map(({ uuid }) => uuid)).toEqual(["2", "1"]);
     expect(b.events).toEqual(["+1", "+2", "~1", "~1"]);
+  });
+
+  test("counts an entry that it can't read, and shows it once it can", async () => {
+    await using hosts = new Hosts();
+    const [a, b] = [await hosts.open("a"), await hosts.open("b")];
+    a.register("x", "1");
+    await agree(a, b);
+    const put = (value: Uint8Array): Promise<unknown> =>
+      a.lease!.apply([{ type: "put", uuid: "odd", value }]);
+    const odd = { name: "odd", uuid: "odd", pid: 1, host: "a" };
+    const good = encodeEntry(new RegistryTable().register(odd, []), 1);
+    for (const bad of [Uint8Array.of(1), encodeValue([7]), encodeValue(["odd", "pid", [], 1])]) {
+      await put(good);
+      await until(() => b.mirror.size === 2);
+      await put(bad);
+      await until(() => b.mirror.size === 1);
+    }
+    await a.lease!.settle();
+    await until(() => hosts.directory.hosts.get("a")!.record.content?.count === 2);
+    a.register("x", "2");
+    await until(() => b.mirror.size === 2);
+    // it was not taken for drift
+    expect(b.events.filter((event) => event.endsWith("1"))).toEqual(["+1"]);
+    expect(b.isStale).toBe(false);
   });
 
   test("takes all of a host that is gone out at once, and takes it in again when it comes back", async () => {
