@@ -227,7 +227,9 @@ export class Membership implements Candidate {
 
   /** Shares the table with other hosts. Most registrars have none, and start sooner without the files. */
   #share(): void {
-    const { service, cluster, registryAddrs } = this.registrars;
+    const { service, cluster, knewCluster, registryAddrs } = this.registrars;
+    if (cluster === undefined && knewCluster)
+      log.warn?.("other hosts won't see this one any more: this program has no option cluster");
     if (service === undefined || cluster === undefined) return;
     const { Cluster: Part } = require("./cluster.ts") as typeof import("./cluster.ts");
     this.#cluster = new Part(service, this.#runtime, cluster, registryAddrs);

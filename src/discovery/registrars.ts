@@ -51,6 +51,8 @@ export class Registrars implements DiscoveryFacts {
   readonly #faults = new Map<Address, Error>();
   #changed = Promise.withResolvers<void>();
   holds: HeldNames | undefined;
+  /** Whether a registrar of this actor has shared its table with other hosts. */
+  knewCluster = false;
   /** The directory that this actor shares with other hosts while it is the registrar. */
   cluster: ClusterStore | undefined;
   /** Whether this actor is registered with each of its registrars, or is about to be. */
@@ -132,6 +134,7 @@ export class Registrars implements DiscoveryFacts {
   #onStore(session: Session, [, staleMs, reason]: MessageOf<typeof Kind.store>): void {
     if (this.#clusters.size === 0)
       this.runtime.watchSessions((ended) => this.#clusters.delete(ended) && this.#noteStaleness());
+    this.knewCluster = true;
     const isStale = typeof staleMs === "number";
     const staleness = isStale
       ? { sinceMs: performance.now() - staleMs, reason: reason ?? "the store can't be reached" }

@@ -136,6 +136,11 @@ describe.skipIf(isSkipped)("two hosts with an etcd", () => {
     // a start here, and a lookup of it
     await b.actor("late");
     expect(await query(onB, "late")).toMatchObject({ stale: false });
+    const call = await onB.run(async ({ furrow }) => {
+      await using nobody = await furrow.openService<Service>("nobody", { waitMs: 100 });
+      return await nobody.run.add(1, 2).catch((error: Error) => [error.name, (error.cause as Error).name]);
+    });
+    expect(call).toEqual(["RegistryUnavailableError", "StoreUnavailableError"]);
     const failure = await onB.run(async ({ furrow }) => {
       await using registry = await furrow.getRegistry();
       return await registry.run.findActor("nobody").catch((error: Error) => (error.cause as Error).name);
@@ -179,6 +184,29 @@ describe.skipIf(isSkipped)("two hosts with an etcd", () => {
     const lines = (await watched(onB)).slice(1).filter((line) => !line.startsWith("changed"));
     expect(lines).toEqual(["down hub", "up z"]);
     expect(await query(later, "root-b")).toMatchObject({ stale: false });
+  }, 30_000);
+
+  test("lose only the registrar that ends in order, and what it started", async () => {
+    await using cluster = await Cluster.open();
+    const [a, b] = [cluster.host(), cluster.host()];
+    const onB = await b.actor("root-b");
+    const hub = await a.actor("hub");
+    await a.actor("x");
+    await hub.run(
+      async ({ furrow, args }) =>
+        void (await (await furrow.openNursery()).startActor("child", { module: args[0] as string })),
+      service,
+    );
+    await until(async () => (await listed(onB)) === "child,hub,root-b,x");
+    await watch(onB);
+    await until(async () => (await watched(onB)).length === 1);
+    await hub.run(async ({ furrow }) => await furrow.currentActor().cancel());
+    // as long as the lease that it left behind
+    await until(async () => (await watched(onB)).filter((line) => line.startsWith("down")).length === 2);
+    await Bun.sleep(2_500);
+    const lines = (await watched(onB)).slice(1).filter((line) => !line.startsWith("changed"));
+    expect(lines).toEqual(["down child", "down hub"]);
+    expect(await listed(onB)).toBe("root-b,x");
   }, 30_000);
 
   test("forget all actors of a host at once, when that is dead for as long as its lease lasts", async () => {

@@ -56,6 +56,23 @@ describe("a mirror", () => {
     expect(c.table.all("x").map(({ uuid }) => uuid)).toEqual(["b1", "a1", "a2", "a3", "b2", "own"]);
   });
 
+  test("keeps actors of other hosts that drain where no name leads to them", async () => {
+    await using hosts = new Hosts();
+    const [a, b] = [await hosts.open("a"), await hosts.open("b")];
+    for (const uuid of ["1", "2"]) a.register("x", uuid);
+    await agree(a, b);
+    a.register("x", "1", { state: "draining" });
+    await agree(a, b);
+    expect([b.table.all("x"), b.table.draining("x")].map((list) => list.map(({ uuid }) => uuid))).toEqual([
+      ["2"],
+      ["1"],
+    ]);
+    a.register("x", "1", { state: "ready" });
+    await agree(a, b);
+    expect(b.table.all("x").map(({ uuid }) => uuid)).toEqual(["2", "1"]);
+    expect(b.events).toEqual(["+1", "+2", "~1", "~1"]);
+  });
+
   test("takes all of a host that is gone out at once, and takes it in again when it comes back", async () => {
     await using hosts = new Hosts();
     const [a, b] = [await hosts.open("a"), await hosts.open("b")];
