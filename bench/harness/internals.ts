@@ -43,6 +43,19 @@ export const openService: typeof furrow.openService | undefined = (
   furrow as Partial<Pick<typeof furrow, "openService">>
 ).openService;
 
+/** Whether this revision has the live page. */
+export const hasPage: boolean = existsSync(join(import.meta.dir, "../../src/page/server.ts"));
+
+/** Traces this process until the result is disposed; undefined in a revision without `furrow/otel`. */
+export const startTracing: (() => Promise<AsyncDisposable>) | undefined = existsSync(
+  join(import.meta.dir, "../../src/otel.ts"),
+)
+  ? async () => {
+      const { instrument } = await import("../../src/otel.ts");
+      return (await import("../fixtures/tracing.ts")).trace(instrument);
+    }
+  : undefined;
+
 /** This actor's connection to a registrar: what the rows use of it. */
 export interface RegistrarLink {
   /** What the registrar keeps current here, by name. */

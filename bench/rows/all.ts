@@ -8,6 +8,7 @@ import { echoRows } from "./echo.ts";
 import { findRows } from "./find.ts";
 import { idleRows } from "./idle.ts";
 import { lookupRows } from "./lookup.ts";
+import { observedRows } from "./observed.ts";
 import { registerRows } from "./register.ts";
 import { rpcRows } from "./rpc.ts";
 import { serviceRows } from "./service.ts";
@@ -23,6 +24,7 @@ export const rows: readonly Row[] = [
   ...rpcRows,
   ...serviceRows,
   ...streamRows,
+  ...observedRows,
   ...lookupRows,
   ...besideRows,
   ...findRows,

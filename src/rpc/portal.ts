@@ -44,13 +44,8 @@ export function boundsOf(options: CallOptions): Bounds | undefined {
   return options.signal === undefined && options.timeout === undefined ? undefined : options;
 }
 
-/** The bounds of calls: those of the portal, with the default timeout if they have none. */
-function callBoundsOf(
-  bounds: Bounds | undefined,
-  { callTimeoutMs }: PortalOptions,
-  session: Session,
-): Bounds | undefined {
-  const timeout = callTimeoutMs ?? session.callTimeoutMs;
+/** The bounds of calls: `bounds`, with the default timeout (0 or undefined: none) where they have none of their own. */
+export function callBoundsOf(bounds: Bounds | undefined, timeout: number | undefined): Bounds | undefined {
   if (timeout === undefined || timeout === 0 || bounds?.timeout !== undefined) return bounds;
   return { signal: bounds?.signal, timeout };
 }
@@ -136,8 +131,8 @@ abstract class SessionPortal<M> {
 
   #makeRun(): RunApi<M> {
     // a registrar's own functions wait as long as they are asked to
-    const bounds =
-      this.#prefix === "" ? callBoundsOf(this.#bounds, this.options, this.#session) : this.#bounds;
+    const timeout = this.options.callTimeoutMs ?? this.#session.callTimeoutMs;
+    const bounds = this.#prefix === "" ? callBoundsOf(this.#bounds, timeout) : this.#bounds;
     return verb<RunApi<M>>((name, args) => this.#run(name, args, bounds));
   }
 

@@ -1,7 +1,7 @@
 /** `openService`: calls to a name, whoever has it at the moment. */
 import { TransportClosedError } from "../errors.ts";
 import type { Registration } from "../discovery/registration.ts";
-import { boundsOf, verb } from "../rpc/portal.ts";
+import { boundsOf, callBoundsOf, verb } from "../rpc/portal.ts";
 import { ambientTask, outsideTasks } from "../rpc/task.ts";
 import type { OpenApi, RunApi, StreamApi } from "../rpc/types.ts";
 import { ServiceCore } from "./core.ts";
@@ -93,11 +93,8 @@ class ServiceView<M> implements Service<M> {
 
   #makeRun(): RunApi<M> {
     const core = this.#core;
-    const { bounds: own, isIdempotent } = this.#plan;
-    const { callTimeoutMs } = core.runtime;
-    // 0: none
-    const isDefault = own?.timeout === undefined && (callTimeoutMs ?? 0) > 0;
-    const bounds = isDefault ? { signal: own?.signal, timeout: callTimeoutMs } : own;
+    const { isIdempotent } = this.#plan;
+    const bounds = callBoundsOf(this.#plan.bounds, core.runtime.callTimeoutMs);
     const plan = { bounds, isIdempotent };
     return verb<RunApi<M>>((fn, args) => {
       const task = ambientTask();
