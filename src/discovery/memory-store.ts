@@ -1,6 +1,5 @@
 /** A host's access to a `MemoryDirectory`: the directory of a cluster for tests, and for several hosts in one process. */
-import { HostTakenError, StoreUnavailableError } from "../errors.ts";
-import { describeActor } from "../identity.ts";
+import { StoreUnavailableError } from "../errors.ts";
 import { ClusterStore } from "./cluster-store.ts";
 import { holderOf, type MemoryDirectory } from "./memory-directory.ts";
 import { MemoryFollower } from "./memory-follower.ts";
@@ -14,6 +13,7 @@ import type {
   Sink,
   StoreOptions,
 } from "./store.ts";
+import { checkSuccession } from "./succession.ts";
 
 const defaultTimeoutMs = 5_000;
 
@@ -33,6 +33,8 @@ export class MemoryStore implements DirectoryStore {
   readonly #host: string;
   readonly #ended = new AbortController();
   readonly #leases = new Set<HostLease>();
+  /** The hosts that this store has had a lease of. */
+  readonly #held = new Set<string>();
 
   /** `host` is what `directory.cut` knows it by. */
   constructor(directory: MemoryDirectory, host: string) {
@@ -44,13 +46,11 @@ export class MemoryStore implements DirectoryStore {
   async open(host: HostRecord, { ttlMs, ...options }: OpenOptions): Promise<HostLease> {
     const lease = await this.#ask(options, () => {
       const former = this.#directory.hosts.get(host.host)?.record;
-      if (former !== undefined && former.registry !== host.registry) {
-        const who = `${describeActor(former.registrar)}, the registrar at ${former.registry}`;
-        throw new HostTakenError(`host ${host.host} belongs to ${who}`, former.registrar);
-      }
+      if (former !== undefined) checkSuccession(host, former, this.#held.has(host.host));
       return new MemoryLease(this.#directory, (bounds, work) => this.#ask(bounds, work), host, ttlMs);
     });
     lease.keep();
+    this.#held.add(host.host);
     this.#leases.add(lease);
     return lease;
   }

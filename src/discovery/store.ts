@@ -21,7 +21,8 @@ export interface DirectoryStore extends AsyncDisposable {
    * calls `settle` or the old lease lapses. Entries and claims that are put again move to the new lease.
    *
    * @throws {StoreUnavailableError} at the deadline, with the last failure as its cause
-   * @throws {HostTakenError} if a registrar of another registry holds a live lease of this host
+   * @throws {HostTakenError} if a registrar of another registry has a live lease of this host; or, when this store had one,
+   *   any other registrar: two machines have the same id
    * @throws the reason of `signal`; it has no effect once the lease is open
    */
   open(host: HostRecord, options: OpenOptions): Promise<HostLease>;

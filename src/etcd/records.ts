@@ -1,9 +1,9 @@
 /** The values of a directory in etcd, msgpack lists, and what they say as a directory's additions and removals. */
 import { encodeValue, fieldsOf, RemoteEntry } from "../discovery/remote-entry.ts";
 import { asError } from "../errors.ts";
-import { describeActor, readActorId } from "../identity.ts";
+import { readActorId } from "../identity.ts";
 import { logger } from "../log.ts";
-import type { Holder, HostRecord, RemoteAddition, RemoteChange, RemoteHost } from "../discovery/store.ts";
+import type { Holder, RemoteAddition, RemoteChange, RemoteHost } from "../discovery/store.ts";
 import type { Keys } from "./keys.ts";
 import type { KeyValue, WatchEvent } from "./messages.ts";
 
@@ -53,11 +53,6 @@ export function decodeHolder({ value, created }: KeyValue): Holder {
   const [uuid, host] = fieldsOf(value);
   if (typeof uuid !== "string" || typeof host !== "string") throw new TypeError("malformed claim");
   return { type: "held", uuid, host, fence: created };
-}
-
-/** What a host is refused with. */
-export function describeHolder({ registrar, registry }: HostRecord): string {
-  return `${describeActor(registrar)}, the registrar at ${registry}`;
 }
 
 /** Reads a key and its value; undefined if they say nothing that a follower has to know, or can't be read. */

@@ -1,5 +1,5 @@
 /** The directory of a cluster on etcd: `DirectoryStore` over one client. */
-import { HostTakenError } from "../errors.ts";
+import { checkSuccession } from "../discovery/succession.ts";
 import type {
   DirectoryStore,
   Holder,
@@ -23,7 +23,7 @@ import {
   type KeyValue,
   methods,
 } from "./messages.ts";
-import { decodeHolder, decodeHost, describeHolder, encodeHost, type StoredHost } from "./records.ts";
+import { decodeHolder, decodeHost, encodeHost, type StoredHost } from "./records.ts";
 import { Status, StatusError } from "./status.ts";
 
 /** A successor of many registrars that died one after the other knows so many of their leases; older ones lapse. */
@@ -36,6 +36,8 @@ export class EtcdStore implements DirectoryStore {
   readonly #ended = new AbortController();
   readonly #leases = new Set<HostLease>();
   readonly #followers = new Set<Promise<void>>();
+  /** The hosts that this store has had a lease of. */
+  readonly #held = new Set<string>();
 
   constructor(options: ClientOptions, space: string) {
     this.description = options.description;
@@ -56,6 +58,7 @@ export class EtcdStore implements DirectoryStore {
     const opened = await this.#enter({ host, id, ttlMs, validUntil: sentAt + ttlMs }, former, left());
     const lease = new EtcdLease(this.#client, this.#keys, opened);
     this.#leases.add(lease);
+    this.#held.add(host.host);
     void lease.lost.then(() => this.#leases.delete(lease));
     return lease;
   }
@@ -96,7 +99,8 @@ export class EtcdStore implements DirectoryStore {
   /** The host's key, if it has one. @throws {HostTakenError} if it belongs to another registry */
   async #host(host: HostRecord, options: StoreOptions): Promise<KeyValue | undefined> {
     const pair = await this.#read(this.#keys.host(host.host), options);
-    if (pair !== undefined) checkSuccession(host, decodeHost(host.host, pair.value));
+    if (pair !== undefined)
+      checkSuccession(host, decodeHost(host.host, pair.value), this.#held.has(host.host));
     return pair;
   }
 
@@ -125,7 +129,7 @@ export class EtcdStore implements DirectoryStore {
     let former = first;
     for (;;) {
       const before = former === undefined ? undefined : decodeHost(host.host, former.value);
-      if (before !== undefined) checkSuccession(host, before);
+      if (before !== undefined) checkSuccession(host, before, this.#held.has(host.host));
       const formerLeases = leasesOf(former, before);
       const epoch = (before?.epoch ?? 0) + 1;
       const value = encodeHost({ ...host, epoch, ttlMs, content: null, formerLeases });
@@ -146,12 +150,6 @@ export class EtcdStore implements DirectoryStore {
   async #read(key: Uint8Array, options: StoreOptions): Promise<KeyValue | undefined> {
     return decodeRange(await this.#client.call(methods.range, encodeRange({ key }), options)).pairs[0];
   }
-}
-
-/** @throws {HostTakenError} if `host` isn't of the registry that has the host's lease */
-function checkSuccession(host: HostRecord, former: StoredHost): void {
-  if (former.registry === host.registry) return;
-  throw new HostTakenError(`host ${host.host} belongs to ${describeHolder(former)}`, former.registrar);
 }
 
 function leasesOf(pair: KeyValue | undefined, host: StoredHost | undefined): number[] {

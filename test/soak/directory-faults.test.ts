@@ -4,13 +4,7 @@
  */
 import { expect, test } from "bun:test";
 
-import type {
-  Change,
-  DirectoryStore,
-  HostLease,
-  RemoteAddition,
-  RemoteChange,
-} from "../../src/discovery/store.ts";
+import type { Change, HostLease, RemoteAddition, RemoteChange } from "../../src/discovery/store.ts";
 import { StoreUnavailableError } from "../../src/errors.ts";
 import { EtcdDirectory, put, range, recordOf, remove } from "../support/directories.ts";
 import { EtcdServers, lacksEtcd } from "../support/etcd-servers.ts";
@@ -31,7 +25,7 @@ class Publisher {
   /** The revisions at which actors were removed for good. */
   readonly ended = new Map<string, number>();
   leases = 0;
-  readonly #store: DirectoryStore;
+  readonly #directory: EtcdDirectory;
   readonly #chance: Chance;
   readonly #running: Promise<void>;
   #isOver = false;
@@ -39,8 +33,8 @@ class Publisher {
   #changes = 0;
   #version = 0;
 
-  constructor(store: DirectoryStore, host: string, chance: Chance) {
-    this.#store = store;
+  constructor(directory: EtcdDirectory, host: string, chance: Chance) {
+    this.#directory = directory;
     this.host = host;
     this.#chance = chance;
     this.#running = this.#run();
@@ -58,9 +52,10 @@ class Publisher {
 
   async #run(): Promise<void> {
     let record = recordOf(this.host);
+    let store = await this.#directory.store(this.host);
     while (!this.#isOver) {
       const lease = await retried(
-        () => this.#store.open(record, { ttlMs, timeoutMs: 1_000 }),
+        () => store.open(record, { ttlMs, timeoutMs: 1_000 }),
         () => this.#isOver,
       );
       if (lease === undefined) return;
@@ -71,6 +66,7 @@ class Publisher {
       lease.abandon();
       this.table.clear();
       record = recordOf(this.host);
+      store = await this.#directory.store(this.host);
     }
   }
 
@@ -213,9 +209,7 @@ test.skipIf(lacksEtcd !== undefined)(
     await using servers = await EtcdServers.start(3);
     await using directory = new EtcdDirectory(servers);
     const stores = await Promise.all(hosts.map((host) => directory.store(host)));
-    const publishers = hosts.map(
-      (host, index) => new Publisher(stores[index]!, host, new Chance(chance.below(2 ** 31))),
-    );
+    const publishers = hosts.map((host) => new Publisher(directory, host, new Chance(chance.below(2 ** 31))));
     await using stack = new AsyncDisposableStack();
     const mirrors = stores.map((store) => stack.use(new Witness(store)));
     for (const mirror of mirrors) mirror.publishers = publishers;
