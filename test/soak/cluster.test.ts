@@ -262,7 +262,7 @@ class History {
         site.die();
         this.#mends.push(async () => {
           host.clear();
-          await etcd.restart(host);
+          etcd.restart(host);
           site.registrar = await this.stage.boot(host, `${host.name}-root`);
           site.worker = await this.stage.boot(host, `${host.name}-worker`);
           await observe(site.worker);
