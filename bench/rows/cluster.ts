@@ -91,6 +91,8 @@ const mirror: WeighRow = {
 async function weighMirror(scene: Scene): Promise<Weight> {
   await using stack = new AsyncDisposableStack();
   const { url } = stack.use(await startEtcd(etcdServer ?? "", scene.folder));
+  // all of the code, so that only the actors count
+  await (await openRegistrar(scene, url)).cancel();
   const command = [process.execPath, join(import.meta.dir, "../fixtures/publish.ts"), url];
   const publisher = Bun.spawn([...command, String(hosts), String(mirrored)], {
     stdin: "pipe",
@@ -101,8 +103,6 @@ async function weighMirror(scene: Scene): Promise<Weight> {
     await publisher.exited;
   });
   await publisher.stdout.getReader().read();
-  // all of the code, so that only the actors count
-  await (await openRegistrar(scene, url)).cancel();
   Bun.gc(true);
   const before = process.memoryUsage.rss();
   const turns = new Turns();

@@ -169,20 +169,24 @@ const undialable = 3;
 const tiersHere = [0, 1, 2] as const;
 const tiersElsewhere = [0, 2, 1] as const;
 
-/** The addresses of this host's interfaces, read on first use. */
-class OwnAddresses {
-  #known: Set<string> | undefined;
+/** How long the addresses of this host's interfaces are taken for granted: reading them takes longer than a lookup. */
+const interfacesLastMs = 1_000;
 
-  has(host: string): boolean {
-    return (this.#known ??= interfaceAddresses()).has(host);
-  }
+let interfaces: { readonly addresses: Set<string>; readonly readAt: number } | undefined;
+
+/** Whether this host has the address. */
+function isOwn(host: string): boolean {
+  const now = performance.now();
+  if (interfaces === undefined || now - interfaces.readAt > interfacesLastMs)
+    interfaces = { addresses: interfaceAddresses(), readAt: now };
+  return interfaces.addresses.has(host);
 }
 
 /** 0 unix on this host, 1 tcp on this host, 2 remote tcp, 3 can't be dialled from here. */
-function tierOf(parsed: ParsedAddress, own: OwnAddresses): 0 | 1 | 2 | 3 {
+function tierOf(parsed: ParsedAddress): 0 | 1 | 2 | 3 {
   if (parsed.transport === "unix") return isThisHost(parsed) ? 0 : undialable;
   const { host } = parsed;
-  return isLoopback(host) || isWildcard(host) || own.has(host) ? 1 : 2;
+  return isLoopback(host) || isWildcard(host) || isOwn(host) ? 1 : 2;
 }
 
 /**
@@ -210,24 +214,22 @@ export function dialOrder(addrs: readonly Address[], host: string): Address[] {
 
 function rank(addrs: readonly Address[], order: readonly number[]): Address[] {
   const tiers: Address[][] = [[], [], []];
-  const own = new OwnAddresses();
   for (let at = addrs.length - 1; at >= 0; at--) {
     const addr = addrs[at]!;
-    tiers[tierOf(parseAddress(addr), own)]?.push(addr);
+    tiers[tierOf(parseAddress(addr))]?.push(addr);
   }
   return order.flatMap((tier) => tiers[tier] ?? []);
 }
 
 /** The first of `dialOrder` without building the list; skips malformed addresses. */
 export function bestAddress(addrs: readonly Address[], host: string): Address | undefined {
-  const own = new OwnAddresses();
   const order: readonly number[] = host === hostId() ? tiersHere : tiersElsewhere;
   let best: Address | undefined;
   let bestPlace = order.length;
   for (let at = addrs.length - 1; at >= 0 && bestPlace > 0; at--) {
     const addr = addrs[at]!;
     const parsed = readAddress(addr);
-    const place = parsed === undefined ? -1 : order.indexOf(tierOf(parsed, own));
+    const place = parsed === undefined ? -1 : order.indexOf(tierOf(parsed));
     if (place >= 0 && place < bestPlace) {
       best = addr;
       bestPlace = place;
