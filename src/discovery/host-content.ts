@@ -9,19 +9,22 @@ export class HostContent {
   isDirty = false;
 
   /**
-   * Without those changes that would change nothing. `isWhole`: nothing is left of earlier leases of this host.
+   * The last change of each actor, without those that would change nothing. `isWhole`: nothing is left of earlier leases of
+   * this host.
+   *
+   * Only the last ones, because a list is repeated when it was made in part: an actor would go back to where it was before.
    */
   needed(changes: readonly Change[], isWhole: boolean): readonly Change[] {
-    const own = new Set<string>();
-    return changes.filter((change) => {
-      const { uuid } = change;
-      // what an earlier change of the list does isn't known yet
-      if (own.has(uuid)) return true;
-      const now = this.#digests.get(uuid);
-      const isNeeded =
-        change.type === "put" ? entryDigest(uuid, change.value) !== now : now !== undefined || !isWhole;
-      if (isNeeded) own.add(uuid);
-      return isNeeded;
+    const last = new Map<string, Change>();
+    for (const change of changes) {
+      // in the place of the last one
+      last.delete(change.uuid);
+      last.set(change.uuid, change);
+    }
+    return Array.from(last.values()).filter((change) => {
+      const now = this.#digests.get(change.uuid);
+      if (change.type === "remove") return now !== undefined || !isWhole;
+      return entryDigest(change.uuid, change.value) !== now;
     });
   }
 

@@ -84,8 +84,9 @@ export interface HostLease {
    */
   readonly lost: Promise<void>;
   /**
-   * Makes the changes, in order, in transactions of at most 100; one after the other if called again meanwhile. After a
-   * failure some of them may have been made. They are idempotent: repeat them all.
+   * Makes the changes, in order, in transactions of at most 100; one after the other if called again meanwhile. Of several
+   * changes of one actor only the last is made, and none that is published already. After a failure some of them may have
+   * been made: repeat them all.
    *
    * @returns the revision of the last one
    * @throws {StoreUnavailableError} at the deadline, or because the lease is gone; then `lost` resolves too

@@ -8,25 +8,22 @@ const maxTransactionBytes = 1_048_576;
 const maxTransactionChanges = 100;
 
 /**
- * In order. An actor that changes twice is in two transactions, because a store refuses to change a key twice in one.
+ * In order. Each change is of another actor: a store refuses to change a key twice in one transaction.
  *
  * @throws {LimitError} when a value is larger than a store takes
  */
 export function transactionsOf(changes: readonly Change[]): Change[][] {
   const all: Change[][] = [];
   let open: Change[] = [];
-  let uuids = new Set<string>();
   let bytes = 0;
   for (const change of changes) {
     const size = sizeOf(change);
     const isFull = open.length === maxTransactionChanges || bytes + size > maxTransactionBytes;
-    if (open.length === 0 || isFull || uuids.has(change.uuid)) {
+    if (open.length === 0 || isFull) {
       all.push((open = []));
-      uuids = new Set();
       bytes = 0;
     }
     open.push(change);
-    uuids.add(change.uuid);
     bytes += size;
   }
   return all;

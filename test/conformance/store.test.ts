@@ -111,10 +111,22 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("a directory %s",
     await using mirror = await mirrorOf(directory, b);
     const lease = await leaseOf(directory, a);
     await lease.apply(range(350).map((index) => put(a, `u${index}`)));
-    await lease.apply(range(350).flatMap((index) => [put(a, `u${index}`, "again"), remove(`u${index}`)]));
+    await lease.apply(range(350).map((index) => remove(`u${index}`)));
     await lease.apply([put(a, "last")]);
     await mirror.until(() => mirror.entries.has(`${a}/last`));
-    expect(mirror.of(a)).toEqual(["last"]);
+    expect([mirror.of(a), mirror.history(a).length]).toEqual([["last"], 701]);
+  });
+
+  test("makes the last of several changes of an actor, and none that changes nothing", async () => {
+    await using directory = place.directory();
+    await using mirror = await mirrorOf(directory, b);
+    const lease = await leaseOf(directory, a);
+    await lease.settle();
+    await lease.apply([put(a, "u1"), put(a, "u2"), put(a, "u1", "again"), remove("u3"), put(a, "u2")]);
+    await lease.apply([put(a, "u2"), put(a, "u1", "again"), remove("u4"), put(a, "u5"), remove("u5")]);
+    await lease.apply([put(a, "last")]);
+    await mirror.until(() => mirror.entries.has(`${a}/last`));
+    expect(mirror.history(a)).toEqual(["+u1", "+u2", "+last"]);
   });
 
   test("loads everything in pages for one that comes later, and orders instances by registration", async () => {

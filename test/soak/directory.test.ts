@@ -72,7 +72,7 @@ async function publish(store: DirectoryStore, host: string, count: number): Prom
 }
 
 function uuidOf(host: string, index: number): string {
-  return `${host.slice(0, 8)}-0000-4000-8000-${index.toString(16).padStart(12, "0")}`;
+  return `${host.slice(8)}-0000-4000-8000-${index.toString(16).padStart(12, "0")}`;
 }
 
 test.skipIf(lacksEtcd !== undefined)(
