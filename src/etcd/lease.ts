@@ -206,7 +206,9 @@ export class EtcdLease implements HostLease {
     onDone();
   }
 
-  #writeRecord(options: StoreOptions): Promise<void> {
+  async #writeRecord(options: StoreOptions): Promise<void> {
+    // else the record could leave out what was done unheard
+    if (this.#doubtful.length > 0) await this.#resolveDoubts(options);
     const { id, host, ttlMs } = this.#opened;
     const content = this.#isSettled ? this.#content.summary : null;
     const value = encodeHost({
@@ -218,10 +220,12 @@ export class EtcdLease implements HostLease {
     });
     this.#content.isDirty = false;
     const put = { put: this.#keys.host(host.host), value, lease: id };
-    return this.#write([put], () => {}, options).catch((error: unknown) => {
+    try {
+      await this.#write([put], () => {}, options);
+    } catch (error) {
       this.#content.isDirty = true;
       throw error;
-    });
+    }
   }
 
   async #transact(

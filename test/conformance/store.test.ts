@@ -406,6 +406,21 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("a directory %s",
         await mirror.until(() => mirror.entries.size === 4);
         expect(mirror.history(a)).toEqual(["+u0", "+u1", "+u2", "+u3"]);
       },
+      "counts what it has published in the host's record, though the answer was lost": async () => {
+        await using directory = place.directory();
+        await using mirror = await mirrorOf(directory, b);
+        const lease = await leaseOf(directory, a);
+        await lease.apply([put(a, "u0")]);
+        directory.cut(a, "answers");
+        const late = await failure(lease.apply([put(a, "u1")], { timeoutMs: 500 }));
+        expect(late).toBeInstanceOf(StoreUnavailableError);
+        await mirror.until(() => mirror.entries.size === 2);
+        directory.mend(a);
+        // the record is the next to be written
+        await lease.settle();
+        await mirror.until(() => (mirror.hosts.get(a)?.content ?? null) !== null);
+        expect([mirror.hosts.get(a)?.content?.count, mirror.loads]).toEqual([2, 1]);
+      },
       "recognises its own claim when the answer was lost": async () => {
         await using directory = place.directory();
         await using mirror = await mirrorOf(directory, b);
