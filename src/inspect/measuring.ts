@@ -17,6 +17,8 @@ import { askedCode, Counted, servedCode, Tallies } from "./tallies.ts";
 
 /** How many connections a sample lists. */
 const maxPeers = 256;
+/** For readers that don't sample regularly. */
+const defaultIntervalMs = 1_000;
 const measuring: Part<Measuring> = new Part();
 
 /** What is counted from the first reader to the last. */
@@ -106,15 +108,15 @@ export class Measuring {
     return measuring.ensure(runtime, () => new Measuring(runtime));
   }
 
-  /** Measures until the result is disposed, and as long as there are other readers. */
-  open(): Reader {
+  /** Measures until the result is disposed, and as long as there are other readers. `everyMs`: how often it takes a sample. */
+  open(everyMs: number = defaultIntervalMs): Reader {
     const counters = (this.#counters ??= this.#begin());
     const reader = {
       sample: () => this.#sample(counters, reader),
       [Symbol.dispose]: () => this.#leave(reader),
     };
     this.#readers.add(reader);
-    this.#lag.add(reader);
+    this.#lag.add(reader, everyMs);
     return reader;
   }
 

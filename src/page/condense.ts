@@ -13,13 +13,15 @@ export function infoOf({ id, ...details }: Registration): ActorInfo {
   return { uuid, name, pid, parent, startedAt, version, metadata, state, functions, addrs };
 }
 
-export function condensed(sample: Sample): ActorSample {
+/** `everyMs`: how often the actor is looked at. */
+export function condensed(sample: Sample, everyMs: number): ActorSample {
   const { id, clockMs, sinceMs, rssBytes, cpuSeconds, callsWaiting } = sample;
   const functions = sample.functions.filter(isOfUser);
   return {
     uuid: id.uuid,
     clockMs,
     sinceMs,
+    everyMs,
     rssBytes,
     cpuSeconds,
     callsInFlight: functions.reduce((sum, { inFlight }) => sum + inFlight, 0),

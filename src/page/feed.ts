@@ -23,12 +23,17 @@ const intervalsOfInterest = 2;
 /** How many actors are dialled at once. */
 const maxDials = 32;
 
+/** In a crowd, actors that nobody sees are looked at once in so many intervals. */
+const intervalsUnseen = 5;
+
 /** A page that is open. */
 export interface Viewer {
   readonly isVisible: boolean;
   /** The uuid of the selected actor. */
   readonly selected: string | null;
   readonly wantsLog: boolean;
+  /** The uuids of the actors whose rows are in sight, or nearly. */
+  readonly inSight: ReadonlySet<string>;
   /** `isPassing`: the next message of the kind says more, so a page that is slow may go without this one. */
   send(message: ServerMessage, isPassing?: boolean): void;
 }
@@ -48,8 +53,17 @@ interface Running {
   timer: Timer | undefined;
 }
 
+export interface FeedOptions {
+  readonly intervalMs: number;
+  /** How many actors are all looked at in each interval. */
+  readonly crowd: number;
+  /** See `PageOptions`. */
+  readonly connect: (() => Promise<unknown>) | undefined;
+}
+
 export class Feed {
   readonly intervalMs: number;
+  readonly #crowd: number;
   readonly #connect: (() => Promise<unknown>) | undefined;
   readonly #dials = new Turns(maxDials);
   readonly #viewers = new Set<Viewer>();
@@ -59,9 +73,9 @@ export class Feed {
   /** What is still ending or asked. */
   readonly #ends = new Set<Promise<void>>();
 
-  /** `connect`: see `PageOptions`. */
-  constructor(intervalMs: number, connect?: () => Promise<unknown>) {
+  constructor({ intervalMs, crowd, connect }: FeedOptions) {
     this.intervalMs = intervalMs;
+    this.#crowd = crowd;
     this.#connect = connect;
   }
 
@@ -87,6 +101,7 @@ export class Feed {
     if (isFresh && isRunning) this.#sendAll(viewer);
     this.#followLog(viewer);
     this.#askParent(viewer);
+    this.#pace();
   }
 
   remove(viewer: Viewer): void {
@@ -188,10 +203,9 @@ export class Feed {
   }
 
   #probe(actor: Registration): Probe {
-    return new Probe(actor, {
-      intervalMs: this.intervalMs,
+    return new Probe(actor, this.intervalMs, {
       dials: this.#dials,
-      onSample: (sample) => this.#onSample(sample),
+      onSample: (sample, everyMs) => this.#onSample(sample, everyMs),
       onTrouble: (uuid, trouble) => this.#tell({ type: "trouble", uuid, trouble }),
     });
   }
@@ -212,10 +226,21 @@ export class Feed {
     if (event !== undefined) this.#tell({ type: "events", events: [event] });
   }
 
-  #onSample(sample: Sample): void {
+  /** Looks at all actors in each interval; if they are many, only at those that somebody sees. */
+  #pace(): void {
+    const { probes } = this.#running!;
+    const seen = new Set<string | null>();
+    for (const { isVisible, inSight, selected } of this.#viewers)
+      if (isVisible) for (const uuid of [...inSight, selected]) seen.add(uuid);
+    const isCrowd = probes.size > this.#crowd;
+    for (const [uuid, probe] of probes)
+      probe.pace(this.intervalMs * (isCrowd && !seen.has(uuid) ? intervalsUnseen : 1));
+  }
+
+  #onSample(sample: Sample, everyMs: number): void {
     const running = this.#running;
     if (running === undefined || !running.probes.has(sample.id.uuid)) return;
-    running.gathered.set(sample.id.uuid, condensed(sample));
+    running.gathered.set(sample.id.uuid, condensed(sample, everyMs));
     running.timer ??= setTimeout(() => this.#flush(running), gatherMs);
     for (const viewer of this.#viewers)
       if (viewer.isVisible && viewer.selected === sample.id.uuid) viewer.send(detailOf(sample), true);
@@ -226,6 +251,8 @@ export class Feed {
     const samples = Array.from(running.gathered.values());
     running.gathered.clear();
     this.#tell({ type: "samples", samples }, true);
+    // there may be more actors, or fewer
+    this.#pace();
   }
 
   #tell(message: ServerMessage, isPassing = false): void {

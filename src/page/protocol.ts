@@ -43,6 +43,8 @@ export interface ActorSample {
   readonly clockMs: number;
   /** Where the counters began, by the same clock: another value means that they began again. */
   readonly sinceMs: number;
+  /** How often the actor is looked at. */
+  readonly everyMs: number;
   readonly rssBytes: number;
   readonly cpuSeconds: number;
   readonly lagMs: number;
@@ -185,6 +187,8 @@ export interface ShowMessage {
   readonly selected: string | null;
   /** Whether the log of the selected actor is shown. */
   readonly log: boolean;
+  /** The uuids of the actors whose rows are in sight, or nearly: of many actors, these are looked at more often. */
+  readonly inSight: readonly string[];
 }
 
 /** The body of `POST action`. */

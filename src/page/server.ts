@@ -10,10 +10,11 @@ import { maxUnsentBytes, PageViewer, type SocketData } from "./viewer.ts";
 
 const hostname = "127.0.0.1";
 const defaultIntervalMs = 1_000;
+const defaultCrowd = 100;
 /** More pages than anybody looks at. */
 const maxViewers = 32;
-/** What pages send is short. */
-const maxMessageBytes = 4_096;
+/** What pages send is short: at most the uuids of some rows. */
+const maxMessageBytes = 16_384;
 
 export interface PageOptions {
   /** 0 takes a free one. */
@@ -26,6 +27,8 @@ export interface PageOptions {
   readonly connect?: () => Promise<unknown>;
   /** How often each actor is looked at; default 1,000. */
   readonly intervalMs?: number;
+  /** Of more actors than this, those whose rows aren't in sight are looked at less often; default 100. */
+  readonly crowd?: number;
 }
 
 /** A page that is served. Disposing it ends the server, and all that the open pages show. */
@@ -56,7 +59,8 @@ class PageServer implements ServedPage {
 
   constructor(options: PageOptions) {
     this.#options = options;
-    this.#feed = new Feed(options.intervalMs ?? defaultIntervalMs, options.connect);
+    const { intervalMs = defaultIntervalMs, crowd = defaultCrowd, connect } = options;
+    this.#feed = new Feed({ intervalMs, crowd, connect });
     this.#server = this.#listen(options.port);
     this.#gate = new Gate(hostname, this.port);
   }

@@ -95,7 +95,6 @@ describe("metricsText", () => {
   });
 
   test("adds up actors of one name, and shows one that doesn't answer as down", async () => {
-    using _ = setTiming({ collectMs: 500 });
     await using world = new World();
     await using nursery = await openNursery(world.options);
     const start = () => nursery.startActor<Measured>("worker", { module });
@@ -127,7 +126,6 @@ describe("metricsText", () => {
   });
 
   test("has every tree of the registry in a client, and one whose root doesn't answer as down", async () => {
-    using _ = setTiming({ collectMs: 500 });
     await using world = new World();
     const shop = await world.actor("shop", { enableModules: [nests.href] });
     const bank = await world.actor("bank", { enableModules: [module.href] });
@@ -144,6 +142,7 @@ describe("metricsText", () => {
     expect(valueOf(families, calls, { actor: "bank", method: "add" })).toBe(1);
     // which is the registrar as well
     await shop.freeze();
+    using _ = setTiming({ collectMs: 500 });
     const frozen = parseMetrics(await metricsText());
     shop.signal("SIGCONT");
     expect(valueOf(frozen, "furrow_actor_up", { actor: "shop" })).toBe(0);

@@ -168,6 +168,35 @@ describe("a page", () => {
     expect(live.text).not.toContain("furrow.inspect");
   });
 
+  test("gets fewer samples of those that it doesn't show where there are many, and their counters go on", async () => {
+    await using tree = await testTree();
+    const [one, two] = [await start(tree, "one"), await start(tree, "two")];
+    await using page = serve({ crowd: 2 });
+    using live = await LivePage.open(await admit(page));
+    const seldom = (uuid: string) =>
+      live.until(
+        sampleOf(uuid, ({ everyMs }) => everyMs === 100),
+        live.received.length,
+      );
+    const often = (uuid: string) =>
+      live.until(
+        sampleOf(uuid, ({ everyMs }) => everyMs === 20),
+        live.received.length,
+      );
+    live.show({ inSight: [one.id.uuid], selected: tree.actor.uuid });
+    const first = await seldom(two.id.uuid);
+    await Promise.all([often(one.id.uuid), often(tree.actor.uuid)]);
+    live.show({ inSight: [two.id.uuid] });
+    await Promise.all([seldom(one.id.uuid), seldom(tree.actor.uuid)]);
+    const second = await often(two.id.uuid);
+    expect(second.sinceMs).toBe(first.sinceMs);
+    // then they aren't many any more
+    live.show();
+    await Promise.all([seldom(one.id.uuid), seldom(two.id.uuid)]);
+    await one.cancelActor();
+    expect((await often(two.id.uuid)).sinceMs).toBe(first.sinceMs);
+  });
+
   test("gets how many are interested in each name, and each change of that", async () => {
     await using tree = await testTree();
     await start(tree, "market");

@@ -23,6 +23,7 @@ function sample(uuid: string, seconds: number, more: Partial<ActorSample> = {}):
     uuid,
     clockMs: seconds * 1_000,
     sinceMs: 0,
+    everyMs: 1_000,
     rssBytes: 1 << 20,
     cpuSeconds: 0,
     lagMs: 0,
@@ -50,7 +51,7 @@ function known(of: ActorInfo, samples: readonly ActorSample[], now = 0, trouble:
   };
 }
 
-const clock = { now: 0, seenSince: -1e6, intervalMs: 1_000 };
+const clock = { now: 0, seenSince: -1e6 };
 
 describe("rates", () => {
   test("are differences over the actor's own clock, and unknown where it began to count anew", () => {
@@ -76,6 +77,18 @@ describe("rates", () => {
       ...Array.from({ length: 10 }, () => 10),
     ]);
     expect(activity.calls).toBe(180 - 30);
+  });
+
+  test("of an actor that is seldom looked at are those since the look before, which stand for all seconds between", () => {
+    const history = new History();
+    for (let second = 0; second <= 100; second += 5)
+      history.add(sample("a", second, { calls: second * 2, everyMs: 5_000 }), 0);
+    const activity = history.add(sample("a", 105.2, { calls: 252, cpuSeconds: 2.6, everyMs: 5_000 }), 0);
+    expect(activity.rates).toEqual({ callsPerSecond: 10, failedPerSecond: 0, cpu: 0.5 });
+    expect(activity.line).toEqual([
+      ...Array.from({ length: 55 }, () => 2),
+      ...Array.from({ length: 5 }, () => 10),
+    ]);
   });
 
   test("begin again with an actor that has begun to count again", () => {
@@ -245,6 +258,11 @@ describe("warnings", () => {
     ]);
     expect(standingOf(cold, { ...clock, now: 12_000 })).toEqual({ kind: "silent", text: "silent 12 s" });
     expect(silenceOf(cold, { ...clock, now: 12_000, seenSince: 11_000 })).toBe(0);
+    const unseen = known(info("a"), [sample("a", 1, { everyMs: 5_000 })]);
+    expect([
+      silenceOf(unseen, { ...clock, now: 12_000 }),
+      silenceOf(unseen, { ...clock, now: 16_000 }),
+    ]).toEqual([0, 16_000]);
   });
 
   test("name a loop that was blocked, a busy core, failing calls, and calls that wait for their turn", () => {

@@ -118,7 +118,9 @@ export class LivePage implements Disposable {
   }
 
   show(shown: Partial<ShowMessage> = {}): void {
-    this.send(JSON.stringify({ type: "show", isVisible: true, selected: null, log: false, ...shown }));
+    this.send(
+      JSON.stringify({ type: "show", isVisible: true, selected: null, log: false, inSight: [], ...shown }),
+    );
   }
 
   send(text: string): void {

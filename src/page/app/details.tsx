@@ -37,8 +37,7 @@ function Selected({ model, state }: { readonly model: Model; readonly state: Act
   const ended = state.ended.value;
   const trouble = state.trouble.value;
   const now = model.now.value;
-  const intervalMs = model.hello.value?.intervalMs ?? 1_000;
-  const standing = standingOf(state, { now, seenSince: model.seenSince.value, intervalMs });
+  const standing = standingOf(state, { now, seenSince: model.seenSince.value });
   const parent = info.parent === null ? undefined : model.actors.get(info.parent)?.info.value;
   const lagMs = activity?.lagMs;
   return (

@@ -57,6 +57,8 @@ export class Model {
   /** Since when the page has been getting samples without a break. */
   readonly seenSince: Signal<number> = signal(Date.now());
   readonly selected: Signal<string | null> = signal(null);
+  /** The uuids of the actors whose rows are drawn. */
+  readonly inSight: Signal<readonly string[]> = signal([]);
   readonly filter: Signal<string> = signal("");
   readonly folded: Signal<ReadonlySet<string>> = signal(new Set());
   readonly events: Signal<readonly EventInfo[]> = signal([]);
@@ -132,7 +134,6 @@ export class Model {
     this.warnings.value = warningsOf(this.#actors, this.streams.peek(), {
       now: this.now.peek(),
       seenSince: this.seenSince.peek(),
-      intervalMs: this.hello.peek()?.intervalMs ?? 1_000,
     });
   }
 
