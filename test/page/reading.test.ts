@@ -84,7 +84,7 @@ describe("rates", () => {
     for (let second = 0; second <= 100; second += 5)
       history.add(sample("a", second, { calls: second * 2, everyMs: 5_000 }), 0);
     const activity = history.add(sample("a", 105.2, { calls: 252, cpuSeconds: 2.6, everyMs: 5_000 }), 0);
-    expect(activity.rates).toEqual({ callsPerSecond: 10, failedPerSecond: 0, cpu: 0.5 });
+    expect(activity.rates).toEqual({ callsPerSecond: 10, cpu: 0.5 });
     expect(activity.line).toEqual([
       ...Array.from({ length: 55 }, () => 2),
       ...Array.from({ length: 5 }, () => 10),
