@@ -59,7 +59,7 @@ export class PageViewer implements AsyncDisposable {
   }
 
   #send(isVisible: boolean): void {
-    this.#socket.send(JSON.stringify({ type: "show", isVisible, selected: null, log: false }));
+    this.#socket.send(JSON.stringify({ type: "show", isVisible, selected: null, log: false, inSight: [] }));
   }
 
   #receive(text: string): void {

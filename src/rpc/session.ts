@@ -13,7 +13,7 @@ import { sendFailure } from "./callee/failure.ts";
 import { Serving, type ServingHost } from "./callee/serving.ts";
 import { type Answer, type CallAnswer, Calls, type Request } from "./caller/calls.ts";
 import type { Exchange } from "./caller/exchange.ts";
-import type { OpenExchange } from "./observer.ts";
+import type { OpenExchange, ServedRequest } from "./observer.ts";
 import type { Permissions } from "./policy.ts";
 import type { Task } from "./task.ts";
 
@@ -201,9 +201,9 @@ export class Session implements PeerHandler {
     return this.#serving.running(isLeftOut);
   }
 
-  /** The names of the calls, streams and dialogs that run for the peer or wait for their turn. */
-  served(): Iterable<string> {
-    return this.#serving.names();
+  /** The calls, streams and dialogs that run for the peer or wait for their turn, in the order in which they came. */
+  served(): Iterable<ServedRequest> {
+    return this.#serving.requests();
   }
 
   /** The streams and dialogs in both directions. */

@@ -38,7 +38,7 @@ async function openPaused(): Promise<
   client.on("error", () => {});
   const socket = await opened.promise;
   return {
-    viewer: new PageViewer(socket, new Feed(1_000)),
+    viewer: new PageViewer(socket, new Feed({ intervalMs: 1_000, crowd: 100, connect: undefined })),
     socket,
     closed: closed.promise,
     [Symbol.asyncDispose]: async () => {

@@ -86,6 +86,8 @@ function isInterrupted({ exitCode, signalCode }: Child): boolean {
 
 /** Watches all files of the program. Returns why it can't be loaded, if so: then those of before are watched on. */
 async function follow(changes: Changes, file: string): Promise<string | undefined> {
+  // first of all, or a change that comes while it is read would be missed
+  if (!changes.files.has(file)) changes.follow(changes.files.union(new Set([file])));
   const { files, fault } = await filesOf(file);
   changes.follow(fault === undefined ? files : files.union(changes.files));
   return fault?.replace(/^/gm, "  ");
