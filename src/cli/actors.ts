@@ -1,7 +1,7 @@
 /** Finding the actors that a command line names. All of it needs an open client. */
 import { reachRegistered } from "../discovery/reach.ts";
 import type { Registration } from "../discovery/registration.ts";
-import { watchActors } from "../discovery/watch-actors.ts";
+import { listOnce } from "../discovery/watch-actors.ts";
 import { ActorNotFoundError, TimeoutError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import type { Portal } from "../rpc/types.ts";
@@ -19,9 +19,7 @@ export const listTimeoutMs = 5_000;
 export async function listActors(pattern: string, signal: AbortSignal): Promise<readonly Registration[]> {
   const late = AbortSignal.timeout(listTimeoutMs);
   try {
-    for await (const event of watchActors(pattern, { signal: AbortSignal.any([signal, late]) }))
-      if (event.type === "sync") return event.actors;
-    return [];
+    return await listOnce(pattern, AbortSignal.any([signal, late]));
   } catch (error) {
     if (!late.aborted || signal.aborted) throw error;
     throw notListed();

@@ -1,9 +1,8 @@
 /** The samples of every tree in the registry: what a client, which belongs to none of them, can ask for. */
 import { Deadline } from "../deadline.ts";
-import { Lookup } from "../discovery/lookup.ts";
-import { reach } from "../discovery/reach.ts";
-import { foundOf, type Registration } from "../discovery/registration.ts";
-import { watchActors } from "../discovery/watch-actors.ts";
+import { reachRegistered } from "../discovery/reach.ts";
+import type { Registration } from "../discovery/registration.ts";
+import { listOnce } from "../discovery/watch-actors.ts";
 import { PermissionDeniedError, TimeoutError, TransportClosedError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import type { Portal } from "../rpc/types.ts";
@@ -54,7 +53,7 @@ export class RegisteredTrees implements Disposable {
 
   async #connect(uuid: string): Promise<Portal> {
     const root = this.#roots.get(uuid);
-    const portal = root && (await reach(Lookup.at(root.id.name, {}), foundOf(root)));
+    const portal = root && (await reachRegistered(root, {}));
     if (root === undefined || portal === undefined)
       throw new TransportClosedError(`${root === undefined ? uuid : describeActor(root.id)} is gone`);
     return portal;
@@ -66,15 +65,10 @@ async function rootsOf(withinMs: number): Promise<Map<string, Registration>> {
   const deadline = new Deadline({ timeout: withinMs }, "list of the roots");
   const over = new AbortController();
   try {
-    const actors = await deadline.race("lookup", listed(over.signal));
+    const actors = await deadline.race("lookup", listOnce("*", over.signal));
     const roots = actors.filter(({ parent }) => parent === null);
     return new Map(roots.map((root) => [root.id.uuid, root]));
   } finally {
     over.abort(new TimeoutError("lookup", "the registrar didn't list its actors in time"));
   }
-}
-
-async function listed(signal: AbortSignal): Promise<readonly Registration[]> {
-  for await (const event of watchActors("*", { signal })) if (event.type === "sync") return event.actors;
-  return [];
 }

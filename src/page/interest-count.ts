@@ -42,7 +42,7 @@ export class InterestCount {
       try {
         this.#note(await countAll(Array.from(this.#host.names()), signal));
       } catch (error) {
-        // a registrar of an older version doesn't count
+        // a registrar of an older version doesn't count; that none answers, the list of the actors tells
         if (error instanceof NotExposedError) return;
       }
       await sleep(this.#host.everyMs, signal).catch(() => {});
