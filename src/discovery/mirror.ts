@@ -65,6 +65,8 @@ export class Mirror implements Sink {
   #unseenClaims: Map<string, Holder> | undefined;
   /** What is here contradicts a host's record. */
   #isWrong = false;
+  /** How many times it has become stale: that it's fresh may be said too late. */
+  #times = 0;
 
   constructor(target: MirrorTarget) {
     this.#target = target;
@@ -106,12 +108,17 @@ export class Mirror implements Sink {
     return this.#isRight();
   }
 
+  /** At once, whatever has yet to be done: a load drops that. */
   stale(sinceMs: number): void {
-    this.#once(() => this.#target.onStale(sinceMs));
+    this.#times++;
+    this.#target.onStale(sinceMs);
   }
 
   fresh(): void {
-    this.#once(() => this.#target.onFresh());
+    const times = this.#times;
+    this.#once(() => {
+      if (times === this.#times) this.#target.onFresh();
+    });
   }
 
   /** Drops what has yet to be taken into the table. */

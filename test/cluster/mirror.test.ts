@@ -6,7 +6,7 @@ import { MemoryDirectory } from "../../src/discovery/memory-directory.ts";
 import { RemoteEntry } from "../../src/discovery/remote-entry.ts";
 import { encodeEntry, encodeValue } from "../../src/discovery/remote-entry.ts";
 import { RegistryTable } from "../../src/discovery/table.ts";
-import type { RemoteHost } from "../../src/discovery/store.ts";
+import type { RemoteAddition, RemoteHost } from "../../src/discovery/store.ts";
 import { MemoryHost } from "../support/memory-host.ts";
 import { until } from "../support/world.ts";
 
@@ -23,6 +23,12 @@ class Hosts extends AsyncDisposableStack {
 /** Resolves when each host shows what it has itself and all that the others have. */
 async function agree(...hosts: readonly MemoryHost[]): Promise<void> {
   await until(() => hosts.every(({ shown }) => shown.join() === hosts[0]!.shown.join()));
+}
+
+async function* pagesOf(
+  pages: readonly (readonly RemoteAddition[])[],
+): AsyncIterable<readonly RemoteAddition[]> {
+  yield* pages;
 }
 
 describe("a mirror", () => {
@@ -42,6 +48,39 @@ describe("a mirror", () => {
     await until(() => b.events.length === 3);
     expect(b.events).toEqual(["+1", "~1", "-1"]);
     expect([b.mirror.size, Array.from(b.mirror.hosts(), ({ host }) => host)]).toEqual([0, ["a"]]);
+  });
+
+  test("says at once that it may be behind, and that it isn't only when all is done", async () => {
+    await using hosts = new Hosts();
+    const [a, b] = [await hosts.open("a"), await hosts.open("b")];
+    a.register("x", "1");
+    await until(() => b.mirror.size === 1 && !b.isStale);
+    const [template] = b.table.all("x");
+    const value = encodeEntry(template!, 1, "c");
+    const many = Array.from({ length: 4_000 }, (_, at) => {
+      const entry = new RemoteEntry("c", `c-${at}`, value, 1_000 + at, 1_000 + at);
+      return { type: "put", entry } as const;
+    });
+    b.mirror.change(many, 30_000);
+    expect(b.mirror.size).toBeLessThan(many.length);
+    b.mirror.stale(0);
+    expect(b.isStale).toBeTrue();
+    b.mirror.fresh();
+    b.mirror.stale(0);
+    await until(() => b.mirror.size === many.length + 1);
+    await Bun.sleep(0);
+    expect(b.isStale).toBeTrue();
+    // a load drops what has yet to be done, and not that the table is behind
+    b.mirror.fresh();
+    await until(() => !b.isStale);
+    b.mirror.change(
+      many.map(({ entry: { host, uuid } }) => ({ type: "remove", host, uuid })),
+      40_000,
+    );
+    b.mirror.stale(0);
+    await b.mirror.load(pagesOf([]), 50_000);
+    expect(b.isStale).toBeTrue();
+    expect(b.mirror.size).toBe(0);
   });
 
   test("orders instances of other hosts by registration, and the host's own after them", async () => {
