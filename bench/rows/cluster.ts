@@ -102,7 +102,8 @@ async function weighMirror(scene: Scene): Promise<Weight> {
     await publisher.stdin.end();
     await publisher.exited;
   });
-  await publisher.stdout.getReader().read();
+  const { done } = await publisher.stdout.getReader().read();
+  if (done) throw new Error(`the process that publishes ended early, with ${await publisher.exited}`);
   Bun.gc(true);
   const before = process.memoryUsage.rss();
   const turns = new Turns();

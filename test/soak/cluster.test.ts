@@ -295,7 +295,10 @@ class History {
     });
     const took = performance.now() - since;
     for (const site of this.sites) await site.read(this.#unordered);
-    for (const site of this.sites) site.mended();
+    for (const site of this.sites) {
+      site.observer.agreed();
+      site.mended();
+    }
     for (const { alive } of this.sites)
       for (const { name } of alive) {
         const from = this.chance.pick(this.sites).worker;

@@ -35,8 +35,13 @@ export class Observer {
   #present = new Map<string, number>();
   /** The last that was seen of each. */
   readonly #last = new Map<string, number>();
-  /** Those that are gone for good: they had ended when they were seen to go. */
+  /**
+   * Those that are gone for good: they had ended when they were seen to go, and the others of their host stayed. One that goes
+   * with all others of its host goes with a lease, and then it may come once more: it was published again before it ended.
+   */
   readonly #buried = new Set<string>();
+  /** The downs of one host that came last: what comes next says whether anyone of that host has stayed. */
+  #downs: { readonly uuid: string; readonly at: number }[] = [];
   /** The latest that has been seen of each host. */
   readonly #latest = new Map<string, { seq: number; change: number }>();
   events = 0;
@@ -53,10 +58,21 @@ export class Observer {
   take(seen: readonly Seen[], unordered: ReadonlyMap<string, number>): void {
     for (const event of seen) {
       this.events++;
+      if (event.type === "down") {
+        this.#down(event.actor.uuid, event.at);
+        continue;
+      }
+      this.#bury();
       if (event.type === "sync") this.#sync(event.actors);
-      else if (event.type === "down") this.#down(event.actor.uuid, event.at);
       else this.#up(event.actor, event.type, unordered);
     }
+  }
+
+  /** All observers agree on who is there: whoever isn't will not come back. */
+  agreed(): void {
+    this.#bury();
+    for (const [uuid, { endedAt }] of this.#lived)
+      if (endedAt !== undefined && !this.#present.has(uuid)) this.#buried.add(uuid);
   }
 
   /** The first state of a registrar that has just come up may lack what the directory has: only `down` says that one is gone. */
@@ -95,12 +111,25 @@ export class Observer {
 
   #down(uuid: string, at: number): void {
     if (!this.#present.delete(uuid)) this.#fault(uuid, "down of one that is not there");
-    this.#bury(uuid, at);
+    const [former] = this.#downs;
+    if (former !== undefined && this.#hostOf(former.uuid) !== this.#hostOf(uuid)) this.#bury();
+    this.#downs.push({ uuid, at });
   }
 
-  #bury(uuid: string, at: number): void {
-    const { endedAt = Number.POSITIVE_INFINITY } = this.#lived.get(uuid) ?? {};
-    if (at >= endedAt) this.#buried.add(uuid);
+  #bury(): void {
+    const downs = this.#downs.splice(0);
+    const [first] = downs;
+    if (first === undefined) return;
+    const host = this.#hostOf(first.uuid);
+    const hasStayed = this.#present.keys().some((uuid) => this.#hostOf(uuid) === host);
+    for (const { uuid, at } of hasStayed ? downs : []) {
+      const { endedAt = Number.POSITIVE_INFINITY } = this.#lived.get(uuid) ?? {};
+      if (at >= endedAt) this.#buried.add(uuid);
+    }
+  }
+
+  #hostOf(uuid: string): string | undefined {
+    return this.#lived.get(uuid)?.host;
   }
 
   #count({ uuid, change }: Sight): void {
