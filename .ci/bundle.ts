@@ -3,15 +3,22 @@
  * `bun .ci/bundle.ts FOLDER`.
  *
  * A child process that loads the source spends about half of its start on that (bench rows `spawn` and `spawn.packed`).
- * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are five, because reading bytecode
- * takes time by its size: `core.cjs` has what every child needs to start, and `rest-<hash>.cjs` what a child may need later
- * (`rest.ts` loads it); `furrow.cjs` adds what programs import; `cli.cjs` is what every command line runs, and
- * `commands.cjs` has the commands. No module is in two of them, so a program, its tests and its children share one
- * instance of each. They are CommonJS because Bun loads bytecode only for that; the entry points are ES modules with named
- * exports, and so is `child.js`, which a child runs: it awaits the start (`src/tree/child.ts`).
+ * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are six, because reading bytecode
+ * takes time by its size:
+ *
+ * - `core.cjs`: what every child starts with;
+ * - `soon-<hash>.cjs`: what most children need soon after that, each module when it's needed;
+ * - `library-<hash>.cjs`: what a program has at once that imports furrow;
+ * - `rest-<hash>.cjs`: what is loaded by need, each module when it's needed;
+ * - `cli.cjs`: what every command line runs;
+ * - `commands.cjs`: the commands.
+ *
+ * No module is in two of them, so a program, its tests and its children share one instance of each. They are CommonJS because
+ * Bun loads bytecode only for that; the entry points are ES modules with named exports, and so is `child.js`, the main file of
+ * a child. `later.ts` says why three have a hash in their names.
  *
  * Bun's bundler can't see the exports of such a file when it bundles a user's program. So there's another one, an ES
- * module with everything, for bundles only. The entry points load `furrow.cjs` by a path that bundlers don't follow, and
+ * module with everything, for bundles only. The entry points load `core.cjs` by a path that bundlers don't follow, and
  * fall back to that if it isn't next to them.
  *
  * `otel.js`, which needs a package that furrow doesn't bring along, is an ES module of its own, and gets the rest of furrow
@@ -26,8 +33,14 @@ const root = join(import.meta.dir, "..");
 /** What a child runs, and what that starts. */
 const child = join(root, "src/tree/child.ts");
 const childMain = join(root, "src/tree/child-main.ts");
-/** Loads the rest of what a child may need. */
-const restLoader = join(root, ".ci/rest.ts");
+/** What a connection from another actor, a failure, a stream, a dialog, or a longer message loads. */
+const soon = ["channel/acceptor.ts", "rpc/callee/failure.ts", "rpc/callee/context.ts", "rpc/callee/pump.ts"]
+  .concat("rpc/caller/exchange.ts", "wire/values.ts", "wire/packr.ts")
+  .map((path) => join(root, "src", path));
+/** What a program that looks for a registrar loads at its start. */
+const visitor = join(root, "src/discovery/visitor.ts");
+/** Loads three of the files. */
+const later = join(root, ".ci/later.ts");
 /** The entry point with a dependency, and the only file that it takes values of furrow from. */
 const otel = join(root, "src/otel.ts");
 const otelHooks = join(root, "src/inspect/hooks.ts");
@@ -44,138 +57,144 @@ const withBytecode = {
   define: { "import.meta.path": "module.filename" },
 } as const;
 
+/** The modules of each file. */
+interface Parts {
+  readonly core: ReadonlySet<string>;
+  readonly soon: ReadonlySet<string>;
+  readonly library: ReadonlySet<string>;
+  readonly rest: ReadonlySet<string>;
+  readonly cli: ReadonlySet<string>;
+  readonly commands: ReadonlySet<string>;
+}
+
 /** Writes everything to `folder`. @throws {AggregateError} when the build fails */
 export async function bundle(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  const paths = Object.entries(sources).map(([name, source]) => [name, join(root, source)] as const);
-  const entered = [...paths.map(([, path]) => path), otelHooks];
-  await bundleFiles(folder, entered);
-  const all = entered.map((path, at) => `import * as m${at} from ${JSON.stringify(path)};\n`).join("");
-  const getters = entered.map((path, at) => `${nameOf(path)}: () => m${at}`).join();
+  const entries = Object.entries(sources).map(([name, source]) => [name, join(root, source)] as const);
+  const paths = [...entries.map(([, path]) => path), otelHooks];
+  const parts = partsOf(paths);
+  await bundleFiles(folder, parts);
+  await bundleForBundles(folder, paths);
+  writeFileSync(join(folder, "load.js"), loader);
+  for (const [name, path] of entries) writeFileSync(join(folder, `${name}.js`), await entryOf(path, parts));
+  await bundleOtel(folder, await entryOf(otelHooks, parts));
+}
+
+/** Divides all modules that these entry points and the command line need. */
+function partsOf(entries: readonly string[]): Parts {
+  const isCli = (path: string): boolean => ofCli.some((own) => path.startsWith(join(own, "/")));
+  const isCommand = (path: string): boolean => dirname(path) === join(dirname(cliMain), "commands");
+  const core = reachedFrom([childMain], "start");
+  const later = reachedFrom(soon, "start").difference(core);
+  const library = reachedFrom([entries[0]!, visitor], "start").difference(core).difference(later);
+  const all = Array.from(reachedFrom([childMain, cliMain, ...entries], "all"));
+  const ofLibrary = all.filter((path) => !isCli(path));
+  // what the command line reaches without a command
+  const front = reachedFrom([cliMain], "all", new Set(all.filter(isCommand)));
+  const cli = new Set(all.filter((path) => isCli(path) && !isCommand(path) && front.has(path)));
+  return {
+    core,
+    soon: later,
+    library,
+    rest: new Set(ofLibrary).difference(core).difference(later).difference(library),
+    cli,
+    commands: new Set(all.filter(isCli)).difference(cli),
+  };
+}
+
+async function bundleFiles(folder: string, parts: Parts): Promise<void> {
+  const texts = {
+    core: await referencesTo(parts.core, "$core"),
+    soon: await referencesTo(parts.soon, "$soon"),
+    library: await referencesTo(parts.library, "$library"),
+    rest: await referencesTo(parts.rest, "$rest"),
+    cli: await referencesTo(parts.cli, "$cli"),
+    commands: await referencesTo(parts.commands, "$commands"),
+  };
+  /** Builds a file, which gets the modules of the others from them. */
+  const buildPart = async (own: keyof Parts, entry: string, banner: string, define = {}): Promise<void> => {
+    const others = Object.entries(texts).filter(([name]) => name !== own);
+    await build(folder, `${own}.cjs`, entry, {
+      ...withBytecode,
+      define: { ...withBytecode.define, ...define },
+      banner: `"use strict";${banner}`,
+      plugins: [replacing(new Map(others.flatMap(([, ofPart]) => Array.from(ofPart))))],
+    });
+  };
+  const fromCore = ["core", "soon", "library", "rest"]
+    .map((name) => `const $${name}=(path)=>require("./core.cjs").${name}(path);`)
+    .join("");
+  await buildPart("soon", byNeed(parts.soon), fromCore);
+  await buildPart("library", await atOnce(parts.library), fromCore);
+  await buildPart("rest", byNeed(parts.rest), fromCore);
+  const files = (["soon", "library", "rest"] as const).map(
+    (name) => [`$${name}File`, JSON.stringify(nameByContent(folder, name))] as const,
+  );
+  const core = `${await atOnce(parts.core)}export { soon, library, rest } from ${JSON.stringify(later)};
+    export const core = (path) => modules[path]();\n`;
+  await buildPart("core", core, coreBanner, Object.fromEntries(files));
+  const toCommands = `const $commands=(path)=>require("./commands.cjs").modules[path]();`;
+  const main = `export { main } from ${JSON.stringify(cliMain)};\n`;
+  await buildPart("cli", `${main}${byNeed(parts.cli)}`, `${fromCore}${toCommands}`);
+  const toCli = `const $cli=(path)=>require("./cli.cjs").modules[path]();`;
+  await buildPart("commands", byNeed(parts.commands), `${fromCore}${toCli}`);
+  writeFileSync(join(folder, "cli.js"), command, { mode: 0o755 });
+  await bundleChild(folder);
+}
+
+/** The main file of a child. */
+async function bundleChild(folder: string): Promise<void> {
+  const start = `import furrow from "./core.cjs";\n${await exportsOf(childMain, "furrow.core")}`;
+  await build(folder, "child.js", `import ${JSON.stringify(child)};\n`, {
+    minify: true,
+    plugins: [replacing(new Map([[childMain, start]])), leaving("./core.cjs")],
+  });
+}
+
+/** What a user's bundle has in place of the other files. */
+async function bundleForBundles(folder: string, paths: readonly string[]): Promise<void> {
+  const imports = paths.map((path, at) => `import * as m${at} from ${JSON.stringify(path)};\n`);
+  const all = `const all = { ${paths.map((path, at) => `${nameOf(path)}: m${at}`).join()} };\n`;
+  const getters = "export const library = (path) => all[path];\nexport const rest = library;\n";
   // an executable of furrow build begins in it
   const standalone = `export * from ${JSON.stringify(join(root, "src/tree/standalone.ts"))};\n`;
   // otherwise Bun would replace import.meta.path with a path in this checkout
-  await build(folder, "bundled.js", `${all}export const modules = { ${getters} };\n${standalone}`, {
-    define: { "import.meta.path": `""` },
-  });
-  writeFileSync(join(folder, "load.js"), loader);
-  for (const [name, path] of paths) {
-    const entry = `import furrow from "./load.js";\n${await exportsOf(path, "furrow")}`;
-    writeFileSync(join(folder, `${name}.js`), entry);
-  }
-  await bundleOtel(folder);
+  const define = { "import.meta.path": `""` };
+  await build(folder, "bundled.js", `${imports.join("")}${all}${getters}${standalone}`, { define });
 }
 
 /** A file of its own: only a program that imports it needs OpenTelemetry's package. */
-async function bundleOtel(folder: string): Promise<void> {
-  const hooks = `import furrow from "./load.js";\n${await exportsOf(otelHooks, "furrow")}`;
+async function bundleOtel(folder: string, hooks: string): Promise<void> {
   await build(folder, "otel.js", `export * from ${JSON.stringify(otel)};\n`, {
     external: ["@opentelemetry/api"],
     plugins: [replacing(new Map([[otelHooks, hooks]])), leaving("./load.js")],
   });
 }
 
-/** Bundles what a child needs into two files, what programs need beyond that into another, and the command line into two. */
-async function bundleFiles(folder: string, entered: readonly string[]): Promise<void> {
-  const core = reachedFrom(childMain, { isStart: true });
-  const rest = reachedFrom(childMain).difference(core);
-  const all = Array.from(new Set([cliMain, ...entered].flatMap((path) => Array.from(reachedFrom(path)))));
-  const isCli = (path: string): boolean => ofCli.some((own) => path.startsWith(join(own, "/")));
-  const shared = all.filter((path) => !core.has(path) && !rest.has(path) && !isCli(path));
-  const entries = all.filter((path) => dirname(path) === join(dirname(cliMain), "commands"));
-  // what is reached without a command
-  const front = Array.from(reachedFrom(cliMain, { found: new Set(entries) })).filter(
-    (path) => isCli(path) && !entries.includes(path),
-  );
-  const commands = all.filter((path) => isCli(path) && !front.includes(path));
-  const ofCore = await referencesTo(core, "$core");
-  const ofRest = await referencesTo(rest, "$rest");
-  const ofFurrow = await referencesTo(shared, "$furrow");
-  await bundleCore(folder, core, rest, ofCore, ofRest);
-  const ofChildren = [...ofCore, ...ofRest];
-  const loadingChildren = `"use strict";${loading("$core", "core.cjs")}const $rest=(path)=>require("./core.cjs").rest(path);`;
-  await build(folder, "furrow.cjs", gettersOf(shared), {
-    ...withBytecode,
-    banner: loadingChildren,
-    plugins: [replacing(new Map(ofChildren))],
-  });
-  const library = `${loadingChildren}${loading("$furrow", "furrow.cjs")}`;
-  const ofLibrary = [...ofChildren, ...ofFurrow];
-  await build(folder, "cli.cjs", `export { main } from ${JSON.stringify(cliMain)};\n${gettersOf(front)}`, {
-    ...withBytecode,
-    banner: `${library}${loading("$commands", "commands.cjs")}`,
-    plugins: [replacing(new Map([...ofLibrary, ...(await referencesTo(commands, "$commands"))]))],
-  });
-  await build(folder, "commands.cjs", gettersOf(commands), {
-    ...withBytecode,
-    banner: `${library}${loading("$cli", "cli.cjs")}`,
-    plugins: [replacing(new Map([...ofLibrary, ...(await referencesTo(front, "$cli"))]))],
-  });
-  writeFileSync(join(folder, "cli.js"), command, { mode: 0o755 });
+/** The source of an ES module that exports what a module does. */
+async function entryOf(path: string, { library }: Parts): Promise<string> {
+  const file = library.has(path) ? "library" : "rest";
+  return `import furrow from "./load.js";\n${await exportsOf(path, `furrow.${file}`)}`;
 }
 
-/** Bundles what children need: what all of them start with, and the rest. */
-async function bundleCore(
-  folder: string,
-  core: ReadonlySet<string>,
-  rest: ReadonlySet<string>,
-  ofCore: ReadonlyMap<string, string>,
-  ofRest: ReadonlyMap<string, string>,
-): Promise<void> {
-  const joining = "export const join = (modules) => { $modules = modules; };\n";
-  await build(folder, "rest.cjs", `${joining}${gettersOf(rest)}`, {
-    ...withBytecode,
-    banner: `"use strict";let $modules;const $core=(path)=>$modules[path]();`,
-    plugins: [replacing(ofCore)],
-  });
-  const text = readFileSync(join(folder, "rest.cjs"), "utf8");
-  const restName = `rest-${new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 12)}.cjs`;
-  for (const end of ["", ".jsc"])
-    renameSync(join(folder, `rest.cjs${end}`), join(folder, `${restName}${end}`));
-  await build(folder, "core.cjs", await startOf(core), {
-    ...withBytecode,
-    define: { ...withBytecode.define, $restName: JSON.stringify(restName) },
-    banner: `"use strict";const $require=require;const $rest=(path)=>module.exports.rest(path);`,
-    plugins: [replacing(ofRest)],
-  });
-  const main = new Map([
-    [
-      childMain,
-      `import core from "./core.cjs";\nexport const { runChild } = core.modules[${nameOf(childMain)}]();\n`,
-    ],
-  ]);
-  await build(folder, "child.js", readFileSync(child, "utf8").replace("./child-main.ts", childMain), {
-    minify: true,
-    plugins: [replacing(main), leaving("./core.cjs")],
-  });
-}
-
-/** The source of a file that begins with these modules, and exports them to the other files. */
-async function startOf(paths: Iterable<string>): Promise<string> {
+/** The source of a file with these modules, which are evaluated with it. */
+async function atOnce(paths: Iterable<string>): Promise<string> {
   const imports: string[] = [];
   const getters: string[] = [];
   for (const path of paths) {
     const names = Object.keys((await import(path)) as object);
     const own = (name: string): string => `${name}$${getters.length}`;
-    imports.push(
-      `import { ${names.map((name) => `${name} as ${own(name)}`).join()} } from ${JSON.stringify(path)};\n`,
-    );
+    const imported = names.map((name) => `${name} as ${own(name)}`);
+    imports.push(`import { ${imported.join()} } from ${JSON.stringify(path)};\n`);
     getters.push(`${nameOf(path)}: () => ({ ${names.map((name) => `${name}: ${own(name)}`).join()} })`);
   }
-  return `${imports.join("")}import { restModule } from ${JSON.stringify(restLoader)};
-    export const modules = { ${getters.join()} };
-    export const rest = (name) => restModule(name, modules);\n`;
+  return `${imports.join("")}export const modules = { ${getters.join()} };\n`;
 }
 
-/** Exports modules to the other files, each evaluated when it's first asked for. */
-function gettersOf(paths: Iterable<string>): string {
+/** The source of a file with these modules, each of which is evaluated when it's first asked for. */
+function byNeed(paths: Iterable<string>): string {
   const getters = Array.from(paths, (path) => `${nameOf(path)}: () => require(${JSON.stringify(path)})`);
-  return `export const modules = { ${getters.join(", ")} };\n`;
-}
-
-/** Defines the function that gives the modules of another file, which is loaded with the first. */
-function loading(name: string, file: string): string {
-  return `const ${name}=(path)=>require("./${file}").modules[path]();`;
+  return `export const modules = { ${getters.join()} };\n`;
 }
 
 /** For a file that doesn't have these modules: texts in place of theirs, which get them through `name`. */
@@ -209,23 +228,37 @@ async function build(
   rmSync(file);
 }
 
+/** Names a file and its bytecode after its content; returns the name. */
+function nameByContent(folder: string, part: string): string {
+  const text = readFileSync(join(folder, `${part}.cjs`), "utf8");
+  const name = `${part}-${new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 12)}.cjs`;
+  for (const end of ["", ".jsc"])
+    renameSync(join(folder, `${part}.cjs${end}`), join(folder, `${name}${end}`));
+  return name;
+}
+
 /** The name of a module in the bundled files, quoted. */
 function nameOf(path: string): string {
   return JSON.stringify(relative(join(root, "src"), path));
 }
 
-/** The modules that one imports, directly or not, itself included, without those in `found`. Unless `isStart`, also those that it may load later. */
+/** The modules that these import, directly or not, themselves included, without those in `found`; "all": and those that they may load later. */
 function reachedFrom(
-  path: string,
-  { isStart = false, found = new Set() }: { readonly isStart?: boolean; readonly found?: Set<string> } = {},
+  paths: readonly string[],
+  which: "start" | "all",
+  found: Set<string> = new Set(),
 ): Set<string> {
-  if (found.has(path)) return found;
-  found.add(path);
-  // the transpiler takes no "#!" line
-  const text = readFileSync(path, "utf8").replace(/^#!.*/, "");
-  for (const { path: to, kind } of new Bun.Transpiler({ loader: "ts" }).scanImports(text)) {
-    const isMeant = to.startsWith(".") && (!isStart || kind === "import-statement");
-    if (isMeant) reachedFrom(join(dirname(path), to), { isStart, found });
+  for (const path of paths) {
+    if (found.has(path)) continue;
+    found.add(path);
+    // the transpiler takes no "#!" line
+    const text = readFileSync(path, "utf8").replace(/^#!.*/, "");
+    const imports = new Bun.Transpiler({ loader: "ts" }).scanImports(text);
+    const meant = imports.filter(
+      (one) => one.path.startsWith(".") && (which === "all" || one.kind === "import-statement"),
+    );
+    const reached = meant.map((one) => join(dirname(path), one.path));
+    reachedFrom(reached, which, found);
   }
   return found;
 }
@@ -255,22 +288,26 @@ function leaving(file: string): BunPlugin {
   };
 }
 
+/** `later.ts` needs what CommonJS gives to the file; the bundler would take it for its own. */
+const coreBanner =
+  "const $require=require,$module=module,$soon=(path)=>module.exports.soon(path),$library=(path)=>module.exports.library(path),$rest=(path)=>module.exports.rest(path);";
+
 const loader = `function load() {
   try {
-    return require(import.meta.dirname + "/furrow.cjs");
+    return require(import.meta.dirname + "/core.cjs");
   } catch (error) {
     // not found means that this runs in a bundle; rethrow any other error
     if (error?.code !== "MODULE_NOT_FOUND") throw error;
     return require("./bundled.js");
   }
 }
-const { modules } = load();
-export default (path) => modules[path]();
+export default load();
 `;
 
 const command = `#!/usr/bin/env bun
 import cli from "./cli.cjs";
-void cli.main(Bun.argv.slice(2));
+// Bun collects garbage once its main file is evaluated: that takes longer than most commands run
+await cli.main(Bun.argv.slice(2));
 `;
 
 if (import.meta.main) await bundle(Bun.argv[2] ?? "");
