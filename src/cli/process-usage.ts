@@ -1,5 +1,5 @@
 /** What processes of this host use, as its kernel tells it: nothing has to be asked of them. */
-import { readFileSync } from "node:fs";
+import { readTextSync } from "../transport/files.ts";
 
 export interface ProcessUsage {
   readonly rssBytes: number;
@@ -23,8 +23,8 @@ export function usageOf(pids: readonly number[]): ReadonlyMap<number, ProcessUsa
 
 function usageByProc(pid: number): ProcessUsage | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    const stat = readTextSync(`/proc/${pid}/stat`);
+    const status = readTextSync(`/proc/${pid}/status`);
     // the name of the program comes before, in parentheses, and may hold anything
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     const cpuSeconds = (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
