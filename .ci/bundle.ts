@@ -3,11 +3,12 @@
  * `bun .ci/bundle.ts FOLDER`.
  *
  * A child process that loads the source spends about half of its start on that (bench rows `spawn` and `spawn.packed`).
- * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are six, because reading bytecode
+ * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are seven, because reading bytecode
  * takes time by its size:
  *
  * - `core.cjs`: what every child starts with;
  * - `soon-<hash>.cjs`: what most children need soon after that, each module when it's needed;
+ * - `packr-<hash>.cjs`: msgpackr, for messages that `encode.ts` doesn't write itself;
  * - `library-<hash>.cjs`: what a program has at once that imports furrow;
  * - `rest-<hash>.cjs`: what is loaded by need, each module when it's needed;
  * - `cli.cjs`: what every command line runs;
@@ -15,7 +16,7 @@
  *
  * No module is in two of them, so a program, its tests and its children share one instance of each. They are CommonJS because
  * Bun loads bytecode only for that; the entry points are ES modules with named exports, and so is `child.js`, the main file of
- * a child. `later.ts` says why three have a hash in their names.
+ * a child. `later.ts` says why four have a hash in their names.
  *
  * Bun's bundler can't see the exports of such a file when it bundles a user's program. So there's another one, an ES
  * module with everything, for bundles only. The entry points load `core.cjs` by a path that bundlers don't follow, and
@@ -33,13 +34,14 @@ const root = join(import.meta.dir, "..");
 /** What a child runs, and what that starts. */
 const child = join(root, "src/tree/child.ts");
 const childMain = join(root, "src/tree/child-main.ts");
-/** What a connection from another actor, a failure, a stream, a dialog, or a longer message loads. */
+/** What a connection from another actor, a failure, a stream or a dialog loads. */
 const soon = ["channel/acceptor.ts", "rpc/callee/failure.ts", "rpc/callee/context.ts", "rpc/callee/pump.ts"]
-  .concat("rpc/caller/exchange.ts", "wire/values.ts", "wire/packr.ts")
+  .concat("rpc/caller/exchange.ts", "wire/values.ts")
   .map((path) => join(root, "src", path));
-/** What a program that looks for a registrar loads at its start. */
-const visitor = join(root, "src/discovery/visitor.ts");
-/** Loads three of the files. */
+const packr = join(root, "src/wire/packr.ts");
+/** What a program that looks for a registrar and lists actors loads at once. */
+const looking = ["discovery/visitor.ts", "discovery/details.ts"].map((path) => join(root, "src", path));
+/** Loads four of the files. */
 const later = join(root, ".ci/later.ts");
 /** The entry point with a dependency, and the only file that it takes values of furrow from. */
 const otel = join(root, "src/otel.ts");
@@ -61,6 +63,7 @@ const withBytecode = {
 interface Parts {
   readonly core: ReadonlySet<string>;
   readonly soon: ReadonlySet<string>;
+  readonly packr: ReadonlySet<string>;
   readonly library: ReadonlySet<string>;
   readonly rest: ReadonlySet<string>;
   readonly cli: ReadonlySet<string>;
@@ -86,7 +89,10 @@ function partsOf(entries: readonly string[]): Parts {
   const isCommand = (path: string): boolean => dirname(path) === join(dirname(cliMain), "commands");
   const core = reachedFrom([childMain], "start");
   const later = reachedFrom(soon, "start").difference(core);
-  const library = reachedFrom([entries[0]!, visitor], "start").difference(core).difference(later);
+  const ofPackr = new Set([packr]);
+  const library = reachedFrom([entries[0]!, ...looking], "start")
+    .difference(core)
+    .difference(later);
   const all = Array.from(reachedFrom([childMain, cliMain, ...entries], "all"));
   const ofLibrary = all.filter((path) => !isCli(path));
   // what the command line reaches without a command
@@ -95,8 +101,9 @@ function partsOf(entries: readonly string[]): Parts {
   return {
     core,
     soon: later,
+    packr: ofPackr,
     library,
-    rest: new Set(ofLibrary).difference(core).difference(later).difference(library),
+    rest: new Set(ofLibrary).difference(core.union(later).union(ofPackr).union(library)),
     cli,
     commands: new Set(all.filter(isCli)).difference(cli),
   };
@@ -106,6 +113,7 @@ async function bundleFiles(folder: string, parts: Parts): Promise<void> {
   const texts = {
     core: await referencesTo(parts.core, "$core"),
     soon: await referencesTo(parts.soon, "$soon"),
+    packr: await referencesTo(parts.packr, "$packr"),
     library: await referencesTo(parts.library, "$library"),
     rest: await referencesTo(parts.rest, "$rest"),
     cli: await referencesTo(parts.cli, "$cli"),
@@ -121,16 +129,17 @@ async function bundleFiles(folder: string, parts: Parts): Promise<void> {
       plugins: [replacing(new Map(others.flatMap(([, ofPart]) => Array.from(ofPart))))],
     });
   };
-  const fromCore = ["core", "soon", "library", "rest"]
+  const fromCore = ["core", "soon", "packr", "library", "rest"]
     .map((name) => `const $${name}=(path)=>require("./core.cjs").${name}(path);`)
     .join("");
   await buildPart("soon", byNeed(parts.soon), fromCore);
+  await buildPart("packr", await atOnce(parts.packr), fromCore);
   await buildPart("library", await atOnce(parts.library), fromCore);
   await buildPart("rest", byNeed(parts.rest), fromCore);
-  const files = (["soon", "library", "rest"] as const).map(
+  const files = (["soon", "packr", "library", "rest"] as const).map(
     (name) => [`$${name}File`, JSON.stringify(nameByContent(folder, name))] as const,
   );
-  const core = `${await atOnce(parts.core)}export { soon, library, rest } from ${JSON.stringify(later)};
+  const core = `${await atOnce(parts.core)}export { soon, packr, library, rest } from ${JSON.stringify(later)};
     export const core = (path) => modules[path]();\n`;
   await buildPart("core", core, coreBanner, Object.fromEntries(files));
   const toCommands = `const $commands=(path)=>require("./commands.cjs").modules[path]();`;
@@ -289,8 +298,10 @@ function leaving(file: string): BunPlugin {
 }
 
 /** `later.ts` needs what CommonJS gives to the file; the bundler would take it for its own. */
-const coreBanner =
-  "const $require=require,$module=module,$soon=(path)=>module.exports.soon(path),$library=(path)=>module.exports.library(path),$rest=(path)=>module.exports.rest(path);";
+const coreBanner = ["soon", "packr", "library", "rest"].reduce(
+  (text, name) => `${text}const $${name}=(path)=>module.exports.${name}(path);`,
+  "const $require=require,$module=module;",
+);
 
 const loader = `function load() {
   try {

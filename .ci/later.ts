@@ -14,6 +14,7 @@ interface File {
 
 // set by `bundle.ts`: the names of the files, and what CommonJS gives to `core.cjs`
 declare const $soonFile: string;
+declare const $packrFile: string;
 declare const $libraryFile: string;
 declare const $restFile: string;
 declare const $require: NodeJS.Require;
@@ -23,6 +24,7 @@ const folder = import.meta.path.slice(0, import.meta.path.lastIndexOf("/"));
 
 /** Gives a module of the file, by its path in `src`. */
 export const soon: (path: string) => object = modulesIn($soonFile);
+export const packr: (path: string) => object = modulesIn($packrFile);
 export const library: (path: string) => object = modulesIn($libraryFile);
 export const rest: (path: string) => object = modulesIn($restFile);
 
