@@ -3,20 +3,12 @@
  * `bun .ci/bundle.ts FOLDER`.
  *
  * A child process that loads the source spends about half of its start on that (bench rows `spawn` and `spawn.packed`).
- * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are seven, because reading bytecode
- * takes time by its size:
- *
- * - `core.cjs`: what every child starts with;
- * - `soon-<hash>.cjs`: what most children need soon after that, each module when it's needed;
- * - `packr-<hash>.cjs`: msgpackr, for messages that `encode.ts` doesn't write itself;
- * - `library-<hash>.cjs`: what a program has at once that imports furrow;
- * - `rest-<hash>.cjs`: what is loaded by need, each module when it's needed;
- * - `cli.cjs`: what every command line runs;
- * - `commands.cjs`: the commands.
+ * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are several, because reading bytecode
+ * takes time by its size (`Parts`).
  *
  * No module is in two of them, so a program, its tests and its children share one instance of each. They are CommonJS because
  * Bun loads bytecode only for that; the entry points are ES modules with named exports, and so is `child.js`, the main file of
- * a child. `later.ts` says why four have a hash in their names.
+ * a child. `later.ts` says why most have a hash in their names.
  *
  * Bun's bundler can't see the exports of such a file when it bundles a user's program. So there's another one, an ES
  * module with everything, for bundles only. The entry points load `core.cjs` by a path that bundlers don't follow, and
@@ -35,14 +27,20 @@ const root = join(import.meta.dir, "..");
 const child = join(root, "src/tree/child.ts");
 const childMain = join(root, "src/tree/child-main.ts");
 /** What a connection from another actor, a failure, a stream or a dialog loads. */
-const soon = ["channel/acceptor.ts", "rpc/callee/failure.ts", "rpc/callee/context.ts", "rpc/callee/pump.ts"]
-  .concat("rpc/caller/exchange.ts", "wire/values.ts")
-  .map((path) => join(root, "src", path));
+const soon = [
+  "channel/acceptor.ts",
+  "rpc/callee/failure.ts",
+  "rpc/callee/context.ts",
+  "rpc/callee/pump.ts",
+  "rpc/caller/exchange.ts",
+  "wire/values.ts",
+].map((path) => join(root, "src", path));
 const packr = join(root, "src/wire/packr.ts");
-/** What a program that looks for a registrar and lists actors loads at once. */
-const looking = ["discovery/visitor.ts", "discovery/details.ts"].map((path) => join(root, "src", path));
-/** Loads four of the files. */
-const later = join(root, ".ci/later.ts");
+/** What a program loads that looks for a registrar, and lists actors. */
+const visitor = join(root, "src/discovery/visitor.ts");
+const details = join(root, "src/discovery/details.ts");
+/** Loads what isn't part of a child's start. */
+const laterLoader = join(root, ".ci/later.ts");
 /** The entry point with a dependency, and the only file that it takes values of furrow from. */
 const otel = join(root, "src/otel.ts");
 const otelHooks = join(root, "src/inspect/hooks.ts");
@@ -59,16 +57,27 @@ const withBytecode = {
   define: { "import.meta.path": "module.filename" },
 } as const;
 
-/** The modules of each file. */
+/** The modules of each file, and whether it evaluates them at once, or each when it's needed. */
 interface Parts {
+  /** What every child starts with: at once. */
   readonly core: ReadonlySet<string>;
+  /** What a connection from another actor, a failure, a stream or a dialog needs. */
   readonly soon: ReadonlySet<string>;
+  /** msgpackr, for the messages that `encode.ts` doesn't write itself: at once. */
   readonly packr: ReadonlySet<string>;
+  /** What a program needs that imports furrow, or opens a client: at once. */
   readonly library: ReadonlySet<string>;
+  /** What else there is of furrow. */
   readonly rest: ReadonlySet<string>;
+  /** What every command line runs. */
   readonly cli: ReadonlySet<string>;
+  /** The commands. */
   readonly commands: ReadonlySet<string>;
 }
+
+const atOnce: readonly (keyof Parts)[] = ["core", "packr", "library"];
+/** The files that `later.ts` loads. */
+const later = ["soon", "packr", "library", "rest"] as const satisfies (keyof Parts)[];
 
 /** Writes everything to `folder`. @throws {AggregateError} when the build fails */
 export async function bundle(folder: string): Promise<void> {
@@ -84,71 +93,60 @@ export async function bundle(folder: string): Promise<void> {
 }
 
 /** Divides all modules that these entry points and the command line need. */
-function partsOf(entries: readonly string[]): Parts {
-  const isCli = (path: string): boolean => ofCli.some((own) => path.startsWith(join(own, "/")));
+function partsOf([index = "", ...entries]: readonly string[]): Parts {
+  const left = reachedFrom([childMain, cliMain, index, ...entries], "all");
   const isCommand = (path: string): boolean => dirname(path) === join(dirname(cliMain), "commands");
-  const core = reachedFrom([childMain], "start");
-  const later = reachedFrom(soon, "start").difference(core);
-  const ofPackr = new Set([packr]);
-  const library = reachedFrom([entries[0]!, ...looking], "start")
-    .difference(core)
-    .difference(later);
-  const all = Array.from(reachedFrom([childMain, cliMain, ...entries], "all"));
-  const ofLibrary = all.filter((path) => !isCli(path));
-  // what the command line reaches without a command
-  const front = reachedFrom([cliMain], "all", new Set(all.filter(isCommand)));
-  const cli = new Set(all.filter((path) => isCli(path) && !isCommand(path) && front.has(path)));
+  const isCli = (path: string): boolean => ofCli.some((own) => path.startsWith(join(own, "/")));
+  const commands = Array.from(left).filter(isCommand);
+  /** Those of them that no part has yet. */
+  const take = (paths: Iterable<string>, isMeant = (_: string): boolean => true): Set<string> => {
+    const taken = Array.from(paths).filter((path) => left.has(path) && isMeant(path));
+    for (const path of taken) left.delete(path);
+    return new Set(taken);
+  };
   return {
-    core,
-    soon: later,
-    packr: ofPackr,
-    library,
-    rest: new Set(ofLibrary).difference(core.union(later).union(ofPackr).union(library)),
-    cli,
-    commands: new Set(all.filter(isCli)).difference(cli),
+    core: take(reachedFrom([childMain], "start")),
+    soon: take(reachedFrom(soon, "start")),
+    packr: take([packr]),
+    cli: take(reachedFrom([cliMain], "all", new Set(commands)), (path) => isCli(path) && !isCommand(path)),
+    library: take(reachedFrom([index, visitor, details], "start")),
+    commands: take(left, isCli),
+    rest: left,
   };
 }
 
 async function bundleFiles(folder: string, parts: Parts): Promise<void> {
-  const texts = {
-    core: await referencesTo(parts.core, "$core"),
-    soon: await referencesTo(parts.soon, "$soon"),
-    packr: await referencesTo(parts.packr, "$packr"),
-    library: await referencesTo(parts.library, "$library"),
-    rest: await referencesTo(parts.rest, "$rest"),
-    cli: await referencesTo(parts.cli, "$cli"),
-    commands: await referencesTo(parts.commands, "$commands"),
-  };
+  const from = (part: string): string => (isLater(part) ? `$later("${part}")` : `$${part}`);
+  const texts = new Map<string, ReadonlyMap<string, string>>();
+  for (const [part, paths] of Object.entries(parts)) texts.set(part, await referencesTo(paths, from(part)));
   /** Builds a file, which gets the modules of the others from them. */
-  const buildPart = async (own: keyof Parts, entry: string, banner: string, define = {}): Promise<void> => {
-    const others = Object.entries(texts).filter(([name]) => name !== own);
-    await build(folder, `${own}.cjs`, entry, {
+  const buildPart = async (part: keyof Parts, banner: string, more = "", define = {}): Promise<void> => {
+    const others = Array.from(texts).filter(([name]) => name !== part);
+    const all = atOnce.includes(part) ? await evaluated(parts[part]) : byNeed(parts[part]);
+    await build(folder, `${part}.cjs`, `${all}${more}`, {
       ...withBytecode,
       define: { ...withBytecode.define, ...define },
       banner: `"use strict";${banner}`,
       plugins: [replacing(new Map(others.flatMap(([, ofPart]) => Array.from(ofPart))))],
     });
   };
-  const fromCore = ["core", "soon", "packr", "library", "rest"]
-    .map((name) => `const $${name}=(path)=>require("./core.cjs").${name}(path);`)
-    .join("");
-  await buildPart("soon", byNeed(parts.soon), fromCore);
-  await buildPart("packr", await atOnce(parts.packr), fromCore);
-  await buildPart("library", await atOnce(parts.library), fromCore);
-  await buildPart("rest", byNeed(parts.rest), fromCore);
-  const files = (["soon", "packr", "library", "rest"] as const).map(
-    (name) => [`$${name}File`, JSON.stringify(nameByContent(folder, name))] as const,
-  );
-  const core = `${await atOnce(parts.core)}export { soon, packr, library, rest } from ${JSON.stringify(later)};
-    export const core = (path) => modules[path]();\n`;
-  await buildPart("core", core, coreBanner, Object.fromEntries(files));
-  const toCommands = `const $commands=(path)=>require("./commands.cjs").modules[path]();`;
+  const toCore = `const $core=(path)=>require("./core.cjs").core(path),$later=(part)=>require("./core.cjs").later(part);`;
+  for (const part of later) await buildPart(part, toCore);
+  const names = Object.fromEntries(later.map((part) => [part, nameByContent(folder, part)]));
+  // CommonJS's own, for `later.ts`: the bundler would put others in their place
+  const own = `const $require=require,$module=module,$later=(part)=>module.exports.later(part);`;
+  const toOthers = `export { later } from ${JSON.stringify(laterLoader)};\nexport const core = (path) => modules[path]();\n`;
+  await buildPart("core", own, toOthers, { $files: JSON.stringify(names) });
   const main = `export { main } from ${JSON.stringify(cliMain)};\n`;
-  await buildPart("cli", `${main}${byNeed(parts.cli)}`, `${fromCore}${toCommands}`);
-  const toCli = `const $cli=(path)=>require("./cli.cjs").modules[path]();`;
-  await buildPart("commands", byNeed(parts.commands), `${fromCore}${toCli}`);
+  const to = (part: string): string => `const $${part}=(path)=>require("./${part}.cjs").modules[path]();`;
+  await buildPart("cli", `${toCore}${to("commands")}`, main);
+  await buildPart("commands", `${toCore}${to("cli")}`);
   writeFileSync(join(folder, "cli.js"), command, { mode: 0o755 });
   await bundleChild(folder);
+}
+
+function isLater(part: string): boolean {
+  return (later as readonly string[]).includes(part);
 }
 
 /** The main file of a child. */
@@ -164,7 +162,7 @@ async function bundleChild(folder: string): Promise<void> {
 async function bundleForBundles(folder: string, paths: readonly string[]): Promise<void> {
   const imports = paths.map((path, at) => `import * as m${at} from ${JSON.stringify(path)};\n`);
   const all = `const all = { ${paths.map((path, at) => `${nameOf(path)}: m${at}`).join()} };\n`;
-  const getters = "export const library = (path) => all[path];\nexport const rest = library;\n";
+  const getters = "export const later = () => (path) => all[path];\n";
   // an executable of furrow build begins in it
   const standalone = `export * from ${JSON.stringify(join(root, "src/tree/standalone.ts"))};\n`;
   // otherwise Bun would replace import.meta.path with a path in this checkout
@@ -181,13 +179,13 @@ async function bundleOtel(folder: string, hooks: string): Promise<void> {
 }
 
 /** The source of an ES module that exports what a module does. */
-async function entryOf(path: string, { library }: Parts): Promise<string> {
-  const file = library.has(path) ? "library" : "rest";
-  return `import furrow from "./load.js";\n${await exportsOf(path, `furrow.${file}`)}`;
+async function entryOf(path: string, parts: Parts): Promise<string> {
+  const part = later.find((one) => parts[one].has(path));
+  return `import furrow from "./load.js";\n${await exportsOf(path, `furrow.later("${part}")`)}`;
 }
 
 /** The source of a file with these modules, which are evaluated with it. */
-async function atOnce(paths: Iterable<string>): Promise<string> {
+async function evaluated(paths: Iterable<string>): Promise<string> {
   const imports: string[] = [];
   const getters: string[] = [];
   for (const path of paths) {
@@ -296,12 +294,6 @@ function leaving(file: string): BunPlugin {
     },
   };
 }
-
-/** `later.ts` needs what CommonJS gives to the file; the bundler would take it for its own. */
-const coreBanner = ["soon", "packr", "library", "rest"].reduce(
-  (text, name) => `${text}const $${name}=(path)=>module.exports.${name}(path);`,
-  "const $require=require,$module=module;",
-);
 
 const loader = `function load() {
   try {

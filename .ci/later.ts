@@ -12,23 +12,22 @@ interface File {
   readonly modules: Readonly<Record<string, () => object>>;
 }
 
-// set by `bundle.ts`: the names of the files, and what CommonJS gives to `core.cjs`
-declare const $soonFile: string;
-declare const $packrFile: string;
-declare const $libraryFile: string;
-declare const $restFile: string;
+// set by `bundle.ts`: the files' names by what they hold, and what CommonJS gives to `core.cjs`
+declare const $files: Readonly<Record<string, string>>;
 declare const $require: NodeJS.Require;
 declare const $module: { readonly exports: unknown };
 
+/** Gives a module of a file, by its path in `src`. */
+type ModulesOf = (path: string) => object;
+
 const folder = import.meta.path.slice(0, import.meta.path.lastIndexOf("/"));
+const files = new Map(Object.entries($files).map(([part, name]) => [part, modulesIn(name)]));
 
-/** Gives a module of the file, by its path in `src`. */
-export const soon: (path: string) => object = modulesIn($soonFile);
-export const packr: (path: string) => object = modulesIn($packrFile);
-export const library: (path: string) => object = modulesIn($libraryFile);
-export const rest: (path: string) => object = modulesIn($restFile);
+export function later(part: string): ModulesOf {
+  return files.get(part)!;
+}
 
-function modulesIn(name: string): (path: string) => object {
+function modulesIn(name: string): ModulesOf {
   const file = `${folder}/${name}`;
   const descriptor = openSync(file, 0);
   let loaded: File | undefined;

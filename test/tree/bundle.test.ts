@@ -19,7 +19,7 @@ beforeAll(async () => {
   const scope = "node_modules/@opentelemetry";
   symlinkSync(join(import.meta.dir, "../..", scope), join(folder, scope));
   await bundle(lib);
-});
+}, 60_000);
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Runs a program of the folder; what it printed, and in how many files bytecode was found in place of parsing. */
