@@ -50,7 +50,10 @@ export const hasPage: boolean = existsSync(join(import.meta.dir, "../../src/page
 export const startTracing: (() => Promise<AsyncDisposable>) | undefined = existsSync(
   join(import.meta.dir, "../../src/otel.ts"),
 )
-  ? async () => (await import("../fixtures/tracing.ts")).trace()
+  ? async () => {
+      const { instrument } = await import("../../src/otel.ts");
+      return (await import("../fixtures/tracing.ts")).trace(instrument);
+    }
   : undefined;
 
 /** This actor's connection to a registrar: what the rows use of it. */

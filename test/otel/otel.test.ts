@@ -282,6 +282,7 @@ describe("the metrics", () => {
           .map(({ name, unit, count, attributes }) => [`${name} ${unit} ${attributes["rpc.method"]}`, count]),
       );
     for (let made = 0; made < 3; made++) await stage.call("isHeld");
+    await stage.spans(6);
     await until(() => Object.values(counts()).filter((count) => count === 3).length === 2);
     expect(counts()).toEqual({
       "rpc.client.call.duration s market/isHeld": 3,

@@ -1,7 +1,7 @@
 /** furrow in a project with the settings of `bun init`: what compiles there, and what the compiler says where it doesn't. */
 import { beforeAll, describe, expect, test } from "bun:test";
 
-import { userProject } from "./user-project.ts";
+import { compileMs, userProject } from "./user-project.ts";
 
 const tools = `
 export function add(a: number, b: number): number {
@@ -44,7 +44,7 @@ describe("with the settings of bun init", () => {
   beforeAll(async () => {
     using project = await userProject({ "tools.ts": tools, "untyped.ts": untyped, "faulty.ts": faulty });
     printed = await project.compile();
-  });
+  }, compileMs);
 
   test("an untyped portal can be called, streamed from and opened", () => {
     expect(printed).not.toContain("untyped.ts");

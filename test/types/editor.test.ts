@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import { olderQuickInfo } from "./older-language-service.ts";
 import { LanguageServer } from "./language-server.ts";
-import { type UserProject, userProject } from "./user-project.ts";
+import { compileMs, type UserProject, userProject } from "./user-project.ts";
 
 const market = `import type { Context } from "furrow";
 
@@ -81,7 +81,7 @@ describe("in an editor, a call through a portal", () => {
     server = await LanguageServer.open(project.folder);
     for (const file of ["market.ts", "main.ts", "inline.ts"]) server.openFile(path(file));
     quickInfo = await olderQuickInfo(project.folder, ["main.ts", "inline.ts"]);
-  });
+  }, compileMs);
 
   afterAll(async () => {
     await server?.[Symbol.asyncDispose]();

@@ -13,6 +13,9 @@ const root = join(import.meta.dir, "..", "..");
 /** The compiler itself, not the script that starts it. `--lsp --stdio` makes it a language server. */
 export const compiler: string = compilerPath();
 
+/** Bounds what compiles a project, in milliseconds: on a busy machine that takes longer than a test may. */
+export const compileMs = 60_000;
+
 export interface UserProject extends Disposable {
   readonly folder: string;
   /** Runs `tsc` and returns what it prints: nothing when the project compiles. */
