@@ -1,15 +1,16 @@
 /**
- * Takes the pictures of the page for docs/page.md, in a real Chromium: `bun .ci/page-pictures.ts [FOLDER]`. Each shows a real tree,
- * except that of 500 actors, which are told to the page over its own WebSocket.
+ * Takes the pictures of the page for docs/page.md, in a real Chromium: `bun .ci/page-pictures.ts [FOLDER]`. Each shows a real tree. The
+ * one of 500 actors takes 6 GB of memory, and on two idle cores half a minute to start.
  */
 import { join } from "node:path";
 
+import type { Nursery } from "../src/index.ts";
 import { readPage } from "../src/page/page-file.ts";
 import { servePage } from "../src/page/server.ts";
-import { testTree } from "../src/testing.ts";
+import { type TestTree, testTree } from "../src/testing.ts";
+import { startCrowd } from "../test/fixtures/crowd.ts";
 import { startFloor } from "../test/fixtures/shop-floor.ts";
 import { type BrowserPage, Chromium, findChromium, type OpenOptions } from "../test/support/chromium.ts";
-import { crowdScript, tellOfActors, tellOfSamples } from "../test/support/crowd.ts";
 
 const folder = Bun.argv[2] ?? join(import.meta.dir, "../docs/pictures");
 const command = findChromium();
@@ -19,14 +20,14 @@ await using chromium = await Chromium.start(command);
 
 /** Starts a tree and opens the page on it. */
 async function withTree(
-  isBusy: boolean,
+  start: (nursery: Nursery) => Promise<unknown>,
   opening: OpenOptions,
-  take: (page: BrowserPage, tree: Awaited<ReturnType<typeof testTree>>) => Promise<void>,
+  take: (page: BrowserPage, tree: TestTree) => Promise<void>,
 ): Promise<void> {
   await using tree = await testTree({ name: "shop", strategy: "one-for-one" });
-  if (isBusy || opening.before === undefined) await startFloor(tree.nursery, isBusy);
+  await start(tree.nursery);
   const { registryAddrs } = tree.actor;
-  await using served = servePage({ port: 0, mayAct: false, file, version: "", registryAddrs });
+  await using served = servePage({ port: 0, mayAct: false, file, registryAddrs });
   const page = await chromium.open(served.url, opening);
   await page.until(`document.querySelector(".row[aria-level]")`);
   await take(page, tree);
@@ -45,13 +46,18 @@ async function select(page: BrowserPage, name: string): Promise<void> {
   );
 }
 
-await withTree(false, {}, async (page) => {
+const floor =
+  (isBusy: boolean) =>
+  async (nursery: Nursery): Promise<void> =>
+    await startFloor(nursery, isBusy);
+
+await withTree(floor(false), {}, async (page) => {
   await Bun.sleep(15_000);
   await select(page, "orders");
   await Bun.sleep(3_000);
   await save(page, "calm");
 });
-await withTree(true, { dark: true }, async (page, tree) => {
+await withTree(floor(true), { dark: true }, async (page, tree) => {
   await Bun.sleep(5_000);
   await select(page, "market");
   await Bun.sleep(45_000);
@@ -72,13 +78,12 @@ await withTree(true, { dark: true }, async (page, tree) => {
   await Bun.sleep(2_500);
   await save(page, "narrow");
 });
-await withTree(false, { before: crowdScript }, async (page) => {
-  await page.evaluate(tellOfActors);
-  for (let second = 0; second < 20; second++) {
-    await page.evaluate(tellOfSamples(second));
-    await Bun.sleep(1_000);
-  }
+const crowd = async (nursery: Nursery): Promise<unknown> => await startCrowd(nursery, 500, 2_000);
+
+await withTree(crowd, {}, async (page) => {
+  await page.until(`document.getElementById("count").innerText === "501 actors"`);
+  await Bun.sleep(30_000);
   await page.evaluate(`document.querySelector(".tree .scroller").scrollTop = 4_000`);
-  await Bun.sleep(200);
+  await Bun.sleep(2_000);
   await save(page, "500-actors");
 });

@@ -34,6 +34,8 @@ export const timing = {
   loadLastsMs: 1_000,
   /** How long a writer waits for its reader before `furrow.stream.stall` tells of it. */
   stallMs: 1_000,
+  /** How long a tree may take to answer a look at its metrics. An actor that takes longer is down. */
+  collectMs: 2_000,
   /** How long `metricsText` goes on measuring after a call. */
   metricsLapseMs: 600_000,
   /** How long a step of an actor's end may take before the log mentions it. */

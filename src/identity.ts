@@ -12,8 +12,8 @@ export interface ActorId {
 }
 
 /** A short form for messages and logs: `quotes#1a2b3c4d`. */
-export function describeActor(id: ActorId): string {
-  return `${id.name}#${id.uuid.slice(0, 8)}`;
+export function describeActor({ name, uuid }: Pick<ActorId, "name" | "uuid">): string {
+  return `${name}#${uuid.slice(0, 8)}`;
 }
 
 /** The form of the uuids that furrow makes; peers in other languages may use another. */

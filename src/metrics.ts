@@ -1,25 +1,20 @@
 /**
- * Metrics of a whole tree as text for Prometheus. Import it from `furrow/metrics`.
+ * Metrics of whole trees as text for Prometheus. Import it from `furrow/metrics`.
  *
  * Labels are names of actors and functions, never uuids: a restarted actor goes on where it was. Actors of one name are
  * added up.
  */
 import type { Runtime } from "./actor/runtime.ts";
-import { actorRuntime } from "./actor/current.ts";
+import { currentRuntime } from "./actor/current.ts";
 import { Part } from "./actor/part.ts";
 import { timing } from "./deadline.ts";
-import { asError, FurrowError, TimeoutError } from "./errors.ts";
+import { asError, FurrowError } from "./errors.ts";
 import { contentTypes, type MetricsFormat, writeMetrics } from "./inspect/metrics-text.ts";
 import { Accumulator, type Totals } from "./inspect/totals.ts";
-import type { ActorReport } from "./inspect/tree-samples.ts";
+import type { ActorReport } from "./inspect/sample.ts";
+import { TreeReader } from "./inspect/tree-reader.ts";
 import { outsideTasks } from "./rpc/task.ts";
-import type { Dialog, Portal } from "./rpc/types.ts";
 import { getRoot } from "./tree/root.ts";
-
-/** How long the tree may take to answer. An actor that takes longer is down. */
-const collectMs = 2_000;
-/** How long the root may take, beyond that. */
-const slackMs = 1_000;
 
 export interface MetricsOptions {
   /** 0 for any free port: the url has it. */
@@ -34,18 +29,21 @@ export interface MetricsServer extends AsyncDisposable {
 }
 
 /**
- * The metrics of the tree that this actor belongs to, in Prometheus' text format 0.0.4, for programs that have an HTTP server.
+ * The metrics of the tree that this actor belongs to, in Prometheus' text format 0.0.4, for programs that have an HTTP server. With
+ * `openClient`, of all trees in the registry; a root that doesn't answer is then down, with what is below it unseen.
  *
  * The first call begins to measure, so its counters are at zero. The measuring goes on until ten minutes after the last
- * call, or the end of the actor. Calls at the same time share one look at the tree.
+ * call, or the end of the actor or client. Calls at the same time share one look.
  *
- * @throws {NoRuntimeError} when this process has no actor
+ * @throws {NoRuntimeError} when this process has neither an actor nor a client
  * @throws {TransportClosedError} when the root is gone
- * @throws {PermissionDeniedError} when the root's policy doesn't let this actor call `furrow.samples`
- * @throws {TimeoutError} with stage "call" when the root doesn't answer within 3 s
+ * @throws {PermissionDeniedError} when the root's policy doesn't let this actor call `furrow.samples`; of a client, when no root's
+ *   does
+ * @throws {TimeoutError} with stage "call" when the root doesn't answer within 3 s; of a client, with stage "lookup" when no
+ *   registrar answers within 2 s
  */
 export async function metricsText(): Promise<string> {
-  const runtime = actorRuntime();
+  const runtime = currentRuntime();
   const scraper = scraperOf(runtime);
   scraper.stay();
   try {
@@ -57,7 +55,7 @@ export async function metricsText(): Promise<string> {
 
 function scraperOf(runtime: Runtime): Scraper {
   return scrapers.ensure(runtime, () => {
-    const scraper = new Scraper();
+    const scraper = new Scraper(runtime);
     runtime.ending.onEnded(() => scraper.close());
     return scraper;
   });
@@ -67,14 +65,15 @@ const scrapers: Part<Scraper> = new Part();
 
 /**
  * Serves the metrics of the tree that this actor belongs to over HTTP, at `/metrics`: in Prometheus' text format 0.0.4, or in
- * OpenMetrics 1.0 for those who accept it. Measures until the result is disposed, or the actor ends.
+ * OpenMetrics 1.0 for those who accept it. With `openClient`, of all trees in the registry. Measures until the result is disposed,
+ * or the actor or client ends.
  *
- * @throws {NoRuntimeError} when this process has no actor
+ * @throws {NoRuntimeError} when this process has neither an actor nor a client
  * @throws as `Bun.serve`, when it can't listen there
  */
 export async function serveMetrics({ port, hostname = "127.0.0.1" }: MetricsOptions): Promise<MetricsServer> {
-  const runtime = actorRuntime();
-  const scraper = new Scraper();
+  const runtime = currentRuntime();
+  const scraper = new Scraper(runtime);
   const server = outsideTasks(() =>
     Bun.serve({ port, hostname, fetch: async (request) => await answer(request, scraper) }),
   );
@@ -119,26 +118,44 @@ function formatFor(accept: string | null): MetricsFormat {
   return accept?.includes("application/openmetrics-text") === true ? "openmetrics" : "prometheus";
 }
 
-type TreeDialog = Dialog<undefined, ActorReport | null, number, void>;
+/** Where the reports come from. */
+interface Trees extends Disposable {
+  read(answerMs: number, slackMs: number): Promise<ActorReport[]>;
+}
 
-/** Asks the root of the tree, time and again. */
+/** The tree that this actor belongs to. */
+class OwnTree implements Trees {
+  readonly #reader = new TreeReader(async () => await getRoot());
+
+  async read(answerMs: number, slackMs: number): Promise<ActorReport[]> {
+    return await this.#reader.read("root", answerMs, slackMs);
+  }
+
+  [Symbol.dispose](): void {
+    this.#reader[Symbol.dispose]();
+  }
+}
+
+/** Looks time and again, and adds up what it sees. */
 class Scraper {
+  readonly #trees: Trees;
   readonly #accumulator = new Accumulator();
-  #dialog: Promise<TreeDialog> | undefined;
   #collecting: Promise<Totals> | undefined;
   #lapse: Timer | undefined;
 
-  /** Looks at the tree, or joins the look that is under way. */
+  constructor(runtime: Runtime) {
+    this.#trees = runtime.isClient ? new (loadRegisteredTrees())() : new OwnTree();
+  }
+
+  /** Looks, or joins the look that is under way. */
   collect(): Promise<Totals> {
-    if (this.#collecting === undefined) {
-      this.#collecting = outsideTasks(async () => {
-        try {
-          return await this.#collect();
-        } finally {
-          this.#collecting = undefined;
-        }
-      });
-    }
+    this.#collecting ??= outsideTasks(async () => {
+      try {
+        return this.#accumulator.add(await this.#trees.read(timing.collectMs, timing.collectMs / 2));
+      } finally {
+        this.#collecting = undefined;
+      }
+    });
     return this.#collecting;
   }
 
@@ -155,46 +172,12 @@ class Scraper {
 
   close(): void {
     clearTimeout(this.#lapse);
-    const dialog = this.#dialog;
-    this.#dialog = undefined;
-    dialog?.then(
-      (one) => one.cancel("nobody reads the metrics"),
-      () => {},
-    );
-  }
-
-  async #collect(): Promise<Totals> {
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const limit = collectMs + slackMs;
-    const timer = setTimeout(
-      () => reject(new TimeoutError("call", `the root of the tree didn't answer within ${limit} ms`)),
-      limit,
-    );
-    try {
-      return this.#accumulator.add(await Promise.race([this.#ask(), late]));
-    } catch (error) {
-      // what still comes belongs to no later look
-      this.close();
-      throw error;
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  async #ask(): Promise<ActorReport[]> {
-    const dialog = await (this.#dialog ??= openSamples());
-    await dialog.send(collectMs);
-    const reports: ActorReport[] = [];
-    for await (const report of dialog) {
-      if (report === null) return reports;
-      reports.push(report);
-    }
-    await dialog.result;
-    throw new TimeoutError("call", "the root of the tree has ended");
+    this.#trees[Symbol.dispose]();
   }
 }
 
-async function openSamples(): Promise<TreeDialog> {
-  await using root: Portal = await getRoot();
-  return (await root.open["furrow.samples"]()) as TreeDialog;
+/** Actors never need this file. */
+function loadRegisteredTrees(): typeof import("./inspect/registered-trees.ts").RegisteredTrees {
+  return (require("./inspect/registered-trees.ts") as typeof import("./inspect/registered-trees.ts"))
+    .RegisteredTrees;
 }

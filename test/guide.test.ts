@@ -1,10 +1,14 @@
-/** The guide and the recipes can be followed literally, from an empty folder on. */
-import { afterAll, beforeAll, describe, test } from "bun:test";
+/** The guide and the recipes can be followed literally, from an empty folder on; so can the shortest way, of two commands. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
+import { Chromium, findChromium } from "./support/chromium.ts";
+import { linesOf } from "./support/command-line.ts";
+import { read, section } from "./support/documents.ts";
 import { openRegistry } from "./support/npm-registry.ts";
+import { admit, LivePage } from "./support/page-client.ts";
 import { type Block, blocksOf, Reader } from "./support/transcript.ts";
 import { freePort } from "./support/world.ts";
 
@@ -25,7 +29,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await registry[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true });
-  for (const name of documents) rmSync(runtimeDir(name), { recursive: true, force: true });
+  for (const name of [...documents, "page.md"]) rmSync(runtimeDir(name), { recursive: true, force: true });
 });
 
 /** A folder of programs that the documents expect on any machine, and that this one lacks. */
@@ -108,3 +112,81 @@ describe("docs/guide.md", () => {
 describe("docs/recipes.md", () => {
   test("has programs that do what it says", async () => await outcome("recipes.md"), followMs);
 });
+
+/** Somebody's program, in a folder with nothing else. */
+const shop = `import { openNursery } from "furrow";
+
+export function getPrice(symbol: string): number {
+  return symbol.length;
+}
+
+if (import.meta.main) {
+  await using nursery = await openNursery({ name: "shop" });
+  await nursery.startActor("market", { module: import.meta.url });
+  await nursery.join();
+}
+`;
+
+describe("docs/page.md", () => {
+  test(
+    "has two commands that lead from a program's folder to a page that shows its tree",
+    async () => {
+      const commands = Array.from(
+        section(read("docs/page.md"), "In two commands").matchAll(/^\$ (.+)$/gm),
+        ([, command = ""]) => command,
+      );
+      expect(commands.length).toBe(2);
+      const home = join(folder, "page.md");
+      mkdirSync(home);
+      writeFileSync(join(home, "shop.ts"), shop);
+      const run = (command: string | undefined): Bun.Subprocess<"ignore", "pipe", "inherit"> =>
+        Bun.spawn(["bash", "-c", `exec ${command}`], {
+          cwd: home,
+          env: newcomer(home, "page.md"),
+          stdio: ["ignore", "pipe", "inherit"],
+        });
+      const began = performance.now();
+      const adding = run(commands[0]);
+      expect(await adding.exited).toBe(0);
+      const added = performance.now();
+      const running = run(commands[1]);
+      try {
+        const { value: url } = await linesOf(running.stdout).next();
+        const shown = await shownBy(url!);
+        const times = [added - began, shown - added, shown - began].map((ms) => (ms / 1_000).toFixed(2));
+        console.log(
+          `first time: ${commands.length} commands; ${times[0]} s to add the package, ${times[1]} s until the page shows the tree, ${times[2]} s in all`,
+        );
+      } finally {
+        running.kill("SIGTERM");
+        expect(await running.exited).toBe(143);
+      }
+    },
+    followMs,
+  );
+});
+
+/** Opens the link, in a browser if there is one; resolves with the time when both actors are shown, each with a sample of it. */
+async function shownBy(url: string): Promise<number> {
+  const command = findChromium();
+  if (command === undefined) {
+    using live = await LivePage.open(await admit({ url }));
+    live.show();
+    const seen = new Set<string>();
+    await live.until((message) => {
+      if (message.type === "samples") for (const { uuid } of message.samples) seen.add(uuid);
+      return seen.size === 2 ? true : undefined;
+    });
+    const names = live.received.flatMap((one) => (one.type === "actors" ? one.present : []));
+    expect(new Set(names.map(({ name }) => name))).toEqual(new Set(["shop", "market"]));
+    return performance.now();
+  }
+  await using chromium = await Chromium.start(command);
+  const page = await chromium.open(url);
+  const rows = `[...document.querySelectorAll(".row[aria-level]")].map((row) => row.innerText.replaceAll(/\\s+/g, " "))`;
+  await page.until(
+    `((rows) => /shop.*● ready \\d+ \\d+M/.test(rows[0]) && /market.*● ready \\d+ \\d+M/.test(rows[1]))(${rows})`,
+  );
+  expect(page.complaints).toEqual([]);
+  return performance.now();
+}

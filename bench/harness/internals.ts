@@ -21,6 +21,7 @@ export { RegistryTable } from "../../src/discovery/table.ts";
 export { type ParsedTcpAddress, qualifyAddress } from "../../src/transport/address.ts";
 export { hostId } from "../../src/transport/host.ts";
 export { isProcessAlive } from "../../src/transport/runtime-dir.ts";
+export type { ShowMessage } from "../../src/page/protocol.ts";
 export type { TlsIdentity } from "../../src/transport/tls.ts";
 export type { Link, TransportDriver } from "../../src/transport/transport.ts";
 export { Batch } from "../../src/wire/codec.ts";

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 
 import type { Address } from "../../src/index.ts";
+import type { ShowMessage } from "../harness/internals.ts";
 
 const program = join(import.meta.dir, "../../src/cli/main.ts");
 
@@ -59,7 +60,8 @@ export class PageViewer implements AsyncDisposable {
   }
 
   #send(isVisible: boolean): void {
-    this.#socket.send(JSON.stringify({ type: "show", isVisible, selected: null, log: false }));
+    const message: ShowMessage = { type: "show", isVisible, selected: null, log: false, inSight: [] };
+    this.#socket.send(JSON.stringify(message));
   }
 
   #receive(text: string): void {

@@ -7,6 +7,7 @@ import type { Operation } from "../harness/timing.ts";
 import { PageViewer } from "../raw/page-viewer.ts";
 import { join, stackedContest } from "./contest.ts";
 import { text } from "./rpc.ts";
+import { readFlood } from "./stream.ts";
 
 type Server = Portal<typeof actor>;
 
@@ -37,11 +38,7 @@ const loads: readonly Load[] = [
     what: "a message of stream.small",
     ratioOf: "throughput",
     calls: messages,
-    run: async (server) => {
-      let received = 0;
-      for await (const message of server.stream.flood(messages, 32)) received += message.length;
-      if (received !== messages * 32) throw new Error(`received ${received} bytes`);
-    },
+    run: (server) => readFlood(server, messages, 32),
   },
 ];
 

@@ -1,9 +1,20 @@
 /** Streams: messages in one direction. */
-import { findActor } from "../../src/index.ts";
+import { findActor, type Portal } from "../../src/index.ts";
 import type * as actor from "../fixtures/actor.ts";
 import { type RaceRow, serverOf } from "../harness/row.ts";
 import { FloodClient } from "../raw/flood.ts";
 import { join, stackedContest } from "./contest.ts";
+
+/** Reads a stream of so many messages of that size to its end. */
+export async function readFlood(
+  portal: Portal<typeof actor>,
+  messages: number,
+  bytes: number,
+): Promise<void> {
+  let received = 0;
+  for await (const message of portal.stream.flood(messages, bytes)) received += message.length;
+  if (received !== messages * bytes) throw new Error(`received ${received} bytes`);
+}
 
 function streamRow(id: string, bytes: number, messages: number): RaceRow {
   return {
@@ -23,11 +34,7 @@ function streamRow(id: string, bytes: number, messages: number): RaceRow {
         return {
           subject: {
             calls: messages,
-            async run() {
-              let received = 0;
-              for await (const message of portal.stream.flood(messages, bytes)) received += message.length;
-              if (received !== messages * bytes) throw new Error(`received ${received} bytes`);
-            },
+            run: () => readFlood(portal, messages, bytes),
           },
           baseline: { calls: messages, run: () => raw.receive(messages, bytes) },
         };

@@ -271,7 +271,7 @@ export class UnreachableError extends TransportClosedError {
 
   constructor(id: { readonly name: string; readonly uuid: string }, failures: readonly Error[]) {
     const why = messagesOf(failures) || "none of its addresses can be dialled from this host";
-    super(`${id.name}#${id.uuid.slice(0, 8)} cannot be reached: ${why}`, { cause: causeOf(failures) });
+    super(`${describeActor(id)} cannot be reached: ${why}`, { cause: causeOf(failures) });
     this.failures = failures;
   }
 }

@@ -2,7 +2,7 @@
 import type { Registration } from "../discovery/registration.ts";
 import { hostId } from "../transport/host.ts";
 import type { Terminal } from "./command.ts";
-import { type Column, Table } from "./table.ts";
+import { type Column, optionsFor, Table } from "./table.ts";
 import { type ProcessUsage, usageOf } from "./process-usage.ts";
 import { formatAge, formatBytes } from "./units.ts";
 
@@ -18,12 +18,13 @@ const columns: readonly Column[] = [
   { title: "ADDRS", shrinks: true },
 ];
 
-/** A table of actors. `first`: a column before those of an actor. */
-export function actorTable(terminal: Terminal, first: readonly Column[] = []): Table {
-  return new Table([...first, ...columns], {
-    columns: terminal.columns,
-    header: (text) => terminal.style("bold", text),
-  });
+/** A table of actors. `first`, `last`: columns before and after those of an actor. */
+export function actorTable(
+  terminal: Terminal,
+  first: readonly Column[] = [],
+  last: readonly Column[] = [],
+): Table {
+  return new Table([...first, ...columns, ...last], optionsFor(terminal));
 }
 
 /** An actor with what its process uses; null if that can't be known here. */

@@ -1,8 +1,7 @@
 /** Finding the actors that a command line names. All of it needs an open client. */
-import { Lookup } from "../discovery/lookup.ts";
-import { reach } from "../discovery/reach.ts";
-import { foundOf, type Registration } from "../discovery/registration.ts";
-import { watchActors } from "../discovery/watch-actors.ts";
+import { reachRegistered } from "../discovery/reach.ts";
+import type { Registration } from "../discovery/registration.ts";
+import { listOnce } from "../discovery/watch-actors.ts";
 import { ActorNotFoundError, TimeoutError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import type { Portal } from "../rpc/types.ts";
@@ -10,7 +9,7 @@ import { UsageError } from "./exit.ts";
 import { nearest } from "./nearest.ts";
 
 /** How long a registrar may take to list what it knows. */
-const listTimeoutMs = 5_000;
+export const listTimeoutMs = 5_000;
 
 /**
  * The registered actors that a pattern of `watchActors` matches, as all registrars know them, draining ones included.
@@ -20,13 +19,16 @@ const listTimeoutMs = 5_000;
 export async function listActors(pattern: string, signal: AbortSignal): Promise<readonly Registration[]> {
   const late = AbortSignal.timeout(listTimeoutMs);
   try {
-    for await (const event of watchActors(pattern, { signal: AbortSignal.any([signal, late]) }))
-      if (event.type === "sync") return event.actors;
-    return [];
+    return await listOnce(pattern, AbortSignal.any([signal, late]));
   } catch (error) {
     if (!late.aborted || signal.aborted) throw error;
-    throw new TimeoutError("lookup", `the registrar didn't list its actors within ${listTimeoutMs} ms`);
+    throw notListed();
   }
+}
+
+/** The error for a registrar that is silent. */
+export function notListed(): TimeoutError {
+  return new TimeoutError("lookup", `the registrar didn't list its actors within ${listTimeoutMs} ms`);
 }
 
 /**
@@ -73,15 +75,24 @@ export async function notFound(word: string, signal: AbortSignal): Promise<Actor
  * Connects to one instance.
  *
  * @throws {ActorNotFoundError} when it is gone
+ * @throws {TimeoutError} when it doesn't answer
  */
 export async function connectTo<M = unknown>(
   actor: Registration,
   options: { readonly signal: AbortSignal; readonly timeout?: number },
 ): Promise<Portal<M>> {
-  const portal = await reach<M>(Lookup.at(actor.id.name, options), foundOf(actor));
+  const portal = await reachRegistered<M>(actor, options).catch((error: unknown) => {
+    throw error instanceof TimeoutError ? silent(actor.id.name, describeActor(actor.id), error) : error;
+  });
   if (portal === undefined)
     throw new ActorNotFoundError(`${describeActor(actor.id)} can't be reached: it is gone`);
   return portal;
+}
+
+/** The error for an actor that doesn't answer. */
+export function silent(name: string, who: string, cause: TimeoutError): TimeoutError {
+  const message = `${who} doesn't answer: it may be frozen or busy; furrow doctor ${name} looks for the reason`;
+  return new TimeoutError(cause.stage, message, { cause });
 }
 
 /**

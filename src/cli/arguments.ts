@@ -1,7 +1,8 @@
 /** The grammar: which words are the command, its options and its arguments. */
-import type { Command, CommandOptions, Flags } from "./command.ts";
+import { parseArgs } from "node:util";
+
+import type { Command, CommandOption, CommandOptions, Flags } from "./command.ts";
 import { UsageError } from "./exit.ts";
-import { parseWords } from "./words.ts";
 
 /** The options of every command. They may also come before its name. */
 export const commonOptions: CommandOptions = {
@@ -73,10 +74,29 @@ function parse(
   options: CommandOptions,
   name: string | undefined,
 ): { flags: Flags; args: string[] } {
-  const program = name === undefined ? "furrow" : `furrow ${name}`;
-  const { values, positionals } = parseWords(words.map(shielded), options, program);
-  checkChoices(values, options);
-  return { flags: values, args: positionals.map(unshielded) };
+  try {
+    const { values, positionals } = parseArgs({
+      args: words.map(shielded),
+      options: Object.fromEntries(Object.entries(options).map(([long, one]) => [long, configOf(one)])),
+      allowPositionals: true,
+    });
+    const flags = Object.fromEntries(
+      Object.entries(values).map(([long, value]) => [long, unshieldedValue(value)]),
+    ) as Flags;
+    checkChoices(flags, options);
+    return { flags, args: positionals.map(unshielded) };
+  } catch (error) {
+    throw usageErrorOf(error, name);
+  }
+}
+
+/** What parseArgs takes: it rejects the fields of ours. */
+function configOf({ type, short, multiple }: CommandOption): {
+  type: "boolean" | "string";
+  short?: string;
+  multiple?: boolean;
+} {
+  return { type, ...(short !== undefined && { short }), ...(multiple !== undefined && { multiple }) };
 }
 
 /** A negative number is an argument: no option is a digit. */
@@ -86,6 +106,12 @@ function shielded(word: string): string {
 
 function unshielded(word: string): string {
   return word.startsWith("\0") ? word.slice(1) : word;
+}
+
+/** It may also be the value of an option. */
+function unshieldedValue(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(unshieldedValue);
+  return typeof value === "string" ? unshielded(value) : value;
 }
 
 function checkChoices(flags: Flags, options: CommandOptions): void {
@@ -102,4 +128,17 @@ function checkCount(args: readonly string[], name: string, { args: count, usage 
   if (args.length < min) throw new UsageError(`furrow ${name} needs more arguments: ${form}`);
   if (args.length > max)
     throw new UsageError(`furrow ${name} doesn't take the argument ${JSON.stringify(args[max])}: ${form}`);
+}
+
+/** parseArgs explains at length; one line, and where to look, does. */
+function usageErrorOf(error: unknown, name: string | undefined): unknown {
+  if (error instanceof UsageError || !(error instanceof Error)) return error;
+  const code = "code" in error ? error.code : undefined;
+  if (typeof code !== "string" || !code.startsWith("ERR_PARSE_ARGS")) return error;
+  const whole = name === undefined ? "furrow" : `furrow ${name}`;
+  const option = /'(-[^' ]*)/.exec(error.message)?.[1] ?? "";
+  if (code === "ERR_PARSE_ARGS_UNKNOWN_OPTION")
+    return new UsageError(`${whole} has no option ${option}: see ${whole} --help`);
+  const [first = ""] = error.message.split(/\.?\n|\. /);
+  return new UsageError(`${first.charAt(0).toLowerCase()}${first.slice(1)}: see ${whole} --help`);
 }

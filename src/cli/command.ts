@@ -3,9 +3,8 @@
 import type { Security } from "../actor/security.ts";
 import type { AddressInput } from "../transport/address.ts";
 import type { Client } from "../tree/client.ts";
-import type { Style } from "./terminal.ts";
 
-/** An option: how it is written, and what the help says about it. */
+/** An option, as `util.parseArgs` takes it, and what the help says about it. */
 export interface CommandOption {
   readonly type: "boolean" | "string";
   /** One letter. */
@@ -33,7 +32,7 @@ export interface Terminal {
   readonly columns: number | undefined;
   readonly rows: number | undefined;
   /** The text in that style, or as it is where stdout takes no colours. */
-  style(format: Style, text: string): string;
+  style(format: "bold" | "dim" | "red" | "green" | "yellow", text: string): string;
 }
 
 /** What a command gets to work with. */
@@ -61,10 +60,14 @@ export interface CommandContext {
   client(): Promise<Client>;
   /** Writes data to stdout, without adding a line break; resolves when there's room for more. */
   out(text: string): Promise<void>;
+  /** The same for lines, which get their line breaks. */
+  lines(lines: readonly string[]): Promise<void>;
   /** Writes to stderr, where everything goes that isn't data; nothing with `--quiet`. */
   err(text: string): Promise<void>;
   /** Prints an error on stderr, as one that `run` throws, and goes on. */
   error(error: unknown): Promise<void>;
+  /** The same for several. Returns the exit code of the first; 0 if there are none. */
+  failures(errors: readonly Error[]): Promise<number>;
 }
 
 /**

@@ -1,10 +1,13 @@
 /** What a command works with: its words, its output, and a client that opens with the first use. */
+import { resolve } from "node:path";
+
 import type { Security } from "../actor/security.ts";
 import type { Client, ClientOptions } from "../tree/client.ts";
 import type { AddressInput } from "../transport/address.ts";
 import type { ParsedArguments } from "./arguments.ts";
 import { commandList } from "./command-list.ts";
 import type { CommandContext, Flags, Terminal } from "./command.ts";
+import { Exit, exitCodeOf } from "./exit.ts";
 import type { Output } from "./output.ts";
 
 /** Disposing it closes the client. */
@@ -39,8 +42,6 @@ class Context implements CommandContext, AsyncDisposable {
     this.signal = signal;
     this.registryAddrs = flags["registry"] as readonly AddressInput[] | undefined;
     const file = flags["token-file"] as string | undefined;
-    // loading node:path takes a while: most command lines have no file
-    const resolve = (path: string): string => process.getBuiltinModule("node:path").resolve(path);
     this.security = file === undefined ? undefined : { secret: { file: resolve(file) } };
     this.terminal = output;
     this.#output = output;
@@ -59,12 +60,21 @@ class Context implements CommandContext, AsyncDisposable {
     await this.#output.out(text);
   }
 
+  async lines(lines: readonly string[]): Promise<void> {
+    await this.out(lines.map((line) => `${line}\n`).join(""));
+  }
+
   async err(text: string): Promise<void> {
     await this.#output.err(text);
   }
 
   async error(error: unknown): Promise<void> {
     await this.#output.error(error);
+  }
+
+  async failures(errors: readonly Error[]): Promise<number> {
+    for (const error of errors) await this.error(error);
+    return errors[0] === undefined ? Exit.ok : exitCodeOf(errors[0]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

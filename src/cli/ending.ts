@@ -6,9 +6,9 @@ import { describeActor } from "../identity.ts";
 import type { Portal } from "../rpc/types.ts";
 import { connectTo, findInstances, onlyOne } from "./actors.ts";
 import type { CommandContext } from "./command.ts";
-import { Exit, exitCodeOf, UsageError } from "./exit.ts";
+import { UsageError } from "./exit.ts";
 import { jsonDocument } from "./json.ts";
-import { parseDuration } from "./units.ts";
+import { durationOf } from "./options.ts";
 
 /** How one of the two does it. */
 export interface Ending {
@@ -26,10 +26,7 @@ const lastStepsMs = 2_000;
 export async function endActors(context: CommandContext, ending: Ending): Promise<number> {
   const { args, flags, signal } = context;
   const [word = ""] = args;
-  const timeout = parseDuration(
-    (flags["timeout"] as string | undefined) ?? ending.defaultTimeout,
-    "--timeout",
-  );
+  const timeout = durationOf(flags, "timeout", ending.defaultTimeout);
   await context.client();
   const found = await findInstances(word, signal);
   const chosen = flags["all"] === true ? found : [single(found, word)];
@@ -39,8 +36,7 @@ export async function endActors(context: CommandContext, ending: Ending): Promis
   if (context.json) await context.out(jsonDocument({ actors: ended }));
   const failed = errors.filter((error) => error !== undefined);
   if (chosen.length === 1 && failed[0] !== undefined) throw failed[0];
-  for (const error of failed) await context.error(error);
-  return failed[0] === undefined ? Exit.ok : exitCodeOf(failed[0]);
+  return await context.failures(failed);
 }
 
 function single(found: readonly Registration[], word: string): Registration {

@@ -1,6 +1,5 @@
 /** What a command writes, and to what: stdout and stderr, in a terminal or not. */
 import type { Terminal } from "./command.ts";
-import { isTerminal, type Style, styled, terminalSize } from "./terminal.ts";
 
 const stdout = 1;
 const stderr = 2;
@@ -44,15 +43,15 @@ export class Output implements Terminal {
 
   /** The width of the terminal; undefined if stdout isn't one. */
   get columns(): number | undefined {
-    return this.isTerminal ? terminalSize(stdout).columns : undefined;
+    return this.isTerminal ? terminalSize().columns : undefined;
   }
 
   /** The height of the terminal; undefined if stdout isn't one. */
   get rows(): number | undefined {
-    return this.isTerminal ? terminalSize(stdout).rows : undefined;
+    return this.isTerminal ? terminalSize().rows : undefined;
   }
 
-  style(format: Style, text: string): string {
+  style(format: Parameters<Terminal["style"]>[0], text: string): string {
     return this.#style(stdout, format, text);
   }
 
@@ -89,8 +88,10 @@ export class Output implements Terminal {
     }
   }
 
-  #style(fd: number, format: Style, text: string): string {
-    return this.#hasColors(fd) ? styled(format, text) : text;
+  #style(fd: number, format: Parameters<Terminal["style"]>[0], text: string): string {
+    if (!this.#hasColors(fd)) return text;
+    const { styleText } = require("node:util") as typeof import("node:util");
+    return styleText(format, text, { validateStream: false });
   }
 
   #hasColors(fd: number): boolean {
@@ -106,4 +107,23 @@ export class Output implements Terminal {
     if (is === undefined) this.#terminals.set(fd, (is = isTerminal(fd)));
     return is;
   }
+}
+
+function isTerminal(fd: number): boolean {
+  // both take their time to load, and a pipe needs no more than the first
+  const { fstatSync } = require("node:fs") as typeof import("node:fs");
+  try {
+    // as every terminal is
+    if (!fstatSync(fd).isCharacterDevice()) return false;
+  } catch {
+    return false; // closed
+  }
+  const { isatty } = require("node:tty") as typeof import("node:tty");
+  return isatty(fd);
+}
+
+function terminalSize(): { columns: number; rows: number } {
+  // a pseudo-terminal that nobody gave a size has 0 columns
+  const { columns, rows } = process.stdout;
+  return { columns: columns || 80, rows: rows || 24 };
 }

@@ -1,5 +1,7 @@
 /** What processes of this host use, as its kernel tells it: nothing has to be asked of them. */
-import { readTextSync } from "../transport/files.ts";
+import { readFileSync } from "node:fs";
+
+import { processStat } from "../transport/runtime-dir.ts";
 
 export interface ProcessUsage {
   readonly rssBytes: number;
@@ -23,10 +25,9 @@ export function usageOf(pids: readonly number[]): ReadonlyMap<number, ProcessUsa
 
 function usageByProc(pid: number): ProcessUsage | undefined {
   try {
-    const stat = readTextSync(`/proc/${pid}/stat`);
-    const status = readTextSync(`/proc/${pid}/status`);
-    // the name of the program comes before, in parentheses, and may hold anything
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const fields = processStat(pid);
+    if (fields === undefined) return undefined;
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
     const cpuSeconds = (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
     const kilobytes = Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
     return { rssBytes: kilobytes * 1_024, cpuSeconds };

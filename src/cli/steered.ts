@@ -7,7 +7,7 @@ import { connectTo, findInstances, listActors, onlyOne } from "./actors.ts";
 import type { CommandContext } from "./command.ts";
 import { Exit, UsageError } from "./exit.ts";
 import { jsonDocument } from "./json.ts";
-import { parseDuration } from "./units.ts";
+import { durationOf } from "./options.ts";
 
 /** Has the parent of the only actor that `word` stands for do something with it, which gives its next process. */
 export async function steer(
@@ -17,7 +17,7 @@ export async function steer(
 ): Promise<number> {
   const { args, flags, signal, json } = context;
   const [word = ""] = args;
-  const timeout = parseDuration((flags["timeout"] as string | undefined) ?? "30s", "--timeout");
+  const timeout = durationOf(flags, "timeout", "30s");
   await context.client();
   const actor = onlyOne(await findInstances(word, signal), word);
   await using parent = await connectTo(await parentOf(actor, signal), { signal, timeout });

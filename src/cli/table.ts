@@ -1,4 +1,5 @@
 /** Tables, aligned by the width that a terminal gives each character. Pure. */
+import type { Terminal } from "./command.ts";
 
 export interface Column {
   readonly title: string;
@@ -13,6 +14,11 @@ export interface TableOptions {
   readonly columns?: number | undefined;
   /** Styles the titles. */
   readonly header?: (text: string) => string;
+}
+
+/** As a terminal wants it: no wider than that, with bold titles. */
+export function optionsFor(terminal: Pick<Terminal, "columns" | "style">): TableOptions {
+  return { columns: terminal.columns, header: (text) => terminal.style("bold", text) };
 }
 
 type Cells = readonly string[];

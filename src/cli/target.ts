@@ -1,8 +1,8 @@
 /** NAME.FN, NAME#UUID and the words after it, as the commands that call a function read them. */
 import { findActor } from "../discovery/find.ts";
-import { ActorNotFoundError } from "../errors.ts";
+import { ActorNotFoundError, TimeoutError } from "../errors.ts";
 import type { Portal } from "../rpc/types.ts";
-import { connectTo, findInstances, notFound, onlyOne, readTarget } from "./actors.ts";
+import { connectTo, findInstances, notFound, onlyOne, readTarget, silent } from "./actors.ts";
 import type { CommandContext } from "./command.ts";
 import { UsageError } from "./exit.ts";
 
@@ -48,6 +48,7 @@ export async function portalTo(
   } catch (error) {
     // with a cause there are some, and the error says what keeps them
     if (error instanceof ActorNotFoundError && error.cause === undefined) throw await notFound(word, signal);
+    if (error instanceof TimeoutError) throw silent(word, JSON.stringify(word), error);
     throw error;
   }
 }

@@ -1,4 +1,7 @@
-/** The version of this package. */
+/**
+ * The version of this package. `inspect/describe.ts` reads it, too: that one is in the package's core file, which the command
+ * line doesn't load for its help and version.
+ */
 
 /** Reads it from the manifest, which is further up in the source as in the built package. */
 export async function readVersion(): Promise<string> {

@@ -4,46 +4,60 @@ import type { Registration } from "../discovery/registration.ts";
 import { watchActors } from "../discovery/watch-actors.ts";
 import { actorCells, actorTable, measured } from "./actor-table.ts";
 import type { CommandContext } from "./command.ts";
-import type { NamePattern } from "./glob.ts";
 import { jsonLine } from "./json.ts";
 import { LiveView } from "./live.ts";
 
 /** Ages go on while nothing happens. */
 const redrawMs = 1_000;
 
+/** Which actors a view shows. */
+export interface Watched {
+  /** What `watchActors` watches. */
+  readonly pattern: string;
+  /** Which of those are shown. `actors`: all of them that there are now, by uuid. */
+  readonly isShown: (actor: Registration, actors: ReadonlyMap<string, Registration>) => boolean;
+}
+
 /** Shows the actors until the command is interrupted. `lines`: what a terminal shows of them. */
 export async function watchView(
   context: CommandContext,
-  pattern: NamePattern,
+  watched: Watched,
   lines: (actors: readonly Registration[]) => readonly string[],
 ): Promise<never> {
-  if (context.json) await printEvents(context, pattern);
-  else if (context.terminal.isTerminal) await drawEvents(context, pattern, lines);
-  else await printRows(context, pattern);
+  if (context.json) await printEvents(context, watched);
+  else if (context.terminal.isTerminal) await drawEvents(context, watched, lines);
+  else await printRows(context, watched);
   // the watch only ends with the signal
   context.signal.throwIfAborted();
   throw new Error("the watch ended by itself");
 }
 
-/** The events of the actors that the pattern matches. */
-async function* eventsOf(
-  { signal }: CommandContext,
-  { watched, matches }: NamePattern,
-): AsyncGenerator<ActorEvent> {
-  for await (const event of watchActors(watched, { signal })) {
-    if (event.type === "sync") yield { ...event, actors: event.actors.filter(({ id }) => matches(id.name)) };
-    else if (matches(event.actor.id.name)) yield event;
+/** The events of the actors that are shown. */
+async function* eventsOf({ signal }: CommandContext, watched: Watched): AsyncGenerator<ActorEvent> {
+  const actors = new Map<string, Registration>();
+  // what was shown is shown to its end, whatever ends before it
+  const shown = new Set<string>();
+  const isShown = (actor: Registration): boolean => {
+    if (!shown.has(actor.id.uuid) && watched.isShown(actor, actors)) shown.add(actor.id.uuid);
+    return shown.has(actor.id.uuid);
+  };
+  for await (const event of watchActors(watched.pattern, { signal })) {
+    apply(event, actors);
+    if (event.type === "sync") {
+      shown.clear();
+      yield { ...event, actors: event.actors.filter(isShown) };
+    } else if (event.type === "down" ? shown.delete(event.actor.id.uuid) : isShown(event.actor)) yield event;
   }
 }
 
-async function printEvents(context: CommandContext, pattern: NamePattern): Promise<void> {
-  for await (const event of eventsOf(context, pattern)) await context.out(jsonLine({ ...event }));
+async function printEvents(context: CommandContext, watched: Watched): Promise<void> {
+  for await (const event of eventsOf(context, watched)) await context.out(jsonLine({ ...event }));
 }
 
-async function printRows(context: CommandContext, pattern: NamePattern): Promise<void> {
+async function printRows(context: CommandContext, watched: Watched): Promise<void> {
   const { terminal } = context;
   const table = actorTable(terminal, [{ title: "CHANGE" }, { title: "TIME" }]);
-  for await (const event of eventsOf(context, pattern)) {
+  for await (const event of eventsOf(context, watched)) {
     const now = Date.now();
     const actors = event.type === "sync" ? event.actors : [event.actor];
     const rows = measured(actors).map((actor) => [
@@ -51,18 +65,13 @@ async function printRows(context: CommandContext, pattern: NamePattern): Promise
       new Date(now).toISOString(),
       ...actorCells(actor, terminal, now),
     ]);
-    await context.out(
-      table
-        .lines(rows)
-        .map((line) => `${line}\n`)
-        .join(""),
-    );
+    await context.lines(table.lines(rows));
   }
 }
 
 async function drawEvents(
   context: CommandContext,
-  pattern: NamePattern,
+  { pattern, isShown }: Watched,
   lines: (actors: readonly Registration[]) => readonly string[],
 ): Promise<void> {
   const view = new LiveView(context);
@@ -73,8 +82,9 @@ async function drawEvents(
   // what a write fails with also aborts the command
   const timer = setInterval(() => void draw().catch(() => {}), redrawMs);
   try {
-    for await (const actors of actorsOver(pattern.watched, context.signal)) {
-      shown = actors.filter(({ id }) => pattern.matches(id.name));
+    for await (const actors of actorsOver(pattern, context.signal)) {
+      const byUuid = new Map(actors.map((actor) => [actor.id.uuid, actor]));
+      shown = actors.filter((actor) => isShown(actor, byUuid));
       await draw();
     }
   } finally {

@@ -18,6 +18,7 @@ import {
   RegistryUnavailableError,
   systemCode,
 } from "../errors.ts";
+import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import { type Address, parseAddress } from "../transport/address.ts";
@@ -229,9 +230,8 @@ export class Election {
     if (first === undefined) return;
     const { runtime, registryAddrs } = this.#registrars;
     if (this.#boot?.ensureRegistry) {
-      const { name, uuid } = first.registrar;
       throw new RegistryExistsError(
-        `ensureRegistry: registrar ${name}#${uuid.slice(0, 8)} already serves ${first.addr}`,
+        `ensureRegistry: registrar ${describeActor(first.registrar)} already serves ${first.addr}`,
       );
     }
     // listening comes first: the handshake and the registration carry the addresses

@@ -24,6 +24,14 @@ export class Interests<Peer, Change> {
     return this.#names.keys();
   }
 
+  /** Calls `visit` with each peer that is interested in the name. */
+  visit(name: string, visit: (peer: Peer) => void): void {
+    const interested = this.#interested.get(name);
+    if (interested instanceof Set) interested.forEach(visit);
+    else if (interested !== undefined) visit(interested);
+    this.#detailed.get(name)?.forEach(visit);
+  }
+
   /**
    * From now on pushes changes of the name to the peer, in their detailed form once that was asked for. False when it has
    * `maxNames` other interests already.

@@ -6,7 +6,7 @@ import { matching, type TableChange, type Watcher } from "./table-change.ts";
 
 export class OwnWatch implements WatchSource, Watcher {
   isReady = false;
-  readonly #pattern: string;
+  readonly pattern: string;
   readonly #listener: WatchListener;
   readonly #table: RegistryTable;
   readonly #host: string;
@@ -19,11 +19,16 @@ export class OwnWatch implements WatchSource, Watcher {
     host: string,
     onClose: () => void,
   ) {
-    this.#pattern = pattern;
+    this.pattern = pattern;
     this.#listener = listener;
     this.#table = table;
     this.#host = host;
     this.#onClose = onClose;
+  }
+
+  /** All of this process watch its table. */
+  get holder(): object {
+    return this.#table;
   }
 
   get revision(): number {
@@ -31,7 +36,7 @@ export class OwnWatch implements WatchSource, Watcher {
   }
 
   *actors(): IterableIterator<Registration> {
-    for (const stored of matching(this.#table, this.#pattern)) yield registrationOf(stored, this.#host);
+    for (const stored of matching(this.#table, this.pattern)) yield registrationOf(stored, this.#host);
   }
 
   find(uuid: string): Registration | undefined {

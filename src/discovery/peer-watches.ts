@@ -141,6 +141,10 @@ export class PeerWatch implements Watcher {
     this.pattern = pattern;
   }
 
+  get holder(): object {
+    return this.#watches.session;
+  }
+
   onChange(change: TableChange): void {
     // made once for all peers
     change.form ??= encodeDetailed(change.stored, change.revision);

@@ -183,8 +183,8 @@ function busy(addr: Address, lock: string, cause: Error): Outcome {
   return { kind: "busy", addr, holder, error };
 }
 
-export function describeHolder({ name, uuid, pid }: LockHolder): string {
-  return `${name}#${uuid.slice(0, 8)} (pid ${pid})`;
+export function describeHolder(holder: LockHolder): string {
+  return `${describeActor(holder)} (pid ${holder.pid})`;
 }
 
 /** By code, so that what checks proofs need not be imported. */

@@ -1,5 +1,6 @@
 /** Connects to the registrations that a lookup found. */
 import { type Peer, UnreachableError } from "../channel/peer.ts";
+import type { Bounds } from "../deadline.ts";
 import { asError, TimeoutError, TransportClosedError, UnauthenticatedError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { LocalPortal, RemotePortal } from "../rpc/portal.ts";
@@ -7,8 +8,8 @@ import type { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
 import { parseAddress } from "../transport/address.ts";
-import type { Lookup } from "./lookup.ts";
-import type { Found, FoundRegistration } from "./registration.ts";
+import { Lookup } from "./lookup.ts";
+import { type Found, foundOf, type FoundRegistration, type Registration } from "./registration.ts";
 import { staggeredRace } from "./staggered-race.ts";
 
 const log = logger("discovery");
@@ -46,6 +47,14 @@ export async function reach<M>(
   }
   const peer = await reachPeer(lookup, registration);
   return peer && new RemotePortal<M>(peer.handler);
+}
+
+/** As `reach`, for an actor that a registry lists. */
+export async function reachRegistered<M>(
+  actor: Registration,
+  bounds: Bounds,
+): Promise<Portal<M> | undefined> {
+  return await reach<M>(Lookup.at(actor.id.name, bounds), foundOf(actor));
 }
 
 /** As `reach`, for another actor than this one. The caller owes the peer one `release`. */

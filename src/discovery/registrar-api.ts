@@ -13,7 +13,17 @@ export interface RegistrarApi {
   /** The first registered actor of that name, as soon as there is one. */
   waitForActor(name: string): Registration;
   listActors(): Registration[];
+  /**
+   * For each of up to 1,000 names, how many actors and clients hear of its changes: because they have looked it up, or watch it.
+   * Those that watch all names aren't counted.
+   *
+   * @throws {RangeError} when there are more
+   */
+  countInterested(names: readonly string[]): number[];
 }
+
+/** The most names of one question. */
+const maxCounted = 1_000;
 
 /** What these functions need of the registrar that serves them. */
 export interface ServedTable {
@@ -22,12 +32,16 @@ export interface ServedTable {
   awaited(name?: string): Promise<void> | undefined;
   /** Calls `onChange` once, at the next change of the name; returns the function that calls it off. */
   watch(name: string, onChange: () => void): () => void;
+  /** How many actors hear of the name's changes, but for those that watch all names. */
+  interestedIn(name: string): number;
   /** @throws {RegistryUnavailableError} when this actor has stopped being the registrar */
   checkServing(): void;
 }
 
 /** The functions as the dispatcher serves them: arguments come from peers, unchecked. */
-export function registrarApi(registrar: ServedTable): Record<keyof RegistrarApi, (name: unknown) => unknown> {
+export function registrarApi(
+  registrar: ServedTable,
+): Record<keyof RegistrarApi, (given: unknown) => unknown> {
   const { table } = registrar;
   return {
     findActor: (name) => {
@@ -45,6 +59,7 @@ export function registrarApi(registrar: ServedTable): Record<keyof RegistrarApi,
         Array.from(table.entries(), (stored) => show(stored)),
       ),
     waitForActor: (name) => waitFor(registrar, checkName(name)),
+    countInterested: (names) => checkNames(names).map((name) => registrar.interestedIn(name)),
   };
 }
 
@@ -93,4 +108,10 @@ function show(stored: StoredRegistration | undefined): Registration | null {
 function checkName(name: unknown): string {
   checkActorName(name);
   return name;
+}
+
+function checkNames(names: unknown): readonly string[] {
+  const given: readonly unknown[] = Array.isArray(names) ? names : [];
+  if (given.length <= maxCounted) return given.map(checkName);
+  throw new RangeError(`countInterested takes up to ${maxCounted} names, got ${given.length}`);
 }

@@ -187,6 +187,14 @@ export class RegistrarService implements ServedTable {
     return this.#interests.watch(name, onChange);
   }
 
+  interestedIn(name: string): number {
+    const holders = new Set<object>();
+    const add = (holder: object): void => void holders.add(holder);
+    this.#interests.visit(name, add);
+    this.#watching?.visitHolders(name, add);
+    return holders.size;
+  }
+
   /** The watches of any number of names. */
   get watching(): WatchService {
     if (this.#watching === undefined) {

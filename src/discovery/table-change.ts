@@ -14,6 +14,9 @@ export interface TableChange {
 }
 
 export interface Watcher {
+  readonly pattern: string;
+  /** Whose watch it is: the same for all of one actor. */
+  readonly holder: object;
   onChange(change: TableChange): void;
 }
 

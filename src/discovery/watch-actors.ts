@@ -9,6 +9,7 @@ import { EventQueue } from "./event-queue.ts";
 import { checkPattern } from "./pattern.ts";
 import { registryPatienceMs } from "./registrar-link.ts";
 import { Registrars } from "./registrars.ts";
+import type { Registration } from "./registration.ts";
 import { RemoteWatches } from "./remote-watch.ts";
 import { WatchMerge } from "./watch-merge.ts";
 import { followAddress, followRegistrars, type WatchPlace } from "./watch-places.ts";
@@ -55,6 +56,12 @@ export function watchActors(pattern: string, options: WatchOptions = {}): AsyncI
   const { registryAddr, signal } = options;
   const addr = registryAddr === undefined ? undefined : normalizeAddress(registryAddr);
   return new ActorWatch(currentRuntime(), pattern, addr, signal);
+}
+
+/** The actors that a watch begins with, draining ones included: what all registrars know. @throws as the watch rejects */
+export async function listOnce(pattern: string, signal: AbortSignal): Promise<readonly Registration[]> {
+  for await (const event of watchActors(pattern, { signal })) if (event.type === "sync") return event.actors;
+  return [];
 }
 
 /** How a watch ends. */

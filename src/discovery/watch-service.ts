@@ -101,6 +101,13 @@ export class WatchService {
     }
   }
 
+  /** Calls `visit` with the holder of each watch of the name, but for watches of all names. */
+  visitHolders(name: string, visit: (holder: object) => void): void {
+    this.#index.visit(name, ({ pattern, holder }) => {
+      if (pattern !== "*") visit(holder);
+    });
+  }
+
   /** Ends the watches of a peer that is gone. */
   leave(session: Session): void {
     const watches = this.#peers.get(session);

@@ -18,6 +18,11 @@ export interface HistogramSample {
   readonly sumSeconds: number;
 }
 
+/** Of no durations; to add to. */
+export function noCounts(): number[] {
+  return Array.from({ length: bucketBounds.length + 1 }, () => 0);
+}
+
 export class Histogram {
   readonly #buckets = new Uint32Array(boundsMs.length + 1);
   #sumMs = 0;

@@ -51,7 +51,7 @@ export function inspection(runtime: Runtime, family: Family): Readonly<Record<st
         const { signal } = currentTask();
         leaveUnattended();
         const { Measuring } = require("./measuring.ts") as typeof import("./measuring.ts");
-        using reader = Measuring.of(runtime).open();
+        using reader = Measuring.of(runtime).open(every);
         for (;;) {
           yield reader.sample();
           await sleep(every, signal);

@@ -1,16 +1,46 @@
 /** How late the timers of this process are: what keeps its event loop busy keeps every call waiting. */
 
-const periodMs = 100;
+/**
+ * How often to look, as a share of the time between a reader's samples, and in ms. A wake-up costs an idle process as much as ten
+ * calls, so one that is seldom sampled wakes up seldom.
+ */
+const looksPerSample = 10;
+const leastPeriodMs = 100;
+const mostPeriodMs = 1_000;
+
+interface Reading {
+  readonly periodMs: number;
+  /** The longest delay that the reader has yet to hear of. */
+  lagMs: number;
+}
 
 export class LoopLag {
-  /** The longest delay that each reader has yet to hear of. */
-  readonly #readers = new Map<object, number>();
+  readonly #readers = new Map<object, Reading>();
   #timer: Timer | undefined;
+  #periodMs = 0;
   #dueAt = 0;
 
-  add(reader: object): void {
-    this.#readers.set(reader, 0);
-    if (this.#timer !== undefined) return;
+  /** `everyMs`: how often it takes a sample. */
+  add(reader: object, everyMs: number): void {
+    const periodMs = Math.min(mostPeriodMs, Math.max(leastPeriodMs, everyMs / looksPerSample));
+    this.#readers.set(reader, { periodMs, lagMs: 0 });
+    this.#begin();
+  }
+
+  remove(reader: object): void {
+    this.#readers.delete(reader);
+    this.#begin();
+  }
+
+  /** Looks as often as the most frequent reader wants. */
+  #begin(): void {
+    const periodMs = Math.min(...Array.from(this.#readers.values(), (one) => one.periodMs));
+    if (this.#timer !== undefined && periodMs === this.#periodMs) return;
+    if (this.#timer !== undefined) this.#note();
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    if (this.#readers.size === 0) return;
+    this.#periodMs = periodMs;
     this.#dueAt = performance.now() + periodMs;
     this.#timer = setInterval(() => {
       this.#note();
@@ -19,25 +49,20 @@ export class LoopLag {
     this.#timer.unref();
   }
 
-  remove(reader: object): void {
-    this.#readers.delete(reader);
-    if (this.#readers.size > 0) return;
-    clearInterval(this.#timer);
-    this.#timer = undefined;
-  }
-
   /** The longest delay since the reader asked last. */
   take(reader: object): number {
     // a timer that is due and hasn't run yet is late already
     this.#note();
-    const lagMs = this.#readers.get(reader) ?? 0;
-    this.#readers.set(reader, 0);
+    const reading = this.#readers.get(reader);
+    if (reading === undefined) return 0;
+    const { lagMs } = reading;
+    reading.lagMs = 0;
     return lagMs;
   }
 
   #note(): void {
     const lagMs = performance.now() - this.#dueAt;
     if (lagMs <= 0) return;
-    for (const [reader, most] of this.#readers) if (lagMs > most) this.#readers.set(reader, lagMs);
+    for (const reading of this.#readers.values()) reading.lagMs = Math.max(reading.lagMs, lagMs);
   }
 }

@@ -11,11 +11,14 @@ import type { Session } from "../rpc/session.ts";
 import { Flows } from "./flows.ts";
 import { LoopLag } from "./loop-lag.ts";
 import { Observation, type Watcher } from "./observation.ts";
+import { RunningCalls } from "./running-calls.ts";
 import { type AskedSample, type FunctionSample, otherName, type PeerSample, type Sample } from "./sample.ts";
 import { askedCode, Counted, servedCode, Tallies } from "./tallies.ts";
 
 /** How many connections a sample lists. */
 const maxPeers = 256;
+/** For readers that don't sample regularly. */
+const defaultIntervalMs = 1_000;
 const measuring: Part<Measuring> = new Part();
 
 /** What is counted from the first reader to the last. */
@@ -24,16 +27,18 @@ class Counters implements Watcher {
   readonly served = new Tallies();
   readonly asked = new Tallies();
   readonly flows = new Flows();
-  /** Bytes of connections that have ended, less what the others had when the measuring began. */
+  readonly calls: RunningCalls;
+  /** Bytes of connections to others that have ended, less what those that are open had when the measuring began. */
   sentBytes = 0;
   receivedBytes = 0;
   readonly #runtime: Runtime;
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
-    for (const { peer } of runtime.sessions()) {
-      this.sentBytes -= peer.channel.link.writtenBytes;
-      this.receivedBytes -= peer.channel.link.readBytes;
+    this.calls = new RunningCalls(runtime.sessions());
+    for (const { channel } of runtime.peers) {
+      this.sentBytes -= channel.link.writtenBytes;
+      this.receivedBytes -= channel.link.readBytes;
     }
   }
 
@@ -69,7 +74,8 @@ class Counters implements Watcher {
     peer: ActorId,
     ends: ExchangeEnds | undefined,
   ): Following {
-    if (verb === "run" || ends === undefined) return counted;
+    if (verb === "run") return side === "callee" ? this.calls.begin(name, counted) : counted;
+    if (ends === undefined) return counted;
     const { flows } = this;
     flows.begin({ side, verb, name, peer, ...ends });
     return {
@@ -102,15 +108,15 @@ export class Measuring {
     return measuring.ensure(runtime, () => new Measuring(runtime));
   }
 
-  /** Measures until the result is disposed, and as long as there are other readers. */
-  open(): Reader {
+  /** Measures until the result is disposed, and as long as there are other readers. `everyMs`: how often it takes a sample. */
+  open(everyMs: number = defaultIntervalMs): Reader {
     const counters = (this.#counters ??= this.#begin());
     const reader = {
       sample: () => this.#sample(counters, reader),
       [Symbol.dispose]: () => this.#leave(reader),
     };
     this.#readers.add(reader);
-    this.#lag.add(reader);
+    this.#lag.add(reader, everyMs);
     return reader;
   }
 
@@ -121,6 +127,8 @@ export class Measuring {
     const observation = Observation.of(runtime);
     observation.add(counters);
     const onEnd = ({ peer }: Session): void => {
+      // to itself it has no connection
+      if (peer.id.uuid === runtime.uuid) return;
       counters.sentBytes += peer.channel.link.writtenBytes;
       counters.receivedBytes += peer.channel.link.readBytes;
     };
@@ -147,13 +155,13 @@ export class Measuring {
     const { id, state, startedAt } = runtime;
     counters.flows.follow(this.#open());
     const { listed: streams, leftOut: streamsLeftOut } = counters.flows.streams();
-    const sessions = runtime.sessions();
     let [sent, received, unsentBytes] = [counters.sentBytes, counters.receivedBytes, 0];
-    for (const { peer } of sessions) {
-      sent += peer.channel.link.writtenBytes;
-      received += peer.channel.link.readBytes;
-      unsentBytes += peer.channel.link.pendingBytes;
+    for (const { channel } of runtime.peers) {
+      sent += channel.link.writtenBytes;
+      received += channel.link.readBytes;
+      unsentBytes += channel.link.pendingBytes;
     }
+    const sessions = runtime.sessions();
     const { user, system } = process.cpuUsage();
     const { lookups, registrar = null, peers: peerCount } = runtime.stats();
     const now = Date.now();
@@ -170,6 +178,7 @@ export class Measuring {
       streams,
       streamsLeftOut,
       callsInFlight: sessions.reduce((sum, session) => sum + callsOf(session), 0),
+      oldestCall: counters.calls.oldest(sessions, performance.now()),
       callsWaiting: runtime.guard?.gate?.waiting ?? 0,
       loop: { lagMs: this.#lag.take(reader) },
       rssBytes: process.memoryUsage.rss(),
@@ -187,14 +196,14 @@ export class Measuring {
 /** The calls, streams and dialogs in flight, without those that look. */
 function callsOf(session: Session): number {
   let calls = session.callsToPeer;
-  for (const name of session.served()) if (!isRuntimeName(name)) calls++;
+  for (const { name } of session.served()) if (!isRuntimeName(name)) calls++;
   return calls;
 }
 
 function servedSamples(tallies: Tallies, runtime: Runtime): FunctionSample[] {
   const inFlight = new Map<string, number>();
   for (const session of runtime.sessions())
-    for (const name of session.served()) inFlight.set(name, (inFlight.get(name) ?? 0) + 1);
+    for (const { name } of session.served()) inFlight.set(name, (inFlight.get(name) ?? 0) + 1);
   // those included whose calls all began before the measuring
   for (const name of inFlight.keys()) {
     const verb = runtime.dispatcher.verbOf(name);

@@ -142,14 +142,12 @@ class Text {
     this.#isOpenMetrics = format === "openmetrics";
   }
 
-  counter(family: Family, { values }: Sums): void {
-    this.#family(family, "counter", values.size);
-    for (const [key, value] of values) this.#sample(family.name, labelsOf(family, key), value);
+  counter(family: Family, sums: Sums): void {
+    this.#sums(family, "counter", sums);
   }
 
-  gauge(family: Family, { values }: Sums): void {
-    this.#family(family, "gauge", values.size);
-    for (const [key, value] of values) this.#sample(family.name, labelsOf(family, key), value);
+  gauge(family: Family, sums: Sums): void {
+    this.#sums(family, "gauge", sums);
   }
 
   histogram(family: Family, { values }: Histograms): void {
@@ -170,6 +168,11 @@ class Text {
 
   end(): string {
     return this.#isOpenMetrics ? `${this.#text}# EOF\n` : this.#text;
+  }
+
+  #sums(family: Family, type: "counter" | "gauge", { values }: Sums): void {
+    this.#family(family, type, values.size);
+    for (const [key, value] of values) this.#sample(family.name, labelsOf(family, key), value);
   }
 
   #family({ name, help }: Family, type: string, size: number): void {

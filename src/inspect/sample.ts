@@ -79,6 +79,13 @@ export interface PeerSample {
   readonly callsInFlight: number;
 }
 
+/** A call that runs or waits for its turn. */
+export interface OldestCall {
+  readonly name: string;
+  /** Null if it began before the measuring. */
+  readonly ageMs: number | null;
+}
+
 /** One look at an actor. Lists are bounded: `…LeftOut` says how many didn't fit. */
 export interface Sample {
   readonly id: ActorId;
@@ -99,6 +106,8 @@ export interface Sample {
   readonly callsInFlight: number;
   /** Calls that wait for their turn, in an actor that limits its concurrency. */
   readonly callsWaiting: number;
+  /** Of the calls that this actor serves, without streams and dialogs; null if there are none. */
+  readonly oldestCall: OldestCall | null;
   readonly loop: {
     /** How late timers were at the most since the reader's sample before this one. */
     readonly lagMs: number;
@@ -114,4 +123,13 @@ export interface Sample {
   readonly peersLeftOut: number;
   readonly lookups: LookupStats;
   readonly registrar: RegistrarStats | null;
+}
+
+/** One actor of a tree. */
+export interface ActorReport {
+  readonly id: ActorId;
+  /** How often its parent has started it again. */
+  readonly restarts: number;
+  /** Null if it didn't answer in time, or has no process at the moment. */
+  readonly sample: Sample | null;
 }

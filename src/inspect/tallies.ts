@@ -76,7 +76,8 @@ export function askedCode(error: unknown): string {
 export class Counted implements Following {
   readonly #tally: Tally;
   readonly #codeOf: (error: unknown) => string;
-  readonly #since = performance.now();
+  /** When it began, on the clock of `performance.now()`. */
+  readonly since: number = performance.now();
 
   constructor(tally: Tally, codeOf: (error: unknown) => string) {
     this.#tally = tally;
@@ -88,6 +89,6 @@ export class Counted implements Following {
   }
 
   end(failure?: Failure): void {
-    this.#tally.add(performance.now() - this.#since, failure, this.#codeOf);
+    this.#tally.add(performance.now() - this.since, failure, this.#codeOf);
   }
 }

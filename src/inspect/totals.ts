@@ -2,9 +2,8 @@
  * Adds up the reports of a tree by the names of its actors. What processes counted that have ended since stays in the sums,
  * so that counters only grow.
  */
-import { bucketBounds } from "./histogram.ts";
-import { otherName, type Sample } from "./sample.ts";
-import type { ActorReport } from "./tree-samples.ts";
+import { noCounts } from "./histogram.ts";
+import { type ActorReport, otherName, type Sample } from "./sample.ts";
 
 /** How many names of actors are told apart; the rest counts as one. */
 const maxNames = 1_000;
@@ -34,7 +33,7 @@ export class Histograms {
   add(key: string, buckets: readonly number[], sumSeconds: number): void {
     let one = this.values.get(key);
     if (one === undefined) {
-      one = { buckets: Array.from({ length: bucketBounds.length + 1 }, () => 0), sumSeconds: 0 };
+      one = { buckets: noCounts(), sumSeconds: 0 };
       this.values.set(key, one);
     }
     for (const [at, count] of buckets.entries()) one.buckets[at]! += count;

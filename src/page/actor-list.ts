@@ -5,9 +5,12 @@ import type { Registration } from "../discovery/registration.ts";
 import { watchActors } from "../discovery/watch-actors.ts";
 import { asError } from "../errors.ts";
 
-const retryMs = 1_000;
+/** So short because it's what a page waits for where its program has just been started. */
+const retryMs = 200;
 
 export interface ActorListHost {
+  /** Opens this process's client if it has yet to be opened. */
+  connect(): Promise<unknown>;
   /** An actor is there, or is another than `before`. `isNews`: it came while the registry was watched. */
   onActor(actor: Registration, before: Registration | undefined, isNews: boolean): void;
   onGone(actor: Registration): void;
@@ -55,6 +58,7 @@ export class ActorList {
     const { signal } = this.#ended;
     while (!signal.aborted) {
       try {
+        await this.#host.connect();
         for await (const event of watchActors("*", { signal })) {
           if (signal.aborted) return;
           this.#report(null);

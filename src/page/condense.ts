@@ -1,27 +1,27 @@
 /** Takes from an actor's sample what the page shows, without anything that an argument or result may be in. */
 import type { Registration } from "../discovery/registration.ts";
-import { bucketBounds } from "../inspect/histogram.ts";
+import { noCounts } from "../inspect/histogram.ts";
 import type { FunctionSample, Sample } from "../inspect/sample.ts";
 import type { ActorInfo, ActorSample, DetailMessage, FunctionInfo } from "./protocol.ts";
 
-/** How many functions and connections of the selected actor the page gets. */
+/** How many functions of the selected actor the page gets. */
 const maxListed = 200;
-
-export const boundsMs: readonly number[] = bucketBounds.map((seconds) => seconds * 1_000);
 
 export function infoOf({ id, ...details }: Registration): ActorInfo {
   const { parent, startedAt, version, metadata, state, functions, addrs } = details;
-  const { uuid, name, pid, host } = id;
-  return { uuid, name, pid, host, parent, startedAt, version, metadata, state, functions, addrs };
+  const { uuid, name, pid } = id;
+  return { uuid, name, pid, parent, startedAt, version, metadata, state, functions, addrs };
 }
 
-export function condensed(sample: Sample): ActorSample {
+/** `everyMs`: how often the actor is looked at. */
+export function condensed(sample: Sample, everyMs: number): ActorSample {
   const { id, clockMs, sinceMs, rssBytes, cpuSeconds, callsWaiting } = sample;
   const functions = sample.functions.filter(isOfUser);
   return {
     uuid: id.uuid,
     clockMs,
     sinceMs,
+    everyMs,
     rssBytes,
     cpuSeconds,
     callsInFlight: functions.reduce((sum, { inFlight }) => sum + inFlight, 0),
@@ -32,27 +32,18 @@ export function condensed(sample: Sample): ActorSample {
     // a stream takes as long as its reader likes
     buckets: addedUp(functions.filter(({ verb }) => verb === "run")),
     streams: sample.streams.filter(isOfUser),
-    streamsLeftOut: sample.streamsLeftOut,
   };
 }
 
-export function detailOf({ id, clockMs, sinceMs, functions, peers, peersLeftOut }: Sample): DetailMessage {
+export function detailOf({ id, clockMs, sinceMs, oldestCall, functions }: Sample): DetailMessage {
   const shown = functions.filter(isOfUser).toSorted((one, other) => other.calls - one.calls);
   return {
     type: "detail",
     uuid: id.uuid,
     clockMs,
     sinceMs,
+    oldestCall,
     functions: shown.slice(0, maxListed).map(functionOf),
-    peers: peers.slice(0, maxListed).map(({ name, uuid, pid, transport, unsentBytes, callsInFlight }) => ({
-      name,
-      uuid,
-      pid,
-      transport,
-      unsentBytes,
-      callsInFlight,
-    })),
-    peersLeftOut: peersLeftOut + Math.max(0, peers.length - maxListed),
   };
 }
 
@@ -66,7 +57,7 @@ function isOfUser({ name }: { readonly name: string }): boolean {
 }
 
 function addedUp(functions: readonly FunctionSample[]): number[] {
-  const sums = Array.from({ length: bucketBounds.length + 1 }, () => 0);
+  const sums = noCounts();
   for (const { buckets } of functions) for (const [at, count] of buckets.entries()) sums[at]! += count;
   return sums;
 }

@@ -5,10 +5,12 @@
 import type { Registration } from "../discovery/registration.ts";
 import type { Sample } from "../inspect/sample.ts";
 import type { ChildEvent } from "../tree/child-events.ts";
+import { howOf } from "../tree/death.ts";
 import { ActorList } from "./actor-list.ts";
-import { Children, howOf, restartsOf } from "./children.ts";
+import { Children, restartsOf } from "./children.ts";
 import { condensed, detailOf, infoOf } from "./condense.ts";
 import { EventLog } from "./event-log.ts";
+import { InterestCount } from "./interest-count.ts";
 import { LogTail } from "./log-tail.ts";
 import { Probe } from "./probe.ts";
 import type { ActorSample, EventInfo, ServerMessage } from "./protocol.ts";
@@ -16,8 +18,13 @@ import { Turns } from "./turns.ts";
 
 /** Samples that arrive within this time are sent together: a page with many actors draws less often. */
 const gatherMs = 150;
+/** Interest changes seldom: it's asked for once in so many intervals. */
+const intervalsOfInterest = 2;
 /** How many actors are dialled at once. */
 const maxDials = 32;
+
+/** In a crowd, actors that nobody sees are looked at once in so many intervals. */
+const intervalsUnseen = 5;
 
 /** A page that is open. */
 export interface Viewer {
@@ -25,6 +32,8 @@ export interface Viewer {
   /** The uuid of the selected actor. */
   readonly selected: string | null;
   readonly wantsLog: boolean;
+  /** The uuids of the actors whose rows are in sight, or nearly. */
+  readonly inSight: ReadonlySet<string>;
   /** `isPassing`: the next message of the kind says more, so a page that is slow may go without this one. */
   send(message: ServerMessage, isPassing?: boolean): void;
 }
@@ -32,6 +41,8 @@ export interface Viewer {
 /** What runs while a page is visible. */
 interface Running {
   readonly list: ActorList;
+  /** Made once the list is whole. */
+  interests: InterestCount | undefined;
   readonly probes: Map<string, Probe>;
   /** Of the actors that have children, by their uuids. */
   readonly parents: Map<string, Children>;
@@ -42,8 +53,18 @@ interface Running {
   timer: Timer | undefined;
 }
 
+export interface FeedOptions {
+  readonly intervalMs: number;
+  /** How many actors are all looked at in each interval. */
+  readonly crowd: number;
+  /** See `PageOptions`. */
+  readonly connect: (() => Promise<unknown>) | undefined;
+}
+
 export class Feed {
   readonly intervalMs: number;
+  readonly #crowd: number;
+  readonly #connect: (() => Promise<unknown>) | undefined;
   readonly #dials = new Turns(maxDials);
   readonly #viewers = new Set<Viewer>();
   readonly #events = new EventLog();
@@ -52,8 +73,10 @@ export class Feed {
   /** What is still ending or asked. */
   readonly #ends = new Set<Promise<void>>();
 
-  constructor(intervalMs: number) {
+  constructor({ intervalMs, crowd, connect }: FeedOptions) {
     this.intervalMs = intervalMs;
+    this.#crowd = crowd;
+    this.#connect = connect;
   }
 
   /** How many streams of samples are open. */
@@ -78,6 +101,7 @@ export class Feed {
     if (isFresh && isRunning) this.#sendAll(viewer);
     this.#followLog(viewer);
     this.#askParent(viewer);
+    this.#pace();
   }
 
   remove(viewer: Viewer): void {
@@ -96,11 +120,13 @@ export class Feed {
   #begin(): Running {
     return {
       list: new ActorList({
+        connect: async () => await this.#connect?.(),
         onActor: (actor, before, isNews) => this.#onActor(actor, before, isNews),
         onGone: (actor) => this.#onGone(actor),
         onWhole: () => this.#onWhole(),
         onTrouble: (trouble) => this.#tell({ type: "registry", trouble }),
       }),
+      interests: undefined,
       probes: new Map(),
       parents: new Map(),
       named: new Set(),
@@ -116,8 +142,9 @@ export class Feed {
     if (running === undefined) return;
     this.#running = undefined;
     clearTimeout(running.timer);
-    const { list, probes, parents, logs } = running;
+    const { list, interests, probes, parents, logs } = running;
     for (const one of [list, ...probes.values(), ...parents.values(), ...logs.values()]) this.#end(one);
+    if (interests !== undefined) this.#end(interests);
   }
 
   #end(one: { end(): Promise<void> }): void {
@@ -161,6 +188,12 @@ export class Feed {
   }
 
   #onWhole(): void {
+    const { list } = this.#running!;
+    this.#running!.interests ??= new InterestCount({
+      everyMs: this.intervalMs * intervalsOfInterest,
+      names: () => new Set(Array.from(list.all(), ({ id }) => id.name)),
+      onCounts: (counts) => this.#tell(counts),
+    });
     for (const viewer of this.#viewers) {
       if (!viewer.isVisible) continue;
       this.#sendAll(viewer);
@@ -170,10 +203,9 @@ export class Feed {
   }
 
   #probe(actor: Registration): Probe {
-    return new Probe(actor, {
-      intervalMs: this.intervalMs,
+    return new Probe(actor, this.intervalMs, {
       dials: this.#dials,
-      onSample: (sample) => this.#onSample(sample),
+      onSample: (sample, everyMs) => this.#onSample(sample, everyMs),
       onTrouble: (uuid, trouble) => this.#tell({ type: "trouble", uuid, trouble }),
     });
   }
@@ -194,10 +226,21 @@ export class Feed {
     if (event !== undefined) this.#tell({ type: "events", events: [event] });
   }
 
-  #onSample(sample: Sample): void {
+  /** Looks at all actors in each interval; if they are many, only at those that somebody sees. */
+  #pace(): void {
+    const { probes } = this.#running!;
+    const seen = new Set<string | null>();
+    for (const { isVisible, inSight, selected } of this.#viewers)
+      if (isVisible) for (const uuid of [...inSight, selected]) seen.add(uuid);
+    const isCrowd = probes.size > this.#crowd;
+    for (const [uuid, probe] of probes)
+      probe.pace(this.intervalMs * (isCrowd && !seen.has(uuid) ? intervalsUnseen : 1));
+  }
+
+  #onSample(sample: Sample, everyMs: number): void {
     const running = this.#running;
     if (running === undefined || !running.probes.has(sample.id.uuid)) return;
-    running.gathered.set(sample.id.uuid, condensed(sample));
+    running.gathered.set(sample.id.uuid, condensed(sample, everyMs));
     running.timer ??= setTimeout(() => this.#flush(running), gatherMs);
     for (const viewer of this.#viewers)
       if (viewer.isVisible && viewer.selected === sample.id.uuid) viewer.send(detailOf(sample), true);
@@ -208,6 +251,8 @@ export class Feed {
     const samples = Array.from(running.gathered.values());
     running.gathered.clear();
     this.#tell({ type: "samples", samples }, true);
+    // there may be more actors, or fewer
+    this.#pace();
   }
 
   #tell(message: ServerMessage, isPassing = false): void {
@@ -216,13 +261,14 @@ export class Feed {
 
   /** All that a page needs to begin with. */
   #sendAll(viewer: Viewer): void {
-    const { list, probes } = this.#running!;
+    const { list, probes, interests } = this.#running!;
     viewer.send({ type: "registry", trouble: list.trouble });
     if (!list.isWhole) return;
     viewer.send({ type: "actors", isWhole: true, present: Array.from(list.all(), infoOf), gone: [] });
     for (const { actor, trouble } of probes.values())
       if (trouble !== null) viewer.send({ type: "trouble", uuid: actor.id.uuid, trouble });
     viewer.send({ type: "events", events: this.#events.all });
+    if (interests !== undefined) viewer.send(interests.last);
   }
 
   #followLog(viewer: Viewer): void {

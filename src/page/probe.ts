@@ -1,8 +1,7 @@
 /** Looks at one actor for as long as a page shows it: one stream of samples, opened again when it ends. */
 import { sleep } from "../deadline.ts";
-import { Lookup } from "../discovery/lookup.ts";
-import { reach } from "../discovery/reach.ts";
-import { foundOf, type Registration } from "../discovery/registration.ts";
+import { reachRegistered } from "../discovery/reach.ts";
+import type { Registration } from "../discovery/registration.ts";
 import { asError, NotExposedError, PermissionDeniedError, TimeoutError } from "../errors.ts";
 import type { Inspected } from "../inspect/inspection.ts";
 import type { Sample } from "../inspect/sample.ts";
@@ -12,15 +11,17 @@ import type { ChildEvent } from "../tree/child-events.ts";
 import type { LogGap, LogLine, LogOptions } from "../tree/logs.ts";
 import type { Turns } from "./turns.ts";
 
+type Samples = AsyncGenerator<Sample, void, undefined>;
+
 /** How long an actor may take to accept a connection, and how long to wait before the next attempt. */
 const dialTimeoutMs = 5_000;
 const retryMs = 2_000;
 
 export interface ProbeHost {
-  readonly intervalMs: number;
   /** Bounds how many actors are dialled at once. */
   readonly dials: Turns;
-  onSample(sample: Sample): void;
+  /** `everyMs`: how often the actor is looked at. */
+  onSample(sample: Sample, everyMs: number): void;
   /** Why the actor can't be looked at; null once it can. */
   onTrouble(uuid: string, trouble: string | null): void;
 }
@@ -29,17 +30,28 @@ export class Probe {
   readonly actor: Registration;
   readonly #host: ProbeHost;
   readonly #ended = new AbortController();
+  #everyMs: number;
   #trouble: string | null = null;
+  /** Begins to read again, with another interval. */
+  #readAgain: (() => void) | undefined;
   readonly #running: Promise<void>;
 
-  constructor(actor: Registration, host: ProbeHost) {
+  constructor(actor: Registration, everyMs: number, host: ProbeHost) {
     this.actor = actor;
+    this.#everyMs = everyMs;
     this.#host = host;
     this.#running = this.#run();
   }
 
   get trouble(): string | null {
     return this.#trouble;
+  }
+
+  /** Looks so often from now on. */
+  pace(everyMs: number): void {
+    if (everyMs === this.#everyMs) return;
+    this.#everyMs = everyMs;
+    this.#readAgain?.();
   }
 
   /** Ends the stream. */
@@ -67,10 +79,37 @@ export class Probe {
     await using portal = await connect(this.actor, signal, this.#host.dials);
     // its end is the registry's to tell
     if (portal === undefined) return;
-    const samples = portal.with({ signal }).stream["furrow.inspect"](this.#host.intervalMs);
-    for await (const sample of samples) {
-      this.#report(null);
-      this.#host.onSample(sample);
+    const { stream } = portal.with({ signal });
+    const over = Promise.withResolvers<void>();
+    let latest: Samples | undefined;
+    this.#readAgain = () => {
+      const before = latest;
+      const samples = (latest = stream["furrow.inspect"](this.#everyMs));
+      this.#read(samples, this.#everyMs, before).then(
+        () => samples === latest && over.resolve(),
+        (error: unknown) => samples === latest && over.reject(error),
+      );
+    };
+    this.#readAgain();
+    try {
+      await over.promise;
+    } finally {
+      this.#readAgain = undefined;
+    }
+  }
+
+  /** Ends the stream before once the first sample is here: the actor mustn't stop measuring meanwhile, and forget what it counted. */
+  async #read(samples: Samples, everyMs: number, before: Samples | undefined): Promise<void> {
+    try {
+      let isFirst = true;
+      for await (const sample of samples) {
+        if (isFirst) void before?.return().catch(() => {});
+        isFirst = false;
+        this.#report(null);
+        this.#host.onSample(sample, everyMs);
+      }
+    } finally {
+      void before?.return().catch(() => {});
     }
   }
 
@@ -88,7 +127,7 @@ export async function connect(
   dials: Turns,
 ): Promise<Portal<BuiltIns> | undefined> {
   using _turn = await dials.take(signal);
-  return await reach<BuiltIns>(Lookup.at(actor.id.name, { signal, timeout: dialTimeoutMs }), foundOf(actor));
+  return await reachRegistered<BuiltIns>(actor, { signal, timeout: dialTimeoutMs });
 }
 
 /** What every actor serves, as far as the page uses it. */

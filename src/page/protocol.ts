@@ -8,7 +8,6 @@ export interface ActorInfo {
   readonly uuid: string;
   readonly name: string;
   readonly pid: number;
-  readonly host: string;
   /** The uuid of the actor that started it. */
   readonly parent: string | null;
   /** In milliseconds since 1970. */
@@ -44,17 +43,18 @@ export interface ActorSample {
   readonly clockMs: number;
   /** Where the counters began, by the same clock: another value means that they began again. */
   readonly sinceMs: number;
+  /** How often the actor is looked at. */
+  readonly everyMs: number;
   readonly rssBytes: number;
   readonly cpuSeconds: number;
   readonly lagMs: number;
   readonly calls: number;
   readonly failed: number;
-  /** How long calls took: a count for each of `Hello.boundsMs`, and one for what took longer. */
+  /** How long calls took: a count for each of `bucketBounds`, and one for what took longer. */
   readonly buckets: readonly number[];
   readonly callsInFlight: number;
   readonly callsWaiting: number;
   readonly streams: readonly StreamInfo[];
-  readonly streamsLeftOut: number;
 }
 
 /** A function of the selected actor. */
@@ -67,26 +67,12 @@ export interface FunctionInfo {
   readonly buckets: readonly number[];
 }
 
-export interface PeerInfo {
-  readonly name: string;
-  readonly uuid: string;
-  readonly pid: number;
-  readonly transport: string;
-  readonly unsentBytes: number;
-  readonly callsInFlight: number;
-}
-
 /** The first message. */
 export interface Hello {
   readonly type: "hello";
-  readonly version: string;
   readonly registryAddrs: readonly string[];
   readonly mayAct: boolean;
   readonly intervalMs: number;
-  /** The upper ends of the buckets of every histogram, in milliseconds. */
-  readonly boundsMs: readonly number[];
-  /** The server's clock, in milliseconds since 1970: `startedAt` and `at` are by its kind. */
-  readonly now: number;
 }
 
 /** Which actors are registered: all of them if `isWhole`, else what changed. */
@@ -102,15 +88,21 @@ export interface SamplesMessage {
   readonly samples: readonly ActorSample[];
 }
 
+/** A call that runs or waits for its turn; null: it began before anybody looked. */
+export interface OldestCallInfo {
+  readonly name: string;
+  readonly ageMs: number | null;
+}
+
 /** More of the actor that the page has selected, with each of its samples. */
 export interface DetailMessage {
   readonly type: "detail";
   readonly uuid: string;
   readonly clockMs: number;
   readonly sinceMs: number;
+  /** Undefined where the actor's version doesn't tell. */
+  readonly oldestCall?: OldestCallInfo | null;
   readonly functions: readonly FunctionInfo[];
-  readonly peers: readonly PeerInfo[];
-  readonly peersLeftOut: number;
 }
 
 /** What its parent knows of the selected actor. */
@@ -153,6 +145,12 @@ export interface RegistryMessage {
   readonly trouble: string | null;
 }
 
+/** How many actors are interested in each name, as they have looked it up or watch it; 0 for those that aren't there. */
+export interface InterestsMessage {
+  readonly type: "interests";
+  readonly counts: readonly (readonly [name: string, count: number])[];
+}
+
 /** Lines that the selected actor wrote; `isFirst`: they replace those before. */
 export interface LogMessage {
   readonly type: "log";
@@ -178,6 +176,7 @@ export type ServerMessage =
   | EventsMessage
   | TroubleMessage
   | RegistryMessage
+  | InterestsMessage
   | LogMessage;
 
 /** What the page shows: the only message that it sends. While it's hidden, nothing runs for it. */
@@ -188,6 +187,8 @@ export interface ShowMessage {
   readonly selected: string | null;
   /** Whether the log of the selected actor is shown. */
   readonly log: boolean;
+  /** The uuids of the actors whose rows are in sight, or nearly: of many actors, these are looked at more often. */
+  readonly inSight: readonly string[];
 }
 
 /** The body of `POST action`. */

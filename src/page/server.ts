@@ -6,15 +6,15 @@ import { Feed } from "./feed.ts";
 import { type Asked, Gate } from "./gate.ts";
 import { contentPolicy, type PageFile } from "./page-file.ts";
 import type { Hello } from "./protocol.ts";
-import { boundsMs } from "./condense.ts";
 import { maxUnsentBytes, PageViewer, type SocketData } from "./viewer.ts";
 
 const hostname = "127.0.0.1";
 const defaultIntervalMs = 1_000;
+const defaultCrowd = 100;
 /** More pages than anybody looks at. */
 const maxViewers = 32;
-/** What pages send is short. */
-const maxMessageBytes = 4_096;
+/** What pages send is short: at most the uuids of some rows. */
+const maxMessageBytes = 16_384;
 
 export interface PageOptions {
   /** 0 takes a free one. */
@@ -22,11 +22,13 @@ export interface PageOptions {
   /** Whether a page may stop, drain and restart actors. */
   readonly mayAct: boolean;
   readonly file: PageFile;
-  /** The version of furrow, for the page to show. */
-  readonly version: string;
   readonly registryAddrs: readonly Address[];
+  /** Opens this process's client, where there may be no registrar yet; called again after it has failed. */
+  readonly connect?: () => Promise<unknown>;
   /** How often each actor is looked at; default 1,000. */
   readonly intervalMs?: number;
+  /** Of more actors than this, those whose rows aren't in sight are looked at less often; default 100. */
+  readonly crowd?: number;
 }
 
 /** A page that is served. Disposing it ends the server, and all that the open pages show. */
@@ -39,7 +41,7 @@ export interface ServedPage extends AsyncDisposable {
 }
 
 /**
- * Serves the page on 127.0.0.1. This process must have a client or an actor open.
+ * Serves the page on 127.0.0.1. This process must have a client or an actor open, or else `connect` opens one.
  *
  * @throws {Error} when the port can't be bound
  */
@@ -57,7 +59,8 @@ class PageServer implements ServedPage {
 
   constructor(options: PageOptions) {
     this.#options = options;
-    this.#feed = new Feed(options.intervalMs ?? defaultIntervalMs);
+    const { intervalMs = defaultIntervalMs, crowd = defaultCrowd, connect } = options;
+    this.#feed = new Feed({ intervalMs, crowd, connect });
     this.#server = this.#listen(options.port);
     this.#gate = new Gate(hostname, this.port);
   }
@@ -115,17 +118,9 @@ class PageServer implements ServedPage {
   }
 
   #hello(): Hello {
-    const { version, registryAddrs, mayAct } = this.#options;
+    const { registryAddrs, mayAct } = this.#options;
     const { intervalMs } = this.#feed;
-    return {
-      type: "hello",
-      version,
-      registryAddrs,
-      mayAct,
-      intervalMs,
-      boundsMs,
-      now: Date.now(),
-    };
+    return { type: "hello", registryAddrs, mayAct, intervalMs };
   }
 
   async #answer(request: Request, server: Bun.Server<SocketData>): Promise<Response | undefined> {

@@ -16,6 +16,7 @@ export class PageViewer implements Viewer {
   isVisible = false;
   selected: string | null = null;
   wantsLog = false;
+  inSight: ReadonlySet<string> = new Set();
   readonly #socket: Bun.ServerWebSocket<SocketData>;
   readonly #feed: Feed;
   #isClosed = false;
@@ -43,6 +44,7 @@ export class PageViewer implements Viewer {
     this.isVisible = shown.isVisible;
     this.selected = shown.selected;
     this.wantsLog = shown.log;
+    this.inSight = new Set(shown.inSight);
     this.#feed.update(this, isFresh);
   }
 
@@ -60,8 +62,9 @@ function readShow(data: string | Buffer): ShowMessage | undefined {
     return undefined;
   }
   if (typeof message !== "object" || message === null) return undefined;
-  const { type, isVisible, selected, log } = message as Record<string, unknown>;
+  const { type, isVisible, selected, log, inSight } = message as Record<string, unknown>;
   if (type !== "show" || typeof isVisible !== "boolean" || typeof log !== "boolean") return undefined;
   if (selected !== null && typeof selected !== "string") return undefined;
-  return { type, isVisible, selected, log };
+  if (!Array.isArray(inSight) || !inSight.every((uuid) => typeof uuid === "string")) return undefined;
+  return { type, isVisible, selected, log, inSight };
 }

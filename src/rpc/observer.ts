@@ -23,6 +23,12 @@ export interface OpenExchange extends ExchangeEnds {
   readonly peer: ActorId;
 }
 
+/** A request that is being served, or waits for its turn. A call has no outbox. */
+export interface ServedRequest {
+  readonly name: string;
+  readonly outbox: Outbox | undefined;
+}
+
 export interface Observer {
   /**
    * This actor begins to serve a request of `peer`. Undefined if that isn't followed. `meta` is what came with the request,

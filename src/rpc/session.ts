@@ -12,7 +12,7 @@ import { Kind, type Message } from "../wire/messages.ts";
 import { Serving, type ServingHost } from "./callee/serving.ts";
 import { type Answer, type CallAnswer, Calls, type Request } from "./caller/calls.ts";
 import type { Exchange } from "./caller/exchange.ts";
-import type { OpenExchange } from "./observer.ts";
+import type { OpenExchange, ServedRequest } from "./observer.ts";
 import type { Permissions } from "./policy.ts";
 import type { Task } from "./task.ts";
 
@@ -202,9 +202,9 @@ export class Session implements PeerHandler {
     return this.#serving.running(isLeftOut);
   }
 
-  /** The names of the calls, streams and dialogs that run for the peer or wait for their turn. */
-  served(): Iterable<string> {
-    return this.#serving.names();
+  /** The calls, streams and dialogs that run for the peer or wait for their turn, in the order in which they came. */
+  served(): Iterable<ServedRequest> {
+    return this.#serving.requests();
   }
 
   /** The streams and dialogs in both directions. */

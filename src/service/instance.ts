@@ -180,23 +180,22 @@ export class Instance implements Candidate {
     this.#isConnecting = true;
     try {
       if (isDelayed) await this.#pause();
-      for (;;) {
+      while (!signal.aborted) {
         const session = await this.#dial();
         if (signal.aborted) return session?.peer.release();
         if (session?.peer.isOpen) return this.#adopt(session);
         await this.#pause();
       }
-    } catch {
-      // gone
     } finally {
       this.#isConnecting = false;
     }
   }
 
+  /** Ends early when the instance is gone. */
   async #pause(): Promise<void> {
     const pauseMs = this.#pauseMs;
     this.#pauseMs = Math.min(2 * pauseMs, longestPauseMs);
-    await sleep(pauseMs * (0.5 + Math.random()), this.#ending.signal);
+    await sleep(pauseMs * (0.5 + Math.random()), this.#ending.signal).catch(() => {});
   }
 
   async #dial(): Promise<Session | undefined> {

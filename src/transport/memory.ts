@@ -19,7 +19,7 @@ class MemoryLink implements Link {
   readonly pendingBytes = 0;
   writes = 0;
   writtenBytes = 0;
-  readonly readBytes = 0;
+  readBytes = 0;
   other: MemoryLink | undefined;
   #ended = false;
 
@@ -31,7 +31,9 @@ class MemoryLink implements Link {
     this.writtenBytes += end - start;
     const chunk = copyOf(bytes, start, end);
     queueMicrotask(() => {
-      if (!other.#ended) other.reader.onData(chunk);
+      if (other.#ended) return;
+      other.readBytes += chunk.length;
+      other.reader.onData(chunk);
     });
   }
 

@@ -122,11 +122,20 @@ export function isProcessAlive(pid: number): boolean {
     return systemCode(error) === "EPERM";
   }
   if (process.platform !== "linux") return true;
+  const [state] = processStat(pid) ?? [];
+  return state !== undefined && state !== "Z" && state !== "X";
+}
+
+/**
+ * What Linux tells about a process, from its state (one letter) on: see proc_pid_stat(5). Undefined if there is no such
+ * process, or no /proc.
+ */
+export function processStat(pid: number): readonly string[] | undefined {
   try {
     const stat = readTextSync(`/proc/${pid}/stat`);
     // "pid (command) state ..."; the command may contain anything, even parentheses
-    return !/^ [ZX]/.test(stat.slice(stat.lastIndexOf(")") + 1));
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   } catch {
-    return false;
+    return undefined;
   }
 }

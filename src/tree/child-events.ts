@@ -3,6 +3,7 @@ import { Part } from "../actor/part.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import type { ActorId } from "../identity.ts";
 import { Subscriber } from "../rpc/subscriber.ts";
+import type { ChildHistory, PastEvent } from "./child-history.ts";
 
 /**
  * `restarting`: its process has ended, or is being ended because a sibling failed, and the next one isn't ready yet.
@@ -59,15 +60,44 @@ export function eventsOf(runtime: Runtime): Subscriber<ChildEvent> {
   return subscribe(readersOf(runtime), "a reader of furrow.events()");
 }
 
+const histories: Part<ChildHistory> = new Part();
+
+/** Keeps an event for those who look at the actor later. */
+export function remember(runtime: Runtime, event: PastEvent): void {
+  const history = histories.ensure(runtime, () => {
+    const { ChildHistory } = require("./child-history.ts") as typeof import("./child-history.ts");
+    return new ChildHistory();
+  });
+  history.add(event);
+}
+
+/** What is kept of the children of all nurseries of an actor, from that time on, in milliseconds since 1970. */
+export function pastOf(runtime: Runtime, earliest: number): readonly PastEvent[] {
+  return histories.find(runtime)?.since(earliest) ?? [];
+}
+
+/** A process that has ended. */
+export interface EndedProcess {
+  readonly id: ActorId;
+  readonly startedAt: number;
+  /** How often the child had been started again. */
+  readonly restarts: number;
+}
+
 /** Passes the events of a nursery on to any number of readers. */
 export class ChildEvents {
   readonly #readers: Readers = new Set();
   readonly #actorReaders: Readers;
+  readonly #remember: (event: PastEvent) => void;
   #hasEnded = false;
 
-  /** `ofActor`: the readers of its actor, which get the events of its other nurseries as well. */
-  constructor(ofActor: Readers = new Set()) {
+  /**
+   * `ofActor`: the readers of its actor, which get the events of its other nurseries as well. `keep`: receives what is to be
+   * remembered.
+   */
+  constructor(ofActor: Readers = new Set(), keep: (event: PastEvent) => void = () => {}) {
     this.#actorReaders = ofActor;
+    this.#remember = keep;
   }
 
   subscribe(): AsyncIterableIterator<ChildEvent> {
@@ -76,9 +106,22 @@ export class ChildEvents {
     return reader;
   }
 
-  emit(type: ChildEvent["type"], id: ActorId, error?: Error): void {
-    if (this.#readers.size === 0 && this.#actorReaders.size === 0) return;
-    const event: ChildEvent = Object.freeze({ type, id, ...(error && { error }), at: Date.now() });
+  emit(type: Exclude<ChildEvent["type"], "died">, id: ActorId, error?: Error): void {
+    // those that run can be found
+    if (type === "started" && this.#readers.size === 0 && this.#actorReaders.size === 0) return;
+    const event = Object.freeze({ type, id, ...(error && { error }), at: Date.now() });
+    if (event.type !== "started") this.#remember({ ...event, type: event.type });
+    this.#pass(event);
+  }
+
+  /** A process has ended. `isAsked`: the nursery or `replaceActor` has ended it, and it didn't fail. */
+  emitEnd({ id, startedAt, restarts }: EndedProcess, isAsked: boolean, error?: Error): void {
+    const event = { id, ...(error && { error }), at: Date.now() };
+    this.#remember({ ...event, type: isAsked ? "ended" : "died", startedAt, restarts });
+    if (!isAsked) this.#pass(Object.freeze({ ...event, type: "died" }));
+  }
+
+  #pass(event: ChildEvent): void {
     for (const reader of this.#readers) reader.push(event);
     for (const reader of this.#actorReaders) reader.push(event);
   }

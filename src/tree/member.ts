@@ -63,6 +63,11 @@ export class Member {
     return this.#id;
   }
 
+  /** When its current process, or the last one, was started: in milliseconds since 1970. */
+  get startedAt(): number {
+    return this.#startedAt;
+  }
+
   /** Makes `child` its process. */
   adopt(child: ChildProcess): void {
     this.process = child;

@@ -89,11 +89,7 @@ const maxSearched = 64;
 function usesChannels(): boolean {
   const setting = process.env["FURROW_CHANNELS"];
   if (setting !== undefined && setting !== "") return setting !== "0";
-  const own = `${folderOf(folderOf(import.meta.path))}/`;
-  const isOther = (file: string | symbol): file is string =>
-    typeof file === "string" && file.startsWith("/") && !file.startsWith(own);
-  // not Object.keys: that would also look at what each of them exports
-  const files = Reflect.ownKeys(require.cache).filter(isOther);
+  const files = programFiles();
   if (files.length > maxSearched) return true;
   return files.some((file) => {
     try {
@@ -102,6 +98,15 @@ function usesChannels(): boolean {
       return true; // not a file: it can't be told
     }
   });
+}
+
+/** The files that this process has loaded, without furrow's own. */
+export function programFiles(): string[] {
+  const own = `${folderOf(folderOf(import.meta.path))}/`;
+  const isOther = (file: string | symbol): file is string =>
+    typeof file === "string" && file.startsWith("/") && !file.startsWith(own);
+  // not Object.keys: that would also look at what each of them exports
+  return Reflect.ownKeys(require.cache).filter(isOther);
 }
 
 /** The modules of this actor and of those that it descends from; a root has none. */

@@ -10,11 +10,10 @@ import type { Peer } from "../channel/peer.ts";
 import { asError } from "../errors.ts";
 import { RemotePortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
+import { programFiles } from "./modules.ts";
 
 /** Editors write a file in several steps, and several files at once. */
 const settleMs = 50;
-/** Where furrow's own files are. */
-const ownFolder = dirname(dirname(import.meta.path));
 const scriptFiles = /\.[cm]?[jt]sx?$/;
 
 export function reloadOnChange(runtime: Runtime, parent: Peer<Session>): void {
@@ -88,11 +87,9 @@ class Reloader {
   }
 }
 
-/** The program's own files that this process has loaded. */
+/** The program's own files that this process has loaded, without those of packages. */
 function loadedFiles(): Set<string> {
-  const own = (path: string): boolean =>
-    path.startsWith("/") && !path.includes("/node_modules/") && !path.startsWith(`${ownFolder}/`);
-  return new Set(Object.keys(require.cache).filter(own));
+  return new Set(programFiles().filter((path) => !path.includes("/node_modules/")));
 }
 
 /** Why a source can't be loaded, if its syntax says so. */

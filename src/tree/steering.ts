@@ -8,7 +8,8 @@ import { ActorNotFoundError, PermissionDeniedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import type { BuiltIn } from "../rpc/callee/dispatch.ts";
 import { ambientTask, currentTask, leaveUnattended } from "../rpc/task.ts";
-import { type ChildEvent, eventsOf } from "./child-events.ts";
+import { type ChildEvent, eventsOf, pastOf } from "./child-events.ts";
+import type { PastEvent } from "./child-history.ts";
 import type { LogGap, LogLine } from "./logs.ts";
 import { type Steerable, steerables } from "./steerable.ts";
 
@@ -26,15 +27,19 @@ export function steering(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
       },
     },
     events: {
-      async *fn(): AsyncGenerator<ChildEvent> {
+      async *fn(given: unknown): AsyncGenerator<ChildEvent | PastEvent> {
         // the errors hold the end of the children's output
         checkMayRead(runtime.id, "furrow.events");
+        const { since, follow = true } = readEventOptions(given);
         const { signal } = currentTask();
         leaveUnattended();
-        const events = eventsOf(runtime);
+        // both in one turn, so that nothing is missed or told twice
+        const past = since === undefined ? [] : pastOf(runtime, since);
+        const events = follow ? eventsOf(runtime) : undefined;
         // the generator can't be ended while it waits for the next event
-        signal.addEventListener("abort", () => void events.return(), { once: true });
-        yield* events;
+        signal.addEventListener("abort", () => void events?.return(), { once: true });
+        yield* past;
+        if (events !== undefined) yield* events;
       },
     },
     restart: {
@@ -52,6 +57,25 @@ export function steering(runtime: Runtime): Readonly<Record<string, BuiltIn>> {
       },
     },
   };
+}
+
+/** What `furrow.events` takes. */
+export interface EventOptions {
+  /** Begin with what is remembered from this time on, in milliseconds since 1970; default: with nothing. */
+  readonly since?: number;
+  /** Whether to go on with what happens; default true. */
+  readonly follow?: boolean;
+}
+
+/** The options of a peer. @throws {TypeError} when one is malformed */
+function readEventOptions(given: unknown = {}): EventOptions {
+  if (typeof given !== "object" || given === null) throw new TypeError("events takes an object of options");
+  const { since, follow } = given as Record<string, unknown>;
+  if (since !== undefined && !Number.isFinite(since))
+    throw new TypeError("options of events: since must be in milliseconds since 1970");
+  if (follow !== undefined && typeof follow !== "boolean")
+    throw new TypeError("options of events: follow must be true or false");
+  return given;
 }
 
 async function ofChild(

@@ -3,7 +3,7 @@ import type { Runtime } from "../actor/runtime.ts";
 import { asError, SpawnError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { logger } from "../log.ts";
-import { ChildEvents, type ChildInfo, readersOf } from "./child-events.ts";
+import { ChildEvents, type ChildInfo, readersOf, remember } from "./child-events.ts";
 import { developVariable } from "./child-init.ts";
 import type { ChildProcess } from "./child-process.ts";
 import type { Member } from "./member.ts";
@@ -49,7 +49,7 @@ export class Supervisor {
   constructor(host: SupervisorHost, strategy: Strategy | undefined) {
     this.#host = host;
     this.#strategy = strategy;
-    this.events = new ChildEvents(readersOf(host.runtime));
+    this.events = new ChildEvents(readersOf(host.runtime), (event) => remember(host.runtime, event));
   }
 
   /** In the order in which they were started. Those that wait for a restart are included. */
@@ -180,7 +180,8 @@ export class Supervisor {
     const { aborted } = this.#host.signal;
     this.onStarted(member); // in case it ended in the moment in which it became ready
     const isAsked = aborted || member.successor !== undefined;
-    if (failure !== undefined || !isAsked) this.events.emit("died", child.id, failure);
+    const { startedAt, restarts } = member;
+    this.events.emitEnd({ id: child.id, startedAt, restarts }, isAsked && failure === undefined, failure);
     if (this.#isRestarting(member) && child.isStopping) {
       if (failure !== undefined) log.info?.(`while "${member.name}" was being ended: ${failure.message}`);
       return;

@@ -142,7 +142,7 @@ describe("an executable", () => {
   test("says which modules it contains when an actor's isn't among them", async () => {
     expect(await result("several", "missing")).toBe(
       `module ${inside}/jobs/never-named.ts is neither a file nor in this executable, which contains ` +
-        ["main.ts", "scenarios.ts", "jobs/worker.ts", "where.ts"]
+        ["main.ts", "jobs/worker.ts", "scenarios.ts", "where.ts"]
           .map((file) => `test/fixtures/shipped/${file}`)
           .join(", ") +
         ": build it again with furrow build --actors test/fixtures/shipped/jobs/never-named.ts",

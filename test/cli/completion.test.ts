@@ -50,7 +50,7 @@ describe("completion", () => {
     expect(await candidates("info", "market", "")).toEqual([]);
     expect(await candidates("call", "m")).toEqual(["market."]);
     expect(await candidates("call", "market.g")).toEqual(["market.getPrice", "market.greet"]);
-    expect(await candidates("stream", "market.")).toEqual(["market.pauses", "market.ticks"]);
+    expect(await candidates("stream", "market.")).toEqual(["market.breaks", "market.pauses", "market.ticks"]);
   });
 
   test("offers nothing, and says nothing, where there's no registrar", async () => {

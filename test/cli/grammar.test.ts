@@ -5,14 +5,15 @@ import { writeFileSync } from "node:fs";
 
 import manifest from "../../package.json";
 import { commandList } from "../../src/cli/command-list.ts";
-import { expectGolden, furrow, inTerminal } from "../support/command-line.ts";
+import { furrow, inTerminal } from "../support/command-line.ts";
+import { expectGolden } from "../support/golden.ts";
 import { World } from "../support/world.ts";
 
 describe("furrow --help", () => {
   test("lists the commands by group", async () => {
     const { exitCode, stdout, stderr } = await furrow({}, ["--help"]);
     expect([exitCode, stderr]).toEqual([0, ""]);
-    expectGolden("help", stdout, asItIs);
+    expectGolden("help/furrow", stdout, asItIs);
   });
 
   test("has bold titles in a terminal", async () => {
@@ -30,7 +31,7 @@ describe("furrow --help", () => {
     expect(command.example).toStartWith(`furrow ${name}`);
     const { commandHelp } = await import("../../src/cli/help.ts");
     expectGolden(
-      `help-${name}`,
+      `help/${name}`,
       commandHelp(name, command, (_, text) => text),
       asItIs,
     );
@@ -67,6 +68,7 @@ describe("a command line that makes no sense", () => {
       '--timeout must be a duration such as 5s, 250ms or 2m, got "soon"',
     ],
     [["wait", "a", "--gone", "--count", "2"], "--count and --gone don't go together"],
+    [["call", "a.b", "--timeout", "-5"], '--timeout must be a duration such as 5s, 250ms or 2m, got "-5"'],
   ])("%j fails with 2", async (args, message) => {
     expect(await furrow({}, args)).toEqual({ exitCode: 2, stdout: "", stderr: `furrow: ${message}\n` });
   });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Activity } from "../../src/cli/top/activity.ts";
 import { warningsAbout } from "../../src/cli/top/warnings.ts";
 import type { FunctionSample, Sample, StreamSample } from "../../src/inspect/sample.ts";
-import { furrow, expectGolden, start, TerminalRun } from "../support/command-line.ts";
+import { furrow, PipeRun, TerminalRun } from "../support/command-line.ts";
 import { Shop } from "../support/shop.ts";
 
 const escape = "\u001b";
@@ -141,40 +141,28 @@ describe("furrow top", () => {
   });
   afterAll(() => shop[Symbol.asyncDispose]());
 
-  test("shows what the actors do, once", async () => {
-    const run = furrow(shop.env, ["top", "--once", "-n", "200ms"]);
-    const { exitCode, stdout, stderr } = await run;
-    expect([exitCode, stderr]).toEqual([0, ""]);
-    const cells = stdout
-      .replaceAll(/\d+(\.\d+)?(M|%|s|ms)(?=\s)/g, "<n>")
-      .replaceAll(/(?<=ready +)\d+/g, "<pid>")
-      .replaceAll(/\d\d:\d\d:\d\d/g, "<time>")
-      .replaceAll(/p99 \S+/g, "p99 <n>")
-      .replaceAll(/\d+ warnings?/g, "<n> warnings")
-      .replaceAll(/^! .*\n/gm, "");
-    expectGolden("top", cells);
-  });
-
   test("counts calls, their errors and restarts", async () => {
-    const web = await shop.start("web", { restart: "on-failure" });
-    const child = start(shop.env, "top", "w*", "-n", "100ms", "--json");
-    type Line = { actors: { inFlight: number | null; errors: number | null; restarts: number | null }[] };
-    const seen = { errors: 0 };
-    let text = "";
-    const decoder = new TextDecoder();
-    for await (const bytes of child.stdout) {
-      // once it's measured, there are errors to count
-      await web.run.fails().catch(() => {});
-      text += decoder.decode(bytes, { stream: true });
-      const line = text.split("\n").at(-2);
-      const [actor] = line === undefined ? [] : (JSON.parse(line) as Line).actors;
-      seen.errors = actor?.errors ?? 0;
-      if (seen.errors > 0) break;
-    }
-    child.kill("SIGINT");
-    expect(await child.exited).toBe(130);
-    expect(seen.errors).toBeGreaterThan(0);
-    await web.cancelActor();
+    const web = await shop.start("web", { restart: { when: "on-failure", backoffMs: [1, 1] } });
+    await using run = new PipeRun(shop.env, ["top", "w*", "-n", "100ms", "--json"]);
+    const shows = async (part: RegExp): Promise<void> => await run.shows(part);
+    await shows(/"name":"web".*"restarts":0/);
+    const calling = new AbortController();
+    const call = async (): Promise<void> => {
+      while (!calling.signal.aborted) {
+        await web.run.getPrice("BTC");
+        await web.run.fails().catch(() => {});
+      }
+    };
+    const called = call();
+    // once it's measured, there are calls and errors to count
+    await shows(/"callsPerSecond":[1-9].*"errors":[1-9]/);
+    calling.abort();
+    await called;
+    await web.run.crash();
+    await shows(/"restarts":1/);
+    run.interrupt();
+    expect((await run.outcome()).exitCode).toBe(130);
+    expect((await furrow(shop.env, ["stop", "web"])).exitCode).toBe(0);
   });
 
   test("says that a frozen actor is silent, and waits for it no longer than that", async () => {

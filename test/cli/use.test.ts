@@ -2,8 +2,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 
-import { expectGolden, furrow, inTerminal, shell, start, TerminalRun } from "../support/command-line.ts";
+import { furrow, inTerminal, shell, start, TerminalRun } from "../support/command-line.ts";
+import { expectGolden } from "../support/golden.ts";
 import { Shop } from "../support/shop.ts";
+import { until } from "../support/world.ts";
 
 let shop: Shop;
 beforeAll(async () => {
@@ -91,10 +93,13 @@ describe("furrow call", () => {
   });
 
   test("fails with 5 when the time is up, and the call is cancelled", async () => {
-    const { exitCode, stderr } = await furrow(shop.env, ["call", "market.waits", "--timeout", "200ms"]);
+    const called = furrow(shop.env, ["call", "market.waits", "--timeout", "1s"]);
+    await until(async () => (await shop.market.run.waiting()) === 1);
+    const { exitCode, stderr } = await called;
     expect(exitCode).toBe(5);
+    await until(async () => (await shop.market.run.waiting()) === 0);
     expect(stderr).toMatch(
-      /^furrow: market#[0-9a-f]{8} didn't answer waits within 200 ms: --timeout gives it longer\n$/,
+      /^furrow: market#[0-9a-f]{8} didn't answer waits within 1000 ms: --timeout gives it longer\n$/,
     );
   });
 

@@ -47,6 +47,7 @@ function sampleOf(functions: Partial<FunctionSample>[], clockMs = 0): Sample {
     streamsLeftOut: 0,
     callsInFlight: 0,
     callsWaiting: 0,
+    oldestCall: null,
     loop: { lagMs: 0 },
     rssBytes: 1,
     cpuSeconds: 1,

@@ -1,8 +1,17 @@
 /** What is measured, and that nothing is while nobody looks. */
 import { describe, expect, test } from "bun:test";
 
-import { currentActor, findActor, type Nursery, openNursery, type Portal } from "../../src/index.ts";
+import { currentRuntime } from "../../src/actor/current.ts";
+import {
+  currentActor,
+  findActor,
+  type Nursery,
+  openNursery,
+  openRootActor,
+  type Portal,
+} from "../../src/index.ts";
 import type { Inspected } from "../../src/inspect/inspection.ts";
+import { Measuring } from "../../src/inspect/measuring.ts";
 import type { Sample, StreamSample } from "../../src/inspect/sample.ts";
 import { failure } from "../support/outcome.ts";
 import { until, World } from "../support/world.ts";
@@ -83,6 +92,21 @@ describe("furrow.inspect", () => {
     expect(sample.cpuSeconds).toBeGreaterThan(0);
     expect(sample.bytes.received).toBeGreaterThan(0);
     expect(sample.peers.map(({ uuid }) => uuid)).toContain(currentActor().uuid);
+  });
+
+  test("counts no bytes of calls that an actor makes to itself: they use no connection", async () => {
+    await using world = new World();
+    await using actor = await openRootActor({ ...world.options, enableModules: [module.href] });
+    const runtime = currentRuntime();
+    using reader = Measuring.of(runtime).open();
+    await using portal = await findActor<Measured>(actor.name, { raiseOnNone: true });
+    await portal.run.add(1, 1);
+    const sample = reader.sample();
+    expect(sample.functions).toEqual([expect.objectContaining({ name: "add", calls: 1 })]);
+    expect(sample.bytes).toEqual({ sent: 0, received: 0 });
+    // its end of the link has read the call, and written the answer
+    const [link] = runtime.sessions().map(({ peer }) => peer.channel.link);
+    expect([link!.writtenBytes > 0, link!.readBytes > 0]).toEqual([true, true]);
   });
 
   test("shows what is in flight, calls that began before the first look included", async () => {

@@ -1,7 +1,13 @@
 /** `furrow/metrics`: the metrics of a whole tree as text. */
 import { describe, expect, test } from "bun:test";
 
-import { findActor, NoRuntimeError, openNursery } from "../../src/index.ts";
+import {
+  findActor,
+  NoRuntimeError,
+  openClient,
+  openNursery,
+  PermissionDeniedError,
+} from "../../src/index.ts";
 import { currentRuntime } from "../../src/actor/current.ts";
 import { metricsText, serveMetrics } from "../../src/metrics.ts";
 import { type MetricFamily, parseMetrics } from "../support/metrics.ts";
@@ -119,12 +125,69 @@ describe("metricsText", () => {
     await until(async () => !(await portal.run.isObserved()));
   });
 
-  test("needs an actor", async () => {
+  test("has every tree of the registry in a client, and one whose root doesn't answer as down", async () => {
+    await using world = new World();
+    const shop = await world.actor("shop", { enableModules: [nests.href] });
+    const bank = await world.actor("bank", { enableModules: [module.href] });
+    await using client = await openClient({ registryAddrs: world.registryAddrs });
+    await using portal = await findActor<Nests>("shop", { raiseOnNone: true });
+    await portal.run.startBelow("leaf");
+    expect(actorsOf(parseMetrics(await metricsText()), "furrow_actor_up")).toEqual(["bank", "leaf", "shop"]);
+    await portal.run.callBelow(5);
+    await using account = await findActor<Measured>("bank", { raiseOnNone: true });
+    await account.run.add(1, 1);
+    const calls = "furrow_server_call_duration_seconds_count";
+    const families = parseMetrics(await metricsText());
+    expect(valueOf(families, calls, { actor: "leaf", method: "add" })).toBe(5);
+    expect(valueOf(families, calls, { actor: "bank", method: "add" })).toBe(1);
+    // which is the registrar as well
+    await shop.freeze();
+    using _ = setTiming({ collectMs: 500 });
+    const frozen = parseMetrics(await metricsText());
+    shop.signal("SIGCONT");
+    expect(valueOf(frozen, "furrow_actor_up", { actor: "shop" })).toBe(0);
+    expect(valueOf(frozen, "furrow_actor_up", { actor: "bank" })).toBe(1);
+    await bank.kill();
+    await until(
+      async () =>
+        valueOf(parseMetrics(await metricsText()), "furrow_actor_up", { actor: "bank" }) === undefined,
+    );
+    await client.close();
+  });
+
+  test("leaves out a tree whose policy doesn't allow it in a client, and fails if none does", async () => {
+    await using world = new World();
+    const policy = [{ from: "*", call: ["add"] }];
+    await world.actor("bank", { security: { policy } });
+    await using _ = await openClient({ registryAddrs: world.registryAddrs });
+    expect(await failure(metricsText())).toBeInstanceOf(PermissionDeniedError);
+    await world.actor("shop");
+    expect(actorsOf(parseMetrics(await metricsText()), "furrow_actor_up")).toEqual(["shop"]);
+  });
+
+  test("needs an actor or a client", async () => {
     expect(await failure(metricsText())).toBeInstanceOf(NoRuntimeError);
   });
 });
 
 describe("serveMetrics", () => {
+  test("serves every tree of the registry in a client, until that is closed", async () => {
+    await using world = new World();
+    await world.actor("shop", { enableModules: [module.href] });
+    await using client = await openClient({ registryAddrs: world.registryAddrs });
+    const { url } = await serveMetrics({ port: 0 });
+    const families = parseMetrics(await (await fetch(url)).text());
+    expect(actorsOf(families, "furrow_actor_up")).toEqual(["shop"]);
+    await using portal = await findActor<Measured>("shop", { raiseOnNone: true });
+    expect(await portal.run.isObserved()).toBeTrue();
+    await client.close();
+    expect(await failure(fetch(url))).toBeInstanceOf(Error);
+    await using again = await openClient({ registryAddrs: world.registryAddrs });
+    await using other = await findActor<Measured>("shop", { raiseOnNone: true });
+    await until(async () => !(await other.run.isObserved()));
+    await again.close();
+  });
+
   test("serves the format that is asked for, and measures until it is disposed", async () => {
     await using world = new World();
     await using nursery = await openNursery(world.options);

@@ -126,6 +126,26 @@ describe.skipIf(command === undefined)("the page in a browser", () => {
     await page.until(`!${text("#warnings")}.includes("web-2")`);
   });
 
+  test("shows how many are interested in a name, and the oldest call of the selected actor", async () => {
+    await using tree = await shop(["market"]);
+    const web = await tree.nursery.startActor<Page>("web", { module });
+    await web.run.call("market", "BTC", 1);
+    await using opened = await open();
+    const { page } = opened;
+    await page.until(`/^market\\s+1\\s+1\\.0\\.0\\s+\\d+\\s+1\\s*$/m.test(${text(".registry tbody")})`);
+    const stop = new AbortController();
+    const call = web
+      .with({ signal: stop.signal })
+      .run.untilAborted()
+      .catch(() => {});
+    await page.evaluate(`document.getElementById("row-${web.id.uuid}").click()`);
+    const fact = `${text(".details dl")}.replaceAll(/\\s+/g, " ")`;
+    await page.until(`/oldest call untilAborted\\(\\) \\d+ s/.test(${fact})`);
+    stop.abort();
+    await call;
+    await page.until(`/oldest call –/.test(${fact})`);
+  });
+
   test("warns of an actor that is frozen for as long as it is", async () => {
     await using tree = await shop(["cold"]);
     await using opened = await open();

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 
 import { currentRuntime } from "../../src/actor/current.ts";
-import type { ActorSample, EventInfo, ServerMessage } from "../../src/page/protocol.ts";
+import type { ActorSample, DetailMessage, EventInfo, ServerMessage } from "../../src/page/protocol.ts";
 import { readersOf } from "../../src/tree/child-events.ts";
 import { type TestTree, testTree } from "../../src/testing.ts";
 import { admit, type LivePage as Live, LivePage, serve } from "../support/page-client.ts";
@@ -166,6 +166,85 @@ describe("a page", () => {
     await read;
     expect(live.text).not.toContain(secret);
     expect(live.text).not.toContain("furrow.inspect");
+  });
+
+  test("gets fewer samples of those that it doesn't show where there are many, and their counters go on", async () => {
+    await using tree = await testTree();
+    const [one, two] = [await start(tree, "one"), await start(tree, "two")];
+    await using page = serve({ crowd: 2 });
+    using live = await LivePage.open(await admit(page));
+    const seldom = (uuid: string) =>
+      live.until(
+        sampleOf(uuid, ({ everyMs }) => everyMs === 100),
+        live.received.length,
+      );
+    const often = (uuid: string) =>
+      live.until(
+        sampleOf(uuid, ({ everyMs }) => everyMs === 20),
+        live.received.length,
+      );
+    live.show({ inSight: [one.id.uuid], selected: tree.actor.uuid });
+    const first = await seldom(two.id.uuid);
+    await Promise.all([often(one.id.uuid), often(tree.actor.uuid)]);
+    live.show({ inSight: [two.id.uuid] });
+    await Promise.all([seldom(one.id.uuid), seldom(tree.actor.uuid)]);
+    const second = await often(two.id.uuid);
+    expect(second.sinceMs).toBe(first.sinceMs);
+    // then they aren't many any more
+    live.show();
+    await Promise.all([seldom(one.id.uuid), seldom(two.id.uuid)]);
+    await one.cancelActor();
+    expect((await often(two.id.uuid)).sinceMs).toBe(first.sinceMs);
+  });
+
+  test("gets how many are interested in each name, and each change of that", async () => {
+    await using tree = await testTree();
+    await start(tree, "market");
+    const web = await tree.nursery.startActor<Page>("web", { module });
+    await using page = serve();
+    using live = await LivePage.open(await admit(page));
+    live.show();
+    const countOf = (name: string) => (message: ServerMessage) =>
+      message.type === "interests" ? (new Map(message.counts).get(name) ?? 0) : undefined;
+    expect(await live.until(countOf("market"))).toBe(0);
+    const from = live.received.length;
+    await web.run.call("market", "BTC", 1);
+    expect(await live.until(countOf("market"), from)).toBe(1);
+    await web.cancelActor();
+    await live.until((message) => (countOf("market")(message) === 0 ? true : undefined), from);
+  });
+
+  test("gets the oldest call of the selected actor that is in flight, with its age", async () => {
+    await using tree = await testTree();
+    const market = await tree.nursery.startActor<Page>("market", { module });
+    const call = (): AbortController => {
+      const abort = new AbortController();
+      market
+        .with({ signal: abort.signal })
+        .run.untilAborted()
+        .catch(() => {});
+      return abort;
+    };
+    const before = call();
+    await using page = serve();
+    using live = await LivePage.open(await admit(page));
+    live.show({ selected: market.id.uuid });
+    const oldest = (fits: (oldest: DetailMessage["oldestCall"], detail: DetailMessage) => boolean) =>
+      live.until((message) =>
+        message.type === "detail" && fits(message.oldestCall, message) ? message : undefined,
+      );
+    await oldest((one) => one?.name === "untilAborted" && one.ageMs === null);
+    const during = call();
+    await oldest((_, { functions }) => functions[0]!.inFlight === 2);
+    before.abort();
+    const { oldestCall } = await oldest((one) => (one?.ageMs ?? 0) > 0);
+    await oldest((one) => one!.ageMs! > oldestCall!.ageMs!);
+    during.abort();
+    const from = live.received.length;
+    await live.until(
+      (message) => (message.type === "detail" && message.oldestCall === null ? true : undefined),
+      from,
+    );
   });
 
   test("gets the log of the selected actor, what was written before included", async () => {

@@ -1,22 +1,20 @@
 /** What the page makes of the counters that it gets: pure functions of src/page/app. */
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
 
 import { treeRows } from "../../src/page/app/forest.ts";
 import { bytes, count, duration, ms, percent, rate } from "../../src/page/app/format.ts";
 import { History } from "../../src/page/app/history.ts";
-import { quantile, ratesOf } from "../../src/page/app/rates.ts";
+import { ratesOf } from "../../src/page/app/rates.ts";
 import { silenceOf, standingOf } from "../../src/page/app/standing.ts";
 import { streamRows } from "../../src/page/app/streams.ts";
 import { totalsOf } from "../../src/page/app/totals.ts";
 import { warningsOf } from "../../src/page/app/warnings.ts";
-import { boundsMs } from "../../src/page/condense.ts";
 import { EventLog } from "../../src/page/event-log.ts";
 import type { ActorInfo, ActorSample, StreamInfo } from "../../src/page/protocol.ts";
-import { quantile as quantileOfActor } from "../../src/inspect/histogram.ts";
+import { noCounts } from "../../src/inspect/histogram.ts";
 
 function info(uuid: string, parent: string | null = null, name: string = uuid): ActorInfo {
-  const rest = { host: "h", startedAt: 0, version: null, metadata: {}, functions: [], addrs: [] } as const;
+  const rest = { startedAt: 0, version: null, metadata: {}, functions: [], addrs: [] } as const;
   return { uuid, name, pid: 1, parent, state: "ready", ...rest };
 }
 
@@ -25,16 +23,16 @@ function sample(uuid: string, seconds: number, more: Partial<ActorSample> = {}):
     uuid,
     clockMs: seconds * 1_000,
     sinceMs: 0,
+    everyMs: 1_000,
     rssBytes: 1 << 20,
     cpuSeconds: 0,
     lagMs: 0,
     calls: 0,
     failed: 0,
-    buckets: boundsMs.map(() => 0).concat(0),
+    buckets: noCounts(),
     callsInFlight: 0,
     callsWaiting: 0,
     streams: [],
-    streamsLeftOut: 0,
     ...more,
   };
 }
@@ -44,7 +42,7 @@ const box = <T>(value: T): { peek(): T } => ({ peek: () => value });
 /** An actor as the page keeps it, after these samples, the last of which came just now. */
 function known(of: ActorInfo, samples: readonly ActorSample[], now = 0, trouble: string | null = null) {
   const history = new History();
-  const activities = samples.map((one) => history.add(one, now, boundsMs));
+  const activities = samples.map((one) => history.add(one, now));
   return {
     info: box(of),
     activity: box(activities.at(-1)),
@@ -53,26 +51,25 @@ function known(of: ActorInfo, samples: readonly ActorSample[], now = 0, trouble:
   };
 }
 
-const clock = { now: 0, seenSince: -1e6, intervalMs: 1_000 };
+const clock = { now: 0, seenSince: -1e6 };
 
 describe("rates", () => {
   test("are differences over the actor's own clock, and unknown where it began to count anew", () => {
     const before = sample("a", 10, { calls: 100, failed: 2, cpuSeconds: 1 });
     const after = sample("a", 12, { calls: 300, failed: 4, cpuSeconds: 2 });
-    expect(ratesOf(before, after)).toEqual({ callsPerSecond: 100, failedPerSecond: 1, cpu: 0.5 });
+    expect(ratesOf(before, after)).toEqual({ callsPerSecond: 100, cpu: 0.5 });
     expect(ratesOf(after, after)).toBeUndefined();
     expect(ratesOf(before, { ...after, sinceMs: 11_000 })).toBeUndefined();
   });
 
   test("are over the last seconds, and the line has one point for each sample of the last minute", () => {
     const history = new History();
-    let activity = history.add(sample("a", 0), 0, boundsMs);
+    let activity = history.add(sample("a", 0), 0);
     expect([activity.rates, activity.line]).toEqual([undefined, []]);
     for (let second = 1; second <= 90; second++)
       activity = history.add(
         sample("a", second, { calls: second <= 80 ? second : 80 + (second - 80) * 10 }),
         0,
-        boundsMs,
       );
     expect(activity.rates?.callsPerSecond).toBe(10);
     expect(activity.line).toEqual([
@@ -82,29 +79,24 @@ describe("rates", () => {
     expect(activity.calls).toBe(180 - 30);
   });
 
+  test("of an actor that is seldom looked at are those since the look before, which stand for all seconds between", () => {
+    const history = new History();
+    for (let second = 0; second <= 100; second += 5)
+      history.add(sample("a", second, { calls: second * 2, everyMs: 5_000 }), 0);
+    const activity = history.add(sample("a", 105.2, { calls: 252, cpuSeconds: 2.6, everyMs: 5_000 }), 0);
+    expect(activity.rates).toEqual({ callsPerSecond: 10, cpu: 0.5 });
+    expect(activity.line).toEqual([
+      ...Array.from({ length: 55 }, () => 2),
+      ...Array.from({ length: 5 }, () => 10),
+    ]);
+  });
+
   test("begin again with an actor that has begun to count again", () => {
     const history = new History();
-    history.add(sample("a", 1, { calls: 500 }), 0, boundsMs);
-    history.add(sample("a", 2, { calls: 600 }), 0, boundsMs);
-    const activity = history.add(sample("a", 30, { calls: 5, sinceMs: 29_000 }), 0, boundsMs);
+    history.add(sample("a", 1, { calls: 500 }), 0);
+    history.add(sample("a", 2, { calls: 600 }), 0);
+    const activity = history.add(sample("a", 30, { calls: 5, sinceMs: 29_000 }), 0);
     expect([activity.calls, activity.rates]).toEqual([0, undefined]);
-  });
-});
-
-describe("quantiles", () => {
-  test("are those of the actor's own histogram", () => {
-    const buckets = fc.array(fc.nat(1_000), {
-      minLength: boundsMs.length + 1,
-      maxLength: boundsMs.length + 1,
-    });
-    fc.assert(
-      fc.property(buckets, fc.constantFrom(0.5, 0.9, 0.99), (counts, share) => {
-        const seconds = quantileOfActor(counts, share);
-        const found = quantile(counts, boundsMs, share);
-        if (seconds === undefined) expect(found).toBeUndefined();
-        else expect(found).toBeCloseTo(seconds * 1_000, 6);
-      }),
-    );
   });
 });
 
@@ -266,6 +258,11 @@ describe("warnings", () => {
     ]);
     expect(standingOf(cold, { ...clock, now: 12_000 })).toEqual({ kind: "silent", text: "silent 12 s" });
     expect(silenceOf(cold, { ...clock, now: 12_000, seenSince: 11_000 })).toBe(0);
+    const unseen = known(info("a"), [sample("a", 1, { everyMs: 5_000 })]);
+    expect([
+      silenceOf(unseen, { ...clock, now: 12_000 }),
+      silenceOf(unseen, { ...clock, now: 16_000 }),
+    ]).toEqual([0, 16_000]);
   });
 
   test("name a loop that was blocked, a busy core, failing calls, and calls that wait for their turn", () => {
@@ -304,13 +301,13 @@ describe("warnings", () => {
 describe("totals", () => {
   test("add up what the actors did, and take the quantile of all their calls together", () => {
     const buckets = (fast: number, slow: number): number[] =>
-      boundsMs.map((_, at) => (at === 0 ? fast : at === 9 ? slow : 0)).concat(0);
+      noCounts().map((_, at) => (at === 0 ? fast : at === 9 ? slow : 0));
     const one = known(info("a"), [sample("a", 1), sample("a", 2, { calls: 98, buckets: buckets(98, 0) })]);
     const two = known(info("b"), [
       sample("b", 1),
       sample("b", 3, { calls: 2, cpuSeconds: 1, buckets: buckets(0, 2) }),
     ]);
-    const totals = totalsOf([one, two], boundsMs);
+    const totals = totalsOf([one, two]);
     expect(totals).toMatchObject({ actors: 2, callsPerSecond: 99, cpu: 0.5, rssBytes: 2 << 20 });
     expect(totals.p99).toBeGreaterThan(5);
   });

@@ -198,7 +198,8 @@ describe("the page", () => {
       "",
       "null",
       "{}",
-      '{"type":"show","isVisible":1,"selected":null,"log":true}',
+      '{"type":"show","isVisible":1,"selected":null,"log":true,"inSight":[]}',
+      '{"type":"show","isVisible":true,"selected":null,"log":true,"inSight":[1]}',
       '{"type":"act"}',
     ]) {
       using live = await LivePage.open(browser);
@@ -206,7 +207,7 @@ describe("the page", () => {
       expect((await live.closed).code).toBe(1007);
     }
     using live = await LivePage.open(browser);
-    live.send("x".repeat(10_000));
+    live.send("x".repeat(20_000));
     expect((await live.closed).code).not.toBe(1000);
   });
 });

@@ -14,6 +14,7 @@ import {
   openRootActor,
   type Portal,
 } from "../../src/index.ts";
+import type { PastEvent } from "../../src/tree/child-history.ts";
 import { isProcessAlive } from "../../src/transport/runtime-dir.ts";
 import { Authority, writeTls } from "../support/certificates.ts";
 import { Events } from "../support/events.ts";
@@ -395,6 +396,59 @@ describe("furrow.events", () => {
     await nursery.startActor("db", { module: versioned });
     expect(await looker.run(({ keep }) => keep["seen"] as Promise<unknown[]>)).toEqual(expected);
     await until(() => shop.stats().callsInFlight === 0);
+  });
+
+  test("with since, begins with what is remembered of children, those of nurseries that are closed included", async () => {
+    await using world = new World();
+    await using _ = await openRootActor({ ...world.options, name: "shop" });
+    await using root = await getRoot();
+    const before = Date.now();
+    const past = async (options: unknown): Promise<PastEvent[]> =>
+      await Array.fromAsync(root.stream["furrow.events"]!(options) as AsyncIterable<PastEvent>);
+    expect(await past({ since: 0, follow: false })).toEqual([]);
+    {
+      await using nursery = await openNursery({ strategy: "one-for-one" });
+      const restart = { when: "on-failure", backoffMs: [0, 0] } as const;
+      const web = await nursery.startActor<Versioned>("web", { module: versioned, restart });
+      const first = web.id;
+      web.run.die().catch(() => {});
+      await until(() => nursery.children[0]?.restarts === 1);
+      const { id: second } = nursery.children[0]!;
+      await nursery.replaceActor("web", { module: versioned });
+      const { id: third } = nursery.children[0]!;
+      await nursery.cancel();
+      const told = await past({ since: before, follow: false });
+      expect(told).toMatchObject([
+        { type: "died", id: first, restarts: 0, error: { name: "ActorDiedError", signal: "SIGKILL" } },
+        { type: "restarted", id: second },
+        { type: "ended", id: second, restarts: 1 },
+        { type: "ended", id: third, restarts: 0 },
+      ]);
+      for (const { type, at, startedAt = 0 } of told) {
+        if (type === "restarted") continue;
+        expect(startedAt).toBeGreaterThanOrEqual(before);
+        expect(at).toBeGreaterThanOrEqual(startedAt);
+      }
+    }
+    expect(await past({ since: before, follow: false })).toHaveLength(4);
+    expect(await past({ since: Date.now() + 60_000, follow: false })).toEqual([]);
+    const events = root.stream["furrow.events"]!({ since: before }) as AsyncIterableIterator<PastEvent>;
+    for (let told = 0; told < 4; told++) await events.next();
+    const next = events.next();
+    await using nursery = await openNursery();
+    await nursery.startActor("db", { module: versioned });
+    expect((await next).value).toMatchObject({ type: "started", id: { name: "db" } });
+    await events.return?.();
+  });
+
+  test("rejects options that are malformed", async () => {
+    await using world = new World();
+    await using _ = await openRootActor(world.options);
+    await using root = await getRoot();
+    for (const options of [5, null, { since: "yesterday" }, { follow: 1 }]) {
+      const events = root.stream["furrow.events"]!(options) as AsyncIterable<unknown>;
+      expect((await failure(Array.fromAsync(events))).message).toMatch(/events/);
+    }
   });
 
   test("of an actor without a nursery is silent until it opens one, and ends with the actor", async () => {

@@ -17,8 +17,10 @@ function strict(part: unknown): unknown {
 const definitions = strict(schema.$defs);
 const validators = new Map<string, z.ZodType>();
 
+export type SchemaName = keyof typeof schema.$defs;
+
 /** Fails unless the text is a document, or a line, of that definition. Returns it. */
-export function expectSchema(definition: keyof typeof schema.$defs, text: string): unknown {
+export function expectSchema(definition: SchemaName, text: string): unknown {
   let validator = validators.get(definition);
   if (validator === undefined) {
     const whole = { $schema: schema.$schema, $ref: `#/$defs/${definition}`, $defs: definitions };

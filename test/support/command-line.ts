@@ -1,10 +1,9 @@
 /** Runs the command line as its users do: in a pipe, or in a terminal. */
-import { expect } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { Shown } from "./shown.ts";
+
 const main = join(import.meta.dir, "../../src/cli/main.ts");
-const goldenFolder = join(import.meta.dir, "../cli/golden");
 
 export type Env = Readonly<Record<string, string>>;
 
@@ -71,44 +70,92 @@ export async function shell(env: Env, line: string): Promise<Outcome> {
   return { exitCode, stdout, stderr };
 }
 
+/** A command that runs, in a pipe or in a terminal. */
+export interface Running {
+  /** What it has written: to stdout, or to the terminal. */
+  readonly text: string;
+  /** Resolves when the text matches. */
+  shows(expected: RegExp | string): Promise<void>;
+  /** As Ctrl-C does. */
+  interrupt(): void;
+}
+
+/** A command in a pipe. */
+export class PipeRun implements Running, AsyncDisposable {
+  readonly process: Bun.Subprocess<"pipe", "pipe", "pipe">;
+  readonly #shown = new Shown();
+  readonly #stderr: Promise<string>;
+  readonly #read: Promise<void>;
+
+  constructor(env: Env, args: readonly string[], stdin = "") {
+    this.process = start(env, ...args);
+    void this.process.stdin.write(stdin);
+    void this.process.stdin.end();
+    this.#stderr = this.process.stderr.text();
+    this.#read = this.#readAll();
+  }
+
+  get text(): string {
+    return this.#shown.text;
+  }
+
+  async shows(expected: RegExp | string): Promise<void> {
+    await this.#shown.until(expected, this.#read);
+  }
+
+  interrupt(): void {
+    this.process.kill("SIGINT");
+  }
+
+  /** Waits for its end. */
+  async outcome(): Promise<Outcome> {
+    const [exitCode, stderr] = await Promise.all([this.process.exited, this.#stderr, this.#read]);
+    return { exitCode, stdout: this.text, stderr };
+  }
+
+  async #readAll(): Promise<void> {
+    for await (const bytes of this.process.stdout) this.#shown.add(bytes);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.process.kill("SIGKILL");
+    await this.process.exited;
+  }
+}
+
 /** A command in a terminal. */
-export class TerminalRun implements AsyncDisposable {
+export class TerminalRun implements Running, AsyncDisposable {
   readonly process: Bun.Subprocess;
   readonly #terminal: Bun.Terminal;
-  readonly #decoder = new TextDecoder();
-  #text = "";
-  #changed = Promise.withResolvers<void>();
+  readonly #shown = new Shown();
+  /** Resolves when all that was written has arrived. */
+  readonly #read: Promise<void>;
 
   constructor(env: Env, args: readonly string[], size: { cols?: number; rows?: number } = {}) {
+    const read = Promise.withResolvers<void>();
     // made by spawn: only then is it the terminal that sends Ctrl-C as a signal
     const terminal: Bun.TerminalOptions = {
       cols: size.cols ?? 100,
       rows: size.rows ?? 24,
-      data: (_, bytes) => {
-        this.#text += this.#decoder.decode(bytes, { stream: true });
-        this.#changed.resolve();
-        this.#changed = Promise.withResolvers<void>();
-      },
+      data: (_, bytes) => this.#shown.add(bytes),
+      exit: () => read.resolve(),
     };
+    this.#read = read.promise;
     this.process = Bun.spawn([process.execPath, main, ...args], { env: environment(env), terminal });
     this.#terminal = this.process.terminal!;
   }
 
-  /** Everything that it has written so far. */
   get text(): string {
-    return this.#text.replaceAll("\r\n", "\n");
+    return this.#shown.text;
   }
 
-  /** Resolves when the text matches. */
+  /** How the terminal treats what its user types. */
+  get flags(): number {
+    return this.#terminal.localFlags;
+  }
+
   async shows(expected: RegExp | string): Promise<void> {
-    const isShown = (): boolean =>
-      typeof expected === "string" ? this.text.includes(expected) : expected.test(this.text);
-    while (!isShown()) {
-      const changed = this.#changed.promise;
-      const ended = this.process.exited.then(() => "ended" as const);
-      if ((await Promise.race([changed, ended])) === "ended" && !isShown())
-        throw new Error(`the command ended without showing ${String(expected)}: ${this.text}`);
-    }
+    await this.#shown.until(expected, this.#read);
   }
 
   /** What its user types: "\x03" is Ctrl-C. */
@@ -116,11 +163,13 @@ export class TerminalRun implements AsyncDisposable {
     this.#terminal.write(text);
   }
 
-  /** Waits for its end. */
+  interrupt(): void {
+    this.type("\u0003");
+  }
+
+  /** Waits for its end, and for all that it has written. */
   async outcome(): Promise<{ exitCode: number; text: string }> {
-    const exitCode = await this.process.exited;
-    // what it wrote last may still be on its way
-    for (let before = -1; before !== this.#text.length; await Bun.sleep(5)) before = this.#text.length;
+    const [exitCode] = await Promise.all([this.process.exited, this.#read]);
     return { exitCode, text: this.text };
   }
 
@@ -139,44 +188,4 @@ export async function inTerminal(
 ): Promise<{ exitCode: number; text: string }> {
   await using run = new TerminalRun(env, args, size);
   return await run.outcome();
-}
-
-/**
- * What differs from run to run, by a stable name each; runs of spaces as two, because columns are as wide as what's in
- * them. Escape sequences become readable.
- */
-export function normalise(text: string): string {
-  return text
-    .replaceAll("\u001b", "<ESC>")
-    .replaceAll(/file:\/\/\S*\//g, "file://<dir>/")
-    .replaceAll(/(?<=furrow +)\S+, bun \S+ on \w+/g, "<version>")
-    .replaceAll(/(?<=peers +)\d+/g, "<number>")
-    .replaceAll(/(?<=limits +)the defaults/g, "<limits>")
-    .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "<uuid>")
-    .replaceAll(/#[0-9a-f]{8}\b/g, "#<uuid>")
-    .replaceAll(/(?<=^|\s)[0-9a-f]{8}(?=\s)/gm, "<uuid8>")
-    .replaceAll(/unix:\/\/\S*\//g, "unix://<dir>/")
-    .replaceAll(/@\d+\.sock/g, "@<pid>.sock")
-    .replaceAll(/[0-9a-f]{12}@/g, "<hash>@")
-    .replaceAll(/127\.0\.0\.1:\d+/g, "127.0.0.1:<port>")
-    .replaceAll(/"pid": ?\d+/g, '"pid": <pid>')
-    .replaceAll(/"host": ?"[0-9a-f]{16}"/g, '"host": "<host>"')
-    .replaceAll(/"(startedAt|revision)": ?\d+/g, '"$1": <number>')
-    .replaceAll(/"(\w*Ms|calls|callsPerSecond|cpuSeconds|rssBytes)": ?[\d.e-]+/g, '"$1": <number>')
-    .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>")
-    .replaceAll(/\b[\d.]+ ms\b/g, "<ms>")
-    .replaceAll(/(?<= )\d+\.\d\ds(?= )/g, "<cpu>")
-    .replaceAll(/(?<= )\d+M(?= )/g, "<size>")
-    .replaceAll(/(?<= )\d+[smhd](?= )/g, "<age>")
-    .replaceAll(/(?<=pid +)\d+/g, "<pid>")
-    .replaceAll(/(?<=<uuid8?> +)\d+/g, "<pid>")
-    .replaceAll(/(?<=\S) {2,}/g, "  ");
-}
-
-/** Compares with the golden file of that name; `FURROW_GOLDEN=write` writes it instead. `clean`: takes out what varies. */
-export function expectGolden(name: string, text: string, clean: (text: string) => string = normalise): void {
-  const path = join(goldenFolder, `${name}.txt`);
-  const actual = clean(text);
-  if (process.env["FURROW_GOLDEN"] === "write") writeFileSync(path, actual);
-  expect(actual).toBe(existsSync(path) ? readFileSync(path, "utf8") : `no file ${path}`);
 }

@@ -32,7 +32,7 @@ export function tellOfSamples(second: number): string {
   return tell(`{
     type: "samples",
     samples: ${uuids}.map((uuid, at) => ({
-      uuid, clockMs: ${second * 1_000}, sinceMs: 0, rssBytes: 42 << 20, cpuSeconds: ${second} * 0.01 * (at % 10), lagMs: 1,
+      uuid, clockMs: ${second * 1_000}, sinceMs: 0, everyMs: 1_000, rssBytes: 42 << 20, cpuSeconds: ${second} * 0.01 * (at % 10), lagMs: 1,
       calls: ${calls}, failed: 0, buckets: [0, ${calls}], callsInFlight: 0, callsWaiting: 0, streams: [], streamsLeftOut: 0,
     })),
   }`);

@@ -11,7 +11,6 @@ export function serve(options: Partial<PageOptions> = {}): ServedPage {
     port: 0,
     mayAct: false,
     file: pageFile("<!doctype html><style>a{}</style><script>1</script>"),
-    version: "0.0.0",
     registryAddrs: [],
     intervalMs: 20,
     ...options,
@@ -68,9 +67,9 @@ export interface Admitted {
 }
 
 /** Opens the link. */
-export async function admit({ url, port }: ServedPage): Promise<Admitted> {
-  const { host, origin, pathname, search } = new URL(url);
-  const { status, headers } = await send(port, "GET", pathname + search, { host });
+export async function admit({ url }: Pick<ServedPage, "url">): Promise<Admitted> {
+  const { host, port, origin, pathname, search } = new URL(url);
+  const { status, headers } = await send(Number(port), "GET", pathname + search, { host });
   const [cookie = ""] = (headers.get("set-cookie") ?? "").split(";");
   if (status !== 200 || cookie === "") throw new Error(`the link gave ${status} and no cookie`);
   return { host, origin, path: pathname, cookie };
@@ -119,7 +118,9 @@ export class LivePage implements Disposable {
   }
 
   show(shown: Partial<ShowMessage> = {}): void {
-    this.send(JSON.stringify({ type: "show", isVisible: true, selected: null, log: false, ...shown }));
+    this.send(
+      JSON.stringify({ type: "show", isVisible: true, selected: null, log: false, inSight: [], ...shown }),
+    );
   }
 
   send(text: string): void {

@@ -27,6 +27,8 @@ export interface Passed {
 export class Relay implements AsyncDisposable {
   readonly addr: Address;
   connections = 0;
+  /** Whether nothing comes back any more but what an actor says first, its hello. */
+  isMute = false;
   readonly #target: ParsedAddress & { transport: "unix" };
   readonly #links = new Set<Link>();
   #listener: Listener | undefined;
@@ -71,6 +73,7 @@ export class Relay implements AsyncDisposable {
       onData: (chunk) => {
         const traffic = this.#passed[way];
         traffic.bytes += chunk.length;
+        if (this.isMute && way === "back" && !isFirst) return;
         const asItCame = isFirst ? withOwnPid(chunk) : chunk;
         isFirst = false;
         decoder.push(chunk, (source, start, end) => {

@@ -9,6 +9,9 @@ const module = new URL("../fixtures/shop.ts", import.meta.url);
 /** shop, this process, with market, orders and, below that, 台帳. */
 export class Shop implements AsyncDisposable {
   readonly tree: TestTree;
+  /** These two are set when it is open. */
+  market!: Portal<ShopActor>;
+  orders!: Portal<ShopActor>;
 
   private constructor(tree: TestTree) {
     this.tree = tree;
@@ -18,9 +21,9 @@ export class Shop implements AsyncDisposable {
     const shop = new Shop(
       await testTree({ name: "shop", enableTransports: ["unix"], strategy: "one-for-one" }),
     );
-    await shop.start("market", { version: "1.2.0", metadata: { zone: "eu", weight: 3 } });
-    const orders = await shop.start("orders");
-    await orders.run.startBelow("台帳");
+    shop.market = await shop.start("market", { version: "1.2.0", metadata: { zone: "eu", weight: 3 } });
+    shop.orders = await shop.start("orders");
+    await shop.orders.run.startBelow("台帳");
     return shop;
   }
 

@@ -4,9 +4,13 @@ import { join } from "node:path";
 
 import type { Address, Transport } from "../../src/index.ts";
 import type { Scope } from "../fixtures/program.ts";
+import { hasProc, processesWith } from "./processes.ts";
 import type { setTiming } from "./timing.ts";
 
 let worlds = 0;
+
+/** How long the children of killed programs may take to end; those that are still there then are reported as left behind. */
+const orphansMs = 2_000;
 
 /** A port that was free just now. */
 export function freePort(): number {
@@ -71,6 +75,15 @@ export class World implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#programs.map((program) => program.kill()));
+    // the kernel ends their children a moment later: until then, one may put a file back
+    const end = performance.now() + orphansMs;
+    while (
+      hasProc &&
+      this.#programs.length > 0 &&
+      processesWith(this.dir).length > 0 &&
+      performance.now() < end
+    )
+      await Bun.sleep(5);
     rmSync(this.dir, { recursive: true, force: true });
   }
 }

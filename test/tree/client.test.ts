@@ -25,7 +25,6 @@ import {
   waitForActor,
   watchActors,
 } from "../../src/index.ts";
-import { metricsText, serveMetrics } from "../../src/metrics.ts";
 import { lockPath } from "../../src/transport/flock.ts";
 import { registrySocketPath } from "../../src/transport/socket-paths.ts";
 import { formatHolder, lockFile } from "../../src/transport/socket-lock.ts";
@@ -304,12 +303,7 @@ describe("a process with a client", () => {
         expect(await failure(open({}))).toBeInstanceOf(RuntimeExistsError);
       expect(() => currentActor()).toThrow(NoRuntimeError);
       // these tell of an actor, and must not listen for nothing
-      for (const open of [
-        getRoot,
-        metricsText,
-        () => serveMetrics({ port: 0 }),
-        () => serveHealth({ port: 0 }),
-      ])
+      for (const open of [getRoot, () => serveHealth({ port: 0 })])
         expect(await failure(open())).toBeInstanceOf(NoRuntimeError);
     }
     await using actor = await openRootActor(world.options);

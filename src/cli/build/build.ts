@@ -27,6 +27,8 @@ export interface BuildOptions {
   readonly minify?: boolean;
   /** Whether to compile ahead to bytecode, so that the program and its actors start faster; default true. */
   readonly bytecode?: boolean;
+  /** Ends the build: whatever executable was there stays. */
+  readonly signal?: AbortSignal;
   /** The system it is for, such as `"bun-linux-arm64"`; default: this one. */
   readonly target?: string;
 }
@@ -55,7 +57,7 @@ export async function buildProgram(options: BuildOptions): Promise<BuildResult> 
   const isOwn = (path: string): boolean => path.startsWith(`${own}/src/`) || path.startsWith(`${own}/lib/`);
   const isSearched = (path: string): boolean => !isOwn(path) && !path.includes("/node_modules/");
   try {
-    const files = await scanProgram(main, actors, isSearched);
+    const files = await Promise.race([scanProgram(main, actors, isSearched), rejectionOf(options.signal)]);
     const layout = new Layout(files, packages, isSearched, isOwn);
     await compile(outfile, own, layout, options);
     return {
@@ -64,19 +66,20 @@ export async function buildProgram(options: BuildOptions): Promise<BuildResult> 
       actors: files.modules.map((path) => relative(process.cwd(), path)),
     };
   } catch (error) {
+    options.signal?.throwIfAborted();
     throw new BuildError(`cannot build ${options.file}:${faultsOf(error)}`, { cause: error });
   }
 }
 
 async function compile(outfile: string, own: string, layout: Layout, options: BuildOptions): Promise<void> {
-  const { minify = false, bytecode = true, target } = options;
+  const { minify = false, bytecode = true, target, signal } = options;
   const entry = join(layout.folder, `${basename(outfile)}.furrow.ts`);
   mkdirSync(dirname(outfile), { recursive: true });
   // Bun leaves other files beside it. A failure leaves the old executable, and one that runs can be replaced.
   const folder = mkdtempSync(`${outfile}-`);
   const unfinished = join(folder, "program");
   try {
-    await Bun.build({
+    const bundling = Bun.build({
       // modules as entry points are found by new Worker(), too
       entrypoints: [entry, ...layout.modules],
       files: { [entry]: layout.entry(own) },
@@ -95,10 +98,22 @@ async function compile(outfile: string, own: string, layout: Layout, options: Bu
         ...(target !== undefined && { target: target as Bun.Build.CompileTarget }),
       },
     });
+    // the bundler can't be stopped, but the process ends
+    await Promise.race([bundling, rejectionOf(signal)]);
     renameSync(unfinished, outfile);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Rejects when the signal is aborted. */
+function rejectionOf(signal: AbortSignal | undefined): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  promise.catch(() => {});
+  const onAbort = (): void => reject(signal?.reason);
+  if (signal?.aborted) onAbort();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  return promise;
 }
 
 /** Gives the bundler the sources with what they need of `import.meta`. */

@@ -38,7 +38,9 @@ export async function scanProgram(
     };
     await Bun.build({ entrypoints: Array.from(modules), target: "bun", plugins: [reading(add)] });
   }
-  return { modules: Array.from(modules), sources: Array.from(sources) };
+  // the bundler finds them in any order
+  modules.delete(main);
+  return { modules: [main, ...Array.from(modules).toSorted()], sources: Array.from(sources) };
 }
 
 /** Shows the text of each source to `add`. */

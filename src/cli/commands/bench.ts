@@ -5,9 +5,10 @@ import type { Command, CommandContext } from "../command.ts";
 import { Exit } from "../exit.ts";
 import { jsonDocument } from "../json.ts";
 import { Latencies } from "../latencies.ts";
-import { formatTable } from "../table.ts";
+import { countOf, durationOf } from "../options.ts";
+import { formatTable, optionsFor } from "../table.ts";
 import { portalTo, readCall } from "../target.ts";
-import { formatMs, parseCount, parseDuration } from "../units.ts";
+import { formatMs } from "../units.ts";
 
 export const command: Command = {
   usage: "NAME[#UUID].FN [ARG]...",
@@ -37,8 +38,8 @@ const columns = [
 async function bench(context: CommandContext): Promise<number> {
   const { args, flags, signal, json, terminal } = context;
   const { actor, fn, args: values } = readCall(args);
-  const concurrency = parseCount((flags["concurrency"] as string | undefined) ?? "64", "--concurrency");
-  const durationMs = parseDuration((flags["duration"] as string | undefined) ?? "5s", "--duration");
+  const concurrency = countOf(flags, "concurrency", 64);
+  const durationMs = durationOf(flags, "duration", "5s");
   await context.client();
   await using portal = await portalTo(actor, context);
   const call = (): Promise<unknown> => portal.run[fn](...values) as Promise<unknown>;
@@ -64,9 +65,7 @@ async function bench(context: CommandContext): Promise<number> {
     const times = [measured.meanMs, measured.p50Ms, measured.p99Ms, measured.maxMs].map(formatMs);
     const counts = [measured.calls, errors, Math.round(measured.callsPerSecond)].map(String);
     const row = [`${describeActor(portal.id)}.${fn}`, ...counts, ...times];
-    const header = (text: string): string => terminal.style("bold", text);
-    const lines = formatTable(columns, [row], { columns: terminal.columns, header });
-    await context.out(`${lines.join("\n")}\n`);
+    await context.lines(formatTable(columns, [row], optionsFor(terminal)));
   }
   if (firstError !== undefined) await context.error(firstError);
   return errors > 0 ? Exit.failed : Exit.ok;

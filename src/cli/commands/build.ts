@@ -48,6 +48,7 @@ async function build(context: CommandContext): Promise<number> {
     actors: (flags["actors"] as readonly string[] | undefined) ?? [],
     minify: flags["minify"] === true,
     bytecode: flags["no-bytecode"] !== true,
+    signal: context.signal,
     ...(target !== undefined && { target }),
   });
   if (context.json) await context.out(jsonDocument({ builds: [result] }));

@@ -7,8 +7,8 @@ import { connectTo, findInstances } from "../actors.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { Exit, exitCodeOf } from "../exit.ts";
 import { jsonDocument, jsonValue } from "../json.ts";
+import { durationOf } from "../options.ts";
 import { type CallTarget, portalTo, readCall, readWord } from "../target.ts";
-import { parseDuration } from "../units.ts";
 
 export const command: Command = {
   usage: "NAME[#UUID].FN [ARG]...",
@@ -33,7 +33,7 @@ type Outcome = { readonly actor: ActorId } & ({ readonly value: unknown } | { re
 async function call(context: CommandContext): Promise<number> {
   const { args, flags, signal } = context;
   const named = readCall(args);
-  const timeout = parseDuration((flags["timeout"] as string | undefined) ?? "5s", "--timeout");
+  const timeout = durationOf(flags, "timeout", "5s");
   const last = flags["stdin"] === true ? [readWord((await Bun.stdin.text()).trimEnd())] : [];
   const target = { ...named, args: [...named.args, ...last] };
   await context.client();

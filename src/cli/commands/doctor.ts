@@ -7,7 +7,7 @@ import { jsonDocument } from "../json.ts";
 import { reportLines } from "../../discovery/report-text.ts";
 import { RegistryUnavailableError } from "../../errors.ts";
 import type { LookupReport, ReportedDial } from "../../lookup-report.ts";
-import { formatTable } from "../table.ts";
+import { formatTable, optionsFor } from "../table.ts";
 import { formatMs } from "../units.ts";
 
 const lookupTimeoutMs = 5_000;
@@ -78,8 +78,7 @@ function text(
     String(pid ?? "-"),
     formatMs(ms),
   ]);
-  const header = (title: string): string => terminal.style("bold", title);
-  const table = formatTable(columns, rows, { columns: terminal.columns, header });
+  const table = formatTable(columns, rows, optionsFor(terminal));
   const count = `${actors.length} ${actors.length === 1 ? "actor" : "actors"}`;
   const sum = findings.length === 0 ? `${count}, all is well` : `${count}, ${findings.length} found`;
   const looked = lookups.flatMap((report) => [...reportLines(report), ""]);

@@ -1,6 +1,6 @@
 /** `furrow info`: all that is known of an actor. */
 import type { Registration } from "../../discovery/registration.ts";
-import { describeActor } from "../../identity.ts";
+import { describeActor, placeOf } from "../../identity.ts";
 import type { Description } from "../../inspect/describe.ts";
 import { defaultLimits, type Limits } from "../../limits.ts";
 import { hostId } from "../../transport/host.ts";
@@ -10,6 +10,7 @@ import { connectTo, isMeant, listActors, notFound } from "../actors.ts";
 import type { Command, CommandContext, Terminal } from "../command.ts";
 import { Exit } from "../exit.ts";
 import { jsonDocument } from "../json.ts";
+import { endDocument, endText, type EndedActor, isEnd, pastOf } from "../past.ts";
 import { formatAge, formatBytes } from "../units.ts";
 
 /** How long an actor may take to describe itself. */
@@ -18,7 +19,7 @@ const describeTimeoutMs = 2_000;
 export const command: Command = {
   usage: "NAME[#UUID]",
   details: `Shows the identity, addresses, metadata and functions of each actor of that name, its modules, the limits that differ from
-the defaults, and how often its nursery has restarted it. The verb of a function says what it is called with: run with
+the defaults, how often its nursery has restarted it, and how its last process ended, if its parent still knows. The verb of a function says what it is called with: run with
 furrow call, stream with furrow stream. One that takes a Context is listed as run, too, but only programs can open it. Of
 an actor that doesn't answer within two seconds it shows what the registrar knows.`,
   example: "furrow info market",
@@ -34,6 +35,8 @@ type Known = MeasuredActor & {
   readonly description: Description | null;
   /** How often its nursery has restarted it; null for a root, and if its parent doesn't answer. */
   readonly restarts: number | null;
+  /** The end of its last process before this one, if its parent remembers it. */
+  readonly lastEnd: EndedActor | null;
 };
 
 async function info(context: CommandContext): Promise<number> {
@@ -46,19 +49,35 @@ async function info(context: CommandContext): Promise<number> {
   if (found.length === 0) throw await notFound(word, signal);
   const known = await Promise.all(found.map((actor) => know(actor, all, signal)));
   signal.throwIfAborted();
-  if (json) await context.out(jsonDocument({ actors: known }));
+  if (json) await context.out(jsonDocument({ actors: known.map(documentOf) }));
   else await context.out(known.map((actor) => text(actor, all, terminal)).join("\n"));
   return Exit.ok;
 }
 
 async function know(actor: MeasuredActor, all: readonly Registration[], signal: AbortSignal): Promise<Known> {
   const parent = all.find(({ id }) => id.uuid === actor.parent);
-  const [description, above] = await Promise.all([
+  const [description, above, past] = await Promise.all([
     describe(actor, signal),
     parent === undefined ? null : describe(parent, signal),
+    parent === undefined ? [] : endsOf(parent, signal),
   ]);
   const child = above?.children.find(({ id }) => id.uuid === actor.id.uuid);
-  return { ...actor, description, restarts: child?.restarts ?? null };
+  // what stays when a nursery starts it again
+  const place = placeOf(actor.id.uuid);
+  const lastEnd = past.findLast(({ id }) => placeOf(id.uuid) === place);
+  return { ...actor, description, restarts: child?.restarts ?? null, lastEnd: lastEnd ?? null };
+}
+
+function documentOf(actor: Known): Readonly<Record<string, unknown>> {
+  return { ...actor, lastEnd: actor.lastEnd && endDocument(actor.lastEnd) };
+}
+
+async function endsOf(parent: Registration, signal: AbortSignal): Promise<readonly EndedActor[]> {
+  try {
+    return (await pastOf(parent, 0, signal)).filter(isEnd);
+  } catch {
+    return []; // it is frozen, of an older version, or doesn't trust us
+  }
 }
 
 async function describe(actor: Registration, signal: AbortSignal): Promise<Description | null> {
@@ -73,7 +92,7 @@ async function describe(actor: Registration, signal: AbortSignal): Promise<Descr
 
 /** The lines of one actor. */
 function text(actor: Known, all: readonly Registration[], terminal: Terminal): string {
-  const { id, addrs, functions, metadata, version, state, restarts, description } = actor;
+  const { id, addrs, functions, metadata, version, state, restarts, description, lastEnd } = actor;
   const children = all.filter(({ parent }) => parent === id.uuid).map((child) => describeActor(child.id));
   const fields: readonly (readonly [string, readonly string[]])[] = [
     ["uuid", [id.uuid]],
@@ -85,6 +104,7 @@ function text(actor: Known, all: readonly Registration[], terminal: Terminal): s
     ["parent", [parentText(actor, all)]],
     ["children", orNone(children)],
     ["restarts", [String(restarts ?? "-")]],
+    ["last end", [lastEnd === null ? "-" : `${endText(lastEnd, Date.now())} (${describeActor(lastEnd.id)})`]],
     ["addrs", orNone(addrs)],
     ["metadata", orNone(Object.entries(metadata).map(([key, value]) => `${key}=${JSON.stringify(value)}`))],
     ["functions", orNone(functions.map(({ name, verb }) => `${verb.padEnd(6)}  ${name}`))],

@@ -2,13 +2,13 @@
 import type { LogGap, LogLine, LogOptions } from "../../tree/logs.ts";
 import { asError } from "../../errors.ts";
 import type { Portal } from "../../rpc/types.ts";
-import { connectTo, listActors, readTarget } from "../actors.ts";
+import { connectTo, isMeant, listActors, notFound, readTarget } from "../actors.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { Exit } from "../exit.ts";
 import { type NamePattern, readPattern } from "../glob.ts";
 import { jsonDocument, jsonLine } from "../json.ts";
+import { countOf, timeAgo } from "../options.ts";
 import { followParents, parentsOf } from "../parents.ts";
-import { parseCount, parseDuration } from "../units.ts";
 
 export const command: Command = {
   usage: "[GLOB | NAME#UUID]",
@@ -28,11 +28,10 @@ while after its end. Lines of stderr are among those of stdout.`,
 
 async function logs(context: CommandContext): Promise<number> {
   const { args, flags, signal } = context;
-  const tail = parseCount((flags["tail"] as string | undefined) ?? "100", "--tail", 0);
-  const { since } = flags;
-  const sinceMs = typeof since === "string" ? Date.now() - parseDuration(since, "--since") : undefined;
+  const tail = countOf(flags, "tail", 100, 0);
+  const since = timeAgo(flags, "since");
   const wanted = readWanted(args[0] ?? "*");
-  const options = { tail, ...wanted.options, ...(sinceMs !== undefined && { since: sinceMs }) };
+  const options = { tail, ...wanted.options, ...(since !== undefined && { since }) };
   await context.client();
   if (flags["follow"] !== true) return await printKept(context, wanted, options);
   await followParents(context, signal, async (portal, isLater) => {
@@ -47,6 +46,8 @@ async function logs(context: CommandContext): Promise<number> {
 
 /** Which lines: what the parents can select, and what is left to select here. */
 interface Wanted {
+  /** NAME or NAME#UUID, unless it is a pattern. */
+  readonly name: string | undefined;
   readonly options: Pick<LogOptions, "name">;
   readonly matches: (line: LogLine | LogGap) => boolean;
 }
@@ -55,6 +56,7 @@ function readWanted(word: string): Wanted {
   const { name, uuid } = readTarget(word);
   const pattern: NamePattern = readPattern(uuid === undefined ? word : name);
   return {
+    name: pattern.watched.endsWith("*") ? undefined : word,
     options: pattern.watched === "*" ? {} : { name: pattern.watched },
     matches: (line) =>
       pattern.matches(line.actor) &&
@@ -80,15 +82,17 @@ async function printKept(context: CommandContext, wanted: Wanted, options: LogOp
       errors.push(asError(error));
     }
   };
-  await Promise.all(parentsOf(await listActors("*", signal)).map(read));
+  const actors = await listActors("*", signal);
+  await Promise.all(parentsOf(actors).map(read));
   signal.throwIfAborted();
+  const isNobody = wanted.name !== undefined && !actors.some((actor) => isMeant(actor, wanted.name!));
+  if (isNobody && lines.length + errors.length === 0) throw await notFound(wanted.name, signal);
   lines.sort((a, b) => a.time - b.time);
   if (json) await context.out(jsonDocument({ lines }));
   else for (const line of lines) await print(line, context);
   if (lines.length === 0 && errors.length === 0)
     await context.err('nothing is kept: start actors with output: "keep"\n');
-  for (const error of errors) await context.error(error);
-  return errors.length === 0 ? Exit.ok : Exit.failed;
+  return await context.failures(errors);
 }
 
 async function print(line: LogLine | LogGap, context: CommandContext): Promise<void> {

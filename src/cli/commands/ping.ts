@@ -4,11 +4,11 @@ import type { Registration } from "../../discovery/registration.ts";
 import type { Address } from "../../transport/address.ts";
 import { connectTo, findInstances } from "../actors.ts";
 import type { Command, CommandContext, Terminal } from "../command.ts";
-import { Exit, exitCodeOf } from "../exit.ts";
 import { jsonDocument } from "../json.ts";
 import { Latencies } from "../latencies.ts";
-import { formatTable } from "../table.ts";
-import { formatMs, parseCount, parseDuration } from "../units.ts";
+import { countOf, durationOf } from "../options.ts";
+import { formatTable, optionsFor } from "../table.ts";
+import { formatMs } from "../units.ts";
 
 export const command: Command = {
   usage: "NAME[#UUID]",
@@ -54,17 +54,16 @@ interface Pinged {
 
 async function ping(context: CommandContext): Promise<number> {
   const { args, flags, signal, json, terminal } = context;
-  const count = parseCount((flags["count"] as string | undefined) ?? "3", "--count");
-  const timeout = parseDuration((flags["timeout"] as string | undefined) ?? "1s", "--timeout");
+  const count = countOf(flags, "count", 3);
+  const timeout = durationOf(flags, "timeout", "1s");
   await context.client();
   const actors = await findInstances(args[0] ?? "", signal);
   const pings = await Promise.all(actors.map((actor) => pingOne(actor, count, timeout, signal)));
   signal.throwIfAborted();
   if (json) await context.out(jsonDocument({ pings }));
-  else await context.out(table(pings, terminal));
+  else await context.lines(table(pings, terminal));
   const errors = pings.flatMap(({ error }) => (error === undefined ? [] : [error]));
-  for (const error of errors) await context.error(error);
-  return errors[0] === undefined ? Exit.ok : exitCodeOf(errors[0]);
+  return await context.failures(errors);
 }
 
 async function pingOne(
@@ -110,7 +109,7 @@ async function pingOne(
   };
 }
 
-function table(pings: readonly Pinged[], terminal: Terminal): string {
+function table(pings: readonly Pinged[], terminal: Terminal): string[] {
   const time = (ms: number | null): string => (ms === null ? "-" : formatMs(ms));
   const rows = pings.map(({ actor, addr, dialMs, sent, lost, minMs, p50Ms, maxMs }) => [
     actor.name,
@@ -121,8 +120,5 @@ function table(pings: readonly Pinged[], terminal: Terminal): string {
     ...[dialMs, minMs, p50Ms, maxMs].map(time),
     addr ?? "-",
   ]);
-  const header = (text: string): string => terminal.style("bold", text);
-  return formatTable(columns, rows, { columns: terminal.columns, header })
-    .map((line) => `${line}\n`)
-    .join("");
+  return formatTable(columns, rows, optionsFor(terminal));
 }

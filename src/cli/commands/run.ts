@@ -1,22 +1,24 @@
 /** `furrow run`: a program or an actor as a service, which is restarted when it fails. */
 import { basename, extname, resolve } from "node:path";
 
-import { type Nursery, openNursery, waitForActor } from "../../index.ts";
+import { currentActor, type Nursery, openNursery, waitForActor } from "../../index.ts";
 import { readRestart, type RestartPolicy, type RestartWhen } from "../../tree/restart.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { Exit, UsageError } from "../exit.ts";
+import { countOf, durationOf } from "../options.ts";
+import { openPage, wantedPage, withPage } from "../page.ts";
 import { bootOptions } from "../service/boot.ts";
 import { keepWatchdog, notify } from "../service/notify.ts";
 import { reapOrphans } from "../service/zombies.ts";
 import { SignalError } from "../signals.ts";
-import { parseCount, parseDuration } from "../units.ts";
 
 export const command: Command = {
   usage: "FILE [-- ARG...]",
   details: `Runs FILE as a program, or with --actor as an actor's module, and restarts it when it fails. The command is a root of its
 own: if no other process serves the registry, it does, so that the registry outlives the program's crashes. It passes on
 SIGTERM, SIGINT and SIGHUP, and waits for the end. Whatever ends the command, FILE ends with it. Under systemd it
-reports when it's ready and feeds the watchdog; as the first process of a container it reaps orphans.`,
+reports when it's ready and feeds the watchdog; as the first process of a container it reaps orphans. With --ui the page of
+furrow ui shows the tree.`,
   example: "furrow run shop.ts --ready shop -- --port 8080",
   args: { min: 1, max: 1 },
   takesRest: true,
@@ -40,6 +42,7 @@ reports when it's ready and feeds the watchdog; as the first process of a contai
       summary: "tell systemd that it is ready once an actor NAME is registered",
     },
     name: { type: "string", value: "NAME", summary: "the name of its own root; default run-FILE" },
+    ...withPage,
   },
   run: run,
 };
@@ -51,6 +54,7 @@ async function run(context: CommandContext): Promise<number> {
   const actor = flags["actor"] as string | undefined;
   if (actor !== undefined && rest.length > 0) throw new UsageError("an actor takes no arguments");
   const restart = restartOf(context);
+  const wanted = wantedPage(context);
   const name = (flags["name"] as string | undefined) ?? `run-${basename(file, extname(file))}`;
   using _watchdog = keepWatchdog();
   using _reaper = reapOrphans();
@@ -64,6 +68,9 @@ async function run(context: CommandContext): Promise<number> {
   });
   booting[Symbol.dispose]();
   try {
+    const { registryAddrs: addrs } = currentActor();
+    await using _page =
+      wanted && (await openPage(context, { ...wanted, registryAddrs: addrs }, "the link works once"));
     if (actor !== undefined) await runActor(context, nursery, actor, file, restart);
     else return await runProgram(context, file, restart);
   } finally {
@@ -75,9 +82,8 @@ async function run(context: CommandContext): Promise<number> {
 
 function restartOf({ flags }: CommandContext): RestartPolicy {
   const when = ((flags["restart"] as string | undefined) ?? "on-failure") as RestartWhen;
-  const text = flags["max-restarts"] as string | undefined;
   const policy = readRestart(when);
-  return text === undefined ? policy : { ...policy, maxRestarts: parseCount(text, "--max-restarts", 0) };
+  return { ...policy, maxRestarts: countOf(flags, "max-restarts", policy.maxRestarts, 0) };
 }
 
 async function runActor(
@@ -101,7 +107,7 @@ async function runProgram(context: CommandContext, file: string, restart: Restar
     file,
     args: rest,
     restart,
-    stopMs: parseDuration((flags["stop-timeout"] as string | undefined) ?? "40s", "--stop-timeout"),
+    stopMs: durationOf(flags, "stop-timeout", "40s"),
     env: {
       NOTIFY_SOCKET: undefined,
       WATCHDOG_USEC: undefined,

@@ -2,8 +2,8 @@
 import type { Command, CommandContext } from "../command.ts";
 import { Exit } from "../exit.ts";
 import { jsonValue } from "../json.ts";
+import { countOf } from "../options.ts";
 import { portalTo, readCall } from "../target.ts";
-import { parseCount } from "../units.ts";
 
 export const command: Command = {
   usage: "NAME[#UUID].FN [ARG]...",
@@ -22,8 +22,7 @@ The actor waits for a reader that is slow. An ARG is JSON; a word that isn't JSO
 async function stream(context: CommandContext): Promise<number> {
   const { args, flags, signal } = context;
   const { actor, fn, args: values } = readCall(args);
-  const { limit } = flags;
-  let left = typeof limit === "string" ? parseCount(limit, "--limit") : Number.POSITIVE_INFINITY;
+  let left = countOf(flags, "limit", Number.POSITIVE_INFINITY);
   await context.client();
   await using portal = await portalTo(actor, context);
   const items = portal.with({ signal }).stream[fn](...values) as AsyncIterable<unknown>;

@@ -1,15 +1,15 @@
 /** `furrow top`: what the actors do, over and over. */
 import { sleep } from "../../deadline.ts";
-import { notFound } from "../actors.ts";
+import { listTimeoutMs, notFound, notListed } from "../actors.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { Exit } from "../exit.ts";
 import { readPattern } from "../glob.ts";
 import { jsonDocument, jsonLine } from "../json.ts";
 import { followKeys } from "../keys.ts";
 import { LiveView } from "../live.ts";
+import { durationOf } from "../options.ts";
 import { ObservedActors } from "../top/observed.ts";
 import { topDocument, topLines, topOrders, topWarnings } from "../top/top-view.ts";
-import { parseDuration } from "../units.ts";
 
 /** How often --once looks whether all actors have answered. */
 const pollMs = 50;
@@ -46,10 +46,7 @@ wait for their turn, and silent actors.`,
 
 async function top(context: CommandContext): Promise<number> {
   const { args, flags, signal } = context;
-  const intervalMs = Math.max(
-    leastIntervalMs,
-    parseDuration((flags["interval"] as string | undefined) ?? "1s", "--interval"),
-  );
+  const intervalMs = Math.max(leastIntervalMs, durationOf(flags, "interval", "1s"));
   const pattern = readPattern(args[0] ?? "*");
   await context.client();
   const quit = new AbortController();
@@ -68,23 +65,24 @@ async function top(context: CommandContext): Promise<number> {
     quit.abort();
   }
   signal.throwIfAborted();
-  if (flags["once"] === true && observed.actors().length === 0 && !pattern.watched.endsWith("*"))
-    throw await notFound(pattern.watched, signal);
   return Exit.ok;
 }
 
 async function showOnce(context: CommandContext, observed: ObservedActors): Promise<void> {
-  while (!observed.isComplete) await sleep(pollMs, context.signal);
+  const latest = performance.now() + listTimeoutMs;
+  while (!observed.isComplete) {
+    if (!observed.isKnown && performance.now() > latest) throw notListed();
+    await sleep(pollMs, context.signal);
+  }
   const actors = observed.actors();
+  const [name] = context.args;
+  if (actors.length === 0 && name !== undefined && !readPattern(name).watched.endsWith("*"))
+    throw await notFound(name, context.signal);
   if (context.json) {
     await context.out(jsonDocument({ actors: actors.map(topDocument), warnings: topWarnings(actors) }));
     return;
   }
-  await context.out(
-    linesOf(context, observed)
-      .map((line) => `${line}\n`)
-      .join(""),
-  );
+  await context.lines(linesOf(context, observed));
 }
 
 async function showAll(
@@ -101,13 +99,15 @@ async function showAll(
   // a first frame soon, with what is known of the actors before their numbers
   for (let waitMs = Math.min(pollMs * 4, intervalMs); ; waitMs = intervalMs) {
     await sleep(waitMs, either);
+    // until the registrar has answered, "0 actors" would be a guess
+    if (!observed.isKnown) continue;
     if (json) {
       const actors = observed.actors();
       await context.out(
         jsonLine({ at: Date.now(), actors: actors.map(topDocument), warnings: topWarnings(actors) }),
       );
     } else if (isLive) await view.draw(linesOf(context, observed));
-    else await context.out(`${linesOf(context, observed).join("\n")}\n\n`);
+    else await context.lines([...linesOf(context, observed), ""]);
   }
 }
 

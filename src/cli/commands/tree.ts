@@ -5,7 +5,6 @@ import { isMeant, listActors, notFound } from "../actors.ts";
 import { drawn, forestOf, type TreeNode } from "../actor-tree.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { Exit } from "../exit.ts";
-import { readPattern } from "../glob.ts";
 import { jsonDocument } from "../json.ts";
 import { watchView } from "../watching.ts";
 
@@ -29,18 +28,29 @@ async function tree(context: CommandContext): Promise<number> {
     const rows = drawn(chosen(actors, word)).map(({ actor, name }) => actorCells(actor, terminal, now, name));
     return actorTable(terminal).lines(rows);
   };
-  if (flags["watch"] === true) return await watchView(context, readPattern("*"), lines);
+  if (flags["watch"] === true)
+    return await watchView(
+      context,
+      { pattern: "*", isShown: (actor, all) => word === undefined || isBelow(actor, word, all) },
+      lines,
+    );
   const actors = await listActors("*", signal);
   const nodes = chosen(actors, word);
   if (word !== undefined && nodes.length === 0) throw await notFound(word, signal);
   if (json) await context.out(jsonDocument({ trees: nodes }));
-  else
-    await context.out(
-      lines(actors)
-        .map((line) => `${line}\n`)
-        .join(""),
-    );
+  else await context.lines(lines(actors));
   return Exit.ok;
+}
+
+/** Whether it is one that `word` stands for, or below one. */
+function isBelow(actor: Registration, word: string, all: ReadonlyMap<string, Registration>): boolean {
+  const passed = new Set<Registration>();
+  for (let one: Registration | undefined = actor; one !== undefined && !passed.has(one);) {
+    if (isMeant(one, word)) return true;
+    passed.add(one);
+    one = one.parent === null ? undefined : all.get(one.parent);
+  }
+  return false;
 }
 
 /** The trees whose top has that name; all trees without one. */

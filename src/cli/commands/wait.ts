@@ -5,7 +5,7 @@ import { isMeant, watchedBy } from "../actors.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { Exit, UsageError } from "../exit.ts";
 import { jsonDocument } from "../json.ts";
-import { parseCount, parseDuration } from "../units.ts";
+import { countOf, durationOf } from "../options.ts";
 import { actorsOver } from "../watching.ts";
 
 /** How often to look for a registrar. */
@@ -32,8 +32,8 @@ async function wait(context: CommandContext): Promise<number> {
   const [word = ""] = args;
   const isGone = flags["gone"] === true;
   if (isGone && flags["count"] !== undefined) throw new UsageError("--count and --gone don't go together");
-  const count = parseCount((flags["count"] as string | undefined) ?? "1", "--count");
-  const timeout = parseDuration((flags["timeout"] as string | undefined) ?? "30s", "--timeout");
+  const count = countOf(flags, "count", 1);
+  const timeout = durationOf(flags, "timeout", "30s");
   const late = AbortSignal.timeout(timeout);
   const either = AbortSignal.any([signal, late]);
   try {

@@ -4,9 +4,14 @@
  */
 import { relative } from "node:path";
 
+import { sleep } from "../../deadline.ts";
 import { developVariable } from "../../tree/child-init.ts";
+import { describeEnd } from "../process-end.ts";
 import { Changes } from "./changes.ts";
 import { filesOf } from "./files.ts";
+
+/** How much later than the program this process may hear of Ctrl-C. */
+const interruptMs = 500;
 
 export interface DevelopOptions {
   /** The absolute path of the program. */
@@ -57,10 +62,9 @@ async function runUntilChange(
       return undefined;
     }
     if (changed.length === 0) {
-      const { exitCode, signalCode } = child;
-      await tell(
-        `${name} ${signalCode === null ? `ended with code ${exitCode}` : `was ended by ${signalCode}`}: waiting for a change`,
-      );
+      if (isInterrupted(child)) await sleep(interruptMs, signal).catch(() => {});
+      if (signal.aborted) return undefined;
+      await tell(`${name} ${describeEnd(child)}: waiting for a change`);
       await changes.next(signal);
       return await follow(changes, file);
     }
@@ -75,8 +79,15 @@ async function runUntilChange(
   }
 }
 
+/** Ctrl-C in a terminal reaches the program and this process, in either order. */
+function isInterrupted({ exitCode, signalCode }: Child): boolean {
+  return signalCode === "SIGINT" || exitCode === 130;
+}
+
 /** Watches all files of the program. Returns why it can't be loaded, if so: then those of before are watched on. */
 async function follow(changes: Changes, file: string): Promise<string | undefined> {
+  // first of all, or a change that comes while it is read would be missed
+  if (!changes.files.has(file)) changes.follow(changes.files.union(new Set([file])));
   const { files, fault } = await filesOf(file);
   changes.follow(fault === undefined ? files : files.union(changes.files));
   return fault?.replace(/^/gm, "  ");

@@ -32,3 +32,8 @@ export interface Finding {
   /** In one sentence, without a full stop. */
   readonly whatToDo: string;
 }
+
+/** What to do about a stopped process. */
+export function howToResume(pid: number | undefined): string {
+  return `kill -CONT ${pid} lets it go on; kill -KILL ${pid} ends it`;
+}

@@ -1,5 +1,5 @@
 /** Actors that are registered, and yet can't answer: their processes are stopped. */
-import type { Finding } from "./finding.ts";
+import { type Finding, howToResume } from "./finding.ts";
 import { isFrozen } from "./processes.ts";
 
 /** Looks at processes of this host. */
@@ -13,6 +13,6 @@ export function findFrozenActors(
       level: "error",
       what: "the actor is stopped (state T)",
       which: `${name}, pid ${pid}`,
-      whatToDo: `kill -CONT ${pid} lets it go on; kill -KILL ${pid} ends it`,
+      whatToDo: howToResume(pid),
     }));
 }

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 import { sleep } from "../../deadline.ts";
 import type { ParsedAddress, ParsedTcpAddress } from "../../transport/address.ts";
+import { processStat } from "../../transport/runtime-dir.ts";
 import { listedForms } from "../../transport/tcp-owner.ts";
 
 /**
@@ -45,11 +46,9 @@ export function isFrozen(pid: number): boolean {
   return certain[stateOf(pid) ?? ""] === "frozen";
 }
 
-/** The state of a process's main thread: one letter, see proc_pid_stat(5). */
+/** The state of a process's main thread. */
 function stateOf(pid: number): string | undefined {
-  const text = attempt(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
-  // "pid (command) state ..."; the command may contain anything, even parentheses
-  return text?.charAt(text.lastIndexOf(")") + 2);
+  return processStat(pid)?.[0];
 }
 
 /** The name of a process's program, as `ps` shows it. */

@@ -3,10 +3,11 @@ import { RefusedError } from "../../channel/handshake.ts";
 import { Runtime } from "../../actor/runtime.ts";
 import type { ActorSecurity } from "../../actor/security.ts";
 import { describeHolder, type Outcome, probeRegistry } from "../../discovery/probe.ts";
+import { describeActor } from "../../identity.ts";
 import { defaultLimits, type Limits } from "../../limits.ts";
 import { type Address, type ParsedAddress, parseAddress } from "../../transport/address.ts";
 import { hostId, isLoopback, isWildcard } from "../../transport/host.ts";
-import type { Finding } from "./finding.ts";
+import { type Finding, howToResume } from "./finding.ts";
 import { activityOf, commandOf, listenerAt } from "./processes.ts";
 
 /** One registry address. */
@@ -95,10 +96,10 @@ function isHere(parsed: ParsedAddress): boolean {
 function holderOf(outcome: Outcome): string | undefined {
   switch (outcome.kind) {
     case "registrar":
-      return `${outcome.registrar.name}#${outcome.registrar.uuid.slice(0, 8)}`;
+      return describeActor(outcome.registrar);
     case "busy":
     case "elsewhere":
-      return outcome.holder && `${outcome.holder.name}#${outcome.holder.uuid.slice(0, 8)}`;
+      return outcome.holder && describeActor(outcome.holder);
     default:
       return undefined;
   }
@@ -143,8 +144,7 @@ async function silence(
   pid: number | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Finding> {
-  const who =
-    holder === undefined ? "the registrar" : `the registrar ${holder.name}#${holder.uuid.slice(0, 8)}`;
+  const who = holder === undefined ? "the registrar" : `the registrar ${describeActor(holder)}`;
   const which = at(addr, pid);
   const activity = pid === undefined ? "unknown" : await activityOf(pid, signal);
   switch (activity) {
@@ -154,7 +154,7 @@ async function silence(
         level: "error",
         what: `${who} is stopped (state T)`,
         which,
-        whatToDo: resume(pid),
+        whatToDo: howToResume(pid),
       };
     case "busy":
       return {
@@ -199,7 +199,7 @@ async function occupation(
       level: "error",
       what: "the process that listens there is stopped (state T)",
       which,
-      whatToDo: resume(pid),
+      whatToDo: howToResume(pid),
     };
   const end = pid === undefined ? "end what listens there" : `end it (kill ${pid})`;
   return {
@@ -209,10 +209,6 @@ async function occupation(
     which,
     whatToDo: `${end}, or choose another address with --registry or FURROW_REGISTRY_ADDRS`,
   };
-}
-
-function resume(pid: number | undefined): string {
-  return `kill -CONT ${pid} lets it go on; kill -KILL ${pid} ends it`;
 }
 
 function at(addr: Address, pid: number | undefined): string {

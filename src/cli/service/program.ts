@@ -1,5 +1,6 @@
 /** Runs a program as a service: restarts it when it ends, and ends it in order. */
 import { sleep } from "../../deadline.ts";
+import { describeEnd } from "../process-end.ts";
 import { RestartBudget, type RestartPolicy } from "../../tree/restart.ts";
 
 export interface ProgramOptions {
@@ -79,10 +80,5 @@ async function runOnce({
   await child.exited;
   clearTimeout(timer);
   signal.removeEventListener("abort", onAbort);
-  const { exitCode, signalCode } = child;
-  if (exitCode === 0) return { pid: child.pid, failure: undefined };
-  return {
-    pid: child.pid,
-    failure: signalCode === null ? `ended with code ${exitCode}` : `was ended by ${signalCode}`,
-  };
+  return { pid: child.pid, failure: child.exitCode === 0 ? undefined : describeEnd(child) };
 }

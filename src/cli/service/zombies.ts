@@ -2,10 +2,11 @@
  * As the first process of a container, a service inherits the processes whose parents have died, and has to reap them when they
  * end. Bun reaps only those that it has started.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 
 import { sleep } from "../../deadline.ts";
 import { openLibc } from "../../transport/libc.ts";
+import { processStat } from "../../transport/runtime-dir.ts";
 
 const signatures = { waitpid: { args: ["i32", "ptr", "i32"], returns: "i32" } } as const;
 const withoutWaiting = 1;
@@ -57,11 +58,6 @@ function zombies(): Set<number> {
 }
 
 function isZombie(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return state === "Z" && Number(parent) === process.pid;
-  } catch {
-    return false; // reaped meanwhile
-  }
+  const [state, parent] = processStat(pid) ?? []; // it may have been reaped meanwhile
+  return state === "Z" && Number(parent) === process.pid;
 }

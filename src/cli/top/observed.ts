@@ -1,12 +1,11 @@
 /** Reads samples of actors, for as long as they are registered. */
 import type { Registration } from "../../discovery/registration.ts";
-import type { Description } from "../../inspect/describe.ts";
 import type { Sample } from "../../inspect/sample.ts";
-import type { Portal } from "../../rpc/types.ts";
 import { connectTo } from "../actors.ts";
 import type { NamePattern } from "../glob.ts";
 import { actorsOver } from "../watching.ts";
 import { Activity } from "./activity.ts";
+import { Restarts } from "./restarts.ts";
 import type { TopActor } from "./top-view.ts";
 
 /** An actor that sends no sample for so many intervals, and at least a second, is silent. */
@@ -20,8 +19,7 @@ export class ObservedActors {
   readonly #intervalMs: number;
   readonly #pattern: NamePattern;
   readonly #observed = new Map<string, ObservedActor>();
-  /** How often nurseries restarted their children, by uuid. */
-  readonly #restarts = new Map<string, number>();
+  readonly #restarts = new Restarts();
   #isKnown = false;
 
   constructor(pattern: NamePattern, intervalMs: number) {
@@ -29,19 +27,22 @@ export class ObservedActors {
     this.#intervalMs = intervalMs;
   }
 
-  /** Whether it is known which actors there are, and each has sent two samples, so that there are rates, or is silent. */
+  /** Whether it is known which actors there are. */
+  get isKnown(): boolean {
+    return this.#isKnown;
+  }
+
+  /** Whether that is known, and each has sent two samples, so that there are rates, or is silent. */
   get isComplete(): boolean {
-    return this.#isKnown && Array.from(this.#observed.values()).every((observed) => observed.isSettled);
+    if (!this.#isKnown || !this.#restarts.isSettled) return false;
+    return Array.from(this.#observed.values()).every((observed) => observed.isSettled);
   }
 
   /** Follows the actors until the signal fires. */
   async follow(signal: AbortSignal): Promise<void> {
     try {
-      for await (const actors of actorsOver(this.#pattern.watched, signal))
-        this.#update(
-          actors.filter(({ id }) => this.#pattern.matches(id.name)),
-          signal,
-        );
+      // any actor may be the parent of one that is shown
+      for await (const actors of actorsOver("*", signal)) this.#update(actors, signal);
     } finally {
       for (const observed of this.#observed.values()) observed.end();
     }
@@ -52,29 +53,31 @@ export class ObservedActors {
     return Array.from(this.#observed.values(), (observed) => observed.snapshot(this.#restarts));
   }
 
-  #update(actors: readonly Registration[], signal: AbortSignal): void {
+  #update(all: readonly Registration[], signal: AbortSignal): void {
     this.#isKnown = true;
+    const actors = all.filter(({ id }) => this.#pattern.matches(id.name));
     const uuids = new Set(actors.map(({ id }) => id.uuid));
     for (const [uuid, observed] of this.#observed) {
       if (uuids.has(uuid)) continue;
       observed.end();
       this.#observed.delete(uuid);
     }
+    const parents = new Set<string | null>();
     for (const actor of actors) {
       const known = this.#observed.get(actor.id.uuid);
       if (known !== undefined) known.registration = actor;
-      else this.#begin(actor, signal);
+      else {
+        this.#begin(actor, signal);
+        parents.add(actor.parent);
+      }
     }
+    for (const parent of all) if (parents.has(parent.id.uuid)) this.#restarts.follow(parent, signal);
   }
 
   #begin(actor: Registration, signal: AbortSignal): void {
-    const observed = new ObservedActor(actor, this.#intervalMs, (children) => {
-      for (const { id, restarts } of children) this.#restarts.set(id.uuid, restarts);
-    });
+    const observed = new ObservedActor(actor, this.#intervalMs);
     this.#observed.set(actor.id.uuid, observed);
     void observed.follow(signal);
-    // it may be the next process of another child
-    if (actor.parent !== null) this.#observed.get(actor.parent)?.describeAgain();
   }
 }
 
@@ -83,20 +86,13 @@ class ObservedActor {
   registration: Registration;
   readonly #activity = new Activity();
   readonly #intervalMs: number;
-  readonly #onChildren: (children: Description["children"]) => void;
   readonly #ended = new AbortController();
   #samples = 0;
   #heardAt = performance.now();
-  #portal: Portal<unknown> | undefined;
 
-  constructor(
-    registration: Registration,
-    intervalMs: number,
-    onChildren: (children: Description["children"]) => void,
-  ) {
+  constructor(registration: Registration, intervalMs: number) {
     this.registration = registration;
     this.#intervalMs = intervalMs;
-    this.#onChildren = onChildren;
   }
 
   get isSettled(): boolean {
@@ -108,13 +104,13 @@ class ObservedActor {
     return ms < Math.max(leastPatienceMs, patienceIntervals * this.#intervalMs) ? undefined : ms;
   }
 
-  snapshot(restarts: ReadonlyMap<string, number>): TopActor {
+  snapshot(restarts: Restarts): TopActor {
     return {
       ...this.registration,
       activity: this.#activity.now(),
       sample: this.#activity.last,
       buckets: this.#activity.buckets(),
-      restarts: restarts.get(this.registration.id.uuid),
+      restarts: restarts.of(this.registration.id.uuid),
       silentMs: this.#silentMs,
     };
   }
@@ -129,32 +125,19 @@ class ObservedActor {
     }
   }
 
-  /** Asks for its children anew. */
-  describeAgain(): void {
-    const asked = this.#portal?.run["furrow.describe"]() as Promise<Description> | undefined;
-    void asked?.then(
-      ({ children }) => this.#onChildren(children),
-      () => {}, // it is gone, or of another version: then its children's restarts aren't known
-    );
-  }
-
   end(): void {
     this.#ended.abort();
   }
 
   async #read(signal: AbortSignal): Promise<void> {
     await using portal = await connectTo(this.registration, { signal });
-    this.#portal = portal.with({ signal });
-    try {
-      this.describeAgain();
-      const samples = this.#portal.stream["furrow.inspect"](this.#intervalMs) as AsyncIterable<Sample>;
-      for await (const sample of samples) {
-        this.#heardAt = performance.now();
-        this.#samples++;
-        this.#activity.add(sample);
-      }
-    } finally {
-      this.#portal = undefined;
+    const samples = portal
+      .with({ signal })
+      .stream["furrow.inspect"](this.#intervalMs) as AsyncIterable<Sample>;
+    for await (const sample of samples) {
+      this.#heardAt = performance.now();
+      this.#samples++;
+      this.#activity.add(sample);
     }
   }
 }

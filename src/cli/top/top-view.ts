@@ -4,7 +4,7 @@ import { quantile } from "../../inspect/histogram.ts";
 import type { Sample } from "../../inspect/sample.ts";
 import { drawn, forestOf } from "../actor-tree.ts";
 import type { Terminal } from "../command.ts";
-import { type Column, cut, formatTable } from "../table.ts";
+import { type Column, cut, formatTable, optionsFor } from "../table.ts";
 import { formatAge, formatBytes } from "../units.ts";
 import { type ActivityNow, sumOf, toMs } from "./activity.ts";
 import { warningsAbout } from "./warnings.ts";
@@ -63,7 +63,7 @@ export function topLines(
   const table = formatTable(
     columns,
     rows.map(({ actor, name }) => [name, ...cellsOf(actor, terminal, now)]),
-    { columns: limit, header: (text) => terminal.style("bold", text) },
+    optionsFor(terminal),
   );
   return [
     cut(summaryOf(actors, warnings.length, now), limit),

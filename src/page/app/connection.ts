@@ -5,6 +5,8 @@ import type { ServerMessage, ShowMessage } from "../protocol.ts";
 import type { Model } from "./model.ts";
 
 const retryMs = 1_000;
+/** How long the rows in sight must stay before the server hears of them. */
+const settleMs = 250;
 
 /** Keeps the model up to date for as long as the page is there. */
 export function connect(model: Model): void {
@@ -17,6 +19,7 @@ export function connect(model: Model): void {
       isVisible: document.visibilityState === "visible",
       selected: model.selected.peek(),
       log: true,
+      inSight: model.inSight.peek(),
     };
     socket!.send(JSON.stringify(message));
   };
@@ -42,6 +45,13 @@ export function connect(model: Model): void {
   effect(() => {
     void model.selected.value;
     show();
+  });
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  effect(() => {
+    void model.inSight.value;
+    // not while the rows fly past
+    clearTimeout(timer);
+    timer = setTimeout(show, settleMs);
   });
   open();
 }

@@ -3,15 +3,17 @@ import { signal, type Signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 
-import type { ActionName, FunctionInfo } from "../protocol.ts";
+import type { ActionName, DetailMessage, FunctionInfo } from "../protocol.ts";
 import { request } from "./actions.ts";
 import { count, duration, ms, percent, rate, short } from "./format.ts";
 import type { ActorState, Model, SelectedDetail } from "./model.ts";
-import { quantile, subtracted } from "./rates.ts";
+import { quantileMs, subtracted } from "./rates.ts";
 import { Sparkline } from "./sparkline.tsx";
 import { type Standing, standingOf } from "./standing.ts";
 
 const highLagMs = 50;
+/** Most calls are over by then. */
+const oldMs = 5_000;
 
 export function Details({ model }: { readonly model: Model }): JSX.Element {
   void model.changes.value;
@@ -35,8 +37,7 @@ function Selected({ model, state }: { readonly model: Model; readonly state: Act
   const ended = state.ended.value;
   const trouble = state.trouble.value;
   const now = model.now.value;
-  const intervalMs = model.hello.value?.intervalMs ?? 1_000;
-  const standing = standingOf(state, { now, seenSince: model.seenSince.value, intervalMs });
+  const standing = standingOf(state, { now, seenSince: model.seenSince.value });
   const parent = info.parent === null ? undefined : model.actors.get(info.parent)?.info.value;
   const lagMs = activity?.lagMs;
   return (
@@ -69,6 +70,7 @@ function Selected({ model, state }: { readonly model: Model; readonly state: Act
               : `${count(activity.sample.callsInFlight)}${activity.sample.callsWaiting > 0 ? `, ${count(activity.sample.callsWaiting)} wait` : ""}`
           }
         />
+        <OldestCall detail={model.detail.value?.now} />
         <Fact name="addresses" value={info.addrs.join(" ") || "–"} />
       </dl>
       {model.hello.value?.mayAct === true && ended === undefined && (
@@ -83,7 +85,7 @@ function Selected({ model, state }: { readonly model: Model; readonly state: Act
           label="calls per second in the last minute"
         />
       )}
-      <Functions detail={model.detail.value} state={state} boundsMs={model.hello.value?.boundsMs ?? []} />
+      <Functions detail={model.detail.value} state={state} />
     </section>
   );
 }
@@ -91,6 +93,17 @@ function Selected({ model, state }: { readonly model: Model; readonly state: Act
 function toneOf({ kind }: Standing): string {
   if (kind === "ended" || kind === "silent") return "bad";
   return kind === "ready" || kind === "waiting" ? "good" : "fair";
+}
+
+/** The call that has been in flight for longest. */
+function OldestCall({ detail }: { readonly detail: DetailMessage | undefined }): JSX.Element {
+  const oldest = detail?.oldestCall;
+  if (detail === undefined || oldest === null || oldest === undefined)
+    return <Fact name="oldest call" value="–" />;
+  const { name, ageMs } = oldest;
+  const age = ageMs === null ? `over ${duration(detail.clockMs - detail.sinceMs)}` : duration(ageMs);
+  const isOld = ageMs === null || ageMs >= oldMs;
+  return <Fact name="oldest call" value={`${name}() ${age}`} tone={isOld ? "fair" : undefined} />;
 }
 
 interface FactProps {
@@ -111,11 +124,10 @@ function Fact({ name, value, tone = "" }: FactProps): JSX.Element {
 interface FunctionsProps {
   readonly detail: SelectedDetail | undefined;
   readonly state: ActorState;
-  readonly boundsMs: readonly number[];
 }
 
 /** All that it exposes; those that were called first. */
-function Functions({ detail, state, boundsMs }: FunctionsProps): JSX.Element {
+function Functions({ detail, state }: FunctionsProps): JSX.Element {
   const called = detail?.now.functions ?? [];
   const names = new Set(called.map(({ name }) => name));
   const uncalled = state.info.value.functions.filter(({ name }) => !names.has(name));
@@ -148,7 +160,7 @@ function Functions({ detail, state, boundsMs }: FunctionsProps): JSX.Element {
           </thead>
           <tbody>
             {called.map((fn) => (
-              <Called key={`${fn.verb} ${fn.name}`} fn={fn} detail={detail!} boundsMs={boundsMs} />
+              <Called key={`${fn.verb} ${fn.name}`} fn={fn} detail={detail!} />
             ))}
             {uncalled.map(({ name, verb }) => (
               <tr key={name} class="dim">
@@ -172,10 +184,9 @@ function Functions({ detail, state, boundsMs }: FunctionsProps): JSX.Element {
 interface CalledProps {
   readonly fn: FunctionInfo;
   readonly detail: SelectedDetail;
-  readonly boundsMs: readonly number[];
 }
 
-function Called({ fn, detail, boundsMs }: CalledProps): JSX.Element {
+function Called({ fn, detail }: CalledProps): JSX.Element {
   const { now, before } = detail;
   const earlier = before?.functions.find(({ name, verb }) => name === fn.name && verb === fn.verb);
   const seconds = before === undefined ? Number.NaN : (now.clockMs - before.clockMs) / 1_000;
@@ -189,8 +200,8 @@ function Called({ fn, detail, boundsMs }: CalledProps): JSX.Element {
         {fn.name} {isRun ? "" : <span class="dim">{fn.verb}</span>}
       </td>
       <td class="number">{seconds > 0 ? rate((fn.calls - (earlier?.calls ?? 0)) / seconds) : "–"}</td>
-      <td class="number">{isRun ? ms(quantile(buckets, boundsMs, 0.5)) : "–"}</td>
-      <td class="number">{isRun ? ms(quantile(buckets, boundsMs, 0.99)) : "–"}</td>
+      <td class="number">{isRun ? ms(quantileMs(buckets, 0.5)) : "–"}</td>
+      <td class="number">{isRun ? ms(quantileMs(buckets, 0.99)) : "–"}</td>
       <td class="number">{count(fn.inFlight)}</td>
       <td
         class={`number ${failed > 0 ? "bad" : "dim"}`}

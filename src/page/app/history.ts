@@ -1,6 +1,6 @@
 /** The last minute of an actor: what its row shows. Pure. */
 import type { ActorSample } from "../protocol.ts";
-import { quantile, type Rates, ratesOf, subtracted } from "./rates.ts";
+import { quantileMs, type Rates, ratesOf, subtracted } from "./rates.ts";
 
 /** How far back rates, quantiles and the line go. */
 const windowMs = 60_000;
@@ -30,7 +30,7 @@ export interface Activity {
   /** How many calls ended in the last minute, and how many of them failed. */
   readonly calls: number;
   readonly failed: number;
-  /** Calls per second, sample by sample; the last is the newest. */
+  /** Calls per second; the last is the newest. A sample that comes after some seconds stands for all of them. */
   readonly line: readonly number[];
 }
 
@@ -39,12 +39,12 @@ export class History {
   readonly #line: number[] = [];
 
   /** `at`: by the page's clock. */
-  add(sample: ActorSample, at: number, boundsMs: readonly number[]): Activity {
+  add(sample: ActorSample, at: number): Activity {
     const last = this.#looks.at(-1);
     if (last !== undefined && last.sample.sinceMs !== sample.sinceMs) this.#looks.length = 0;
     this.#looks.push({ sample, at });
     while (this.#looks[0]!.sample.clockMs < sample.clockMs - windowMs) this.#looks.shift();
-    if (last !== undefined) this.#extend(ratesOf(last.sample, sample)?.callsPerSecond ?? 0);
+    if (last !== undefined) this.#extend(last.sample, sample);
     const recent = this.#since(sample, quantileWindowMs);
     const buckets = subtracted(sample.buckets, recent.buckets);
     return {
@@ -52,8 +52,8 @@ export class History {
       before: last?.sample,
       at,
       rates: ratesOf(this.#since(sample, rateWindowMs), sample),
-      p50: quantile(buckets, boundsMs, 0.5),
-      p99: quantile(buckets, boundsMs, 0.99),
+      p50: quantileMs(buckets, 0.5),
+      p99: quantileMs(buckets, 0.99),
       lagMs: Math.max(
         ...this.#looks
           .filter(({ sample: { clockMs } }) => clockMs > sample.clockMs - quantileWindowMs)
@@ -65,14 +65,17 @@ export class History {
     };
   }
 
-  #extend(callsPerSecond: number): void {
-    this.#line.push(callsPerSecond);
-    if (this.#line.length > windowMs / 1_000) this.#line.shift();
+  #extend(before: ActorSample, sample: ActorSample): void {
+    const callsPerSecond = ratesOf(before, sample)?.callsPerSecond ?? 0;
+    const points = Math.max(1, Math.round((sample.clockMs - before.clockMs) / 1_000));
+    for (let point = 0; point < points; point++) this.#line.push(callsPerSecond);
+    this.#line.splice(0, this.#line.length - windowMs / 1_000);
   }
 
-  /** The oldest sample within the time. */
+  /** The oldest sample within the time, or the one before this if that is older. */
   #since({ clockMs }: ActorSample, ms: number): ActorSample {
-    return (this.#looks.find(({ sample }) => sample.clockMs >= clockMs - ms - 100) ?? this.#looks.at(-1)!)
-      .sample;
+    const last = this.#looks.length - 1;
+    const first = this.#looks.findIndex(({ sample }) => sample.clockMs >= clockMs - ms - 100);
+    return this.#looks[Math.max(0, Math.min(first, last - 1))]!.sample;
   }
 }

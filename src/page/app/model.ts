@@ -50,11 +50,15 @@ export class Model {
   readonly hello: Signal<Hello | undefined> = signal(undefined);
   readonly connection: Signal<"connecting" | "live" | "lost"> = signal("connecting");
   readonly registryTrouble: Signal<string | null> = signal(null);
+  /** How many actors are interested in a name, if any is; undefined while unknown. */
+  readonly interests: Signal<ReadonlyMap<string, number> | undefined> = signal(undefined);
   /** The page's clock, once a second. */
   readonly now: Signal<number> = signal(Date.now());
   /** Since when the page has been getting samples without a break. */
   readonly seenSince: Signal<number> = signal(Date.now());
   readonly selected: Signal<string | null> = signal(null);
+  /** The uuids of the actors whose rows are drawn. */
+  readonly inSight: Signal<readonly string[]> = signal([]);
   readonly filter: Signal<string> = signal("");
   readonly folded: Signal<ReadonlySet<string>> = signal(new Set());
   readonly events: Signal<readonly EventInfo[]> = signal([]);
@@ -76,7 +80,7 @@ export class Model {
 
   constructor() {
     this.actors = this.#actors;
-    this.totals = signal(totalsOf([], []));
+    this.totals = signal(totalsOf([]));
     this.rows = computed(() => {
       void this.changes.value;
       const infos = Array.from(this.#actors.values(), ({ info }) => info.peek());
@@ -126,11 +130,10 @@ export class Model {
   sum(): void {
     const states = Array.from(this.#actors.values());
     this.streams.value = streamRows(this.#actors);
-    this.totals.value = totalsOf(states, this.hello.peek()?.boundsMs ?? []);
+    this.totals.value = totalsOf(states);
     this.warnings.value = warningsOf(this.#actors, this.streams.peek(), {
       now: this.now.peek(),
       seenSince: this.seenSince.peek(),
-      intervalMs: this.hello.peek()?.intervalMs ?? 1_000,
     });
   }
 
@@ -158,6 +161,9 @@ export class Model {
       }
       case "registry":
         this.registryTrouble.value = message.trouble;
+        return;
+      case "interests":
+        this.interests.value = new Map(message.counts);
         return;
       case "log":
         return this.#onLog(message);
@@ -205,7 +211,7 @@ export class Model {
   #onSample(sample: ActorSample): void {
     const state = this.#actors.get(sample.uuid);
     if (state === undefined) return;
-    state.activity.value = state.history.add(sample, Date.now(), this.hello.peek()?.boundsMs ?? []);
+    state.activity.value = state.history.add(sample, Date.now());
   }
 
   #onDetail(message: DetailMessage): void {

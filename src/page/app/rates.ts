@@ -1,10 +1,10 @@
 /** Rates and quantiles from counters: differences between two looks at an actor, over the actor's own clock. Pure. */
+import { quantile } from "../../inspect/histogram.ts";
 import type { ActorSample } from "../protocol.ts";
 
 /** What the actor did between two of its samples. */
 export interface Rates {
   readonly callsPerSecond: number;
-  readonly failedPerSecond: number;
   /** Of one core: 1 is one core that is busy all the time. */
   readonly cpu: number;
 }
@@ -18,7 +18,6 @@ export function ratesOf(before: ActorSample, after: ActorSample): Rates | undefi
   if (before.sinceMs !== after.sinceMs) return undefined;
   return {
     callsPerSecond: Math.max(0, after.calls - before.calls) / seconds,
-    failedPerSecond: Math.max(0, after.failed - before.failed) / seconds,
     cpu,
   };
 }
@@ -31,26 +30,8 @@ export function added(one: readonly number[], other: readonly number[]): number[
   return one.map((count, at) => count + (other[at] ?? 0));
 }
 
-/**
- * How many milliseconds a share of the calls took at the most. Interpolates within a bucket; the last bound stands for all that took
- * longer. Undefined if there were none.
- */
-export function quantile(
-  buckets: readonly number[],
-  boundsMs: readonly number[],
-  share: number,
-): number | undefined {
-  const total = buckets.reduce((sum, count) => sum + count, 0);
-  if (total === 0) return undefined;
-  const wanted = share * total;
-  let below = 0;
-  for (const [at, bound] of boundsMs.entries()) {
-    const count = buckets[at] ?? 0;
-    if (count > 0 && below + count >= wanted) {
-      const from = at === 0 ? 0 : boundsMs[at - 1]!;
-      return from + ((bound - from) * (wanted - below)) / count;
-    }
-    below += count;
-  }
-  return boundsMs.at(-1);
+/** How many milliseconds a share of the calls took at the most; see `quantile`. */
+export function quantileMs(buckets: readonly number[], share: number): number | undefined {
+  const seconds = quantile(buckets, share);
+  return seconds === undefined ? undefined : seconds * 1_000;
 }

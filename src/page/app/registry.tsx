@@ -2,6 +2,7 @@
 import type { JSX } from "preact";
 
 import type { ActorInfo } from "../protocol.ts";
+import { count } from "./format.ts";
 import { type Column, LongTable } from "./long-table.tsx";
 import type { Model } from "./model.ts";
 import { rowHeight } from "./window.ts";
@@ -16,6 +17,7 @@ const columns: readonly Column[] = [
   { title: "instances", class: "number" },
   { title: "version", class: "number" },
   { title: "functions", class: "number" },
+  { title: "interested", class: "number" },
   { title: "metadata", class: "chips wide" },
 ];
 
@@ -29,7 +31,7 @@ export function Registry({ model }: { readonly model: Model }): JSX.Element {
         label="Registry"
         columns={columns}
         rows={rows}
-        draw={(row) => <Row key={row.name} row={row} />}
+        draw={(row) => <Row key={row.name} row={row} model={model} />}
       />
     </section>
   );
@@ -49,7 +51,13 @@ function namesOf(model: Model): NameRow[] {
   );
 }
 
-function Row({ row: { name, instances } }: { readonly row: NameRow }): JSX.Element {
+interface RowProps {
+  readonly row: NameRow;
+  readonly model: Model;
+}
+
+function Row({ row: { name, instances }, model }: RowProps): JSX.Element {
+  const interests = model.interests.value;
   const versions = new Set(instances.flatMap(({ version }) => version ?? []));
   const chips = new Set(
     instances.flatMap(({ metadata }) =>
@@ -65,6 +73,7 @@ function Row({ row: { name, instances } }: { readonly row: NameRow }): JSX.Eleme
       <td class="number" title={Array.from(functions).join(", ")}>
         {functions.size}
       </td>
+      <td class="number">{count(interests && (interests.get(name) ?? 0))}</td>
       <td class="chips wide">
         {Array.from(chips).map((chip) => (
           <span key={chip} class="chip">

@@ -15,7 +15,6 @@ export interface Clock {
   /** The page's. */
   readonly now: number;
   readonly seenSince: number;
-  readonly intervalMs: number;
 }
 
 interface Known {
@@ -40,9 +39,9 @@ export function standingOf(actor: Known, clock: Clock): Standing {
 }
 
 /** For how long its samples have been missing; 0 while they come. */
-export function silenceOf(actor: Known, { now, seenSince, intervalMs }: Clock): number {
+export function silenceOf(actor: Known, { now, seenSince }: Clock): number {
   const activity = actor.activity.peek();
   if (activity === undefined || actor.ended.peek() !== undefined) return 0;
   const silentMs = now - Math.max(activity.at, seenSince);
-  return silentMs > missedSamples * intervalMs + 500 ? silentMs : 0;
+  return silentMs > missedSamples * activity.sample.everyMs + 500 ? silentMs : 0;
 }

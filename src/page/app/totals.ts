@@ -1,12 +1,12 @@
 /** All actors together, for the header. Pure. */
+import { noCounts } from "../../inspect/histogram.ts";
 import type { Activity } from "./history.ts";
-import { added, quantile, subtracted } from "./rates.ts";
+import { added, quantileMs, subtracted } from "./rates.ts";
 
 export interface Totals {
   /** That are registered. */
   readonly actors: number;
   readonly callsPerSecond: number;
-  readonly failedPerSecond: number;
   readonly p99: number | undefined;
   readonly rssBytes: number;
   /** In cores. */
@@ -18,7 +18,7 @@ interface Known {
   readonly activity: { peek(): Activity | undefined };
 }
 
-export function totalsOf(actors: readonly Known[], boundsMs: readonly number[]): Totals {
+export function totalsOf(actors: readonly Known[]): Totals {
   const live = actors.filter(({ ended }) => ended.peek() === undefined);
   const activities = live.flatMap(({ activity }) => activity.peek() ?? []);
   const sum = (of: (activity: Activity) => number | undefined): number =>
@@ -26,13 +26,12 @@ export function totalsOf(actors: readonly Known[], boundsMs: readonly number[]):
   const buckets = activities.reduce<readonly number[]>(
     (total, { sample, before }) =>
       added(total, before?.sinceMs === sample.sinceMs ? subtracted(sample.buckets, before.buckets) : []),
-    Array.from({ length: boundsMs.length + 1 }, () => 0),
+    noCounts(),
   );
   return {
     actors: live.length,
     callsPerSecond: sum(({ rates }) => rates?.callsPerSecond),
-    failedPerSecond: sum(({ rates }) => rates?.failedPerSecond),
-    p99: quantile(buckets, boundsMs, 0.99),
+    p99: quantileMs(buckets, 0.99),
     rssBytes: sum(({ sample }) => sample.rssBytes),
     cpu: sum(({ rates }) => rates?.cpu),
   };

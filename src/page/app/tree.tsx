@@ -1,5 +1,6 @@
 /** The tree of actors: a grid that arrow keys walk, of which only the rows in sight are drawn. */
 import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
 
 import type { TreeRow } from "./forest.ts";
 import { bytes, count, duration, ms, percent, rate } from "./format.ts";
@@ -45,7 +46,12 @@ export function Tree({ model }: { readonly model: Model }): JSX.Element {
     model.select(rows[row]!.actor.uuid);
     if (sight.scroller.current !== null) reveal(sight.scroller.current, row);
   };
-  const isSelectedDrawn = rows.slice(sight.first, sight.end).some(({ actor }) => actor.uuid === selected);
+  const drawn = rows.slice(sight.first, sight.end);
+  const uuids = drawn.map(({ actor }) => actor.uuid);
+  useEffect(() => {
+    model.inSight.value = uuids;
+  }, [uuids.join(" ")]);
+  const isSelectedDrawn = selected !== null && uuids.includes(selected);
   return (
     <section class="tree" aria-labelledby="tree-title">
       <div class="title">
@@ -80,7 +86,7 @@ export function Tree({ model }: { readonly model: Model }): JSX.Element {
             ))}
           </div>
           <div role="rowgroup" class="rows" style={{ height: `${rows.length * rowHeight}px` }}>
-            {rows.slice(sight.first, sight.end).map((row, at) => (
+            {drawn.map((row, at) => (
               <Row key={row.actor.uuid} row={row} index={sight.first + at} model={model} />
             ))}
           </div>
@@ -186,7 +192,6 @@ function Cells({ model, uuid }: { readonly model: Model; readonly uuid: string }
   const state = model.actors.get(uuid);
   if (state === undefined) return null;
   const now = model.now.value;
-  const hello = model.hello.value;
   const { pid, startedAt } = state.info.value;
   const activity = state.activity.value;
   const ended = state.ended.value;
@@ -194,7 +199,6 @@ function Cells({ model, uuid }: { readonly model: Model; readonly uuid: string }
   const { kind, text } = standingOf(state, {
     now,
     seenSince: model.seenSince.value,
-    intervalMs: hello?.intervalMs ?? 1_000,
   });
   const isLive = ended === undefined && kind !== "silent";
   const rates = isLive ? activity?.rates : undefined;

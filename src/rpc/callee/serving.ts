@@ -18,7 +18,7 @@ import { readArguments, readValue } from "../../wire/received.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import type { Inbox, Outbox } from "../flow.ts";
 import type { Gate } from "./gate.ts";
-import type { Following, Observer, OpenExchange } from "../observer.ts";
+import type { Following, Observer, OpenExchange, ServedRequest } from "../observer.ts";
 import type { Permissions, Policy } from "../policy.ts";
 import { fireDraining, Task, type TaskOrigin } from "../task.ts";
 import { check, checkArguments, checkedCall, valueCheck } from "./validated.ts";
@@ -159,9 +159,9 @@ export class Serving implements TaskOrigin {
     return names;
   }
 
-  /** The names of the calls, streams and dialogs that run or wait for their turn. */
-  *names(): Generator<string> {
-    for (const { name } of this.#served.values()) yield name;
+  /** The calls, streams and dialogs that run or wait for their turn, in the order in which they came. */
+  requests(): Iterable<ServedRequest> {
+    return this.#served.values();
   }
 
   /** The streams and dialogs that run. */

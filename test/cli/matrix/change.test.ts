@@ -1,0 +1,4 @@
+import { describeRows } from "../../support/matrix.ts";
+import { change } from "./change.ts";
+
+describeRows(change);

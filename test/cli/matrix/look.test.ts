@@ -1,0 +1,4 @@
+import { describeRows } from "../../support/matrix.ts";
+import { look } from "./look.ts";
+
+describeRows(look);

@@ -1,0 +1,4 @@
+import { describeRows } from "../../support/matrix.ts";
+import { use } from "./use.ts";
+
+describeRows(use);
