@@ -18,7 +18,6 @@ import type { Policy } from "../rpc/policy.ts";
 import type { Observer } from "./observer.ts";
 import { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
-import { memoryLinks } from "../transport/memory.ts";
 import { Kind, type Message, type MessageOf } from "../wire/messages.ts";
 import type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor.ts";
 import type { ActorState, Details, DetailsChange, Metadata } from "./details.ts";
@@ -326,6 +325,8 @@ export class Runtime implements Actor {
   #connectToSelf(): { readonly near: Peer<Session>; readonly far: Peer<Session> } {
     const { id, addrs, isRegistrar, limits } = this;
     const hello = { id, addrs, isRegistrar, purpose: "peer", target: null } as const;
+    // most children never call themselves, and start sooner without the file (row `spawn`)
+    const { memoryLinks } = require("../transport/memory.ts") as typeof import("../transport/memory.ts");
     const [near, far] = memoryLinks().map((link) => {
       const channel = new Channel(link, limits);
       return new Peer<Session>(

@@ -1,6 +1,4 @@
 /** The option `security`: how an actor proves its identity, and what it lets others do. */
-import { isAbsolute, resolve } from "node:path";
-
 import { ActorCredentials, type Credentials } from "../channel/credentials.ts";
 import { Policy, type PolicyRule } from "../rpc/policy.ts";
 import type { SecretOption } from "../transport/secret.ts";
@@ -72,9 +70,10 @@ class LazyDrivers implements Drivers {
   }
 }
 
-/** The option as children inherit it: its paths don't depend on the working directory. */
+/** The option as children inherit it: its paths don't depend on the working directory. Children don't call this. */
 export function withAbsolutePaths(security: Security): Security {
   const { secret, tls } = security;
+  const { isAbsolute, resolve } = process.getBuiltinModule("node:path");
   const absolute = (path: string): string => (isAbsolute(path) ? path : resolve(path));
   return {
     ...security,

@@ -4,7 +4,7 @@ import { TransportClosedError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
 import type { Address, Transport } from "../transport/address.ts";
 import type { Drivers, Link } from "../transport/transport.ts";
-import { Acceptor } from "./acceptor.ts";
+import type { Acceptor } from "./acceptor.ts";
 import { Buffered } from "./buffered.ts";
 import type { Channel } from "./channel.ts";
 import type { Credentials } from "./credentials.ts";
@@ -34,7 +34,8 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   leastStepMs = 0;
   readonly #index: PeerIndex<H>;
   readonly #dialler: Dialler<H>;
-  readonly #acceptor: Acceptor<H>;
+  readonly #host: HandshakeHost<H>;
+  #acceptor: Acceptor<H> | undefined;
   #closed = false;
 
   constructor(self: () => Self, limits: Limits, attach: (peer: Peer<H>) => H, options: PeersOptions) {
@@ -45,6 +46,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
       dialler.forget(peer);
     };
     const isClosed = (): boolean => this.#closed;
+    const isAccepting = (uuid: string): boolean => this.#acceptor?.isAccepting(uuid) === true;
     const leastStepMs = (): number => this.leastStepMs;
     const host: HandshakeHost<H> = {
       limits,
@@ -62,14 +64,13 @@ export class Peers<H extends PeerHandler = PeerHandler> {
       establish: (hello: Hello, channel: Channel, origin: PeerOrigin): Peer<H> =>
         index.enter(new Peer<H>(hello, channel, origin, attach, forget, idleMs)),
       isGreeting: (uuid: string): boolean => dialler.isGreeting(uuid),
-      isAccepting: (uuid: string): boolean => acceptor.isAccepting(uuid),
+      isAccepting,
     };
     const dialler = new Dialler<H>(host);
-    const acceptor = new Acceptor<H>(host);
     this.drivers = drivers;
     this.#index = index;
     this.#dialler = dialler;
-    this.#acceptor = acceptor;
+    this.#host = host;
   }
 
   get size(): number {
@@ -91,6 +92,11 @@ export class Peers<H extends PeerHandler = PeerHandler> {
 
   /** Accepts an inbound link: waits for its hello and answers it. */
   accept(link: Link, transport: Transport): void {
+    if (this.#acceptor === undefined) {
+      // a child dials its parent, and starts sooner without the file (row `spawn`)
+      const acceptors = require("./acceptor.ts") as typeof import("./acceptor.ts");
+      this.#acceptor = new acceptors.Acceptor<H>(this.#host);
+    }
     this.#acceptor.accept(link, transport);
   }
 
@@ -136,7 +142,7 @@ export class Peers<H extends PeerHandler = PeerHandler> {
   async close(reason: string): Promise<void> {
     this.#closed = true;
     this.#dialler.close();
-    this.#acceptor.close(new TransportClosedError("this actor is ending"));
+    this.#acceptor?.close(new TransportClosedError("this actor is ending"));
     await Promise.all(this.#index.all().map((peer) => peer.close(reason)));
   }
 }

@@ -12,9 +12,8 @@ import type { Address } from "../transport/address.ts";
 import { inOwnTable } from "./known.ts";
 import type { Lookup } from "./lookup.ts";
 import type { LookupRecord } from "./lookup-record.ts";
-import { registryPatienceMs } from "./probe.ts";
 import type { Question } from "./question.ts";
-import { askOnce, RegistrarLink } from "./registrar-link.ts";
+import { askOnce, RegistrarLink, registryPatienceMs } from "./registrar-link.ts";
 import type { Found } from "./registration.ts";
 import { connectedLinks, registrarAt } from "./registry.ts";
 

@@ -13,9 +13,7 @@ import {
   AddressError,
   asError,
   causeOf,
-  LimitError,
   messagesOf,
-  PermissionDeniedError,
   RegistryExistsError,
   RegistryUnavailableError,
   systemCode,
@@ -25,6 +23,7 @@ import { logger } from "../log.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import { type Address, parseAddress } from "../transport/address.ts";
 import { describeHolder, type Outcome, probeRegistry, refuseOccupied } from "./probe.ts";
+import { RegistrationRefused } from "./registrar-link.ts";
 import type { Registrars } from "./registrars.ts";
 import type { Tenure } from "./tenure.ts";
 
@@ -335,16 +334,5 @@ export class Election {
       `no registrar answers at ${where}, and this host cannot serve there: ${error.message}`,
       { cause: error },
     );
-  }
-}
-
-/** A reachable registrar refused the registration; `cause` is what a boot fails with. */
-export class RegistrationRefused extends Error {
-  /** Whether it would be refused again: not by one that is only about to end. */
-  readonly isFinal: boolean;
-
-  constructor(cause: Error, refusal: unknown) {
-    super(cause.message, { cause });
-    this.isFinal = refusal instanceof LimitError || refusal instanceof PermissionDeniedError;
   }
 }

@@ -9,9 +9,8 @@ import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import { ClaimMode, Kind } from "../wire/messages.ts";
 import { known } from "./known.ts";
-import { registryPatienceMs } from "./probe.ts";
 import type { RegistrarService } from "./registrar.ts";
-import { nameTaken, type RegistrarLink } from "./registrar-link.ts";
+import { nameTaken, type RegistrarLink, registryPatienceMs } from "./registrar-link.ts";
 import type { HeldNames, Registrars } from "./registrars.ts";
 import { decodeRegistrations, type Found } from "./registration.ts";
 

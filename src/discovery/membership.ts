@@ -11,10 +11,9 @@ import { logger } from "../log.ts";
 import type { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import { type Address, rankAddresses } from "../transport/address.ts";
-import { removeTreeSockets, sweepSockets } from "../transport/socket-lock.ts";
 import { Kind } from "../wire/messages.ts";
-import { type Boot, type Candidate, Election, RegistrationRefused } from "./election.ts";
-import { nameTaken, type RegistrarLink } from "./registrar-link.ts";
+import type { Boot, Candidate, Election } from "./election.ts";
+import { nameTaken, type RegistrarLink, RegistrationRefused } from "./registrar-link.ts";
 import { Registrars } from "./registrars.ts";
 import { isOfThisHost, socketDirs } from "./registry-files.ts";
 import { Roster } from "./roster.ts";
@@ -27,7 +26,7 @@ export class Membership implements Candidate {
   /** Called when another actor has got the name that this one was started to have alone. */
   onNameLost: ((error: NameTakenError) => void) | undefined;
   readonly #runtime: Runtime;
-  readonly #election: Election;
+  #election: Election | undefined;
   readonly #roster = new Roster();
   #isEnlisted = false;
   #tenure: Tenure | undefined;
@@ -37,7 +36,6 @@ export class Membership implements Candidate {
   constructor(runtime: Runtime, registryAddrs: readonly Address[]) {
     this.#runtime = runtime;
     this.registrars = new Registrars(runtime, registryAddrs);
-    this.#election = new Election(this.registrars, this);
     runtime.serve(Kind.retired, (session) => this.#onRetired(session));
     runtime.watchSessions((session) => this.#onSessionEnd(session));
     runtime.ending.at("registration", () => this.#leave());
@@ -51,9 +49,25 @@ export class Membership implements Candidate {
    * @throws as `Election.settle`
    */
   async settle(boot: Boot, listen: (hosts: readonly string[]) => Promise<void>): Promise<void> {
-    this.#election.listen = listen;
+    const election = this.#openElection();
+    election.listen = listen;
     this.registrars.registers = true;
-    await this.#election.settle(boot);
+    await election.settle(boot);
+  }
+
+  /** Looks for a registrar; see `Election.start`. */
+  #elect(lost?: string): void {
+    this.#openElection().start(lost);
+  }
+
+  #openElection(): Election {
+    if (this.#election === undefined) {
+      // a child joins the registrars that its parent knows, and starts sooner without the file (row `spawn`)
+      const elections = require("./election.ts") as typeof import("./election.ts");
+      this.#election = new elections.Election(this.registrars, this);
+      if (this.#stop.signal.aborted) this.#election.stop();
+    }
+    return this.#election;
   }
 
   /** Connects to the registrars that the parent knows; if none can be reached, looks for others at the registry addresses. */
@@ -67,7 +81,7 @@ export class Membership implements Candidate {
         }
       }),
     );
-    if (!this.registrars.hasLinks) this.#election.start();
+    if (!this.registrars.hasLinks) this.#elect();
   }
 
   /**
@@ -85,7 +99,7 @@ export class Membership implements Candidate {
       const { changed, links } = registrars;
       const hasAll = registrars.vacant().length === 0;
       const results = await Promise.allSettled(links.map((link) => this.#registerAt(link)));
-      if (registrars.vacant().length > 0) this.#election.start();
+      if (registrars.vacant().length > 0) this.#elect();
       for (const result of results) if (result.status === "rejected") throwTaken(result.reason);
       // one that was started under a hold must be registered where its name is held
       const isHeld = registrars.holds?.hasOwn === true;
@@ -205,7 +219,7 @@ export class Membership implements Candidate {
     this.#tenure?.end();
     this.#tenure = undefined;
     this.registrars.unserve();
-    this.#election.start();
+    this.#elect();
   }
 
   #onSessionEnd(session: Session): void {
@@ -231,14 +245,14 @@ export class Membership implements Candidate {
     // again, in case a roster was removed: the next registrar reads from it which actors will be back
     if (this.#isEnlisted) this.#enlist();
     log.info?.(text);
-    this.#election.start(link.session.peer.id.uuid);
+    this.#elect(link.session.peer.id.uuid);
   }
 
   /** Unregisters everywhere, within a bound: lookups from now on don't find this actor. */
   async #leave(): Promise<void> {
     const { registrars } = this;
     this.#stop.abort();
-    this.#election.stop();
+    this.#election?.stop();
     clearInterval(this.#upkeep);
     registrars.service?.unregisterSelf();
     const bound = new Deadline({ timeout: this.#runtime.limits.stopGraceMs }, "unregistration");
@@ -261,6 +275,8 @@ export class Membership implements Candidate {
     try {
       await service?.swept();
       if (!runtime.isRoot) return;
+      const { removeTreeSockets, sweepSockets } =
+        require("../transport/dead-sockets.ts") as typeof import("../transport/dead-sockets.ts");
       const dirs = Array.from(socketDirs(registryAddrs));
       await Promise.all(dirs.map((dir) => removeTreeSockets(dir, runtime.rootUuid, runtime.uuid)));
       // a registrar and its children, killed while the next root booted, were still dying when that one swept

@@ -16,7 +16,6 @@ import {
 import { RefusedError } from "../channel/handshake.ts";
 import type { DialTarget } from "../channel/peer.ts";
 import { describeActor } from "../identity.ts";
-import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import { type Address, parseAddress } from "../transport/address.ts";
@@ -24,16 +23,10 @@ import { isAbsent } from "../transport/dial.ts";
 import { existsSync } from "../transport/files.ts";
 import { isLocked } from "../transport/flock.ts";
 import { type LockHolder, readHolder } from "../transport/socket-lock.ts";
+import { probeTries, registryPatienceMs } from "./registrar-link.ts";
 import { registryLock } from "./registry-files.ts";
 
 const log = logger("discovery");
-
-const probeTries = 3;
-
-/** How long a probe, a lookup without a timeout, and a wait for the next registrar put up with silence, in all. */
-export function registryPatienceMs(limits: Limits): number {
-  return probeTries * limits.probeTimeoutMs;
-}
 
 /** Waits between tries when a connection ends without an answer: a registrar may just be ending there. */
 const endedBackoffMs = [10, 20, 40, 80, 160, 320] as const;

@@ -2,16 +2,22 @@
  * This actor's link to one registrar: its registration there, and the cache of names that the registrar keeps current.
  * Both end with the connection.
  */
-import { NameTakenError, RemoteActorError, TimeoutError } from "../errors.ts";
+import {
+  LimitError,
+  NameTakenError,
+  PermissionDeniedError,
+  RemoteActorError,
+  TimeoutError,
+} from "../errors.ts";
 import { setStack } from "../frames.ts";
 import { describeActor } from "../identity.ts";
 import type { DetailsChange } from "../actor/details.ts";
 import type { Runtime } from "../actor/runtime.ts";
+import type { Limits } from "../limits.ts";
 import type { Answer, Request, Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { Kind, type MessageOf } from "../wire/messages.ts";
 import { type CachedName, NameCache } from "./cache.ts";
-import { registryPatienceMs } from "./probe.ts";
 import {
   decodeRegistration,
   decodeRegistrations,
@@ -20,6 +26,14 @@ import {
   type Found,
   isDetailed,
 } from "./registration.ts";
+
+/** How often a registry address is probed that stays silent. */
+export const probeTries = 3;
+
+/** How long a probe, a lookup without a timeout, and a wait for the next registrar put up with silence, in all. */
+export function registryPatienceMs(limits: Limits): number {
+  return probeTries * limits.probeTimeoutMs;
+}
 
 /** Counted over all registrars; see `LookupStats`. */
 export interface LookupCounters {
@@ -319,6 +333,17 @@ export class RegistrarLink {
     this.#isOver = true;
     if (this.#underway === 0 || !this.session.peer.isOpen) clearTimeout(this.#silenceTimer);
     this.cache.clear();
+  }
+}
+
+/** A reachable registrar refused the registration; `cause` is what a boot fails with. */
+export class RegistrationRefused extends Error {
+  /** Whether it would be refused again: not by one that is only about to end. */
+  readonly isFinal: boolean;
+
+  constructor(cause: Error, refusal: unknown) {
+    super(cause.message, { cause });
+    this.isFinal = refusal instanceof LimitError || refusal instanceof PermissionDeniedError;
   }
 }
 

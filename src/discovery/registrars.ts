@@ -16,13 +16,12 @@ import {
   RegistryUnavailableError,
   TimeoutError,
 } from "../errors.ts";
-import { LocalPortal } from "../rpc/portal.ts";
+import type { LocalPortal } from "../rpc/portal.ts";
 import type { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { ClaimMode, Kind } from "../wire/messages.ts";
-import { registryPatienceMs } from "./probe.ts";
 import type { RegistrarApi } from "./registrar-api.ts";
-import { type LookupCounters, nameTaken, RegistrarLink } from "./registrar-link.ts";
+import { type LookupCounters, nameTaken, RegistrarLink, registryPatienceMs } from "./registrar-link.ts";
 import type { RegistrarService } from "./registrar.ts";
 
 const registrarsPart: Part<Registrars> = new Part();
@@ -109,7 +108,11 @@ export class Registrars implements DiscoveryFacts {
 
   /** A portal of the registrar to itself; always the same object. */
   get localPortal(): LocalPortal<RegistrarApi> {
-    this.#local ??= new LocalPortal<RegistrarApi>(this.runtime, "registrar.");
+    if (this.#local === undefined) {
+      // a child that makes no calls starts sooner without the file (row `spawn`)
+      const portals = require("../rpc/portal.ts") as typeof import("../rpc/portal.ts");
+      this.#local = new portals.LocalPortal<RegistrarApi>(this.runtime, "registrar.");
+    }
     return this.#local;
   }
 

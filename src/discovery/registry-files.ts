@@ -1,10 +1,9 @@
 /** Where the files of a registry are: its actors' sockets, its lock, and its roster. */
-import { dirname, join } from "node:path";
-
 import { type Address, parseAddress } from "../transport/address.ts";
 import { isLoopback, isWildcard } from "../transport/host.ts";
-import { isOwnDirectory, registrySocketPath, runtimeDir } from "../transport/runtime-dir.ts";
+import { folderOf, pathIn } from "../transport/paths.ts";
 import { lockFile } from "../transport/socket-lock.ts";
+import { isOwnDirectory, registrySocketPath } from "../transport/socket-paths.ts";
 
 /** The directory for new sockets: that of the registry's socket if this user owns it, else the runtime directory. */
 export function socketDir(registryAddrs: readonly Address[]): string {
@@ -50,7 +49,7 @@ export function rosterFile(addr: Address): string {
   const dir = isUnix ? besideOrRuntime(parsed.path) : runtimeDir();
   const key = isUnix ? `unix:${parsed.path}` : `tcp:${isHere(parsed.host) ? "" : parsed.host}:${parsed.port}`;
   const hash = new Bun.CryptoHasher("sha256").update(key).digest("hex").slice(0, 12);
-  return join(dir, `registry-${hash}.members`);
+  return pathIn(dir, `registry-${hash}.members`);
 }
 
 /** Whether only actors of this host can register there. */
@@ -64,6 +63,13 @@ function isHere(host: string): boolean {
 }
 
 function besideOrRuntime(path: string): string {
-  const beside = dirname(path);
+  const beside = folderOf(path);
   return isOwnDirectory(beside) ? beside : runtimeDir();
+}
+
+/** A child needs the file only if its registry's socket is elsewhere, or its registry has none (row `spawn`). */
+function runtimeDir(): string {
+  const { runtimeDir: find } =
+    require("../transport/runtime-dir.ts") as typeof import("../transport/runtime-dir.ts");
+  return find();
 }

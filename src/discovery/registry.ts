@@ -10,9 +10,8 @@ import type { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
 import { type Address, type AddressInput, normalizeAddress } from "../transport/address.ts";
-import { registryPatienceMs } from "./probe.ts";
 import type { RegistrarApi } from "./registrar-api.ts";
-import { RegistrarLink } from "./registrar-link.ts";
+import { RegistrarLink, registryPatienceMs } from "./registrar-link.ts";
 import { Registrars } from "./registrars.ts";
 
 export type RegistryPortal = Portal<RegistrarApi> | LocalPortal<RegistrarApi>;

@@ -1,11 +1,10 @@
 /** Removes the socket files of killed actors: a process that is killed can't, so the registrar that had its lease does. */
-import { dirname } from "node:path";
-
 import type { Runtime } from "../actor/runtime.ts";
 import { asError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { parseAddress } from "../transport/address.ts";
-import { removeDyingSocket } from "../transport/socket-lock.ts";
+import { removeDyingSocket } from "../transport/dead-sockets.ts";
+import { folderOf } from "../transport/paths.ts";
 import { socketDirs } from "./registry-files.ts";
 import type { StoredRegistration } from "./table.ts";
 
@@ -35,7 +34,7 @@ export class SocketSweeper {
   #sweep(path: string): void {
     if (this.#dying.has(path)) return;
     const remove = async (): Promise<void> => {
-      if (socketDirs(this.#runtime.registryAddrs).has(dirname(path))) await removeDyingSocket(path);
+      if (socketDirs(this.#runtime.registryAddrs).has(folderOf(path))) await removeDyingSocket(path);
     };
     const sweeping = remove()
       .catch((error: unknown) => log.warn?.(`cannot remove ${path}: ${asError(error).message}`))

@@ -7,7 +7,7 @@ import { type Address, type AddressInput, normalizeAddress } from "../transport/
 import type { ActorChange, ActorEvent, WatchListener, WatchSource } from "./actor-event.ts";
 import { EventQueue } from "./event-queue.ts";
 import { checkPattern } from "./pattern.ts";
-import { registryPatienceMs } from "./probe.ts";
+import { registryPatienceMs } from "./registrar-link.ts";
 import { Registrars } from "./registrars.ts";
 import type { Registration } from "./registration.ts";
 import { RemoteWatches } from "./remote-watch.ts";

@@ -9,7 +9,6 @@ import { type Bounds, timing } from "../deadline.ts";
 import { FrameError, TransportClosedError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { Kind, type Message } from "../wire/messages.ts";
-import { sendFailure } from "./callee/failure.ts";
 import { Serving, type ServingHost } from "./callee/serving.ts";
 import { type Answer, type CallAnswer, Calls, type Request } from "./caller/calls.ts";
 import type { Exchange } from "./caller/exchange.ts";
@@ -154,6 +153,8 @@ export class Session implements PeerHandler {
   }
 
   replyError(id: number, error: unknown): void {
+    // most children never send a failure, and start sooner without the file (row `spawn`)
+    const { sendFailure } = require("./callee/failure.ts") as typeof import("./callee/failure.ts");
     sendFailure(this.peer.channel, id, error, this.#host.id);
   }
 

@@ -8,7 +8,7 @@ import type { Runtime } from "../actor/runtime.ts";
 import { closedError } from "../channel/channel.ts";
 import { Deadline, timing } from "../deadline.ts";
 import { readPattern } from "../discovery/pattern.ts";
-import { registryPatienceMs } from "../discovery/probe.ts";
+import { registryPatienceMs } from "../discovery/registrar-link.ts";
 import { Registrars } from "../discovery/registrars.ts";
 import type { Registration } from "../discovery/registration.ts";
 import { Selection } from "../discovery/selection.ts";

@@ -1,23 +1,12 @@
-/** The directory of socket files: where it is, its permissions, and the file names in it. */
-import { dirname, isAbsolute, join, parse, sep } from "node:path";
-
+/** The directory of socket files: where it is, and its permissions. `socket-paths.ts` has the names in it. */
 import { AddressError, asError, systemCode } from "../errors.ts";
 import { logger } from "../log.ts";
-import { chmodSync, lstatSync, mkdirAllSync, readTextSync, realpathSync } from "./files.ts";
+import { chmodSync, lstatSync, mkdirAllSync, readTextSync } from "./files.ts";
 import { loadOs } from "./host.ts";
+import { folderOf, pathIn } from "./paths.ts";
+import { maxSocketPathBytes } from "./socket-paths.ts";
 
 const log = logger("transport");
-
-/** The longest socket path, in bytes: the kernel's field less its terminating zero. */
-export const maxSocketPathBytes: number = process.platform === "darwin" ? 103 : 107;
-
-/** A registry's well-known file is `registry@<port>.sock`: the number is a port, not a pid. */
-const registryStem = "registry";
-
-/** The path in `dir` of the socket file of the registry with tcp port `port`. */
-export function registrySocketPath(dir: string, port: number): string {
-  return join(dir, `${registryStem}@${port}.sock`);
-}
 
 /**
  * Returns the runtime directory: `$FURROW_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/furrow`, else `furrow-<uid>` in the
@@ -42,10 +31,10 @@ export function runtimeDir(env: Readonly<Record<string, string | undefined>> = p
 /** Where the runtime directory is by rights. Touches nothing, and doesn't say whether it can be used. */
 export function runtimeDirPath(env: Readonly<Record<string, string | undefined>> = process.env): string {
   if (env["FURROW_RUNTIME_DIR"]) return env["FURROW_RUNTIME_DIR"];
-  if (env["XDG_RUNTIME_DIR"]) return join(env["XDG_RUNTIME_DIR"], "furrow");
+  if (env["XDG_RUNTIME_DIR"]) return pathIn(env["XDG_RUNTIME_DIR"], "furrow");
   // macOS has a long path per user here, which leaves no room for file names
   const temporary = process.platform === "darwin" ? "/tmp" : (env["TMPDIR"] ?? loadOs().tmpdir());
-  return join(temporary, `furrow-${process.getuid?.() ?? "user"}`);
+  return pathIn(temporary, `furrow-${process.getuid?.() ?? "user"}`);
 }
 
 function isChosen(env: Readonly<Record<string, string | undefined>>): boolean {
@@ -54,7 +43,7 @@ function isChosen(env: Readonly<Record<string, string | undefined>>): boolean {
 
 /** All of a user's programs fall back to the same place, so they still find each other. */
 function instead(taken: ForeignDirectoryError, home: string): string {
-  const dir = join(home, ".furrow");
+  const dir = pathIn(home, ".furrow");
   try {
     const own = usable(dir);
     log.info?.(`${taken.message}; using ${own}`);
@@ -66,7 +55,7 @@ function instead(taken: ForeignDirectoryError, home: string): string {
 }
 
 function usable(dir: string): string {
-  if (!isAbsolute(dir)) throw new AddressError(`runtime directory "${dir}" must be an absolute path`);
+  if (!dir.startsWith("/")) throw new AddressError(`runtime directory "${dir}" must be an absolute path`);
   if (Buffer.byteLength(dir) + "/0123456789ab@1234567.sock".length > maxSocketPathBytes) {
     throw new AddressError(
       `runtime directory ${dir} is too long for socket files (at most ${maxSocketPathBytes} B with the name): ` +
@@ -102,15 +91,15 @@ function makePrivate(dir: string): string {
  * fine.
  */
 function refuseLinks(dir: string): void {
-  for (let at = dir; at !== parse(at).root; at = dirname(at)) {
+  for (let at = dir; at !== "/"; at = folderOf(at)) {
     let link: boolean;
     try {
       link = lstatSync(at).isSymbolicLink();
     } catch {
       continue; // does not exist yet
     }
-    const parent = dirname(at);
-    if (link && (at === dir || (parent !== parse(at).root && parent !== `${sep}var`))) {
+    const parent = folderOf(at);
+    if (link && (at === dir || (parent !== "/" && parent !== "/var"))) {
       throw refusal(dir, at === dir ? "is a symbolic link" : `leads through the symbolic link ${at}`);
     }
   }
@@ -123,31 +112,6 @@ function refusal(dir: string, why: string): AddressError {
   return new ForeignDirectoryError(
     `runtime directory ${dir} ${why}: set FURROW_RUNTIME_DIR to a directory of your own`,
   );
-}
-
-/**
- * The path of an actor's socket file in `dir`: `<name>@<pid>.sock`. A name that is long or has unusual characters is
- * replaced by its hash, so the path always stays in `dir`.
- *
- * @throws {AddressError} when even a short name does not fit
- */
-export function socketPath(dir: string, name: string, pid: number): string {
-  const suffix = `@${pid}.sock`;
-  const plain = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,31}$/.test(name) && name !== registryStem;
-  const hashed = new Bun.CryptoHasher("sha256").update(name).digest("hex").slice(0, 12);
-  for (const stem of plain ? [name, hashed] : [hashed]) {
-    const path = join(dir, stem + suffix);
-    if (Buffer.byteLength(path) <= maxSocketPathBytes) return path;
-  }
-  throw new AddressError(
-    `directory ${dir} is too long: a socket path may have at most ${maxSocketPathBytes} B; set FURROW_RUNTIME_DIR to a shorter path`,
-  );
-}
-
-/** The pid in the name of an actor's socket file; undefined for any other path. */
-export function socketOwner(path: string): number | undefined {
-  const [, stem, pid] = /([^/]*)@(\d{1,10})\.sock$/.exec(path) ?? [];
-  return pid === undefined || stem === registryStem ? undefined : Number(pid);
 }
 
 /** Whether a process with this pid is running; a zombie isn't. */
@@ -173,17 +137,5 @@ export function processStat(pid: number): readonly string[] | undefined {
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   } catch {
     return undefined;
-  }
-}
-
-/** Whether `dir` is an existing directory of this user, not reached through a link: a place for further sockets. */
-export function isOwnDirectory(dir: string): boolean {
-  try {
-    const found = lstatSync(dir);
-    return (
-      found.isDirectory() && found.uid === (process.getuid?.() ?? found.uid) && realpathSync(dir) === dir
-    );
-  } catch {
-    return false;
   }
 }

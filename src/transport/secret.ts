@@ -1,8 +1,7 @@
 /** The secret that actors prove to each other over plain tcp: where it comes from, and the file that stores it. */
-import { isAbsolute, join } from "node:path";
-
 import { asError, systemCode, UnauthenticatedError } from "../errors.ts";
 import { lstatIfPresent, nodeFs, readTextSync, removeSync, statSync } from "./files.ts";
+import { pathIn } from "./paths.ts";
 import { runtimeDir } from "./runtime-dir.ts";
 
 /** Fewer could be found by brute force. */
@@ -39,12 +38,13 @@ export function readSecret(
   if (file) return secretIn(file, "$FURROW_SECRET_FILE");
   const text = env["FURROW_SECRET"];
   if (text) return secretOf(text, "$FURROW_SECRET", false);
-  return ownSecret(join(runtimeDir(env), "secret"));
+  return ownSecret(pathIn(runtimeDir(env), "secret"));
 }
 
 function secretIn(file: string, named: string): Secret {
   const where = `${file} (${named})`;
-  if (!isAbsolute(file)) throw new UnauthenticatedError(`${named} must be an absolute path, got "${file}"`);
+  if (!file.startsWith("/"))
+    throw new UnauthenticatedError(`${named} must be an absolute path, got "${file}"`);
   try {
     const { mode } = statSync(file);
     if ((mode & 0o007) !== 0) {

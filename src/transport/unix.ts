@@ -2,8 +2,6 @@
  * Unix sockets. A process holds a lock for as long as it serves a socket (`socket-lock.ts`): when several want the
  * same path, exactly one gets it, and leftovers of a dead process are replaced without a race.
  */
-import { dirname } from "node:path";
-
 import { Deadline, sleep } from "../deadline.ts";
 import { AddressError, asError, systemCode } from "../errors.ts";
 import { logger } from "../log.ts";
@@ -20,8 +18,9 @@ import {
   removeSync,
 } from "./files.ts";
 import { isLocked, lockPath, type PathLock } from "./flock.ts";
-import { maxSocketPathBytes } from "./runtime-dir.ts";
+import { folderOf } from "./paths.ts";
 import { formatHolder, lockFile, type LockHolder, readHolder } from "./socket-lock.ts";
+import { maxSocketPathBytes } from "./socket-paths.ts";
 import { kernelPeer, SocketLink, socketHandlers } from "./socket.ts";
 import type { Link, Listener, ListenerState, TransportDriver } from "./transport.ts";
 
@@ -151,7 +150,7 @@ class UnixListener implements Listener {
   async open(): Promise<void> {
     const path = this.#path;
     try {
-      mkdirAllSync(dirname(path), 0o700);
+      mkdirAllSync(folderOf(path), 0o700);
     } catch (error) {
       throw new AddressError(listenFault(path, error), { cause: error });
     }

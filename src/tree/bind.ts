@@ -5,7 +5,7 @@ import { AddressError, systemCode } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { type Address, formatAddress, parseAddress, type Transport } from "../transport/address.ts";
 import { ipVersion, isLoopback, isWildcard } from "../transport/host.ts";
-import { socketPath } from "../transport/runtime-dir.ts";
+import { socketPath } from "../transport/socket-paths.ts";
 
 /**
  * Binds the addresses of an actor other than a registrar: exactly `bindAddrs`, or if that's empty, one fresh address

@@ -1,6 +1,6 @@
 /**
- * What a child process runs: it listens, connects to its parent, loads its modules, registers, and reports that it's
- * ready. It ends when the connection to its parent does.
+ * How a child starts: it listens, connects to its parent, loads its modules, registers, and reports that it's ready. It
+ * ends when the connection to its parent does. `child.ts` calls it.
  */
 import { setRuntime, reserveRuntime } from "../actor/current.ts";
 import { Runtime } from "../actor/runtime.ts";
@@ -11,8 +11,8 @@ import { logger } from "../log.ts";
 import type { HoldForm } from "../discovery/holds.ts";
 import { Membership } from "../discovery/membership.ts";
 import type { Peer } from "../channel/peer.ts";
+import { flushWithoutTicks } from "../channel/turn.ts";
 import { allPermissions } from "../rpc/policy.ts";
-import { encodeFailure } from "../rpc/remote-error.ts";
 import type { Session } from "../rpc/session.ts";
 import { rankAddresses } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
@@ -24,35 +24,38 @@ import { treeSettings } from "./settings.ts";
 
 const log = logger("tree");
 
-/**
- * The file that a child process runs: this one, or the packaged file. "" in a bundle, which holds the whole program.
- */
-export const childFile: string = ["child-main.ts", "core.cjs"].some((name) =>
-  import.meta.path.endsWith(`/${name}`),
-)
-  ? import.meta.path
-  : "";
+/** The file that a child process runs, `child.ts` or its packaged form. "" in a bundle, which holds the whole program. */
+export const childFile: string =
+  fileBeside("/child-main.ts", "/child.ts") ?? fileBeside("/core.cjs", "/child.js") ?? "";
+
+/** The path of a file beside this one, if this one's path ends so. */
+function fileBeside(end: string, name: string): string | undefined {
+  const path = import.meta.path;
+  return path.endsWith(end) ? path.slice(0, -end.length) + name : undefined;
+}
 
 /** How much of a start's time is kept for the report that it has failed. */
 const maxReportMs = 500;
 /** The exit code of a child that failed. */
 const failedCode = 1;
 
-/** Runs the actor of this process, if its parent has started it as a child; returns whether it has. */
-export function runChild(): boolean {
+/**
+ * Runs the actor of this process, if its parent has started it as a child. Returns what settles when it has started, or
+ * undefined if this process isn't a child.
+ */
+export function runChild(): Promise<void> | undefined {
   const text = process.env[initVariable];
-  if (text === undefined) return false;
+  if (text === undefined) return undefined;
   const init = JSON.parse(text) as ChildInit;
   for (const [name, value] of Object.entries({ ...init.env, [initVariable]: null, [orphanVariable]: null })) {
     if (value === null) delete process.env[name];
     else process.env[name] = value;
   }
-  // not awaited: a module with a top-level await can't be required, nor bundled with its bytecode
-  void main(init);
-  return true;
+  return main(init);
 }
 
 async function main(init: ChildInit): Promise<void> {
+  const flushAsUsual = flushWithoutTicks();
   reserveRuntime();
   setLineage(init.lineage);
   const runtime = new Runtime(childId(init, process.pid, hostId()), init.limits, false, {
@@ -112,10 +115,12 @@ async function main(init: ChildInit): Promise<void> {
   membership.onNameLost = (error) => {
     // two would run for as long as both live
     process.exitCode = failedCode;
-    parent.channel.post([Kind.failed, encodeFailure(error, runtime.id)]);
+    postFailure(runtime, parent, error);
     void runtime.cancel(error);
   };
   runtime.becomeReady();
+  // what that sends is flushed first
+  queueMicrotask(flushAsUsual);
   if (process.env[developVariable] !== undefined) {
     const { reloadOnChange } = require("./reload.ts") as typeof import("./reload.ts");
     reloadOnChange(runtime, parent);
@@ -174,16 +179,18 @@ function endOnUncaught(runtime: Runtime, parent: Peer<Session>): void {
   process.on("unhandledRejection", onUncaught);
 }
 
+function postFailure(runtime: Runtime, parent: Peer<Session>, error: unknown): void {
+  const { encodeFailure } = require("../rpc/remote-error.ts") as typeof import("../rpc/remote-error.ts");
+  parent.channel.post([Kind.failed, encodeFailure(error, runtime.id)]);
+}
+
 /** Reports the error to the parent, and exits. */
 async function fail(runtime: Runtime, parent: Peer<Session>, error: unknown): Promise<void> {
   process.exitCode = failedCode;
-  parent.channel.post([Kind.failed, encodeFailure(error, runtime.id)]);
+  postFailure(runtime, parent, error);
   parent.channel.flush();
   await parent.channel.link.drained();
   await parent.close("failed");
   runtime.listeners.close();
   process.exit(failedCode);
 }
-
-// otherwise this file was loaded by a root, or by a program that is bundled with furrow
-if (Bun.main === childFile) runChild();

@@ -15,7 +15,7 @@ import { logger } from "../log.ts";
 import { decodeFailure } from "../rpc/remote-error.ts";
 import { parseAddress } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
-import { removeDeadSocket } from "../transport/socket-lock.ts";
+import { removeDeadSocket } from "../transport/dead-sockets.ts";
 import { Kind } from "../wire/messages.ts";
 import { freshSocketPaths } from "./bind.ts";
 import { childId, type ChildInit } from "./child-init.ts";

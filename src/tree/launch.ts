@@ -1,6 +1,4 @@
 /** How the process of a child is started: its command, its environment, and where it runs. */
-import { resolve } from "node:path";
-
 import { asError, SpawnError, systemCode } from "../errors.ts";
 import { reportFaults } from "../log.ts";
 import { statSync } from "../transport/files.ts";
@@ -105,7 +103,7 @@ function environment(
 
 /** The absolute path of a child's working directory. Bun's own error would name the executable as missing. */
 function checkedFolder(name: string, cwd: string): string {
-  const path = resolve(cwd);
+  const path = process.getBuiltinModule("node:path").resolve(cwd);
   let why: string;
   try {
     if (statSync(path).isDirectory()) return path;

@@ -1,11 +1,9 @@
 /** Imports an actor's modules, checks them, and exposes them to its peers. */
-import { dirname, isAbsolute } from "node:path";
-
 import type { Runtime } from "../actor/runtime.ts";
 import { Deadline } from "../deadline.ts";
 import { SpawnError, TimeoutError } from "../errors.ts";
-import { setStack, userFrames, withoutFrames } from "../frames.ts";
 import { readTextSync } from "../transport/files.ts";
+import { folderOf } from "../transport/paths.ts";
 import { initVariable } from "./child-init.ts";
 import type { Embedded } from "./embedded.ts";
 
@@ -63,6 +61,8 @@ export async function enableModules(
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof SpawnError) throw error;
+      const { describeLoadError, readableLoadError } =
+        require("./load-errors.ts") as typeof import("./load-errors.ts");
       const cause = readableLoadError(error);
       throw new SpawnError(`module ${specifier} cannot be loaded: ${describeLoadError(error)}`, { cause });
     } finally {
@@ -102,8 +102,11 @@ function usesChannels(): boolean {
 
 /** The files that this process has loaded, without furrow's own. */
 export function programFiles(): string[] {
-  const own = `${dirname(dirname(import.meta.path))}/`;
-  return Object.keys(require.cache).filter((file) => isAbsolute(file) && !file.startsWith(own));
+  const own = `${folderOf(folderOf(import.meta.path))}/`;
+  const isOther = (file: string | symbol): file is string =>
+    typeof file === "string" && file.startsWith("/") && !file.startsWith(own);
+  // not Object.keys: that would also look at what each of them exports
+  return Reflect.ownKeys(require.cache).filter(isOther);
 }
 
 /** The modules of this actor and of those that it descends from; a root has none. */
@@ -199,7 +202,7 @@ function watchForThen(specifier: string): { readonly promise: Promise<never>; st
 
 function loadedExports(specifier: string): Record<string, unknown> | undefined {
   try {
-    const entry = require.cache[Bun.resolveSync(pathOf(specifier), dirname(import.meta.path))] as
+    const entry = require.cache[Bun.resolveSync(pathOf(specifier), folderOf(import.meta.path))] as
       | { loaded?: boolean; exports?: unknown }
       | undefined;
     return entry?.loaded === true ? (entry.exports as Record<string, unknown>) : undefined;
@@ -212,46 +215,6 @@ function thenError(specifier: string): SpawnError {
   return new SpawnError(
     `module ${specifier} exports a function "then", so JavaScript treats it as a promise: rename the export`,
   );
-}
-
-/** How many of a module's errors to report. */
-const maxToldErrors = 5;
-
-/** Describes what went wrong, including the position if the error's frames don't show it. */
-function describeLoadError(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const found = buildMessages(error);
-  if (found.length === 0) return `${error.name}: ${error.message}`;
-  return found
-    .slice(0, maxToldErrors)
-    .map(({ message, position }) => {
-      const { file, line, column, lineText } = position;
-      return `${file}:${line}:${column}: ${message}\n    ${lineText}\n    ${" ".repeat(column - 1)}^`;
-    })
-    .join("\n");
-}
-
-/** Turns a build error into a `SyntaxError` that can be sent to the parent, with the position as its frame. */
-function readableLoadError(error: unknown): unknown {
-  if (!(error instanceof Error)) return error;
-  const [first] = buildMessages(error);
-  if (first === undefined) {
-    const frames = userFrames(error.stack);
-    if (frames.length > 0) setStack(error, frames);
-    return error;
-  }
-  const { file, line, column } = first.position;
-  const syntax = withoutFrames(() => new SyntaxError(first.message));
-  setStack(syntax, [`    at module (${file}:${line}:${column})`]);
-  return syntax;
-}
-
-type Positioned = BuildMessage & { readonly position: Position };
-
-/** The build messages in the error for source code that Bun can't parse: one for each fault. */
-function buildMessages(error: Error): Positioned[] {
-  const all: unknown[] = error instanceof AggregateError ? error.errors : [error];
-  return all.filter((one): one is Positioned => one instanceof BuildMessage && one.position !== null);
 }
 
 /**

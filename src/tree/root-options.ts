@@ -1,6 +1,4 @@
 /** The options of a root actor, read and checked before anything is bound. */
-import { join } from "node:path";
-
 import type { Metadata } from "../actor/details.ts";
 import { type ActorSecurity, readSecurity, type Security } from "../actor/security.ts";
 import { checkExposure, type Credentials } from "../channel/credentials.ts";
@@ -16,7 +14,9 @@ import {
   type Transport,
 } from "../transport/address.ts";
 import { maxDescriptors } from "../transport/descriptors.ts";
-import { registrySocketPath, runtimeDir } from "../transport/runtime-dir.ts";
+import { pathIn } from "../transport/paths.ts";
+import { runtimeDir } from "../transport/runtime-dir.ts";
+import { registrySocketPath } from "../transport/socket-paths.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { checkCallTimeout, checkOutput, type OutputMode } from "./settings.ts";
 import { describedBy } from "./start-options.ts";
@@ -111,7 +111,7 @@ export async function withUsableTransports(options: RootOptions): Promise<RootOp
   const transports = options.enableTransports ?? impliedTransports(options);
   if (!transports.includes("unix")) return options;
   const { unixSocketFault } = await import("../transport/self-test.ts");
-  const fault = await unixSocketFault(join(runtimeDir(), `try@${process.pid}.sock`));
+  const fault = await unixSocketFault(pathIn(runtimeDir(), `try@${process.pid}.sock`));
   if (fault === undefined) return options;
   const text = `unix sockets don't work on this system (${fault.message}; oven-sh/bun #41381)`;
   if (options.enableTransports !== undefined)

@@ -14,7 +14,7 @@ import { outsideTasks } from "../rpc/task.ts";
 import type { Portal } from "../rpc/types.ts";
 import { type Address, rankAddresses, type Transport } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
-import { sweepSockets } from "../transport/socket-lock.ts";
+import { sweepSockets } from "../transport/dead-sockets.ts";
 import { bindFresh, hostsOf, reachableHost } from "./bind.ts";
 import { enableModules, moduleSpecifier, refuseUnguarded } from "./modules.ts";
 import { readRootOptions, type RootOptions, withUsableTransports } from "./root-options.ts";

@@ -12,7 +12,7 @@ const mainModule = Symbol.for("furrow.main");
 /** Runs an actor if a parent has started this process for it, otherwise the program. Called by the executable's entry. */
 export function runStandalone(program: Embedded): void {
   setEmbedded(program);
-  if (runChild()) return;
+  if (runChild() !== undefined) return;
   const main = mainOf(program);
   setEmbedded({ ...program, main });
   (globalThis as { [mainModule]?: string })[mainModule] = main;

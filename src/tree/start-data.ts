@@ -11,7 +11,7 @@ import { decode } from "../wire/decode.ts";
 import { toWire } from "../wire/encode.ts";
 import { headerBytes } from "../wire/frame.ts";
 import { checkMessage, Kind } from "../wire/messages.ts";
-import { readValue } from "../wire/values.ts";
+import { readValue } from "../wire/received.ts";
 
 /** Room for what the message that carries the bytes adds to them. */
 const envelopeBytes = 32;

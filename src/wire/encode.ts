@@ -16,9 +16,10 @@ import { Kind, type Message } from "./messages.ts";
 import type { Meta } from "./meta.ts";
 import type { Cut, PackedFrame } from "./packr.ts";
 import { isPlain } from "./plain.ts";
-import { copyForWire, type WireValue } from "./values.ts";
+import type { WireValue } from "./values.ts";
 
 let packr: typeof import("./packr.ts") | undefined;
+let values: typeof import("./values.ts") | undefined;
 
 /** Where `sendValue` sends its messages: a channel. */
 export interface Outlet {
@@ -58,6 +59,14 @@ export function sendCall(outlet: Outlet, id: number, name: string, args: readonl
     const copied = copyForWire(args, `arguments of ${name}`);
     outlet.send([Kind.call, id, name, copied.value, copied.rich]);
   }
+}
+
+/** As its namesake, which is loaded by the first value that isn't plain. */
+function copyForWire(value: readonly unknown[], what: string): WireValue<readonly unknown[]>;
+function copyForWire(value: unknown, what: string): WireValue;
+function copyForWire(value: unknown, what: string): WireValue {
+  values ??= require("./values.ts") as typeof import("./values.ts");
+  return values.copyForWire(value, what);
 }
 
 /** As `sendCall`, with what travels beside the arguments. */

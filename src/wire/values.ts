@@ -3,13 +3,13 @@
  *
  * Most values cross as they are. A value that holds a Map, a Set, an Error, a Buffer, a negative zero or a `__proto__` key
  * crosses in *rich form*, and its message says so. In that form every array begins with a tag (`Tag`), so that tagged
- * arrays can stand for those values. `docs/protocol.md` describes both forms; `encode.ts` decides which values come here.
+ * arrays can stand for those values. `docs/protocol.md` describes both forms; `encode.ts` and `received.ts` decide which values
+ * come here. Loaded by the first of them, because most children have none (row `spawn`).
  */
 import { EncodeError, FrameError } from "../errors.ts";
 import { bufferTag, LargeBinary, largeBinaryBytes } from "./large-binary.ts";
 import { setOwn } from "./decode.ts";
 import { decodeError, encodeError } from "./error-values.ts";
-import type { Kind, MessageOf } from "./messages.ts";
 import { fitsInt64, isBuffer, maxDepth } from "./plain.ts";
 
 /** The first element of every array in rich form. */
@@ -151,32 +151,12 @@ function className(prototype: unknown): string {
   return typeof made === "string" && made !== "" ? made : "a class";
 }
 
-/** Reads the value in a message. @throws as `fromWire` */
-export function readValue(
-  message: MessageOf<typeof Kind.result | typeof Kind.put | typeof Kind.started | typeof Kind.item>,
-): unknown {
-  return fromWire(message[2], message[3] === true);
-}
-
-/** Reads the arguments in a message. @throws {FrameError} when they are not an array; as `fromWire` otherwise */
-export function readArguments(
-  message: MessageOf<typeof Kind.call | typeof Kind.stream | typeof Kind.open>,
-): unknown[] {
-  const args = fromWire(message[3], message[4] === true);
-  if (!Array.isArray(args)) throw new FrameError("the arguments of a call must be an array");
-  return args as unknown[];
-}
-
 /**
- * Brings a value back from the form in which a message carries it; may change it in place.
+ * Brings a value back from rich form; may change it in place.
  *
- * @throws {FrameError} when the rich form is malformed
+ * @throws {FrameError} when that is malformed
  */
-export function fromWire(value: unknown, rich: boolean): unknown {
-  return rich ? revive(value) : value;
-}
-
-function revive(value: unknown): unknown {
+export function revive(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return reviveTagged(value as unknown[]);
   if (Object.getPrototypeOf(value) !== Object.prototype) return value;

@@ -18,13 +18,12 @@ import { basename, dirname, join } from "node:path";
 import { AddressError } from "../../src/errors.ts";
 import {
   isOwnDirectory,
-  isProcessAlive,
   maxSocketPathBytes,
   registrySocketPath,
-  runtimeDir,
   socketOwner,
   socketPath,
-} from "../../src/transport/runtime-dir.ts";
+} from "../../src/transport/socket-paths.ts";
+import { isProcessAlive, runtimeDir } from "../../src/transport/runtime-dir.ts";
 
 /** Only root can give a directory to another user. */
 const isRoot = process.getuid?.() === 0;

@@ -13,14 +13,12 @@ import { join } from "node:path";
 
 import { lockPath, type PathLock, SharedLock } from "../../src/transport/flock.ts";
 import {
-  formatHolder,
-  lockFile,
-  readHolder,
   removeDeadSocket,
   removeDyingSocket,
   removeTreeSockets,
   sweepSockets,
-} from "../../src/transport/socket-lock.ts";
+} from "../../src/transport/dead-sockets.ts";
+import { formatHolder, lockFile, readHolder } from "../../src/transport/socket-lock.ts";
 
 let dir = "";
 let worlds = 0;

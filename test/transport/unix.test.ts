@@ -15,7 +15,7 @@ import { Deadline } from "../../src/deadline.ts";
 import { AddressError, systemCode, TransportClosedError } from "../../src/errors.ts";
 import { isAbsent } from "../../src/transport/dial.ts";
 import { isLocked, lockPath, SharedLock } from "../../src/transport/flock.ts";
-import { maxSocketPathBytes, socketPath } from "../../src/transport/runtime-dir.ts";
+import { maxSocketPathBytes, socketPath } from "../../src/transport/socket-paths.ts";
 import { readHolder } from "../../src/transport/socket-lock.ts";
 import type { Listener } from "../../src/transport/transport.ts";
 import { unixTransport } from "../../src/transport/unix.ts";

@@ -26,7 +26,7 @@ import {
   watchActors,
 } from "../../src/index.ts";
 import { lockPath } from "../../src/transport/flock.ts";
-import { registrySocketPath } from "../../src/transport/runtime-dir.ts";
+import { registrySocketPath } from "../../src/transport/socket-paths.ts";
 import { formatHolder, lockFile } from "../../src/transport/socket-lock.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { Authority, writeTls } from "../support/certificates.ts";

@@ -3,7 +3,7 @@ import { Batch } from "../../src/wire/codec.ts";
 import { decode } from "../../src/wire/decode.ts";
 import { headerBytes } from "../../src/wire/frame.ts";
 import { toWire } from "../../src/wire/encode.ts";
-import { fromWire } from "../../src/wire/values.ts";
+import { fromWire } from "../../src/wire/received.ts";
 
 const unlimited = 0xffff_ffff;
 

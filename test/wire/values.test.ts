@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { EncodeError, FrameError } from "../../src/errors.ts";
 import { LargeBinary, largeBinaryBytes } from "../../src/wire/large-binary.ts";
 import { toWire } from "../../src/wire/encode.ts";
-import { fromWire } from "../../src/wire/values.ts";
+import { fromWire } from "../../src/wire/received.ts";
 import { crossed, frameOf, messageOf, portrait } from "./crossing.ts";
 
 const { value: anyValue } = fc.letrec<{ value: unknown }>((tie) => ({

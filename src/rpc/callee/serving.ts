@@ -14,19 +14,22 @@ import type { PeerProof } from "../../channel/credentials.ts";
 import type { Limits } from "../../limits.ts";
 import { sendValue, toWire } from "../../wire/encode.ts";
 import { Kind, type MessageOf } from "../../wire/messages.ts";
-import { readArguments, readValue } from "../../wire/values.ts";
-import { ServedContext } from "./context.ts";
+import { readArguments, readValue } from "../../wire/received.ts";
 import type { Dispatcher } from "./dispatch.ts";
-import { Inbox, Outbox } from "../flow.ts";
-import { sendFailure, sendRefusal } from "./failure.ts";
+import type { Inbox, Outbox } from "../flow.ts";
 import type { Gate } from "./gate.ts";
-import { pump } from "./pump.ts";
 import type { Following, Observer, OpenExchange, ServedRequest } from "../observer.ts";
 import type { Permissions, Policy } from "../policy.ts";
 import { fireDraining, Task, type TaskOrigin } from "../task.ts";
 import { check, checkArguments, checkedCall, valueCheck } from "./validated.ts";
 
 const log = logger("rpc");
+
+// loaded by the first failure, stream or dialog: a child starts sooner without them (row `spawn`)
+let failures: typeof import("./failure.ts") | undefined;
+let flows: typeof import("../flow.ts") | undefined;
+let pumps: typeof import("./pump.ts") | undefined;
+let contexts: typeof import("./context.ts") | undefined;
 
 /** A bye lists at most so many unanswered requests. */
 const maxListed = 1_000;
@@ -341,7 +344,8 @@ export class Serving implements TaskOrigin {
       const run = async (): Promise<unknown> => {
         const checked = await checkArguments(schemas, name, args);
         if (task.aborted) throw task.reason;
-        return await pump(
+        pumps ??= require("./pump.ts") as typeof import("./pump.ts");
+        return await pumps.pump(
           task,
           fn(...checked) as AsyncGenerator,
           outbox,
@@ -361,7 +365,8 @@ export class Serving implements TaskOrigin {
     const { channel } = this.#peer;
     const outbox = this.#itemOutbox(id, name);
     outbox.allow(message[5], message[6]);
-    const inbox = new Inbox(
+    flows ??= require("../flow.ts") as typeof import("../flow.ts");
+    const inbox = new flows.Inbox(
       { messages, bytes },
       (more, moreBytes) => {
         if (this.#served.has(id)) channel.post([Kind.allowPuts, id, more, moreBytes]);
@@ -374,7 +379,8 @@ export class Serving implements TaskOrigin {
     this.#enter(id, served);
     channel.post([Kind.allowPuts, id, messages, bytes]);
     const args = readArguments(message);
-    const context = new ServedContext(
+    contexts ??= require("./context.ts") as typeof import("./context.ts");
+    const context = new contexts.ServedContext(
       {
         self: this.#host.id,
         name,
@@ -408,7 +414,8 @@ export class Serving implements TaskOrigin {
 
   #itemOutbox(id: number, name: string): Outbox {
     const { channel } = this.#peer;
-    return new Outbox(channel, (item) => sendValue(channel, Kind.item, id, item, "message of", name));
+    flows ??= require("../flow.ts") as typeof import("../flow.ts");
+    return new flows.Outbox(channel, (item) => sendValue(channel, Kind.item, id, item, "message of", name));
   }
 
   /**
@@ -421,7 +428,7 @@ export class Serving implements TaskOrigin {
     const { limits, guard } = this.#host;
     const { maxCallsInFlight } = limits;
     if (guard?.error !== undefined && !guard.spares(this.#peer.id, message[2])) {
-      sendRefusal(this.#peer.channel, id, guard.error, this.#host.id);
+      this.#refuse(id, guard.error);
       return undefined;
     }
     if (this.#served.size >= maxCallsInFlight) {
@@ -471,7 +478,7 @@ export class Serving implements TaskOrigin {
     this.#end(id);
     const refusal = this.#host.guard?.error;
     if (refusal !== undefined && error === refusal) {
-      sendRefusal(this.#peer.channel, id, refusal, this.#host.id);
+      this.#refuse(id, refusal);
       return;
     }
     this.#replyError(id, outcomeOf(task, error));
@@ -510,8 +517,14 @@ export class Serving implements TaskOrigin {
     return this.#served.get(id);
   }
 
+  #refuse(id: number, refusal: ActorDrainingError): void {
+    failures ??= require("./failure.ts") as typeof import("./failure.ts");
+    failures.sendRefusal(this.#peer.channel, id, refusal, this.#host.id);
+  }
+
   #replyError(id: number, error: unknown): void {
-    sendFailure(this.#peer.channel, id, error, this.#host.id);
+    failures ??= require("./failure.ts") as typeof import("./failure.ts");
+    failures.sendFailure(this.#peer.channel, id, error, this.#host.id);
   }
 }
 

@@ -9,11 +9,14 @@ import { type ActorId, describeActor } from "../../identity.ts";
 import type { Limits } from "../../limits.ts";
 import { sendCall, sendCallWith, sendValue, toWire } from "../../wire/encode.ts";
 import { Kind, type MessageOf } from "../../wire/messages.ts";
-import { readValue } from "../../wire/values.ts";
+import { readValue } from "../../wire/received.ts";
 import type { ExchangeEnds, Following, Observer, OpenExchange } from "../observer.ts";
-import { decodeFailure, toldTo } from "../remote-error.ts";
 import { ambientTask, type Task } from "../task.ts";
-import { Exchange, type ExchangePort } from "./exchange.ts";
+import type { Exchange, ExchangePort } from "./exchange.ts";
+
+// loaded by the first failure, stream or dialog: a child starts sooner without them (row `spawn`)
+let failures: typeof import("../remote-error.ts") | undefined;
+let exchanges: typeof import("./exchange.ts") | undefined;
 
 /** A cancel message must always fit: its reason is for humans, so it can be truncated. */
 const maxReasonChars = 4_096;
@@ -69,7 +72,8 @@ export async function withinBounds(
   try {
     return await answer;
   } catch (error) {
-    throw toldTo(error);
+    failures ??= require("../remote-error.ts") as typeof import("../remote-error.ts");
+    throw failures.toldTo(error);
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", onAbort);
@@ -238,7 +242,8 @@ export class Calls implements ExchangePort {
     const credit = { messages: limits.creditMessages, bytes: limits.creditBytes };
     const { value, rich } = toWire(args, "arguments of", name);
     const stopBoundMs = limits.stopGraceMs + limits.stopTermMs;
-    const exchange = new Exchange(this, kind, name, id, this.#host.id, credit, stopBoundMs);
+    exchanges ??= require("./exchange.ts") as typeof import("./exchange.ts");
+    const exchange = new exchanges.Exchange(this, kind, name, id, this.#host.id, credit, stopBoundMs);
     const following = this.#host.observer?.asks(
       kind === Kind.stream ? "stream" : "open",
       name,
@@ -316,7 +321,8 @@ export class Calls implements ExchangePort {
   }
 
   onError(message: MessageOf<typeof Kind.error>): void {
-    this.#take(message[1])?.reject(decodeFailure(message[2], this.peerId));
+    failures ??= require("../remote-error.ts") as typeof import("../remote-error.ts");
+    this.#take(message[1])?.reject(failures.decodeFailure(message[2], this.peerId));
   }
 
   onStarted(message: MessageOf<typeof Kind.started>): void {
