@@ -3,15 +3,15 @@
  * `bun .ci/bundle.ts FOLDER`.
  *
  * A child process that loads the source spends about half of its start on that (bench rows `spawn` and `spawn.packed`).
- * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are five, because reading bytecode
- * takes time by its size: `core.cjs` has what every child needs to start, and `rest-<hash>.cjs` what a child may need later
- * (`rest.ts` loads it); `furrow.cjs` adds what programs import; `cli.cjs` is what every command line runs, and
- * `commands.cjs` has the commands. No module is in two of them, so a program, its tests and its children share one
- * instance of each. They are CommonJS because Bun loads bytecode only for that; the entry points are ES modules with named
- * exports, and so is `child.js`, which a child runs: it awaits the start (`src/tree/child.ts`).
+ * A Bun that the bytecode doesn't suit ignores it and reads the bundled files. There are several, because reading bytecode
+ * takes time by its size (`Parts`).
+ *
+ * No module is in two of them, so a program, its tests and its children share one instance of each. They are CommonJS because
+ * Bun loads bytecode only for that; the entry points are ES modules with named exports, and so is `child.js`, the main file of
+ * a child. `later.ts` says why most have a hash in their names.
  *
  * Bun's bundler can't see the exports of such a file when it bundles a user's program. So there's another one, an ES
- * module with everything, for bundles only. The entry points load `furrow.cjs` by a path that bundlers don't follow, and
+ * module with everything, for bundles only. The entry points load `core.cjs` by a path that bundlers don't follow, and
  * fall back to that if it isn't next to them.
  *
  * `otel.js`, which needs a package that furrow doesn't bring along, is an ES module of its own, and gets the rest of furrow
@@ -31,8 +31,21 @@ const root = join(import.meta.dir, "..");
 /** What a child runs, and what that starts. */
 const child = join(root, "src/tree/child.ts");
 const childMain = join(root, "src/tree/child-main.ts");
-/** Loads the rest of what a child may need. */
-const restLoader = join(root, ".ci/rest.ts");
+/** What a connection from another actor, a failure, a stream or a dialog loads. */
+const soon = [
+  "channel/acceptor.ts",
+  "rpc/callee/failure.ts",
+  "rpc/callee/context.ts",
+  "rpc/callee/pump.ts",
+  "rpc/caller/exchange.ts",
+  "wire/values.ts",
+].map((path) => join(root, "src", path));
+const packr = join(root, "src/wire/packr.ts");
+/** What a program loads that looks for a registrar, and lists actors. */
+const visitor = join(root, "src/discovery/visitor.ts");
+const details = join(root, "src/discovery/details.ts");
+/** Loads what isn't part of a child's start. */
+const laterLoader = join(root, ".ci/later.ts");
 /** The entry point with a dependency, and the only file that it takes values of furrow from. */
 const otel = join(root, "src/otel.ts");
 const otelHooks = join(root, "src/inspect/hooks.ts");
@@ -49,138 +62,151 @@ const withBytecode = {
   define: { "import.meta.path": "module.filename" },
 } as const;
 
+/** The modules of each file, and whether it evaluates them at once, or each when it's needed. */
+interface Parts {
+  /** What every child starts with: at once. */
+  readonly core: ReadonlySet<string>;
+  /** What a connection from another actor, a failure, a stream or a dialog needs. */
+  readonly soon: ReadonlySet<string>;
+  /** msgpackr, for the messages that `encode.ts` doesn't write itself: at once. */
+  readonly packr: ReadonlySet<string>;
+  /** What a program needs that imports furrow, or opens a client: at once. */
+  readonly library: ReadonlySet<string>;
+  /** What else there is of furrow. */
+  readonly rest: ReadonlySet<string>;
+  /** What every command line runs. */
+  readonly cli: ReadonlySet<string>;
+  /** The commands. */
+  readonly commands: ReadonlySet<string>;
+}
+
+const atOnce: readonly (keyof Parts)[] = ["core", "packr", "library"];
+/** The files that `later.ts` loads. */
+const later = ["soon", "packr", "library", "rest"] as const satisfies (keyof Parts)[];
+
 /** Writes everything to `folder`. @throws {AggregateError} when the build fails */
 export async function bundle(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  const paths = Object.entries(sources).map(([name, source]) => [name, join(root, source)] as const);
-  const entered = [...paths.map(([, path]) => path), otelHooks];
-  await bundleFiles(folder, entered);
-  const all = entered.map((path, at) => `import * as m${at} from ${JSON.stringify(path)};\n`).join("");
-  const getters = entered.map((path, at) => `${nameOf(path)}: () => m${at}`).join();
+  const entries = Object.entries(sources).map(([name, source]) => [name, join(root, source)] as const);
+  const paths = [...entries.map(([, path]) => path), otelHooks];
+  const parts = partsOf(paths);
+  await bundleFiles(folder, parts);
+  await bundleForBundles(folder, paths);
+  writeFileSync(join(folder, "load.js"), loader);
+  for (const [name, path] of entries) writeFileSync(join(folder, `${name}.js`), await entryOf(path, parts));
+  await bundleOtel(folder, await entryOf(otelHooks, parts));
+}
+
+/** Divides all modules that these entry points and the command line need. */
+function partsOf([index = "", ...entries]: readonly string[]): Parts {
+  const left = reachedFrom([childMain, cliMain, index, ...entries], "all");
+  const isCommand = (path: string): boolean => dirname(path) === join(dirname(cliMain), "commands");
+  const isCli = (path: string): boolean => ofCli.some((own) => path.startsWith(join(own, "/")));
+  const commands = Array.from(left).filter(isCommand);
+  /** Those of them that no part has yet. */
+  const take = (paths: Iterable<string>, isMeant = (_: string): boolean => true): Set<string> => {
+    const taken = Array.from(paths).filter((path) => left.has(path) && isMeant(path));
+    for (const path of taken) left.delete(path);
+    return new Set(taken);
+  };
+  return {
+    core: take(reachedFrom([childMain], "start")),
+    soon: take(reachedFrom(soon, "start")),
+    packr: take([packr]),
+    cli: take(reachedFrom([cliMain], "all", new Set(commands)), (path) => isCli(path) && !isCommand(path)),
+    library: take(reachedFrom([index, visitor, details], "start")),
+    commands: take(left, isCli),
+    rest: left,
+  };
+}
+
+async function bundleFiles(folder: string, parts: Parts): Promise<void> {
+  const from = (part: string): string => (isLater(part) ? `$later("${part}")` : `$${part}`);
+  const texts = new Map<string, ReadonlyMap<string, string>>();
+  for (const [part, paths] of Object.entries(parts)) texts.set(part, await referencesTo(paths, from(part)));
+  /** Builds a file, which gets the modules of the others from them. */
+  const buildPart = async (part: keyof Parts, banner: string, more = "", define = {}): Promise<void> => {
+    const others = Array.from(texts).filter(([name]) => name !== part);
+    const all = atOnce.includes(part) ? await evaluated(parts[part]) : byNeed(parts[part]);
+    await build(folder, `${part}.cjs`, `${all}${more}`, {
+      ...withBytecode,
+      define: { ...withBytecode.define, ...define },
+      banner: `"use strict";${banner}`,
+      plugins: [replacing(new Map(others.flatMap(([, ofPart]) => Array.from(ofPart))))],
+    });
+  };
+  const toCore = `const $core=(path)=>require("./core.cjs").core(path),$later=(part)=>require("./core.cjs").later(part);`;
+  for (const part of later) await buildPart(part, toCore);
+  const names = Object.fromEntries(later.map((part) => [part, nameByContent(folder, part)]));
+  // CommonJS's own, for `later.ts`: the bundler would put others in their place
+  const own = `const $require=require,$module=module,$later=(part)=>module.exports.later(part);`;
+  const toOthers = `export { later } from ${JSON.stringify(laterLoader)};\nexport const core = (path) => modules[path]();\n`;
+  await buildPart("core", own, toOthers, { $files: JSON.stringify(names) });
+  const main = `export { main } from ${JSON.stringify(cliMain)};\n`;
+  const to = (part: string): string => `const $${part}=(path)=>require("./${part}.cjs").modules[path]();`;
+  await buildPart("cli", `${toCore}${to("commands")}`, main);
+  await buildPart("commands", `${toCore}${to("cli")}`);
+  writeFileSync(join(folder, "cli.js"), command, { mode: 0o755 });
+  await bundleChild(folder);
+}
+
+function isLater(part: string): boolean {
+  return (later as readonly string[]).includes(part);
+}
+
+/** The main file of a child. */
+async function bundleChild(folder: string): Promise<void> {
+  const start = `import furrow from "./core.cjs";\n${await exportsOf(childMain, "furrow.core")}`;
+  await build(folder, "child.js", `import ${JSON.stringify(child)};\n`, {
+    minify: true,
+    plugins: [replacing(new Map([[childMain, start]])), leaving("./core.cjs")],
+  });
+}
+
+/** What a user's bundle has in place of the other files. */
+async function bundleForBundles(folder: string, paths: readonly string[]): Promise<void> {
+  const imports = paths.map((path, at) => `import * as m${at} from ${JSON.stringify(path)};\n`);
+  const all = `const all = { ${paths.map((path, at) => `${nameOf(path)}: m${at}`).join()} };\n`;
+  const getters = "export const later = () => (path) => all[path];\n";
   // an executable of furrow build begins in it
   const standalone = `export * from ${JSON.stringify(join(root, "src/tree/standalone.ts"))};\n`;
   // otherwise Bun would replace import.meta.path with a path in this checkout
-  await build(folder, "bundled.js", `${all}export const modules = { ${getters} };\n${standalone}`, {
-    define: { "import.meta.path": `""` },
-  });
-  writeFileSync(join(folder, "load.js"), loader);
-  for (const [name, path] of paths) {
-    const entry = `import furrow from "./load.js";\n${await exportsOf(path, "furrow")}`;
-    writeFileSync(join(folder, `${name}.js`), entry);
-  }
-  await bundleOtel(folder);
+  const define = { "import.meta.path": `""` };
+  await build(folder, "bundled.js", `${imports.join("")}${all}${getters}${standalone}`, { define });
 }
 
 /** A file of its own: only a program that imports it needs OpenTelemetry's package. */
-async function bundleOtel(folder: string): Promise<void> {
-  const hooks = `import furrow from "./load.js";\n${await exportsOf(otelHooks, "furrow")}`;
+async function bundleOtel(folder: string, hooks: string): Promise<void> {
   await build(folder, "otel.js", `export * from ${JSON.stringify(otel)};\n`, {
     external: ["@opentelemetry/api"],
     plugins: [replacing(new Map([[otelHooks, hooks]])), leaving("./load.js")],
   });
 }
 
-/** Bundles what a child needs into two files, what programs need beyond that into another, and the command line into two. */
-async function bundleFiles(folder: string, entered: readonly string[]): Promise<void> {
-  const core = reachedFrom(childMain, { isStart: true });
-  const rest = reachedFrom(childMain).difference(core);
-  const all = Array.from(new Set([cliMain, ...entered].flatMap((path) => Array.from(reachedFrom(path)))));
-  const isCli = (path: string): boolean => ofCli.some((own) => path.startsWith(join(own, "/")));
-  const shared = all.filter((path) => !core.has(path) && !rest.has(path) && !isCli(path));
-  const entries = all.filter((path) => dirname(path) === join(dirname(cliMain), "commands"));
-  // what is reached without a command
-  const front = Array.from(reachedFrom(cliMain, { found: new Set(entries) })).filter(
-    (path) => isCli(path) && !entries.includes(path),
-  );
-  const commands = all.filter((path) => isCli(path) && !front.includes(path));
-  const ofCore = await referencesTo(core, "$core");
-  const ofRest = await referencesTo(rest, "$rest");
-  const ofFurrow = await referencesTo(shared, "$furrow");
-  await bundleCore(folder, core, rest, ofCore, ofRest);
-  const ofChildren = [...ofCore, ...ofRest];
-  const loadingChildren = `"use strict";${loading("$core", "core.cjs")}const $rest=(path)=>require("./core.cjs").rest(path);`;
-  await build(folder, "furrow.cjs", gettersOf(shared), {
-    ...withBytecode,
-    banner: loadingChildren,
-    plugins: [replacing(new Map(ofChildren))],
-  });
-  const library = `${loadingChildren}${loading("$furrow", "furrow.cjs")}`;
-  const ofLibrary = [...ofChildren, ...ofFurrow];
-  await build(folder, "cli.cjs", `export { main } from ${JSON.stringify(cliMain)};\n${gettersOf(front)}`, {
-    ...withBytecode,
-    banner: `${library}${loading("$commands", "commands.cjs")}`,
-    plugins: [replacing(new Map([...ofLibrary, ...(await referencesTo(commands, "$commands"))]))],
-  });
-  await build(folder, "commands.cjs", gettersOf(commands), {
-    ...withBytecode,
-    banner: `${library}${loading("$cli", "cli.cjs")}`,
-    plugins: [replacing(new Map([...ofLibrary, ...(await referencesTo(front, "$cli"))]))],
-  });
-  writeFileSync(join(folder, "cli.js"), command, { mode: 0o755 });
+/** The source of an ES module that exports what a module does. */
+async function entryOf(path: string, parts: Parts): Promise<string> {
+  const part = later.find((one) => parts[one].has(path));
+  return `import furrow from "./load.js";\n${await exportsOf(path, `furrow.later("${part}")`)}`;
 }
 
-/** Bundles what children need: what all of them start with, and the rest. */
-async function bundleCore(
-  folder: string,
-  core: ReadonlySet<string>,
-  rest: ReadonlySet<string>,
-  ofCore: ReadonlyMap<string, string>,
-  ofRest: ReadonlyMap<string, string>,
-): Promise<void> {
-  const joining = "export const join = (modules) => { $modules = modules; };\n";
-  await build(folder, "rest.cjs", `${joining}${gettersOf(rest)}`, {
-    ...withBytecode,
-    banner: `"use strict";let $modules;const $core=(path)=>$modules[path]();`,
-    plugins: [replacing(ofCore)],
-  });
-  const text = readFileSync(join(folder, "rest.cjs"), "utf8");
-  const restName = `rest-${new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 12)}.cjs`;
-  for (const end of ["", ".jsc"])
-    renameSync(join(folder, `rest.cjs${end}`), join(folder, `${restName}${end}`));
-  await build(folder, "core.cjs", await startOf(core), {
-    ...withBytecode,
-    define: { ...withBytecode.define, $restName: JSON.stringify(restName) },
-    banner: `"use strict";const $require=require;const $rest=(path)=>module.exports.rest(path);`,
-    plugins: [replacing(ofRest)],
-  });
-  const main = new Map([
-    [
-      childMain,
-      `import core from "./core.cjs";\nexport const { runChild } = core.modules[${nameOf(childMain)}]();\n`,
-    ],
-  ]);
-  await build(folder, "child.js", readFileSync(child, "utf8").replace("./child-main.ts", childMain), {
-    minify: true,
-    plugins: [replacing(main), leaving("./core.cjs")],
-  });
-}
-
-/** The source of a file that begins with these modules, and exports them to the other files. */
-async function startOf(paths: Iterable<string>): Promise<string> {
+/** The source of a file with these modules, which are evaluated with it. */
+async function evaluated(paths: Iterable<string>): Promise<string> {
   const imports: string[] = [];
   const getters: string[] = [];
   for (const path of paths) {
     const names = Object.keys((await import(path)) as object);
     const own = (name: string): string => `${name}$${getters.length}`;
-    imports.push(
-      `import { ${names.map((name) => `${name} as ${own(name)}`).join()} } from ${JSON.stringify(path)};\n`,
-    );
+    const imported = names.map((name) => `${name} as ${own(name)}`);
+    imports.push(`import { ${imported.join()} } from ${JSON.stringify(path)};\n`);
     getters.push(`${nameOf(path)}: () => ({ ${names.map((name) => `${name}: ${own(name)}`).join()} })`);
   }
-  return `${imports.join("")}import { restModule } from ${JSON.stringify(restLoader)};
-    export const modules = { ${getters.join()} };
-    export const rest = (name) => restModule(name, modules);\n`;
+  return `${imports.join("")}export const modules = { ${getters.join()} };\n`;
 }
 
-/** Exports modules to the other files, each evaluated when it's first asked for. */
-function gettersOf(paths: Iterable<string>): string {
+/** The source of a file with these modules, each of which is evaluated when it's first asked for. */
+function byNeed(paths: Iterable<string>): string {
   const getters = Array.from(paths, (path) => `${nameOf(path)}: () => require(${JSON.stringify(path)})`);
-  return `export const modules = { ${getters.join(", ")} };\n`;
-}
-
-/** Defines the function that gives the modules of another file, which is loaded with the first. */
-function loading(name: string, file: string): string {
-  return `const ${name}=(path)=>require("./${file}").modules[path]();`;
+  return `export const modules = { ${getters.join()} };\n`;
 }
 
 /** For a file that doesn't have these modules: texts in place of theirs, which get them through `name`. */
@@ -214,23 +240,37 @@ async function build(
   rmSync(file);
 }
 
+/** Names a file and its bytecode after its content; returns the name. */
+function nameByContent(folder: string, part: string): string {
+  const text = readFileSync(join(folder, `${part}.cjs`), "utf8");
+  const name = `${part}-${new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 12)}.cjs`;
+  for (const end of ["", ".jsc"])
+    renameSync(join(folder, `${part}.cjs${end}`), join(folder, `${name}${end}`));
+  return name;
+}
+
 /** The name of a module in the bundled files, quoted. */
 function nameOf(path: string): string {
   return JSON.stringify(relative(join(root, "src"), path));
 }
 
-/** The modules that one imports, directly or not, itself included, without those in `found`. Unless `isStart`, also those that it may load later. */
+/** The modules that these import, directly or not, themselves included, without those in `found`; "all": and those that they may load later. */
 function reachedFrom(
-  path: string,
-  { isStart = false, found = new Set() }: { readonly isStart?: boolean; readonly found?: Set<string> } = {},
+  paths: readonly string[],
+  which: "start" | "all",
+  found: Set<string> = new Set(),
 ): Set<string> {
-  if (found.has(path)) return found;
-  found.add(path);
-  // the transpiler takes no "#!" line
-  const text = readFileSync(path, "utf8").replace(/^#!.*/, "");
-  for (const { path: to, kind } of new Bun.Transpiler({ loader: "ts" }).scanImports(text)) {
-    const isMeant = to.startsWith(".") && (!isStart || kind === "import-statement");
-    if (isMeant) reachedFrom(join(dirname(path), to), { isStart, found });
+  for (const path of paths) {
+    if (found.has(path)) continue;
+    found.add(path);
+    // the transpiler takes no "#!" line
+    const text = readFileSync(path, "utf8").replace(/^#!.*/, "");
+    const imports = new Bun.Transpiler({ loader: "ts" }).scanImports(text);
+    const meant = imports.filter(
+      (one) => one.path.startsWith(".") && (which === "all" || one.kind === "import-statement"),
+    );
+    const reached = meant.map((one) => join(dirname(path), one.path));
+    reachedFrom(reached, which, found);
   }
   return found;
 }
@@ -262,20 +302,20 @@ function leaving(file: string): BunPlugin {
 
 const loader = `function load() {
   try {
-    return require(import.meta.dirname + "/furrow.cjs");
+    return require(import.meta.dirname + "/core.cjs");
   } catch (error) {
     // not found means that this runs in a bundle; rethrow any other error
     if (error?.code !== "MODULE_NOT_FOUND") throw error;
     return require("./bundled.js");
   }
 }
-const { modules } = load();
-export default (path) => modules[path]();
+export default load();
 `;
 
 const command = `#!/usr/bin/env bun
 import cli from "./cli.cjs";
-void cli.main(Bun.argv.slice(2));
+// Bun collects garbage once its main file is evaluated: that takes longer than most commands run
+await cli.main(Bun.argv.slice(2));
 `;
 
 if (import.meta.main) await bundle(Bun.argv[2] ?? "");

@@ -1,6 +1,6 @@
 /**
  * Takes the pictures of the page for docs/page.md, in a real Chromium: `bun .ci/page-pictures.ts [FOLDER]`. Each shows a real tree. The
- * one of 500 actors takes 6 GB of memory, and on two idle cores half a minute to start.
+ * one of 500 actors takes 8 GB of memory and, on two cores, some minutes.
  */
 import { join } from "node:path";
 

@@ -123,6 +123,11 @@ describe("layers of src", () => {
     expect(circlesOf(await importGraph(source))).toEqual([]);
   });
 
+  test("no file imports the main file of a child: it would wait for the start that may need it", async () => {
+    const importers = [...(await importGraph(source))].filter(([, paths]) => paths.includes("tree/child.ts"));
+    expect(importers).toEqual([]);
+  });
+
   test("no file or folder has a name that says nothing", async () => {
     const vague = (await sourceFiles()).filter((file) =>
       file.split("/").some((part) => vagueNames.includes(part.split(".")[0] ?? "")),

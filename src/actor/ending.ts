@@ -18,8 +18,7 @@ import { type ActorId, describeActor } from "../identity.ts";
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import type { Session } from "../rpc/session.ts";
-import { ambientTask, outermost, type Task } from "../rpc/task.ts";
-import { shieldsEndAt, shieldsEnded } from "../rpc/task-group.ts";
+import { ambientTask, outermost, shieldsEndAt, shieldsEnded, type Task } from "../rpc/task.ts";
 import { Kind } from "../wire/messages.ts";
 import type { CleanUp, CleanUps } from "./clean-ups.ts";
 

@@ -1,7 +1,7 @@
 /** Scopes for local tasks: a group that joins the tasks it started, and a shield for clean-up. Modelled on trio. */
 import { checkTimeout, startTimer } from "../deadline.ts";
 import { TimeoutError } from "../errors.ts";
-import { ambientTask, innerTask, type Task } from "./task.ts";
+import { ambientTask, innerTask, shields, type Task } from "./task.ts";
 
 /** A scope for local tasks. Leaving its `await using` block joins all of them; the first error cancels the rest. */
 export interface TaskGroup extends AsyncDisposable {
@@ -121,21 +121,4 @@ export async function shield<T>(
     clearTimeout(timer);
     shields.delete(task);
   }
-}
-
-const shields = new Map<Task, { readonly work: Promise<unknown>; readonly endsAt: number }>();
-
-/**
- * Resolves when all shielded work now running in this process has ended, except that of `except`. Each has a timeout.
- */
-export async function shieldsEnded(except: Task | undefined): Promise<void> {
-  const others = Array.from(shields).filter(([task]) => task !== except);
-  await Promise.allSettled(others.map(([, { work }]) => work));
-}
-
-/** When the last shielded work now running in this process has ended at the latest, by `performance.now()`; 0 for none. */
-export function shieldsEndAt(): number {
-  let latest = 0;
-  for (const { endsAt } of shields.values()) latest = Math.max(latest, endsAt);
-  return latest;
 }

@@ -238,3 +238,21 @@ export function inTask<R>(task: Task | undefined, fn: () => R): R {
   if (task === undefined && ambient === undefined) return fn();
   return (ambient ?? createAmbient()).run(task, fn);
 }
+
+/** The shielded work that runs in this process, with when it ends at the latest; see `shield`. */
+export const shields: Map<Task, { readonly work: Promise<unknown>; readonly endsAt: number }> = new Map();
+
+/**
+ * Resolves when all shielded work now running in this process has ended, except that of `except`. Each has a timeout.
+ */
+export async function shieldsEnded(except: Task | undefined): Promise<void> {
+  const others = Array.from(shields).filter(([task]) => task !== except);
+  await Promise.allSettled(others.map(([, { work }]) => work));
+}
+
+/** When the last shielded work now running in this process has ended at the latest, by `performance.now()`; 0 for none. */
+export function shieldsEndAt(): number {
+  let latest = 0;
+  for (const { endsAt } of shields.values()) latest = Math.max(latest, endsAt);
+  return latest;
+}

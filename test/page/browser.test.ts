@@ -255,6 +255,24 @@ describe.skipIf(command === undefined)("the page in a browser", () => {
     expect(changes).toBeLessThan(70 * 12);
   });
 
+  test("finds room for many warnings beside a long tree, and for the titles of the registry's columns", async () => {
+    await using _tree = await shop([]);
+    await using opened = await open({}, { before: crowdScript });
+    const { page } = opened;
+    await page.until(`${text("#count")} === "1 actor"`);
+    await page.evaluate(tellOfActors);
+    await page.evaluate(tellOfSamples(0, 9));
+    await page.until(`/and 1 more/.test(${text("#warnings")})`);
+    const overflow = await page.evaluate<number>(
+      `document.querySelector("#warnings").scrollHeight - document.querySelector("#warnings").clientHeight`,
+    );
+    expect(overflow).toBe(0);
+    const cut = await page.evaluate<string[]>(
+      `[...document.querySelectorAll(".registry th")].filter((th) => th.scrollWidth > th.clientWidth).map((th) => th.innerText)`,
+    );
+    expect(cut).toEqual([]);
+  });
+
   test("stops an actor after a question, if the user allowed that", async () => {
     await using _tree = await shop(["one", "two"]);
     await using opened = await open({ mayAct: true });

@@ -26,13 +26,13 @@ export const tellOfActors: string = tell(`{
   })),
 }`);
 
-/** A sample of each, as of that second. */
-export function tellOfSamples(second: number): string {
+/** A sample of each, as of that second; the event loops of the first `late` were late. */
+export function tellOfSamples(second: number, late = 0): string {
   const calls = `Math.round(${second} * at * (1 + 0.2 * Math.sin(${second} + at)))`;
   return tell(`{
     type: "samples",
     samples: ${uuids}.map((uuid, at) => ({
-      uuid, clockMs: ${second * 1_000}, sinceMs: 0, everyMs: 1_000, rssBytes: 42 << 20, cpuSeconds: ${second} * 0.01 * (at % 10), lagMs: 1,
+      uuid, clockMs: ${second * 1_000}, sinceMs: 0, everyMs: 1_000, rssBytes: 42 << 20, cpuSeconds: ${second} * 0.01 * (at % 10), lagMs: at < ${late} ? 300 : 1,
       calls: ${calls}, failed: 0, buckets: [0, ${calls}], callsInFlight: 0, callsWaiting: 0, streams: [], streamsLeftOut: 0,
     })),
   }`);
