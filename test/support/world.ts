@@ -12,12 +12,17 @@ let worlds = 0;
 /** How long the children of killed programs may take to end; those that are still there then are reported as left behind. */
 const orphansMs = 2_000;
 
-/** A port that was free just now. */
+/** A port that was free just now. It's below those that systems hand out, so no one else gets it by chance. */
 export function freePort(): number {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = listener;
-  listener.stop();
-  return port;
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 22_000);
+    try {
+      Bun.listen({ hostname: "127.0.0.1", port, socket: { data() {} } }).stop();
+      return port;
+    } catch (error) {
+      if ((error as { code?: string }).code !== "EADDRINUSE") throw error;
+    }
+  }
 }
 
 export class World implements AsyncDisposable {
