@@ -6,6 +6,7 @@ import { actorOf, OtherHost } from "../fixtures/cluster.ts";
 import { clusterParts, hasClusters, RegistryTable, watchActors } from "../harness/internals.ts";
 import { farNameOf, manyFarNames } from "../harness/names.ts";
 import type { RaceRow, Scene, WeighRow, Weight } from "../harness/row.ts";
+import { Turns } from "../harness/turns.ts";
 import { etcdServer, startEtcd } from "../stores/etcd.ts";
 import { join as joinRegistry, type Parts, stackedContest } from "./contest.ts";
 import { freshQuery } from "./lookup.ts";
@@ -141,36 +142,6 @@ async function weighTable(): Promise<Weight> {
   const ns = Bun.nanoseconds() - start;
   Bun.gc(true);
   return { bytes: (process.memoryUsage.rss() - before) / mirrored, ns: ns / mirrored };
-}
-
-/** The turns of this process's event loop, by what they compute: other processes don't count. */
-class Turns {
-  readonly #timer: Timer;
-  #last: number = computedMs();
-  #longest = 0;
-
-  constructor() {
-    this.#timer = setInterval(() => this.#look(), 1);
-  }
-
-  /** Returns how long the longest has computed, in ms. */
-  end(): number {
-    clearInterval(this.#timer);
-    this.#look();
-    return this.#longest;
-  }
-
-  #look(): void {
-    const now = computedMs();
-    this.#longest = Math.max(this.#longest, now - this.#last);
-    this.#last = now;
-  }
-}
-
-/** By this thread. */
-function computedMs(): number {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) / 1_000;
 }
 
 export const clusterRows: readonly (RaceRow | WeighRow)[] = [publish, find, mirror];
