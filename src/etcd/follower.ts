@@ -101,7 +101,7 @@ export class Follower {
 
   async #load(): Promise<void> {
     const sentAt = performance.now();
-    const first = await this.#page(this.#keys.start, 0);
+    const first = await this.#page(this.#keys.start, this.#keys.end, 0);
     const load = { identity: "", failure: undefined as unknown };
     const pages = this.#pages(first, load);
     const { revision: at, cluster } = first.header;
@@ -129,28 +129,72 @@ export class Follower {
     first: RangeAnswer,
     load: { identity: string; failure: unknown },
   ): AsyncIterable<readonly RemoteAddition[]> {
-    let page = first;
-    for (;;) {
-      const additions: RemoteAddition[] = [];
-      for (const pair of page.pairs) {
-        if (this.#isIdentity(pair)) load.identity = identityOf(pair);
-        const addition = additionOf(this.#keys, pair);
-        if (addition !== undefined) additions.push(addition);
+    try {
+      for await (const { pairs } of this.#answers(first)) {
+        const additions: RemoteAddition[] = [];
+        for (const pair of pairs) {
+          if (this.#isIdentity(pair)) load.identity = identityOf(pair);
+          const addition = additionOf(this.#keys, pair);
+          if (addition !== undefined) additions.push(addition);
+        }
+        yield additions;
       }
-      yield additions;
-      const last = page.pairs.at(-1);
-      if (!page.more || last === undefined) return;
-      try {
-        page = await this.#page(after(last.key), first.header.revision);
-      } catch (error) {
-        load.failure = error;
-        throw error;
-      }
+    } catch (error) {
+      load.failure = error;
+      throw error;
     }
   }
 
-  async #page(key: Uint8Array, revision: Revision): Promise<RangeAnswer> {
-    const request = encodeRange({ key, end: this.#keys.end, limit: pageKeys, revision });
+  /** `first`, and what comes after it. */
+  async *#answers(first: RangeAnswer): AsyncIterable<RangeAnswer> {
+    yield first;
+    const last = first.pairs.at(-1);
+    if (!first.more || last === undefined) return;
+    const { revision } = first.header;
+    let from = after(last.key);
+    for (const to of [...(await this.#parts(revision)), this.#keys.end]) {
+      if (Buffer.compare(from, to) >= 0) continue;
+      yield* this.#range(from, to, revision);
+      from = to;
+    }
+  }
+
+  /**
+   * Keys that part the directory: between two of them is about a page. A server looks at all keys of a range for each page of
+   * it: of one range for all, each page would take it longer the more there are.
+   */
+  async #parts(revision: Revision): Promise<Uint8Array[]> {
+    const { hosts, hostsEnd } = this.#keys;
+    const parts: Uint8Array[] = [];
+    let size = 0;
+    for await (const { pairs } of this.#range(hosts, hostsEnd, revision))
+      for (const pair of pairs) {
+        const addition = additionOf(this.#keys, pair);
+        if (addition?.type !== "host") continue;
+        const { host, content } = addition.host;
+        const count = content?.count ?? pageKeys;
+        if (size + count > pageKeys) {
+          parts.push(this.#keys.entries(host));
+          size = 0;
+        }
+        size += count;
+      }
+    return [...parts, hosts];
+  }
+
+  async *#range(key: Uint8Array, end: Uint8Array, revision: Revision): AsyncIterable<RangeAnswer> {
+    let from = key;
+    for (;;) {
+      const page = await this.#page(from, end, revision);
+      yield page;
+      const last = page.pairs.at(-1);
+      if (!page.more || last === undefined) return;
+      from = after(last.key);
+    }
+  }
+
+  async #page(key: Uint8Array, end: Uint8Array, revision: Revision): Promise<RangeAnswer> {
+    const request = encodeRange({ key, end, limit: pageKeys, revision });
     const options = { signal: this.#signal, expect: [Status.outOfRange] };
     try {
       return decodeRange(await this.#client.call(methods.range, request, options));

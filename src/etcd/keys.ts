@@ -21,6 +21,9 @@ export class Keys {
   /** All that followers read, from here to before `end`. */
   readonly start: Uint8Array;
   readonly end: Uint8Array;
+  /** The records of hosts, from here to before `hostsEnd`; all actors come before. */
+  readonly hosts: Uint8Array;
+  readonly hostsEnd: Uint8Array;
   readonly identity: Uint8Array;
   readonly #prefix: string;
   /** The keys of a host's actors come one after the other: its name is made once. */
@@ -30,11 +33,18 @@ export class Keys {
     this.#prefix = `/furrow/1/${space}/`;
     this.start = this.#key("a/");
     this.end = this.#key("v");
+    this.hosts = this.#key("h/");
+    this.hostsEnd = this.#key("h0");
     this.identity = this.#key("i");
   }
 
   entry(host: string, uuid: string): Uint8Array {
     return this.#key(`a/${host}/${uuid}`);
+  }
+
+  /** Where the actors of a host begin. */
+  entries(host: string): Uint8Array {
+    return this.#key(`a/${host}/`);
   }
 
   host(host: string): Uint8Array {
