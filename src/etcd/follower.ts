@@ -101,7 +101,8 @@ export class Follower {
 
   async #load(): Promise<void> {
     const sentAt = performance.now();
-    const first = await this.#page(this.#keys.start, this.#keys.end, 0);
+    const { hosts, hostsEnd } = this.#keys;
+    const first = await this.#page(hosts, hostsEnd, 0);
     const load = { identity: "", failure: undefined as unknown };
     const pages = this.#pages(first, load);
     const { revision: at, cluster } = first.header;
@@ -125,19 +126,25 @@ export class Follower {
     throw new Doubt("what was loaded contradicts a host's record");
   }
 
+  /** `hosts`: the first page of the hosts' records. */
   async *#pages(
-    first: RangeAnswer,
+    hosts: RangeAnswer,
     load: { identity: string; failure: unknown },
   ): AsyncIterable<readonly RemoteAddition[]> {
+    const { revision } = hosts.header;
+    let from = this.#keys.start;
     try {
-      for await (const { pairs } of this.#answers(first)) {
-        const additions: RemoteAddition[] = [];
-        for (const pair of pairs) {
-          if (this.#isIdentity(pair)) load.identity = identityOf(pair);
-          const addition = additionOf(this.#keys, pair);
-          if (addition !== undefined) additions.push(addition);
+      for (const to of [...(await this.#parts(hosts)), this.#keys.end]) {
+        for await (const { pairs } of this.#range(from, to, revision)) {
+          const additions: RemoteAddition[] = [];
+          for (const pair of pairs) {
+            if (this.#isIdentity(pair)) load.identity = identityOf(pair);
+            const addition = additionOf(this.#keys, pair);
+            if (addition !== undefined) additions.push(addition);
+          }
+          yield additions;
         }
-        yield additions;
+        from = to;
       }
     } catch (error) {
       load.failure = error;
@@ -145,41 +152,33 @@ export class Follower {
     }
   }
 
-  /** `first`, and what comes after it. */
-  async *#answers(first: RangeAnswer): AsyncIterable<RangeAnswer> {
-    yield first;
-    const last = first.pairs.at(-1);
-    if (!first.more || last === undefined) return;
-    const { revision } = first.header;
-    let from = after(last.key);
-    for (const to of [...(await this.#parts(revision)), this.#keys.end]) {
-      if (Buffer.compare(from, to) >= 0) continue;
-      yield* this.#range(from, to, revision);
-      from = to;
-    }
-  }
-
   /**
    * Keys that part the directory: between two of them is about a page. A server looks at all keys of a range for each page of
-   * it: of one range for all, each page would take it longer the more there are.
+   * it. If it were one range for all, the pages of a large directory would take it so long that many hosts that load at once
+   * would never get theirs in time.
    */
-  async #parts(revision: Revision): Promise<Uint8Array[]> {
+  async #parts(first: RangeAnswer): Promise<Uint8Array[]> {
     const { hosts, hostsEnd } = this.#keys;
     const parts: Uint8Array[] = [];
     let size = 0;
-    for await (const { pairs } of this.#range(hosts, hostsEnd, revision))
+    const take = ({ pairs }: RangeAnswer): void => {
       for (const pair of pairs) {
         const addition = additionOf(this.#keys, pair);
         if (addition?.type !== "host") continue;
         const { host, content } = addition.host;
         const count = content?.count ?? pageKeys;
-        if (size + count > pageKeys) {
+        if (size > 0 && size + count > pageKeys) {
           parts.push(this.#keys.entries(host));
           size = 0;
         }
         size += count;
       }
-    return [...parts, hosts];
+    };
+    take(first);
+    const last = first.pairs.at(-1);
+    if (first.more && last !== undefined)
+      for await (const page of this.#range(after(last.key), hostsEnd, first.header.revision)) take(page);
+    return [...parts.toSorted((one, other) => Buffer.compare(one, other)), hosts];
   }
 
   async *#range(key: Uint8Array, end: Uint8Array, revision: Revision): AsyncIterable<RangeAnswer> {
