@@ -74,6 +74,8 @@ async function main(): Promise<void> {
   await Promise.all(groups.map((group) => group.do("follow")));
   const settle = new Race(groups, hosts);
   await settle.change("probe-first", 0);
+  // those that were loading may have found that in a page: the next one comes after the load
+  await settle.change("probe-second", 0);
   print("all hosts follow", `after ${seconds(performance.now() - following)}`);
 
   const alone: number[] = [];

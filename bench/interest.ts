@@ -22,10 +22,10 @@ const use = {
 
 /** From `bench:cluster` with 100 hosts of 1,000 actors. */
 const cost = {
-  registrarBytesPerActor: 1_350,
-  etcdBytesPerActor: 1_200,
-  registrarMsPerChange: 0.1,
-  etcdMsPerDelivery: 0.05,
+  registrarBytesPerActor: 1_270,
+  etcdBytesPerActor: 2_100,
+  registrarMsPerChange: 0.29,
+  etcdMsPerDelivery: 0.069,
 };
 
 /** How many instances of a name a host follows in the third way. */
