@@ -29,6 +29,8 @@ import { watch } from "./watch.ts";
 const log = logger("discovery");
 /** Pages of 10,000 stalled the event loop for 300 ms. */
 const pageKeys = 1_000;
+/** So many of a page are read in one turn. */
+const handedKeys = 250;
 /** So many events are handed on in one turn, and all of one revision. */
 const batchEvents = 1_000;
 
@@ -135,21 +137,25 @@ export class Follower {
     let from = this.#keys.start;
     try {
       for (const to of [...(await this.#parts(hosts)), this.#keys.end]) {
-        for await (const { pairs } of this.#range(from, to, revision)) {
-          const additions: RemoteAddition[] = [];
-          for (const pair of pairs) {
-            if (this.#isIdentity(pair)) load.identity = identityOf(pair);
-            const addition = additionOf(this.#keys, pair);
-            if (addition !== undefined) additions.push(addition);
-          }
-          yield additions;
-        }
+        for await (const { pairs } of this.#range(from, to, revision))
+          for (let at = 0; at < pairs.length; at += handedKeys)
+            yield this.#additions(pairs.slice(at, at + handedKeys), load);
         from = to;
       }
     } catch (error) {
       load.failure = error;
       throw error;
     }
+  }
+
+  #additions(pairs: readonly KeyValue[], load: { identity: string }): RemoteAddition[] {
+    const additions: RemoteAddition[] = [];
+    for (const pair of pairs) {
+      if (this.#isIdentity(pair)) load.identity = identityOf(pair);
+      const addition = additionOf(this.#keys, pair);
+      if (addition !== undefined) additions.push(addition);
+    }
+    return additions;
   }
 
   /**
