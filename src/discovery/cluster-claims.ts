@@ -4,9 +4,9 @@
  * A claim is kept under the host's lease. When that is lost and another is opened, all that is held is claimed again; if
  * another host has a name by then, the hold here is over.
  */
-import { sleep } from "../deadline.ts";
 import { asError, RegistryUnavailableError, StoreUnavailableError } from "../errors.ts";
 import { logger } from "../log.ts";
+import { retryPause } from "./retry.ts";
 import type { Claim, Holder, HostLease } from "./store.ts";
 
 const log = logger("discovery");
@@ -112,14 +112,14 @@ export class ClusterClaims {
         const claim = await this.#step(name, () => this.#claim(name, held.id));
         if (claim.type === "granted") return this.onFence?.(name, key, claim.fence);
         // one that this host's last registrar has left goes when this one has settled
-        if (claim.host === this.#host.host) await this.#pause();
+        if (claim.host === this.#host.host) await retryPause(retryMs, this.#signal);
         else {
           this.#forget(name, key);
           return this.onLost?.(name, key);
         }
       } catch (error) {
         log.info?.(`cannot claim "${name}" again: ${asError(error).message}`);
-        await this.#pause();
+        await retryPause(retryMs, this.#signal);
       }
     }
   }
@@ -133,7 +133,7 @@ export class ClusterClaims {
       } catch (error) {
         if (this.#signal.aborted) return;
         log.info?.(`cannot give "${name}" back: ${asError(error).message}`);
-        await this.#pause();
+        await retryPause(retryMs, this.#signal);
       }
     }
   }
@@ -170,10 +170,6 @@ export class ClusterClaims {
     } finally {
       if (this.#steps.get(name) === step) this.#steps.delete(name);
     }
-  }
-
-  async #pause(): Promise<void> {
-    await sleep(retryMs * (0.5 + Math.random()), this.#signal).catch(() => {});
   }
 }
 

@@ -17,6 +17,7 @@ import { ClusterStore } from "./cluster-store.ts";
 import { Mirror, type MirrorTarget } from "./mirror.ts";
 import { Publisher } from "./publisher.ts";
 import type { RegistrarService, SharedTable } from "./registrar.ts";
+import { retryPause } from "./retry.ts";
 import type { Staleness } from "./staleness.ts";
 import type { DirectoryStore, Holder, HostLease, HostRecord } from "./store.ts";
 import type { MirroredRegistration, RemoteActor, StoredRegistration } from "./table.ts";
@@ -220,7 +221,7 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
       } catch (error) {
         if (this.#signal.aborted) return;
         log.error?.(`cannot follow ${store.description}: ${asError(error).stack}`);
-        await this.#pause();
+        await retryPause(retryMs, this.#signal);
       }
     }
   }
@@ -234,7 +235,7 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
       } catch (error) {
         if (this.#signal.aborted) return;
         this.#fail(error);
-        await this.#pause();
+        await retryPause(retryMs, this.#signal);
       }
     }
   }
@@ -269,13 +270,9 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
         return;
       } catch (error) {
         log.info?.(`cannot settle the lease: ${asError(error).message}`);
-        await this.#pause();
+        await retryPause(retryMs, this.#signal);
       }
     }
-  }
-
-  async #pause(): Promise<void> {
-    await sleep(retryMs * (0.5 + Math.random()), this.#signal).catch(() => {});
   }
 
   #fail(thrown: unknown): void {

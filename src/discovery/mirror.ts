@@ -66,7 +66,7 @@ export class Mirror implements Sink {
   /** What is here contradicts a host's record. */
   #isWrong = false;
   /** How many times it has become stale: that it's fresh may be said too late. */
-  #times = 0;
+  #staleTimes = 0;
 
   constructor(target: MirrorTarget) {
     this.#target = target;
@@ -110,14 +110,14 @@ export class Mirror implements Sink {
 
   /** At once, whatever has yet to be done: a load drops that. */
   stale(sinceMs: number): void {
-    this.#times++;
+    this.#staleTimes++;
     this.#target.onStale(sinceMs);
   }
 
   fresh(): void {
-    const times = this.#times;
+    const before = this.#staleTimes;
     this.#once(() => {
-      if (times === this.#times) this.#target.onFresh();
+      if (before === this.#staleTimes) this.#target.onFresh();
     });
   }
 

@@ -4,10 +4,10 @@
  *
  * Changes of one actor that have yet to be published become one. What is sent is what is true when it is sent.
  */
-import { sleep } from "../deadline.ts";
 import { asError, LimitError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { encodeEntry } from "./remote-entry.ts";
+import { retryPause } from "./retry.ts";
 import type { Change, HostLease } from "./store.ts";
 import { isDraining, type StoredRegistration } from "./table.ts";
 
@@ -129,7 +129,7 @@ export class Publisher {
       if (error instanceof LimitError) return await this.#publishEach(lease, uuids);
       log.info?.(`cannot publish ${uuids.length} changes: ${asError(error).message}`);
       this.#putBack(uuids);
-      return await sleep(retryMs * (0.5 + Math.random()), this.#signal).catch(() => {});
+      return await retryPause(retryMs, this.#signal);
     }
     this.#done(lease, uuids);
   }

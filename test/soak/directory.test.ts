@@ -5,6 +5,7 @@ import type { RemoteEntry } from "../../src/discovery/remote-entry.ts";
 import type { DirectoryStore, RemoteAddition, Sink } from "../../src/discovery/store.ts";
 import { EtcdDirectory, put, range, recordOf } from "../support/directories.ts";
 import { EtcdServers, lacksEtcd } from "../support/etcd-servers.ts";
+import { Turns } from "../../bench/harness/turns.ts";
 import { announce, inFull, scaled } from "../support/soak.ts";
 
 const entries = 100_000;
@@ -36,33 +37,6 @@ class Keeper implements Sink {
   stale(): void {}
 }
 
-/**
- * Measures the longest time that this thread computes without a pause: time on a processor, because a busy machine would
- * make any other time longer.
- */
-class Stalls {
-  longestMs = 0;
-  #last: number = computedMs();
-  readonly #timer: Timer = setInterval(() => this.#note(), 1);
-
-  stop(): number {
-    this.#note();
-    clearInterval(this.#timer);
-    return this.longestMs;
-  }
-
-  #note(): void {
-    const now = computedMs();
-    this.longestMs = Math.max(this.longestMs, now - this.#last);
-    this.#last = now;
-  }
-}
-
-function computedMs(): number {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) / 1_000;
-}
-
 async function publish(store: DirectoryStore, host: string, count: number): Promise<void> {
   const lease = await store.open(recordOf(host), { ttlMs: 60_000 });
   await lease.apply(
@@ -89,14 +63,14 @@ test.skipIf(lacksEtcd !== undefined)(
     const publishedMs = performance.now() - began;
     const reader = await directory.store("reader");
     Bun.gc(true);
-    const stalls = new Stalls();
+    const turns = new Turns();
     const loading = performance.now();
     const keeper = new Keeper();
     const ended = new AbortController();
     const following = reader.follow(keeper, ended.signal);
     await keeper.loaded;
     const loadedMs = performance.now() - loading;
-    const stalledMs = stalls.stop();
+    const stalledMs = turns.end();
     ended.abort();
     await following;
     console.log(

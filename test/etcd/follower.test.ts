@@ -1,0 +1,71 @@
+/** What a load of a directory costs the server: `src/etcd/follower.ts` against a real etcd. */
+import { describe, expect, test } from "bun:test";
+
+import { ClusterStore } from "../../src/discovery/cluster-store.ts";
+import { etcd } from "../../src/etcd.ts";
+import { type CallOptions, EtcdClient } from "../../src/etcd/client.ts";
+import { Follower } from "../../src/etcd/follower.ts";
+import { Keys } from "../../src/etcd/keys.ts";
+import { methods } from "../../src/etcd/messages.ts";
+import { ProtoReader } from "../../src/etcd/protobuf.ts";
+import { put, range, recordOf } from "../support/directories.ts";
+import { EtcdServers, lacksEtcd } from "../support/etcd-servers.ts";
+
+const space = "pages";
+
+/** A client that notes which ranges it asks for. */
+class NotingClient extends EtcdClient {
+  readonly ranges: { readonly from: string; readonly end: string }[] = [];
+
+  override async call(path: string, message: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
+    if (path === methods.range) {
+      const texts = new Map<number, string>();
+      const reader = new ProtoReader(message);
+      for (let field = reader.field(); field !== 0; field = reader.field())
+        if (field > 2) reader.skip();
+        else texts.set(field, Buffer.from(reader.bytes()).toString("latin1"));
+      this.ranges.push({ from: texts.get(1) ?? "", end: texts.get(2) ?? "" });
+    }
+    return await super.call(path, message, options);
+  }
+}
+
+describe.skipIf(lacksEtcd !== undefined)("a load of a large directory", () => {
+  test("asks for ranges of about a page: a server looks at all keys of a range", async () => {
+    await using servers = await EtcdServers.start(1);
+    const hosts = range(10).map((index) => `${index}`.padStart(16, "0"));
+    const keys = new Keys(space);
+    const present: string[] = [];
+    await using store = await ClusterStore.open(etcd(servers.urls, { space }));
+    for (const host of hosts) {
+      const lease = await store.open(recordOf(host), { ttlMs: 60_000 });
+      // of the last, more than a page
+      const changes = range(host === hosts.at(-1) ? 1_200 : 600).map((index) => put(host, `u${index}`));
+      await lease.apply(changes);
+      await lease.settle();
+      for (const { uuid } of changes) present.push(Buffer.from(keys.entry(host, uuid)).toString("latin1"));
+    }
+    const [endpoint = ""] = servers.urls;
+    const client = new NotingClient({ description: "etcd", endpoints: [endpoint], readTls: () => undefined });
+    const stop = new AbortController();
+    let loaded = 0;
+    const sink = {
+      async load(pages: AsyncIterable<readonly { readonly type: string }[]>): Promise<boolean> {
+        for await (const page of pages) loaded += page.filter(({ type }) => type === "put").length;
+        stop.abort();
+        return true;
+      },
+      change: () => true,
+      stale() {},
+      fresh() {},
+    };
+    await new Follower(client, keys, sink, stop.signal).run();
+    client.close();
+    expect(loaded).toBe(present.length);
+    const looked = client.ranges
+      .map(({ from, end }) => present.filter((key) => key >= from && key < end).length)
+      .reduce((sum, count) => sum + count, 0);
+    // all of them once; those of the last host, which has two pages, also for the second
+    expect(looked).toBeLessThanOrEqual(present.length + 200);
+  });
+});
