@@ -10,6 +10,7 @@ import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import type { RemoteEntry, Revision } from "./remote-entry.ts";
 import { Slices } from "./slices.ts";
+import { SplitMap } from "./split-map.ts";
 import type { Holder, RemoteAddition, RemoteChange, RemoteHost, Sink } from "./store.ts";
 import { MirroredRegistration, type RemoteActor } from "./table.ts";
 
@@ -58,7 +59,7 @@ export class Mirror implements Sink {
   readonly #slices = new Slices();
   readonly #hosts = new Map<string, MirroredHost>();
   /** Those in the table, by uuid. */
-  readonly #shown = new Map<string, MirroredRegistration>();
+  readonly #shown = new SplitMap<MirroredRegistration>();
   /** How many entries aren't in the table, because their actors have another there. */
   #hidden = 0;
   #claims = new Map<string, Holder>();

@@ -1,7 +1,7 @@
 /** Does long work a few milliseconds at a time, so that it never holds up the event loop for longer. */
 
 /** The longest slice. A page or a batch of a store is decoded before that, in the same turn. */
-const sliceMs = 4;
+const sliceMs = 2;
 /** Reading the clock takes longer than most steps. */
 const stepsPerLook = 16;
 
