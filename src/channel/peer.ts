@@ -38,10 +38,11 @@ export interface PeerHandler {
 export interface DialTarget {
   readonly name: string;
   readonly uuid: string;
-  readonly pid?: number;
+  /** If it runs on this host. */
+  readonly pid?: number | undefined;
   readonly addrs: readonly Address[];
   /** If set, only a connection over one of these will do. */
-  readonly transports?: readonly Transport[];
+  readonly transports?: readonly Transport[] | undefined;
 }
 
 /** How a connection was made. */
@@ -73,12 +74,12 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   readonly channel: Channel;
   readonly transport: Transport;
   readonly proof: PeerProof;
-  /** The address that was dialled; if the peer dialled us, one at which it can be dialled. */
-  readonly addr: Address;
   readonly dialledHere: boolean;
   readonly closed: Promise<ChannelEnd>;
   readonly handler: H;
   readonly #closed = Promise.withResolvers<ChannelEnd>();
+  /** Undefined until somebody asks, if the peer dialled us. */
+  #addr: Address | undefined;
   #users = 0;
   #idleTimer: Timer | undefined;
   /** Set after this side agreed to close: the connection must not be used until it settles. */
@@ -109,7 +110,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     this.transport = transport;
     this.proof = proof;
     this.#isConfirmed = isConfirmed;
-    this.addr = dialled ?? bestAddress(hello.addrs, hello.id.host) ?? `unix://${hello.id.host}/unknown`;
+    this.#addr = dialled;
     this.dialledHere = dialled !== undefined;
     this.closed = this.#closed.promise;
     const handler = (this.handler = attach(this));
@@ -128,6 +129,11 @@ export class Peer<H extends PeerHandler = PeerHandler> {
     };
     channel.label = describeActor(this.id);
     channel.establish();
+  }
+
+  /** The address that was dialled; if the peer dialled us, one at which it can be dialled. */
+  get addr(): Address {
+    return (this.#addr ??= bestAddress(this.addrs, this.id.host) ?? `unix://${this.id.host}/unknown`);
   }
 
   get isOpen(): boolean {

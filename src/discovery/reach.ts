@@ -64,15 +64,12 @@ export async function reachPeer(
 ): Promise<Peer<Session> | undefined> {
   const { runtime, transports } = lookup;
   const { id } = registration;
-  const addrs = registration.dialOrder().filter((addr) => lookup.allows(parseAddress(addr).transport));
+  const all = registration.dialOrder();
+  const addrs =
+    transports === undefined ? all : all.filter((addr) => transports.includes(parseAddress(addr).transport));
   try {
-    const target = {
-      name: id.name,
-      uuid: id.uuid,
-      addrs,
-      ...(id.host === runtime.id.host && { pid: id.pid }),
-      ...(transports && { transports }),
-    };
+    const pid = id.host === runtime.id.host ? id.pid : undefined;
+    const target = { name: id.name, uuid: id.uuid, pid, addrs, transports };
     const peer = await outsideTasks(() => runtime.peers.connect(target, lookup.deadline, lookup));
     // this actor's own registrars vouch for it; other registries may not share what they know
     if (lookup.registryAddrs === undefined) peer.isVouched = true;
