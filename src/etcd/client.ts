@@ -27,6 +27,8 @@ export interface ClientOptions {
 export interface CallOptions {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Called before it is asked again: what was asked before may still arrive. */
+  readonly onRepeat?: (() => void) | undefined;
   /** Statuses that the caller handles; they are thrown as they are. */
   readonly expect?: readonly number[];
 }
@@ -42,6 +44,8 @@ export class EtcdClient {
   #token: string | undefined;
   /** The last failure of each endpoint since it last answered. */
   readonly #failures = new Map<string, Error>();
+  /** One whose server takes no users. */
+  #withoutUsers: Session | undefined;
 
   constructor(options: ClientOptions) {
     this.description = options.description;
@@ -57,13 +61,16 @@ export class EtcdClient {
    * @throws the signal's reason
    */
   async call(path: string, message: Uint8Array, options: CallOptions = {}): Promise<Uint8Array> {
-    const { timeoutMs = defaultTimeoutMs, signal, expect = [] } = options;
+    const { timeoutMs = defaultTimeoutMs, signal, onRepeat, expect = [] } = options;
     const until = performance.now() + timeoutMs;
     for (let tries = 0; ; tries++) {
       const left = until - performance.now();
       if (left <= 0) throw this.#late(timeoutMs);
+      if (tries > 0) onRepeat?.();
+      const patience = attemptMs(tries);
+      const bounds = { timeoutMs: Math.min(left, patience), totalMs: left, isFair: left >= patience, signal };
       try {
-        return await this.attempt(path, message, { timeoutMs: Math.min(left, attemptMs(tries)), signal });
+        return await this.attempt(path, message, bounds);
       } catch (error) {
         signal?.throwIfAborted();
         if (error instanceof StatusError && expect.includes(error.status)) throw error;
@@ -83,7 +90,7 @@ export class EtcdClient {
       this.#failures.delete(session.endpoint);
       return answer;
     } catch (error) {
-      if (isPassing(error)) this.leave(session, asError(error));
+      if (isPassing(error) && bounds.isFair !== false) this.leave(session, asError(error));
       throw error;
     }
   }
@@ -169,7 +176,7 @@ export class EtcdClient {
     bounds: CallBounds,
     work: (token: string | undefined) => Promise<T>,
   ): Promise<T> {
-    if (this.#options.user === undefined) return work(undefined);
+    if (this.#options.user === undefined || session === this.#withoutUsers) return work(undefined);
     const token = this.#token ?? (await this.#authenticate(session, bounds));
     try {
       return await work(token);
@@ -188,6 +195,7 @@ export class EtcdClient {
     } catch (error) {
       if (!(error instanceof StatusError) || error.status !== Status.failedPrecondition) throw error;
       log.warn?.(`${session.endpoint} takes no users: anyone can change the directory`);
+      this.#withoutUsers = session;
       return undefined;
     }
     return this.#token;
@@ -217,6 +225,8 @@ export class EtcdClient {
 
 /** Settles as `work` does, unless time or signal come first. */
 async function within<T>(work: Promise<T>, timeoutMs: number, signal: AbortSignal | undefined): Promise<T> {
+  // it may fail when nobody waits for it any more
+  work.catch(() => {});
   signal?.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   const timer = setTimeout(

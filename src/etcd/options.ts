@@ -85,7 +85,7 @@ function readEndpoint(text: string): string {
   if (url.pathname !== "/" || url.search !== "" || url.hash !== "")
     throw new TypeError(`etcd: ${quoted(text)} has more than scheme, host and port: ${example}`);
   // 2379 is etcd's port, not 80 or 443
-  if (url.port === "" && !/:(80|443)$/.test(text)) url.port = "2379";
+  if (url.port === "" && !/:(80|443)\/?$/.test(text)) url.port = "2379";
   return url.origin;
 }
 

@@ -21,6 +21,8 @@ export interface SessionTls {
 /** Receives a stream's messages, and its end: undefined if the server ended it in order. */
 export interface StreamReader {
   onMessage(message: Uint8Array): void;
+  /** Some of a message has come. */
+  onBytes?(): void;
   onEnd(error: Error | undefined): void;
 }
 
@@ -37,11 +39,19 @@ export interface Stream {
 }
 
 export interface CallBounds {
+  /** How long the server may be silent. A large answer may take longer on its way. */
   readonly timeoutMs: number;
+  /** How long all of it may take; default: as long as the answer comes. */
+  readonly totalMs?: number | undefined;
+  /** Whether a server that is silent for that long has failed. Default true; false if that says nothing of it. */
+  readonly isFair?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How many bytes the server may send ahead. The default of HTTP/2, 65,535, would make pages wait for the network. */
+/**
+ * How many bytes the server may send ahead, on a stream and on the connection. The default of HTTP/2, 65,535, would make
+ * pages wait for the network.
+ */
 const windowBytes = 4 * 1_048_576;
 
 export class Session {
@@ -81,6 +91,8 @@ export class Session {
     try {
       bounds.signal?.throwIfAborted();
       await promise;
+      // the settings are for streams alone
+      http.setLocalWindowSize(windowBytes);
       return new Session(endpoint, http);
     } catch (error) {
       // its socket may still fail
@@ -102,7 +114,7 @@ export class Session {
    * Sends one message and returns the one that answers it.
    *
    * @throws {StatusError} when the server refuses
-   * @throws {ConnectionError} when the session ends, also because the answer is late
+   * @throws {ConnectionError} when the session ends, also because the answer is late, or when that is late and not `isFair`
    * @throws the signal's reason
    */
   async call(
@@ -111,12 +123,17 @@ export class Session {
     token: string | undefined,
     bounds: CallBounds,
   ): Promise<Uint8Array> {
-    const { timeoutMs, signal } = bounds;
+    const { timeoutMs, totalMs = Number.POSITIVE_INFINITY, isFair = true, signal } = bounds;
     signal?.throwIfAborted();
+    const until = performance.now() + totalMs;
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
     let answer: Uint8Array | undefined;
     const stream = this.open(path, token, {
       onMessage: (received) => (answer = received),
+      onBytes: () => {
+        clearTimeout(timer);
+        timer = setTimeout(onLate, Math.min(timeoutMs, until - performance.now()));
+      },
       onEnd: (error) => {
         if (error !== undefined) reject(error);
         else if (answer === undefined)
@@ -126,7 +143,13 @@ export class Session {
     });
     stream.send(message);
     stream.finish();
-    const timer = setTimeout(() => this.destroy(`no answer within ${timeoutMs} ms`), timeoutMs);
+    const onLate = (): void => {
+      const text = `no answer within ${Math.round(timeoutMs)} ms`;
+      if (isFair) return this.destroy(text);
+      stream.cancel();
+      reject(new ConnectionError(`${this.endpoint}: ${text}`));
+    };
+    let timer = setTimeout(onLate, Math.min(timeoutMs, totalMs));
     const onAbort = (): void => {
       stream.cancel();
       reject(signal?.reason);
@@ -190,7 +213,10 @@ class GrpcStream implements Stream {
     });
     http.on("response", (headers) => this.#read(headers));
     http.on("trailers", (headers) => this.#read(headers));
-    http.on("data", (chunk: Uint8Array) => this.#take(() => decoder.push(chunk)));
+    http.on("data", (chunk: Uint8Array) => {
+      if (!this.#isOver) reader.onBytes?.();
+      this.#take(() => decoder.push(chunk));
+    });
     http.on("error", (error: Error) => this.#end(new ConnectionError(error.message, { cause: error })));
     http.on("close", () => this.#end(this.#outcome(decoder.isBroken)));
   }

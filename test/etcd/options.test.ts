@@ -21,6 +21,8 @@ describe("etcd", () => {
   });
 
   test("takes a list, and names a server once", () => {
+    const ports = etcd(["http://e1:80/", "http://e2:80", "http://e3/"]);
+    expect(ports.description).toBe('etcd at http://e1, http://e2, http://e3:2379 (space "default")');
     const store = etcd(["http://127.0.0.1:2379", "http://127.0.0.1"], { space: "s", ttlMs: 10_000 });
     expect([store.description, store.ttlMs]).toEqual(['etcd at http://127.0.0.1:2379 (space "s")', 10_000]);
   });

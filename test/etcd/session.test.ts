@@ -53,6 +53,19 @@ function answer(
   stream.end();
 }
 
+/** The connection's window that a client has given, by what it has sent. */
+function windowOf(sent: Buffer): number {
+  let window = 65_535;
+  let at = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".length;
+  while (at + 9 <= sent.length) {
+    const length = sent.readUIntBE(at, 3);
+    const isUpdate = sent[at + 3] === 8 && sent.readUInt32BE(at + 5) === 0;
+    if (isUpdate && at + 13 <= sent.length) window += sent.readUInt32BE(at + 9);
+    at += 9 + length;
+  }
+  return window;
+}
+
 describe("Session", () => {
   test("calls: one message there, one back, with the token and the demand for a leader", async () => {
     let seen: Record<string, unknown> = {};
@@ -138,6 +151,52 @@ describe("Session", () => {
     await session.ended;
     const next = failure(session.call("/next", bytes(""), undefined, bounds));
     expect(await next).toBe(late);
+  });
+
+  test("waits for an answer as long as it comes, but no longer than it may take in all", async () => {
+    const { session } = await sessionTo((stream) => {
+      stream.respond(head, { waitForTrailers: true });
+      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+      const frame = frameOf(bytes("well"));
+      let at = 0;
+      const timer = setInterval(() => {
+        if (!stream.destroyed) stream.write(frame.subarray(at, ++at));
+        if (at < frame.length && !stream.destroyed) return;
+        clearInterval(timer);
+        stream.end();
+      }, 50);
+    });
+    // 450 ms in all
+    expect(text(await session.call("/a", bytes(""), undefined, { timeoutMs: 300 }))).toBe("well");
+    const late = await failure(session.call("/b", bytes(""), undefined, { timeoutMs: 300, totalMs: 200 }));
+    expect(late).toBeInstanceOf(ConnectionError);
+    expect(session.isOver).toBe(true);
+  });
+
+  test("doesn't hold it against the server when there was too little time", async () => {
+    const { session } = await sessionTo((stream, headers) => {
+      if (headers[":path"] !== "/never") answer(stream, [bytes("well")], { "grpc-status": "0" });
+    });
+    const late = failure(session.call("/never", bytes(""), undefined, { timeoutMs: 20, isFair: false }));
+    expect((await late).message).toEndWith(": no answer within 20 ms");
+    expect(text(await session.call("/b", bytes(""), undefined, bounds))).toBe("well");
+  });
+
+  test("lets the server send pages ahead, on all streams together", async () => {
+    const received: Uint8Array[] = [];
+    const server = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: {
+        // its settings: none
+        open: (socket) => void socket.write(Uint8Array.of(0, 0, 0, 4, 0, 0, 0, 0, 0)),
+        data: (_, chunk) => void received.push(chunk.slice()),
+      },
+    });
+    stack.push(() => server.stop(true));
+    const session = await Session.connect(`http://127.0.0.1:${server.port}`, undefined, bounds);
+    stack.push(() => session.destroy("the end of the test"));
+    await until(() => windowOf(Buffer.concat(received)) >= 4 * 1_048_576);
   });
 
   test("leaves the session alone when one call is aborted", async () => {
