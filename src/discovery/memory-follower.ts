@@ -4,7 +4,7 @@ import { RemoteEntry, type Revision } from "./remote-entry.ts";
 import type { RemoteAddition, RemoteChange, Sink } from "./store.ts";
 
 const maxPage = 1_000;
-/** After a load that contradicted a host's record. */
+/** Before a load because of a host's record that contradicts what was received. */
 const reloadPauseMs = 100;
 
 export class MemoryFollower {
@@ -61,7 +61,8 @@ export class MemoryFollower {
       ...Array.from(claims.values(), (at) => additionOf({ kind: "claim", at })),
     ];
     this.#identity = identity;
-    this.#at = (await this.#sink.load(pagesOf(all), revision)) ? revision : undefined;
+    await this.#sink.load(pagesOf(all), revision);
+    this.#at = revision;
   }
 
   #beStale(): void {

@@ -44,6 +44,8 @@ class MirroredHost {
   digest = 0;
   /** While everything is loaded: what hasn't come yet. */
   unseen: Entries | undefined;
+  /** What is here contradicts its record. */
+  isDoubtful = false;
 
   constructor(id: string) {
     this.id = id;
@@ -64,10 +66,12 @@ export class Mirror implements Sink {
   #hidden = 0;
   #claims = new Map<string, Holder>();
   #unseenClaims: Map<string, Holder> | undefined;
-  /** What is here contradicts a host's record. */
+  /** While everything is loaded, a host's record may be older than its entries. */
+  #isLoading = false;
+  /** The last change has brought a record that contradicts what is here. */
   #isWrong = false;
-  /** How many times it has become stale: that it's fresh may be said too late. */
-  #staleTimes = 0;
+  /** The store has said that this has everything, when what it has yet to do is done. Each time it says so is another one. */
+  #fresh: object | undefined;
 
   constructor(target: MirrorTarget) {
     this.#target = target;
@@ -88,7 +92,8 @@ export class Mirror implements Sink {
     return this.#claims.get(name) ?? this.#unseenClaims?.get(name);
   }
 
-  async load(pages: AsyncIterable<readonly RemoteAddition[]>, _: Revision): Promise<boolean> {
+  async load(pages: AsyncIterable<readonly RemoteAddition[]>, _: Revision): Promise<void> {
+    this.#isLoading = true;
     // what has yet to be done is in the pages, too
     this.#slices.clear();
     this.#begin();
@@ -100,8 +105,9 @@ export class Mirror implements Sink {
     }
     this.#sweep();
     await this.#slices.idle;
-    // the records may be older than the entries: each is checked when it next comes as a change
-    return true;
+    this.#isLoading = false;
+    // this may have been dropped, too
+    this.#beFresh(this.#fresh);
   }
 
   change(batch: readonly RemoteChange[], _: Revision): boolean {
@@ -111,15 +117,13 @@ export class Mirror implements Sink {
 
   /** At once, whatever has yet to be done: a load drops that. */
   stale(sinceMs: number): void {
-    this.#staleTimes++;
+    this.#fresh = undefined;
     this.#target.onStale(sinceMs);
   }
 
   fresh(): void {
-    const before = this.#staleTimes;
-    this.#once(() => {
-      if (before === this.#staleTimes) this.#target.onFresh();
-    });
+    const fresh = (this.#fresh = {});
+    this.#once(() => this.#beFresh(fresh));
   }
 
   /** Drops what has yet to be taken into the table. */
@@ -159,6 +163,13 @@ export class Mirror implements Sink {
       return shown;
     }
     return undefined;
+  }
+
+  /** `fresh`: the time that the store said so, unless it has said otherwise since. */
+  #beFresh(fresh: object | undefined): void {
+    if (fresh === undefined || fresh !== this.#fresh) return;
+    this.#fresh = undefined;
+    this.#target.onFresh();
   }
 
   #isRight(): boolean {
@@ -253,16 +264,19 @@ export class Mirror implements Sink {
     if (host.record === undefined && host.unseen === undefined)
       log.info?.(`host ${host.id} is there: its registrar is ${describeActor(record.registrar)}`);
     host.record = record;
-    // in a load, it may be older than the entries
-    if (host.unseen === undefined) this.#check(host);
+    // it is checked when it next comes as a change
+    if (!this.#isLoading) this.#check(host, record);
   }
 
-  #check({ id, record, entries, digest }: MirroredHost): void {
-    const content = record?.content ?? null;
-    if (content === null || (content.count === entries.size && content.digest === digest >>> 0)) return;
-    const what = entries.size === content.count ? "others" : String(entries.size);
-    log.warn?.(`host ${id} has ${content.count} actors, and here are ${what}: loading the directory again`);
+  #check(host: MirroredHost, { content }: RemoteHost): void {
+    const { id, entries, digest, isDoubtful } = host;
+    host.isDoubtful = content !== null && (content.count !== entries.size || content.digest !== digest >>> 0);
+    if (!host.isDoubtful) return;
     this.#isWrong = true;
+    // not each time, if loading doesn't help
+    if (isDoubtful) return;
+    const what = entries.size === content!.count ? "others" : String(entries.size);
+    log.warn?.(`host ${id} has ${content!.count} actors, and here are ${what}: loading the directory again`);
   }
 
   /** The host's record is gone. Its entries may stay for a while, or come before the next one. */

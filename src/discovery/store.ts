@@ -140,14 +140,12 @@ export interface Sink {
   /**
    * The whole state at a revision, in pages; hosts come after all entries, claims after all hosts. Mark what comes, and when
    * the pages end, sweep what didn't. If iterating throws, sweep nothing: another load follows.
-   *
-   * @returns false if it has to be loaded again, after a pause
    */
-  load(pages: AsyncIterable<readonly RemoteAddition[]>, at: Revision): Promise<boolean>;
+  load(pages: AsyncIterable<readonly RemoteAddition[]>, at: Revision): Promise<void>;
   /**
    * One or more complete revisions, in order; `at` is the last one. All that ends with a lease comes in one batch.
    *
-   * @returns false if what the sink holds contradicts a host's record; then everything is loaded again
+   * @returns false if what the sink holds contradicts a host's record: then everything is loaded again, but not over and over
    */
   change(batch: readonly RemoteChange[], at: Revision): boolean;
   /**

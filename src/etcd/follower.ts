@@ -31,6 +31,8 @@ const log = logger("discovery");
 const pageKeys = 1_000;
 /** So many of a page are read in one turn. */
 const handedKeys = 250;
+/** How long a page may take: the next one needs it. */
+const pageTimeoutMs = 30_000;
 /** So many events are handed on in one turn, and all of one revision. */
 const batchEvents = 1_000;
 
@@ -57,8 +59,11 @@ export class Follower {
   #hasWatched = false;
   /** What the sink threw. */
   #fault: { readonly error: unknown } | undefined;
-  /** Loads in a row that contradicted a host's record. */
-  #contradictions = 0;
+  /** When everything will be loaded again, because a host's record contradicts what was received. */
+  #reloadAt: number | undefined;
+  /** Such loads in a row, and when the last one began. */
+  #reloads = 0;
+  #reloadedAt = Number.NEGATIVE_INFINITY;
 
   constructor(client: EtcdClient, keys: Keys, sink: Sink, signal: AbortSignal) {
     this.#client = client;
@@ -108,24 +113,37 @@ export class Follower {
     const load = { identity: "", failure: undefined as unknown };
     const pages = this.#pages(first, load);
     const { revision: at, cluster } = first.header;
-    let isRight: boolean;
+    this.#reloadAt = undefined;
     try {
-      isRight = await this.#sink.load(pages, at);
+      await this.#sink.load(pages, at);
     } catch (error) {
       if (load.failure === undefined) this.#fault = { error };
       throw load.failure ?? error;
     }
-    if (!isRight) await this.#contradicted();
-    this.#contradictions = 0;
     this.#cursor = { at, cluster, identity: load.identity };
     this.#guarded(() => this.#freshness.prove(sentAt));
   }
 
-  /** Waits, longer each time. @throws {Doubt} */
-  async #contradicted(): Promise<never> {
+  /**
+   * Something was missed, or a host writes what isn't true. The first load is due at once; if that doesn't help, the next
+   * ones wait longer each time, and what comes meanwhile is taken as before.
+   */
+  #contradicted(): void {
+    if (this.#reloadAt !== undefined) return;
     const { reloadMs, longestReloadMs } = etcdTiming;
-    await this.#client.wait(Math.min(reloadMs * 2 ** this.#contradictions++, longestReloadMs), this.#signal);
-    throw new Doubt("what was loaded contradicts a host's record");
+    const now = performance.now();
+    if (now > this.#reloadedAt + 2 * longestReloadMs) this.#reloads = 0;
+    const pause = this.#reloads === 0 ? 0 : Math.min(reloadMs * 2 ** (this.#reloads - 1), longestReloadMs);
+    this.#reloadAt = Math.max(now, this.#reloadedAt + pause);
+  }
+
+  /** @throws {Doubt} when everything has to be loaded again */
+  #checkReload(): void {
+    const now = performance.now();
+    if (this.#reloadAt === undefined || now < this.#reloadAt) return;
+    this.#reloads++;
+    this.#reloadedAt = now;
+    throw new Doubt("a host's record contradicts what was received");
   }
 
   /** `hosts`: the first page of the hosts' records. */
@@ -200,7 +218,7 @@ export class Follower {
 
   async #page(key: Uint8Array, end: Uint8Array, revision: Revision): Promise<RangeAnswer> {
     const request = encodeRange({ key, end, limit: pageKeys, revision });
-    const options = { signal: this.#signal, expect: [Status.outOfRange] };
+    const options = { timeoutMs: pageTimeoutMs, signal: this.#signal, expect: [Status.outOfRange] };
     try {
       return decodeRange(await this.#client.call(methods.range, request, options));
     } catch (error) {
@@ -238,6 +256,7 @@ export class Follower {
       if (answer.compacted > 0) throw new Doubt(`what was missed is compacted up to ${answer.compacted}`);
       if (answer.header.cluster !== cursor.cluster) throw new Doubt("another cluster answers");
       if (answer.events.length > 0) await this.#take(answer, cursor);
+      this.#checkReload();
       if (askedAt === undefined) continue;
       this.#hasWatched = true;
       this.#guarded(() => this.#freshness.prove(askedAt));
@@ -267,8 +286,7 @@ export class Follower {
   }
 
   #hand(batch: readonly RemoteChange[], at: Revision, cursor: Cursor): void {
-    if (batch.length > 0 && !this.#guarded(() => this.#sink.change(batch, at)))
-      throw new Doubt("a host's record contradicts what was received");
+    if (batch.length > 0 && !this.#guarded(() => this.#sink.change(batch, at))) this.#contradicted();
     cursor.at = at;
   }
 

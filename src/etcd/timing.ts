@@ -20,9 +20,9 @@ export const etcdTiming = {
   firstProgressMs: 250,
   /** How long a watch may be interrupted before what it brought counts as stale. */
   interruptionMs: 500,
-  /** After a load that contradicted a host's record; doubled each time. */
+  /** Between loads because of a host whose record contradicts what was received; doubled each time. */
   reloadMs: 500,
-  longestReloadMs: 10_000,
+  longestReloadMs: 60_000,
 };
 
 /** How long an attempt may take, after so many that failed. */

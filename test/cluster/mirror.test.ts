@@ -31,6 +31,22 @@ async function* pagesOf(
   yield* pages;
 }
 
+/** Entries of a host, made after one that `host` shows. */
+function manyOf(id: string, { table }: MemoryHost) {
+  const [template] = table.all("x");
+  const value = encodeEntry(template!, 1, id);
+  return Array.from({ length: 4_000 }, (_, at) => {
+    const entry = new RemoteEntry(id, `${id}-${at}`, value, 1_000 + at, 1_000 + at);
+    return { type: "put", entry } as const;
+  });
+}
+
+function hostOf(host: string, content: RemoteHost["content"]) {
+  const registrar = { name: "registrar", uuid: `r-${host}`, pid: 1, host };
+  const record: RemoteHost = { host, registrar, registry: "unix:///r", epoch: 1, ttlMs: 6_000, content };
+  return { type: "host", host: record } as const;
+}
+
 describe("a mirror", () => {
   test("has the actors of other hosts with all that they registered, and none of its own host", async () => {
     await using hosts = new Hosts();
@@ -55,12 +71,7 @@ describe("a mirror", () => {
     const [a, b] = [await hosts.open("a"), await hosts.open("b")];
     a.register("x", "1");
     await until(() => b.mirror.size === 1 && !b.isStale);
-    const [template] = b.table.all("x");
-    const value = encodeEntry(template!, 1, "c");
-    const many = Array.from({ length: 4_000 }, (_, at) => {
-      const entry = new RemoteEntry("c", `c-${at}`, value, 1_000 + at, 1_000 + at);
-      return { type: "put", entry } as const;
-    });
+    const many = manyOf("c", b);
     b.mirror.change(many, 30_000);
     expect(b.mirror.size).toBeLessThan(many.length);
     b.mirror.stale(0);
@@ -81,6 +92,33 @@ describe("a mirror", () => {
     await b.mirror.load(pagesOf([]), 50_000);
     expect(b.isStale).toBeTrue();
     expect(b.mirror.size).toBe(0);
+  });
+
+  test("says that it isn't behind any more when a load has dropped what it waited for", async () => {
+    await using hosts = new Hosts();
+    const [a, b] = [await hosts.open("a"), await hosts.open("b")];
+    a.register("x", "1");
+    await until(() => b.mirror.size === 1 && !b.isStale);
+    b.mirror.stale(0);
+    b.mirror.change(manyOf("c", b), 30_000);
+    b.mirror.fresh();
+    expect(b.isStale).toBeTrue();
+    await b.mirror.load(pagesOf([]), 40_000);
+    expect(b.isStale).toBeFalse();
+  });
+
+  test("doesn't hold it against a host that its record is older than its entries, in a load", async () => {
+    await using hosts = new Hosts();
+    const [a, b] = [await hosts.open("a"), await hosts.open("b")];
+    a.register("x", "1");
+    await until(() => b.mirror.size === 1 && !b.isStale);
+    const [entry, later] = manyOf("c", b);
+    const content = { count: 1, digest: entry!.entry.digest };
+    const record = hostOf("c", content);
+    await b.mirror.load(pagesOf([[entry!, later!], [record]]), 30_000);
+    expect(b.mirror.change([], 30_001)).toBeTrue();
+    // but if the host says so later, something is wrong
+    expect(b.mirror.change([record], 30_002)).toBeFalse();
   });
 
   test("orders instances of other hosts by registration, and the host's own after them", async () => {

@@ -2,14 +2,17 @@
 import { describe, expect, test } from "bun:test";
 
 import { ClusterStore } from "../../src/discovery/cluster-store.ts";
+import type { Sink } from "../../src/discovery/store.ts";
 import { etcd } from "../../src/etcd.ts";
 import { type CallOptions, EtcdClient } from "../../src/etcd/client.ts";
 import { Follower } from "../../src/etcd/follower.ts";
 import { Keys } from "../../src/etcd/keys.ts";
-import { methods } from "../../src/etcd/messages.ts";
+import { encodeTransaction, methods } from "../../src/etcd/messages.ts";
 import { ProtoReader } from "../../src/etcd/protobuf.ts";
+import { encodeHost } from "../../src/etcd/records.ts";
 import { put, range, recordOf } from "../support/directories.ts";
 import { EtcdServers, lacksEtcd } from "../support/etcd-servers.ts";
+import { until } from "../support/world.ts";
 
 const space = "pages";
 
@@ -29,6 +32,62 @@ class NotingClient extends EtcdClient {
     return await super.call(path, message, options);
   }
 }
+
+describe.skipIf(lacksEtcd !== undefined)("a host whose record is never true", () => {
+  test("is followed all the same, and doesn't make the others load everything over and over", async () => {
+    await using servers = await EtcdServers.start(1);
+    await using store = await ClusterStore.open(etcd(servers.urls, { space }));
+    const host = "a".padStart(16, "0");
+    const lease = await store.open(recordOf(host), { ttlMs: 60_000 });
+    await lease.settle();
+    const [endpoint = ""] = servers.urls;
+    const client = new NotingClient({ description: "etcd", endpoints: [endpoint], readTls: () => undefined });
+    const keys = new Keys(space);
+    const stop = new AbortController();
+    let loads = 0;
+    let records = 0;
+    const seen: string[] = [];
+    const sink: Sink = {
+      async load(pages) {
+        loads++;
+        for await (const page of pages)
+          for (const one of page) if (one.type === "put") seen.push(one.entry.uuid);
+      },
+      change(batch) {
+        for (const one of batch) if (one.type === "put") seen.push(one.entry.uuid);
+        const isRecord = batch.some(({ type }) => type === "host");
+        if (isRecord) records++;
+        return !isRecord;
+      },
+      stale() {},
+      fresh() {},
+    };
+    const following = new Follower(client, keys, sink, stop.signal).run();
+    await until(() => loads === 1);
+    const writes = 12;
+    const value = encodeHost({
+      ...recordOf(host),
+      epoch: 1,
+      ttlMs: 60_000,
+      content: { count: 9, digest: 9 },
+      formerLeases: [],
+    });
+    for (let write = 0; write < writes; write++) {
+      const record = { put: keys.host(host), value, lease: 0 };
+      await client.call(methods.transaction, encodeTransaction([], [record], []));
+      await lease.apply([put(host, `u${write}`)]);
+      await Bun.sleep(100);
+    }
+    await until(() => new Set(seen).size === writes);
+    // at once, and after 500 and 1,000 ms more
+    expect(loads).toBeLessThanOrEqual(4);
+    expect(loads).toBeGreaterThanOrEqual(2);
+    expect(records).toBeGreaterThanOrEqual(writes - loads);
+    stop.abort();
+    await following;
+    client.close();
+  }, 15_000);
+});
 
 describe.skipIf(lacksEtcd !== undefined)("a load of a large directory", () => {
   test("asks for ranges of about a page: a server looks at all keys of a range", async () => {
@@ -50,10 +109,9 @@ describe.skipIf(lacksEtcd !== undefined)("a load of a large directory", () => {
     const stop = new AbortController();
     let loaded = 0;
     const sink = {
-      async load(pages: AsyncIterable<readonly { readonly type: string }[]>): Promise<boolean> {
+      async load(pages: AsyncIterable<readonly { readonly type: string }[]>): Promise<void> {
         for await (const page of pages) loaded += page.filter(({ type }) => type === "put").length;
         stop.abort();
-        return true;
       },
       change: () => true,
       stale() {},

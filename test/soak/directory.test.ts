@@ -23,11 +23,10 @@ class Keeper implements Sink {
     ({ promise: this.loaded, resolve: this.fresh } = Promise.withResolvers<void>());
   }
 
-  async load(pages: AsyncIterable<readonly RemoteAddition[]>): Promise<boolean> {
+  async load(pages: AsyncIterable<readonly RemoteAddition[]>): Promise<void> {
     for await (const page of pages)
       for (const addition of page)
         if (addition.type === "put") this.entries.set(addition.entry.uuid, addition.entry);
-    return true;
   }
 
   change(): boolean {

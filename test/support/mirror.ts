@@ -33,7 +33,7 @@ export class Mirror implements Sink, AsyncDisposable {
     this.following.catch(() => {});
   }
 
-  async load(pages: AsyncIterable<readonly RemoteAddition[]>, at: Revision): Promise<boolean> {
+  async load(pages: AsyncIterable<readonly RemoteAddition[]>, at: Revision): Promise<void> {
     const seen = new Set<string>();
     for await (const page of pages) for (const addition of page) seen.add(this.#put(addition));
     for (const [map, kind] of [
@@ -46,7 +46,6 @@ export class Mirror implements Sink, AsyncDisposable {
     this.told.push("load");
     this.at = at;
     this.#wake();
-    return true;
   }
 
   change(batch: readonly RemoteChange[], at: Revision): boolean {
