@@ -37,6 +37,7 @@ export class MemoryLease implements HostLease {
     this.#grant = directory.grant(ttlMs);
     this.validUntil = performance.now() + ttlMs;
     this.#putHost();
+    this.#renewFormer();
   }
 
   /** Renews it from now on. */
@@ -91,6 +92,11 @@ export class MemoryLease implements HostLease {
     clearTimeout(this.#timer);
   }
 
+  /** Those that come back are still to be found. */
+  #renewFormer(): void {
+    for (const lease of this.#former) this.#directory.renew(lease);
+  }
+
   #putHost(): void {
     const content = this.#isSettled ? this.#content.summary : null;
     const record = { ...this.#host, epoch: this.epoch, ttlMs: this.#grant.ttlMs, content };
@@ -103,6 +109,7 @@ export class MemoryLease implements HostLease {
     try {
       await this.#ask({ timeoutMs: this.#grant.ttlMs }, () => {
         this.#directory.renew(this.#grant.id);
+        if (!this.#isSettled) this.#renewFormer();
         if (this.#isSettled && this.#content.isDirty) this.#putHost();
       });
       this.validUntil = sentAt + this.#grant.ttlMs;

@@ -141,7 +141,10 @@ export class Publisher {
       try {
         await lease.apply([this.#changeOf(uuid)]);
       } catch (error) {
-        if (!(error instanceof LimitError)) return this.#putBack(uuids.slice(at));
+        if (!(error instanceof LimitError)) {
+          this.#putBack(uuids.slice(at));
+          return await retryPause(retryMs, this.#signal);
+        }
         log.error?.(`other hosts will not find an actor: ${error.message}`);
       }
       this.#done(lease, [uuid]);

@@ -6,7 +6,8 @@
  * - `h/<host>`: a host
  * - `i`: which directory this is; a number that is drawn when it's first used
  * - `u/<name in base64url>`: who holds a name
- * - `w/<host>`: the last write of a host. Nobody watches it
+ * - `w/<host>`: the last write of a host. Nobody watches it, nor the next one
+ * - `x/<host>`: the round of a host's claims
  */
 const encoder = new TextEncoder();
 
@@ -57,6 +58,10 @@ export class Keys {
 
   lastWrite(host: string): Uint8Array {
     return this.#key(`w/${host}`);
+  }
+
+  claimRound(host: string): Uint8Array {
+    return this.#key(`x/${host}`);
   }
 
   /** Reads a key of this directory. */

@@ -4,6 +4,9 @@
  * Each write changes the host's key `w/<host>` from the number of the write before to its own, in the same transaction. So
  * a write that is repeated after a timeout isn't done twice, one that arrives late isn't done at all, and a registrar whose
  * lease is gone, or that has a successor, can't write any more.
+ *
+ * Claims don't wait for each other: they name a round, `x/<host>`. After one that may still arrive, a new round begins before
+ * the next, and what is of the old one isn't done any more.
  */
 import { HostContent } from "../discovery/host-content.ts";
 import type { Revision } from "../discovery/remote-entry.ts";
@@ -19,13 +22,14 @@ import {
   decodeTransaction,
   encodeLease,
   encodeTransaction,
+  type KeyValue,
   methods,
   type Operation,
   type TransactionAnswer,
 } from "./messages.ts";
 import { decodeHolder, encodeHolder, encodeHost } from "./records.ts";
 import { Status } from "./status.ts";
-import { attemptMs } from "./timing.ts";
+import { attemptMs, etcdTiming } from "./timing.ts";
 
 const log = logger("discovery");
 /** How long `release` waits for the store by default: what isn't revoked lapses. */
@@ -43,8 +47,8 @@ export interface OpenedLease {
   readonly validUntil: number;
 }
 
-/** The value of `w/<host>` before the first write. */
-export const noWrite: Uint8Array = encoder.encode("0");
+/** The value of `w/<host>` before the first write, and of `x/<host>` in the first round. */
+export const firstNumber: Uint8Array = encoder.encode("0");
 
 /** A write that may have been done: no answer came. */
 interface Doubtful {
@@ -71,6 +75,11 @@ export class EtcdLease implements HostLease {
   #writes = 0;
   #mark = "0";
   #doubtful: Doubtful[] = [];
+  /** Of the claims. */
+  #round = 0;
+  /** A request of this round may still arrive. */
+  #isRoundDoubtful = false;
+  #nextRound: Promise<void> | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #renewal: Timer | undefined;
 
@@ -82,7 +91,8 @@ export class EtcdLease implements HostLease {
     this.validUntil = opened.validUntil;
     this.#formerLeases = opened.formerLeases;
     ({ promise: this.lost, resolve: this.#lose } = Promise.withResolvers<void>());
-    this.#renewIn(opened.ttlMs / 3);
+    this.#renewIn(this.#untilRenewal);
+    this.#renewFormer();
   }
 
   apply(changes: readonly Change[], options: StoreOptions = {}): Promise<Revision> {
@@ -113,8 +123,8 @@ export class EtcdLease implements HostLease {
     let condition: Condition = { key, is: "created", value: 0 };
     for (;;) {
       const put = { put: key, value: encodeHolder(uuid, this.#opened.host.host), lease: this.#opened.id };
-      const { succeeded, found, header } = await this.#transact(
-        [condition, this.#isOurs],
+      const { succeeded, found, header } = await this.#inRound(
+        condition,
         [put, { read: key }],
         [{ read: key }, { read: this.#keys.lastWrite(this.#opened.host.host) }],
         options,
@@ -123,6 +133,7 @@ export class EtcdLease implements HostLease {
       if (succeeded) return { type: "granted", fence: pair?.created ?? header.revision };
       this.#checkOurs(lastWrite?.lease);
       if (pair === undefined) {
+        // given back meanwhile, or another round has begun
         condition = { key, is: "created", value: 0 };
         continue;
       }
@@ -136,8 +147,20 @@ export class EtcdLease implements HostLease {
 
   async unclaim(name: string, uuid: string, options: StoreOptions = {}): Promise<void> {
     const key = this.#keys.claim(name);
-    const isHeld = { key, is: "value", value: encodeHolder(uuid, this.#opened.host.host) } as const;
-    await this.#transact([isHeld], [{ remove: key }], [], options);
+    const value = encodeHolder(uuid, this.#opened.host.host);
+    const reads = [{ read: key }, { read: this.#keys.lastWrite(this.#opened.host.host) }];
+    for (;;) {
+      const { succeeded, found } = await this.#inRound(
+        { key, is: "value", value },
+        [{ remove: key }],
+        reads,
+        options,
+      );
+      const [pair, lastWrite] = found;
+      if (succeeded || pair === undefined || Buffer.compare(pair.value, value) !== 0) return;
+      // another round has begun meanwhile
+      this.#checkOurs(lastWrite?.lease);
+    }
   }
 
   async release(options: StoreOptions = {}): Promise<void> {
@@ -157,6 +180,56 @@ export class EtcdLease implements HostLease {
 
   get #isOurs(): Condition {
     return { key: this.#keys.lastWrite(this.#opened.host.host), is: "lease", value: this.#opened.id };
+  }
+
+  /** A transaction about a claim. It isn't done once another round has begun. */
+  async #inRound(
+    condition: Condition,
+    then: readonly Operation[],
+    otherwise: readonly Operation[],
+    options: StoreOptions,
+  ): Promise<TransactionAnswer> {
+    if (this.#isRoundDoubtful)
+      await (this.#nextRound ??= this.#beginRound().finally(() => (this.#nextRound = undefined)));
+    const round = this.#round;
+    const doubt = (): void => {
+      if (round === this.#round) this.#isRoundDoubtful = true;
+    };
+    try {
+      return await this.#transact(
+        [condition, this.#isOurs, this.#isThisRound],
+        then,
+        otherwise,
+        options,
+        doubt,
+      );
+    } catch (error) {
+      doubt();
+      throw error;
+    }
+  }
+
+  async #beginRound(): Promise<void> {
+    const { id, host } = this.#opened;
+    const key = this.#keys.claimRound(host.host);
+    const next = String(this.#round + 1);
+    const { succeeded, found } = await this.#transact(
+      [this.#isOurs, this.#isThisRound],
+      [{ put: key, value: encoder.encode(next), lease: id }],
+      [{ read: key }, { read: this.#keys.lastWrite(host.host) }],
+      {},
+    );
+    const [pair, lastWrite] = found;
+    if (!succeeded) this.#checkOurs(lastWrite?.lease);
+    // else an earlier attempt has begun it
+    if (!succeeded && textOf(pair) !== next) throw this.#gone();
+    this.#round++;
+    this.#isRoundDoubtful = false;
+  }
+
+  get #isThisRound(): Condition {
+    const key = this.#keys.claimRound(this.#opened.host.host);
+    return { key, is: "value", value: encoder.encode(String(this.#round)) };
   }
 
   #operationOf(change: Change): Operation {
@@ -190,7 +263,7 @@ export class EtcdLease implements HostLease {
       if (answer.succeeded) return this.#advance(mark, answer.header.revision, onDone);
       const [lastWrite] = answer.found;
       this.#checkOurs(lastWrite?.lease);
-      const seen = Buffer.from(lastWrite!.value).toString();
+      const seen = textOf(lastWrite);
       if (seen === mark) return this.#advance(mark, lastWrite!.changed, onDone);
       const done = this.#doubtful.find((one) => one.mark === seen);
       if (done === undefined) throw this.#gone();
@@ -233,6 +306,7 @@ export class EtcdLease implements HostLease {
     then: readonly Operation[],
     otherwise: readonly Operation[],
     options: StoreOptions,
+    onRepeat?: () => void,
   ): Promise<TransactionAnswer> {
     const { signal } = this.#ended;
     signal.throwIfAborted();
@@ -241,6 +315,7 @@ export class EtcdLease implements HostLease {
     const answer = await this.#client.call(methods.transaction, request, {
       timeoutMs: options.timeoutMs,
       signal: until,
+      onRepeat,
     });
     return decodeTransaction(answer);
   }
@@ -282,13 +357,15 @@ export class EtcdLease implements HostLease {
     const { signal } = this.#ended;
     const sentAt = performance.now();
     try {
-      const answer = await this.#client.attempt(methods.keepAlive, encodeLease(id), { timeoutMs, signal });
+      const bounds = { timeoutMs, totalMs: timeoutMs, signal };
+      const answer = await this.#client.attempt(methods.keepAlive, encodeLease(id), bounds);
       if (decodeKeepAlive(answer) <= 0) {
         this.#gone();
         return;
       }
       this.validUntil = sentAt + ttlMs;
-      this.#renewIn(Math.max(0, sentAt + ttlMs / 3 - performance.now()));
+      this.#renewIn(this.#untilRenewal);
+      this.#renewFormer();
       this.#refreshRecord();
     } catch (error) {
       if (signal.aborted) return;
@@ -296,6 +373,21 @@ export class EtcdLease implements HostLease {
       await this.#client.pause(tries, signal, ttlMs).catch(() => {});
       if (!signal.aborted) void this.#renew(tries + 1);
     }
+  }
+
+  /** A third of the ttl after the last one was sent, or now. */
+  get #untilRenewal(): number {
+    return Math.max(0, this.validUntil - (2 * this.#opened.ttlMs) / 3 - performance.now());
+  }
+
+  /** The leases of earlier registrars stay until this one has settled: those that come back are still to be found. */
+  #renewFormer(): void {
+    const { signal } = this.#ended;
+    const bounds = { timeoutMs: etcdTiming.attemptMs, isFair: false, signal };
+    for (const lease of this.#formerLeases)
+      this.#client.attempt(methods.keepAlive, encodeLease(lease), bounds).catch((error: unknown) => {
+        if (!signal.aborted) log.debug?.(`a former lease of this host wasn't renewed: ${String(error)}`);
+      });
   }
 
   /** Brings the record's count and digest up to date. */
@@ -311,6 +403,10 @@ export class EtcdLease implements HostLease {
     this.#last = result.catch(() => {});
     return result;
   }
+}
+
+function textOf(pair: KeyValue | undefined): string {
+  return Buffer.from(pair?.value ?? []).toString();
 }
 
 export function isNotFound(error: unknown): boolean {

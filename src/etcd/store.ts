@@ -12,7 +12,7 @@ import type {
 import { type ClientOptions, defaultTimeoutMs, EtcdClient } from "./client.ts";
 import { Follower } from "./follower.ts";
 import { Keys } from "./keys.ts";
-import { EtcdLease, noWrite, type OpenedLease } from "./lease.ts";
+import { EtcdLease, firstNumber, type OpenedLease } from "./lease.ts";
 import {
   type Condition,
   decodeRange,
@@ -134,12 +134,12 @@ export class EtcdStore implements DirectoryStore {
       const epoch = (before?.epoch ?? 0) + 1;
       const value = encodeHost({ ...host, epoch, ttlMs, content: null, formerLeases });
       const isSame: Condition = { key, is: "changed", value: former?.changed ?? 0 };
-      const lastWrite = { put: this.#keys.lastWrite(host.host), value: noWrite, lease: id };
-      const request = encodeTransaction(
-        [isSame],
-        [{ put: key, value, lease: id }, lastWrite],
-        [{ read: key }],
-      );
+      const numbers = [this.#keys.lastWrite(host.host), this.#keys.claimRound(host.host)];
+      const puts = [
+        { put: key, value, lease: id },
+        ...numbers.map((number) => ({ put: number, value: firstNumber, lease: id })),
+      ];
+      const request = encodeTransaction([isSame], puts, [{ read: key }]);
       const answer = decodeTransaction(await this.#client.call(methods.transaction, request, options));
       const [now] = answer.found;
       if (answer.succeeded || now?.lease === id) return { ...lease, epoch, formerLeases };

@@ -253,6 +253,23 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("a directory %s",
     expect([mirror.loads, [...mirror.claims.keys()]]).toEqual([1, ["kept"]]);
   });
 
+  test("keeps what a dead registrar left until its successor has settled, however long that takes", async () => {
+    await using directory = place.directory();
+    await using mirror = await mirrorOf(directory, b);
+    const [store, next] = [await directory.store(a), await directory.store(a)];
+    const record = recordOf(a);
+    const former = await store.open(record, { ttlMs });
+    await former.apply([put(a, "stays"), put(a, "goes")]);
+    former.abandon();
+    await mirror.until(() => mirror.entries.size === 2);
+    const successor = await next.open(recordOf(a, record.registry), { ttlMs });
+    await Bun.sleep(1.5 * ttlMs);
+    await successor.apply([put(a, "stays")]);
+    await successor.settle();
+    await mirror.until(() => mirror.entries.size === 1);
+    expect(mirror.history(a).filter((change) => change !== "+stays")).toEqual(["+goes", "-goes"]);
+  });
+
   test("removes what a chain of dead registrars left when the last one has settled", async () => {
     await using directory = place.directory();
     await using mirror = await mirrorOf(directory, b);

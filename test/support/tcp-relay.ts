@@ -40,7 +40,7 @@ export class TcpRelay implements AsyncDisposable {
       this.#holes.add(direction);
   }
 
-  /** Forwards again, and what was swallowed too: a network sends it again. */
+  /** Forwards again, and what was swallowed too, also of connections that have ended: a network sends it again. */
   mend(): void {
     this.#holes.clear();
     for (const socket of this.#sockets) this.#flush(socket);
@@ -88,7 +88,6 @@ export class TcpRelay implements AsyncDisposable {
         if (socket.data.other !== undefined) this.#flush(socket.data.other);
       },
       close: (socket) => {
-        this.#sockets.delete(socket);
         socket.data.hasEnded = true;
         this.#flush(socket);
       },
@@ -110,7 +109,10 @@ export class TcpRelay implements AsyncDisposable {
       }
       data.held.shift();
     }
-    if (data.hasEnded) data.other.end();
+    if (!data.hasEnded) return;
+    this.#sockets.delete(socket);
+    // what was sent before arrives before the end does
+    setTimeout((other) => other.end(), 2, data.other);
   }
 }
 
