@@ -2,7 +2,7 @@
  * The names that are held on this host, as claims in the store that all hosts share. The store gives each name to one host.
  *
  * A claim is kept under the host's lease. When that is lost and another is opened, all that is held is claimed again; if
- * another host has a name by then, the hold here is over.
+ * another host has a name by then, the hold here is over. While a lease is being opened, claims wait for it.
  */
 import { asError, RegistryUnavailableError, StoreUnavailableError } from "../errors.ts";
 import { logger } from "../log.ts";
@@ -24,8 +24,6 @@ export interface Elsewhere {
 /** What the claims need of the cluster. */
 export interface ClaimsHost {
   readonly host: string;
-  /** Why the store can't be asked. */
-  readonly trouble: string;
   /** Who holds a name on another host, by what has been read from the store. */
   holder(name: string): Holder | undefined;
 }
@@ -38,6 +36,13 @@ export class ClusterClaims {
   readonly #host: ClaimsHost;
   readonly #signal: AbortSignal;
   #lease: HostLease | undefined;
+  /** Those who wait for a lease. */
+  #opening: PromiseWithResolvers<HostLease> | undefined;
+  /** Why there is no lease. */
+  #trouble: string | undefined;
+  /** The names that are held, and for which this lease has no answer yet. */
+  #unconfirmed = new Set<string>();
+  #confirmed: PromiseWithResolvers<void> | undefined;
   /** The key of each hold that is claimed or should be, with the id of its claim. */
   readonly #held = new Map<string, { readonly key: string; readonly id: string }>();
   /** The ids of claims that are over, and may still be in the store. */
@@ -56,12 +61,32 @@ export class ClusterClaims {
     return holder && { host: holder.host, isUnique: isUnique(holder) };
   }
 
-  /** Claims under this lease from now on, and what is held already. Undefined: there is none. */
+  /** Claims under this lease from now on, and what is held already. Undefined: there is none, until one is opened. */
   use(lease: HostLease | undefined): void {
     this.#lease = lease;
+    this.#trouble = undefined;
     // what was claimed under another lease is gone with that
     this.#former.clear();
-    if (lease !== undefined) for (const [name, { key }] of this.#held) void this.#keep(name, key);
+    this.#unconfirmed = new Set(this.#held.keys());
+    // those who wait for that look again
+    this.#confirmed?.resolve();
+    this.#confirmed = undefined;
+    if (lease === undefined) return;
+    this.#opening?.resolve(lease);
+    this.#opening = undefined;
+    for (const [name, { key }] of this.#held) void this.#keep(name, key);
+  }
+
+  /** No lease can be opened, for now: claims are refused for this reason. */
+  refuse(trouble: string): void {
+    this.#trouble = trouble;
+    this.#opening?.reject(new StoreUnavailableError(trouble));
+    this.#opening = undefined;
+  }
+
+  /** Resolves when the store has answered for all that is held, or the lease isn't in use any more; undefined if that is so. */
+  get confirmed(): Promise<void> | undefined {
+    return this.#unconfirmed.size === 0 ? undefined : (this.#confirmed ??= Promise.withResolvers()).promise;
   }
 
   /**
@@ -74,7 +99,7 @@ export class ClusterClaims {
     const held = { key, id };
     this.#held.set(name, held);
     try {
-      const claim = await this.#step(name, () => this.#claim(name, id));
+      const claim = await this.#step(name, () => this.#claimAnew(name, id));
       if (claim.type === "granted") return claim.fence;
       this.#forget(name, key);
       return { host: claim.host, isUnique: isUnique(claim) };
@@ -89,6 +114,7 @@ export class ClusterClaims {
   /** Claims a name that has been held before, in the background. */
   resume(name: string, key: string, unique: boolean): void {
     this.#held.set(name, { key, id: idOf(key, unique) });
+    this.#unconfirmed.add(name);
     if (this.#lease !== undefined) void this.#keep(name, key);
   }
 
@@ -96,7 +122,7 @@ export class ClusterClaims {
   give(name: string, key: string): void {
     const held = this.#held.get(name);
     if (held?.key !== key) return;
-    this.#held.delete(name);
+    this.#forget(name, key);
     let former = this.#former.get(name);
     if (former === undefined) this.#former.set(name, (former = new Set()));
     former.add(held.id);
@@ -110,6 +136,7 @@ export class ClusterClaims {
     while (lease === this.#lease && held !== undefined && held === this.#held.get(name)) {
       try {
         const claim = await this.#step(name, () => this.#claim(name, held.id));
+        if (lease === this.#lease && held === this.#held.get(name)) this.#confirm(name);
         if (claim.type === "granted") return this.onFence?.(name, key, claim.fence);
         // one that this host's last registrar has left goes when this one has settled
         if (claim.host === this.#host.host) await retryPause(retryMs, this.#signal);
@@ -151,13 +178,40 @@ export class ClusterClaims {
 
   async #claim(name: string, id: string): Promise<Claim | Holder> {
     await this.#clear(name);
-    const lease = this.#lease;
-    if (lease === undefined) throw new StoreUnavailableError(this.#host.trouble);
+    const lease = await this.#leased();
     return await lease.claim(name, id, { signal: this.#signal });
   }
 
+  /** For one who hasn't held it before: others of this host would be back by now, so what they have left is in its way. */
+  async #claimAnew(name: string, id: string): Promise<Claim | Holder> {
+    const claim = await this.#claim(name, id);
+    if (claim.type === "granted" || claim.host !== this.#host.host) return claim;
+    const lease = await this.#leased();
+    await lease.unclaim(name, claim.uuid, { signal: this.#signal });
+    return await this.#claim(name, id);
+  }
+
+  /** @throws {StoreUnavailableError} when none can be opened */
+  async #leased(): Promise<HostLease> {
+    if (this.#lease !== undefined) return this.#lease;
+    if (this.#trouble !== undefined) throw new StoreUnavailableError(this.#trouble);
+    return await (this.#opening ??= Promise.withResolvers()).promise;
+  }
+
+  #confirm(name: string): void {
+    if (this.#unconfirmed.delete(name)) this.#noteConfirmed();
+  }
+
+  #noteConfirmed(): void {
+    if (this.#unconfirmed.size > 0) return;
+    this.#confirmed?.resolve();
+    this.#confirmed = undefined;
+  }
+
   #forget(name: string, key: string): void {
-    if (this.#held.get(name)?.key === key) this.#held.delete(name);
+    if (this.#held.get(name)?.key !== key) return;
+    this.#held.delete(name);
+    this.#confirm(name);
   }
 
   /** One after the other for each name. */

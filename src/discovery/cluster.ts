@@ -192,6 +192,7 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
     this.#lease = undefined;
     this.#publisher.use(undefined);
     this.claims.use(undefined);
+    this.claims.refuse("this actor is no longer the registrar");
     this.#stop.abort();
     this.#mirror.close();
     this.#undo();
@@ -250,8 +251,10 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
     this.claims.use(lease);
     void this.#settleLease(lease);
     const ended = Promise.withResolvers<void>();
-    this.#signal.addEventListener("abort", () => ended.resolve(), { once: true });
+    const onAbort = (): void => ended.resolve();
+    this.#signal.addEventListener("abort", onAbort, { once: true });
     await Promise.race([lease.lost, ended.promise]);
+    this.#signal.removeEventListener("abort", onAbort);
     if (this.#signal.aborted) return;
     log.warn?.(`the lease of this host in ${this.#cluster.description} is gone: publishing all again`);
     this.#lease = undefined;
@@ -266,7 +269,9 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
     while (lease === this.#lease) {
       try {
         await this.#publisher.whole;
-        await lease.settle();
+        // else a name that is held here could go to another host, with the claim of an earlier lease
+        await this.claims.confirmed;
+        if (lease === this.#lease) await lease.settle();
         return;
       } catch (error) {
         log.info?.(`cannot settle the lease: ${asError(error).message}`);
@@ -278,6 +283,7 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
   #fail(thrown: unknown): void {
     const error = asError(thrown);
     this.#opened.reject(error);
+    this.claims.refuse(error.message);
     if (error.message === this.#trouble) return;
     this.#trouble = error.message;
     const isExpected = error instanceof StoreUnavailableError || error instanceof HostTakenError;

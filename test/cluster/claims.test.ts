@@ -81,6 +81,22 @@ describe.skipIf(isSkipped)("hosts of a cluster", () => {
     await until(async () => (await count(scene.a)) === 1 && (await count(scene.b)) === 1);
   });
 
+  test("start an actor of a unique name right after a boot, before their lease is open", async () => {
+    await using etcd = await EtcdServers.start(1);
+    for (let round = 0; round < 3; round++) {
+      // each is a host that the others don't know
+      await using host = new ClusterHost(etcd.urls, { ttlMs: 2_000, space: `round-${round}` });
+      const program = await host.actor("root");
+      const uuid = await program.run(async ({ furrow, args: [module] }) => {
+        await using nursery = await furrow.openNursery();
+        const { id } = await nursery.startActor("x", { module: module as string, unique: true });
+        await nursery.cancel();
+        return id.uuid;
+      }, service);
+      expect(uuid).toBeString();
+    }
+  }, 20_000);
+
   test("refuse a unique name that an actor of the other has, and let it go when that ends", async () => {
     await using scene = await Scene.open();
     const { uuid } = await begin(scene.a, "startActor", { unique: true });
