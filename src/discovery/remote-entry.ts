@@ -8,25 +8,15 @@ import type { Details } from "../actor/details.ts";
 import { asError, FrameError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
+import { checkAddressLimits } from "../transport/address-limits.ts";
 import { actorNameFault } from "../wire/actor-name.ts";
 import { decode } from "../wire/decode.ts";
 import { encodeMessage } from "../wire/encode.ts";
 import { encodeDetails } from "./registration.ts";
-import { readDetails, type StoredRegistration } from "./table.ts";
+import { type Place, readDetails, type StoredRegistration } from "./table.ts";
 
 /** A number that grows with each change of a store. Revisions of different stores can't be compared. */
 export type Revision = number;
-
-/** What an entry is compared by, to order the instances of a name. */
-export interface Place {
-  readonly created: Revision;
-  readonly order: number;
-}
-
-/** Orders instances by registration: across hosts by the store's revision, within one host by the host's own order. */
-export function comparePlaces(a: Place, b: Place): number {
-  return a.created - b.created || a.order - b.order;
-}
 
 /** An actor of any host, as a directory has it. */
 export class RemoteEntry implements Place {
@@ -121,6 +111,11 @@ function readFields(value: Uint8Array): Fields {
     !(details instanceof Uint8Array)
   )
     return { ...noFields, fault: "a field is of another type" };
+  try {
+    checkAddressLimits(addrs);
+  } catch (error) {
+    return { ...noFields, fault: asError(error).message };
+  }
   return {
     name,
     pid,

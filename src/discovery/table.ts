@@ -65,8 +65,21 @@ class DetailedRegistration extends StoredRegistration {
   }
 }
 
+/** By which the instances of a name are ordered that a shared directory brought. */
+export interface Place {
+  /** The directory's revision since which it has the actor. */
+  readonly created: number;
+  /** The order of its host. */
+  readonly order: number;
+}
+
+/** Orders instances by registration: across hosts by the store's revision, within one host by the host's own order. */
+export function comparePlaces(a: Place, b: Place): number {
+  return a.created - b.created || a.order - b.order;
+}
+
 /** What the table keeps of an actor that a shared directory brought. */
-export interface RemoteActor {
+export interface RemoteActor extends Place {
   readonly name: string;
   readonly uuid: string;
   readonly pid: number;
@@ -75,9 +88,6 @@ export interface RemoteActor {
   readonly addrs: readonly Address[];
   readonly isDraining: boolean;
   readonly encodedDetails: Uint8Array;
-  /** Orders it among the remote actors of its name: by the directory's revision, and then by its host's own order. */
-  readonly created: number;
-  readonly order: number;
   /** Stands for what the directory has of it. */
   digest: number;
 }
@@ -127,16 +137,13 @@ export function readDetails(encoded: Uint8Array): Details {
 /** Whether `stored` belongs after `mirrored`. */
 function isAfter(stored: StoredRegistration, mirrored: MirroredRegistration): boolean {
   if (!(stored instanceof MirroredRegistration)) return true;
-  return (
-    stored.created - mirrored.created > 0 ||
-    (stored.created === mirrored.created && stored.order > mirrored.order)
-  );
+  return comparePlaces(stored, mirrored) > 0;
 }
 
 /** Whether two registrations of one actor have the same place in the order of its name. */
 function isSamePlace(a: StoredRegistration, b: StoredRegistration): boolean {
   if (!(a instanceof MirroredRegistration)) return !(b instanceof MirroredRegistration);
-  return b instanceof MirroredRegistration && a.created === b.created && a.order === b.order;
+  return b instanceof MirroredRegistration && comparePlaces(a, b) === 0;
 }
 
 /** Whether lookups pass over it. */

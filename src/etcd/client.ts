@@ -90,7 +90,8 @@ export class EtcdClient {
       this.#failures.delete(session.endpoint);
       return answer;
     } catch (error) {
-      if (isPassing(error) && bounds.isFair !== false) this.leave(session, asError(error));
+      if (isPassing(error) && (bounds.isFair !== false || session.isOver))
+        this.leave(session, asError(error));
       throw error;
     }
   }
