@@ -10,6 +10,7 @@ import { announce, Chance, inFull, median, seed } from "../support/soak.ts";
 import { type Program, until, World } from "../support/world.ts";
 
 const rounds = 500;
+const shortRounds = 6;
 /** Then all programs end in order, and the next ones make up a registry of another kind. */
 const roundsOfOne = 13;
 /** Registries side by side. */
@@ -368,7 +369,7 @@ describe("a registry whose registrar is killed at random", () => {
     "leaves no orphan, false null, stale answer or file",
     async () => {
       // the whole suite has only minutes
-      const count = inFull ? rounds : roundsOfOne;
+      const count = inFull ? rounds : shortRounds;
       announce(`${count} rounds of kills, of the registrar in two of three`);
       const tally = new Tally();
       const registries = Math.ceil(count / roundsOfOne);
