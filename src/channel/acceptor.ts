@@ -126,10 +126,11 @@ export class Acceptor<H extends PeerHandler> {
       this.#answerProbe(stranger, helloMessage);
       return;
     }
-    const { uuid: theirUuid, pid } = theirs.id;
-    if (this.#isRefused(channel, { ...theirs, uuid: theirUuid }, pid, proof)) return;
+    const { uuid, pid } = theirs.id;
+    const { target, purpose } = theirs;
+    if (this.#isRefused(channel, { uuid, target, purpose }, pid, proof)) return;
     this.#settle(stranger);
-    channel.post(helloMessage({ ...this.#host.self(), target: theirUuid }));
+    channel.post(helloMessage({ ...this.#host.self(), target: uuid }));
     this.#host.establish(theirs, channel, { transport, proof });
   }
 

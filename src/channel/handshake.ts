@@ -164,8 +164,9 @@ export function checkHello(said: SaidHello): Hello {
     knockFault(uuid, said.purpose) ??
     (/^[A-Za-z0-9]{0,64}$/.test(host) ? undefined : "the host id is malformed");
   if (fault !== undefined) throw new HandshakeError(`malformed hello: ${fault}`);
+  const { id, addrs, isRegistrar, purpose, target } = said;
   // `knockFault` knows the purpose
-  return { ...said, purpose: said.purpose as Purpose, addrs: readAddresses(said.addrs) };
+  return { id, addrs: readAddresses(addrs), isRegistrar, purpose: purpose as Purpose, target };
 }
 
 export function knockFault(uuid: string, purpose: string): string | undefined {
