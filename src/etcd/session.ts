@@ -6,6 +6,8 @@
  * and whoever waits for it longer loses its lease.
  */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 
 import { asError } from "../errors.ts";
 import { frameOf, GrpcDecoder } from "./grpc-frame.ts";
@@ -59,13 +61,15 @@ export class Session {
   /** Resolves when it's over. */
   readonly ended: Promise<void>;
   readonly #http: ClientHttp2Session;
+  readonly #socket: Socket;
   readonly #end: () => void;
   readonly #streams = new Set<(error: Error) => void>();
   #failure: ConnectionError | undefined;
 
-  private constructor(endpoint: string, http: ClientHttp2Session) {
+  private constructor(endpoint: string, http: ClientHttp2Session, socket: Socket) {
     this.endpoint = endpoint;
     this.#http = http;
+    this.#socket = socket;
     ({ promise: this.ended, resolve: this.#end } = Promise.withResolvers<void>());
     http.on("error", (error: Error) => this.destroy(error.message));
     http.on("goaway", (code: number) => this.destroy(`the server ended the connection (code ${code})`));
@@ -75,8 +79,9 @@ export class Session {
   /** Connects to a server. @throws {ConnectionError} when that fails, or takes too long */
   static async connect(endpoint: string, tls: SessionTls | undefined, bounds: CallBounds): Promise<Session> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const socket = dial(endpoint, tls);
     const http = connect(endpoint, {
-      ...tls,
+      createConnection: () => socket,
       settings: { initialWindowSize: windowBytes, enablePush: false },
     });
     http.once("connect", () => resolve());
@@ -93,11 +98,12 @@ export class Session {
       await promise;
       // the settings are for streams alone
       http.setLocalWindowSize(windowBytes);
-      return new Session(endpoint, http);
+      return new Session(endpoint, http, socket);
     } catch (error) {
-      // its socket may still fail
+      // it may still fail
       http.on("error", () => {});
       http.destroy();
+      socket.destroy();
       if (bounds.signal?.aborted === true) throw error;
       throw new ConnectionError(`${endpoint}: ${asError(error).message}`, { cause: error });
     } finally {
@@ -188,8 +194,18 @@ export class Session {
     const failure = (this.#failure = new ConnectionError(`${this.endpoint}: ${why}`));
     for (const end of this.#streams) end(failure);
     this.#http.destroy();
+    // Bun's session only ends its half: one to a frozen server would stay, and keep the process alive
+    this.#socket.destroy();
     this.#end();
   }
+}
+
+function dial(endpoint: string, tls: SessionTls | undefined): Socket {
+  const { protocol, hostname, port } = new URL(endpoint);
+  const host = hostname.replace(/^\[|\]$/g, "");
+  if (protocol === "http:") return connectTcp({ host, port: Number(port || 80) });
+  const servername = isIP(host) === 0 ? { servername: host } : {};
+  return connectTls({ ...tls, ...servername, host, port: Number(port || 443), ALPNProtocols: ["h2"] });
 }
 
 const deadStream: Stream = { send() {}, finish() {}, pause() {}, resume() {}, cancel() {} };

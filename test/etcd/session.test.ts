@@ -1,5 +1,6 @@
 /** gRPC as servers speak it, well and badly: `src/etcd/session.ts` against a scripted HTTP/2 server. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { createServer, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 
@@ -51,6 +52,10 @@ function answer(
   stream.on("wantTrailers", () => stream.sendTrailers(status));
   for (const message of messages) stream.write(frameOf(message));
   stream.end();
+}
+
+function descriptors(): number {
+  return readdirSync("/proc/self/fd").length;
 }
 
 /** The connection's window that a client has given, by what it has sent. */
@@ -180,6 +185,26 @@ describe("Session", () => {
     const late = failure(session.call("/never", bytes(""), undefined, { timeoutMs: 20, isFair: false }));
     expect((await late).message).toEndWith(": no answer within 20 ms");
     expect(text(await session.call("/b", bytes(""), undefined, bounds))).toBe("well");
+  });
+
+  test("leaves no socket behind when a server that it gives up is frozen", async () => {
+    const listen = `console.log(Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } }).port)`;
+    const frozen = Bun.spawn([process.execPath, "-e", listen], { stdout: "pipe" });
+    stack.push(async () => {
+      frozen.kill("SIGKILL");
+      await frozen.exited;
+    });
+    const { value } = await frozen.stdout.getReader().read();
+    const port = Number(new TextDecoder().decode(value));
+    // the system accepts for it; it never reads, and never closes
+    frozen.kill("SIGSTOP");
+    const before = descriptors();
+    for (let time = 0; time < 3; time++) {
+      const session = await Session.connect(`http://127.0.0.1:${port}`, undefined, bounds);
+      await failure(session.call("/a", bytes(""), undefined, { timeoutMs: 50 }));
+      expect(session.isOver).toBe(true);
+    }
+    await until(() => descriptors() === before);
   });
 
   test("lets the server send pages ahead, on all streams together", async () => {
