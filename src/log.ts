@@ -189,3 +189,11 @@ function asJson(record: LogRecord): string {
 function asText({ time, level, actor: name, pid, layer, msg }: LogRecord): string {
   return `${new Date(time).toISOString()} ${level} ${name ?? "-"}[${pid}] ${layer}: ${msg}`;
 }
+
+const maxForeignChars = 500;
+
+/** Makes a text that comes from somewhere else safe for errors and logs: without control characters, and not too long. */
+export function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+  return text.slice(0, maxForeignChars).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, " ");
+}

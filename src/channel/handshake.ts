@@ -8,6 +8,7 @@
 import type { Deadline } from "../deadline.ts";
 import { HandshakeError, UnauthenticatedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
+import { printable } from "../log.ts";
 import { checkAddressLimits } from "../transport/address-limits.ts";
 import { type Address, localizeAddress, parseAddress, qualifyAddress } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
@@ -68,14 +69,6 @@ export class RefusedError extends HandshakeError {
     this.refusal = refusal;
     this.uuid = uuid;
   }
-}
-
-const maxRefusalChars = 500;
-
-/** Makes a text from an unproven peer safe for errors and logs. */
-function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
-  return text.slice(0, maxRefusalChars).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, " ");
 }
 
 /** The error for a refusal. `isProved`: it comes from an authenticated actor. */

@@ -62,8 +62,8 @@ export class Mirror implements Sink {
   readonly #hosts = new Map<string, MirroredHost>();
   /** Those in the table, by uuid. */
   readonly #shown = new SplitMap<MirroredRegistration>();
-  /** How many entries aren't in the table, because their actors have another there. */
-  #hidden = 0;
+  /** How many entries of an actor aren't in the table, because it has another one there. Those that can't be read don't count. */
+  readonly #hidden = new Map<string, number>();
   #claims = new Map<string, Holder>();
   #unseenClaims: Map<string, Holder> | undefined;
   /** While everything is loaded, a host's record may be older than its entries. */
@@ -139,7 +139,7 @@ export class Mirror implements Sink {
     const shown = this.#shown.get(uuid);
     if (shown === undefined) return undefined;
     this.#shown.delete(uuid);
-    this.#hidden++;
+    this.#countHidden(uuid, 1);
     const hidden = plain(shown);
     for (const { entries, unseen } of this.#hosts.values())
       for (const some of [entries, unseen]) if (some?.get(uuid) === shown) some.set(uuid, hidden);
@@ -151,12 +151,12 @@ export class Mirror implements Sink {
     uuid: string,
     show: (actor: RemoteActor) => MirroredRegistration,
   ): MirroredRegistration | undefined {
-    if (this.#hidden === 0) return undefined;
+    if (!this.#hidden.has(uuid)) return undefined;
     for (const host of this.#hosts.values()) {
       const entry = host.get(uuid);
       // one that can't be read has no name
       if (entry === undefined || entry.name === "") continue;
-      this.#hidden--;
+      this.#countHidden(uuid, -1);
       const shown = show(entry);
       this.#shown.set(uuid, shown);
       (host.entries.has(uuid) ? host.entries : host.unseen)?.set(uuid, shown);
@@ -302,7 +302,7 @@ export class Mirror implements Sink {
     // one copy of the host's id for all of its actors
     if (entry.actorHost === host.id) entry.actorHost = host.id;
     const shown = former instanceof MirroredRegistration ? former : undefined;
-    if (former !== undefined && shown === undefined) this.#hidden--;
+    if (former !== undefined && shown === undefined) this.#noteHidden(former, -1);
     if (entry.fault === undefined && (shown !== undefined || !this.#isElsewhere(uuid))) {
       const next = this.#target.show(entry, shown);
       this.#shown.set(uuid, next);
@@ -311,7 +311,7 @@ export class Mirror implements Sink {
     }
     if (entry.fault !== undefined)
       log.warn?.(`cannot read the entry of ${uuid} on host ${host.id} in the directory: ${entry.fault}`);
-    this.#hidden++;
+    this.#noteHidden(entry, 1);
     host.entries.set(uuid, plain(entry));
     if (shown !== undefined) this.#gone(shown);
   }
@@ -333,13 +333,24 @@ export class Mirror implements Sink {
 
   #gone(entry: RemoteActor | MirroredRegistration): void {
     if (!(entry instanceof MirroredRegistration)) {
-      this.#hidden--;
+      this.#noteHidden(entry, -1);
       return;
     }
     const { uuid } = entry;
     this.#shown.delete(uuid);
     const other = this.standIn(uuid, (actor) => this.#target.show(actor, entry));
     if (other === undefined) this.#target.hide(entry);
+  }
+
+  #noteHidden({ name, uuid }: RemoteActor, by: 1 | -1): void {
+    // one that can't be read has no name, and can't stand in for another
+    if (name !== "") this.#countHidden(uuid, by);
+  }
+
+  #countHidden(uuid: string, by: 1 | -1): void {
+    const count = (this.#hidden.get(uuid) ?? 0) + by;
+    if (count > 0) this.#hidden.set(uuid, count);
+    else this.#hidden.delete(uuid);
   }
 
   #claim(name: string, holder: Holder): void {

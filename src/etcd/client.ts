@@ -7,7 +7,7 @@ import { asError, causeOf, StoreUnavailableError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { decodeAuthenticate, encodeAuthenticate, methods } from "./messages.ts";
 import { type CallBounds, Session, type SessionTls } from "./session.ts";
-import { ConnectionError, isPassing, isTokenRefusal, Status, StatusError } from "./status.ts";
+import { ConnectionError, isPassing, isServersFault, isTokenRefusal, Status, StatusError } from "./status.ts";
 import { attemptMs, etcdTiming } from "./timing.ts";
 
 const log = logger("discovery");
@@ -54,13 +54,18 @@ export class EtcdClient {
   }
 
   /**
-   * Asks until there is an answer, one server after the other. What is asked must be harmless to repeat.
+   * Asks until there is an answer that `decode` can read, one server after the other. What is asked must be harmless to repeat.
    *
    * @throws {StatusError} with a status that `expect` lists
    * @throws {StoreUnavailableError} when the time is up, or the servers refuse; `cause` says why
    * @throws the signal's reason
    */
-  async call(path: string, message: Uint8Array, options: CallOptions = {}): Promise<Uint8Array> {
+  async call<T>(
+    path: string,
+    message: Uint8Array,
+    decode: (answer: Uint8Array) => T,
+    options: CallOptions = {},
+  ): Promise<T> {
     const { timeoutMs = defaultTimeoutMs, signal, onRepeat, expect = [] } = options;
     const until = performance.now() + timeoutMs;
     for (let tries = 0; ; tries++) {
@@ -70,28 +75,35 @@ export class EtcdClient {
       const patience = attemptMs(tries);
       const bounds = { timeoutMs: Math.min(left, patience), totalMs: left, isFair: left >= patience, signal };
       try {
-        return await this.attempt(path, message, bounds);
+        return await this.attempt(path, message, decode, bounds);
       } catch (error) {
         signal?.throwIfAborted();
         if (error instanceof StatusError && expect.includes(error.status)) throw error;
-        if (!isPassing(error)) throw this.#refused(error);
+        const mayKnowBetter = isServersFault(error) && tries + 1 < this.#options.endpoints.length;
+        if (!isPassing(error) && !mayKnowBetter) throw this.#refused(error);
       }
       await this.pause(tries, signal, until - performance.now());
     }
   }
 
   /** As `call`, but only once. @throws {StatusError | ConnectionError} */
-  async attempt(path: string, message: Uint8Array, bounds: CallBounds): Promise<Uint8Array> {
+  async attempt<T>(
+    path: string,
+    message: Uint8Array,
+    decode: (answer: Uint8Array) => T,
+    bounds: CallBounds,
+  ): Promise<T> {
     const session = await this.session(bounds);
     try {
       const answer = await this.#authorized(session, bounds, (token) =>
         session.call(path, message, token, bounds),
       );
+      const decoded = readable(session, answer, decode);
       this.#failures.delete(session.endpoint);
-      return answer;
+      return decoded;
     } catch (error) {
-      if (isPassing(error) && (bounds.isFair !== false || session.isOver))
-        this.leave(session, asError(error));
+      const isFault = isPassing(error) || isServersFault(error);
+      if (isFault && (bounds.isFair !== false || session.isOver)) this.leave(session, asError(error));
       throw error;
     }
   }
@@ -117,6 +129,11 @@ export class EtcdClient {
     log.info?.(`left ${session.endpoint}: ${error.message}`);
     this.#session = undefined;
     this.#at = (this.#at + 1) % this.#options.endpoints.length;
+  }
+
+  /** What the server in use has sent makes no sense. */
+  distrust(error: Error): void {
+    if (this.#session !== undefined) this.leave(this.#session, error);
   }
 
   /** The token of our user for that session; asks for one if need be. */
@@ -221,6 +238,16 @@ export class EtcdClient {
     if (error instanceof StoreUnavailableError) return error;
     const cause = asError(error);
     return new StoreUnavailableError(`${this.description} refused: ${cause.message}`, { cause });
+  }
+}
+
+/** @throws {ConnectionError} when it can't be read: another server may do better */
+function readable<T>({ endpoint }: Session, answer: Uint8Array, decode: (answer: Uint8Array) => T): T {
+  try {
+    return decode(answer);
+  } catch (error) {
+    const text = `${endpoint} answered what etcd wouldn't: ${asError(error).message}`;
+    throw new ConnectionError(text, { cause: error });
   }
 }
 

@@ -6,7 +6,7 @@
  * back in time.
  */
 import type { Revision } from "../discovery/remote-entry.ts";
-import { asError } from "../errors.ts";
+import { asError, FrameError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { RemoteAddition, RemoteChange, Sink } from "../discovery/store.ts";
 import type { EtcdClient } from "./client.ts";
@@ -101,6 +101,10 @@ export class Follower {
       if (this.#fault !== undefined || this.#signal.aborted) throw error;
       log.info?.(`${this.#client.description}: following was interrupted: ${asError(error).message}`);
       if (error instanceof Doubt) this.#cursor = undefined;
+      if (error instanceof FrameError) {
+        this.#client.distrust(error);
+        this.#hasWatched = false;
+      }
     }
     this.#freshness.interrupt();
     return this.#hasWatched;
@@ -220,7 +224,7 @@ export class Follower {
     const request = encodeRange({ key, end, limit: pageKeys, revision });
     const options = { timeoutMs: pageTimeoutMs, signal: this.#signal, expect: [Status.outOfRange] };
     try {
-      return decodeRange(await this.#client.call(methods.range, request, options));
+      return await this.#client.call(methods.range, request, decodeRange, options);
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
       throw new Doubt(error.message, { cause: error });
@@ -230,9 +234,8 @@ export class Follower {
   /** @throws {Doubt} if the store isn't the one that was loaded, or is older */
   async #recognise(cursor: Cursor): Promise<void> {
     const request = encodeRange({ key: this.#keys.identity });
-    const { header, pairs } = decodeRange(
-      await this.#client.call(methods.range, request, { signal: this.#signal }),
-    );
+    const options = { signal: this.#signal };
+    const { header, pairs } = await this.#client.call(methods.range, request, decodeRange, options);
     const { at, cluster } = cursor;
     if (header.cluster !== cluster) throw new Doubt("another cluster is there now");
     if (header.revision < at)

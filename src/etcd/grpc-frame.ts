@@ -2,6 +2,8 @@
 import { FrameError } from "../errors.ts";
 
 const headerBytes = 5;
+/** A page of a thousand actors, each of them as large as may be, is smaller. */
+const maxMessageBytes = 64 * 1_048_576;
 
 export function frameOf(message: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafe(headerBytes + message.length);
@@ -28,7 +30,7 @@ export class GrpcDecoder {
     return this.#buffered > 0;
   }
 
-  /** @throws {FrameError} when a message is compressed, which wasn't offered */
+  /** @throws {FrameError} when a message is compressed, which wasn't offered, or larger than 64 MiB */
   push(chunk: Uint8Array): void {
     this.#chunks.push(chunk);
     this.#buffered += chunk.length;
@@ -38,7 +40,9 @@ export class GrpcDecoder {
     this.#needed = headerBytes;
     while (bytes.length - at >= headerBytes) {
       if (bytes[at] !== 0) throw new FrameError("a compressed gRPC message, which wasn't offered");
-      const end = at + headerBytes + readLength(bytes, at + 1);
+      const length = readLength(bytes, at + 1);
+      if (length > maxMessageBytes) throw new FrameError(`a gRPC message of ${length} B`);
+      const end = at + headerBytes + length;
       if (end > bytes.length) {
         this.#needed = end - at;
         break;

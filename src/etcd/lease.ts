@@ -19,6 +19,7 @@ import type { Keys } from "./keys.ts";
 import {
   type Condition,
   decodeKeepAlive,
+  decodeNothing,
   decodeTransaction,
   encodeLease,
   encodeTransaction,
@@ -312,17 +313,17 @@ export class EtcdLease implements HostLease {
     signal.throwIfAborted();
     const until = options.signal === undefined ? signal : AbortSignal.any([options.signal, signal]);
     const request = encodeTransaction(conditions, then, otherwise);
-    const answer = await this.#client.call(methods.transaction, request, {
+    return await this.#client.call(methods.transaction, request, decodeTransaction, {
       timeoutMs: options.timeoutMs,
       signal: until,
       onRepeat,
     });
-    return decodeTransaction(answer);
   }
 
   async #revoke(lease: number, options: StoreOptions): Promise<void> {
     try {
-      await this.#client.call(methods.revoke, encodeLease(lease), { ...options, expect: [Status.notFound] });
+      const expect = [Status.notFound];
+      await this.#client.call(methods.revoke, encodeLease(lease), decodeNothing, { ...options, expect });
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
@@ -358,8 +359,8 @@ export class EtcdLease implements HostLease {
     const sentAt = performance.now();
     try {
       const bounds = { timeoutMs, totalMs: timeoutMs, signal };
-      const answer = await this.#client.attempt(methods.keepAlive, encodeLease(id), bounds);
-      if (decodeKeepAlive(answer) <= 0) {
+      const left = await this.#client.attempt(methods.keepAlive, encodeLease(id), decodeKeepAlive, bounds);
+      if (left <= 0) {
         this.#gone();
         return;
       }
@@ -385,9 +386,11 @@ export class EtcdLease implements HostLease {
     const { signal } = this.#ended;
     const bounds = { timeoutMs: etcdTiming.attemptMs, isFair: false, signal };
     for (const lease of this.#formerLeases)
-      this.#client.attempt(methods.keepAlive, encodeLease(lease), bounds).catch((error: unknown) => {
-        if (!signal.aborted) log.debug?.(`a former lease of this host wasn't renewed: ${String(error)}`);
-      });
+      this.#client
+        .attempt(methods.keepAlive, encodeLease(lease), decodeKeepAlive, bounds)
+        .catch((error: unknown) => {
+          if (!signal.aborted) log.debug?.(`a former lease of this host wasn't renewed: ${String(error)}`);
+        });
   }
 
   /** Brings the record's count and digest up to date. */

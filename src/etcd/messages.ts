@@ -62,6 +62,9 @@ export interface TransactionAnswer {
   readonly found: readonly (KeyValue | undefined)[];
 }
 
+/** For an answer that says nothing but that it was done. */
+export function decodeNothing(): void {}
+
 export interface WatchAnswer {
   readonly header: Header;
   readonly created: boolean;

@@ -53,6 +53,7 @@ export class ProtoWriter {
   }
 
   #varint(value: number): void {
+    if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`not a number for etcd: ${value}`);
     this.#reserve(10);
     let left = value;
     // by division: shifts would cut it to 32 bits

@@ -1,8 +1,8 @@
 /** The values of a directory in etcd, msgpack lists, and what they say as a directory's additions and removals. */
 import { encodeValue, fieldsOf, RemoteEntry } from "../discovery/remote-entry.ts";
-import { asError } from "../errors.ts";
+import { asError, FrameError } from "../errors.ts";
 import { readActorId } from "../identity.ts";
-import { logger } from "../log.ts";
+import { logger, printable } from "../log.ts";
 import type { Holder, RemoteAddition, RemoteChange, RemoteHost } from "../discovery/store.ts";
 import type { Keys } from "./keys.ts";
 import type { KeyValue, WatchEvent } from "./messages.ts";
@@ -31,17 +31,20 @@ export function encodeHost({
 export function decodeHost(host: string, value: Uint8Array): StoredHost {
   const [epoch, ttlMs, registry, name, uuid, pid, summary, former] = fieldsOf(value);
   const registrar = readActorId({ name, uuid, pid, host });
-  if (
-    registrar === undefined ||
-    typeof registry !== "string" ||
-    typeof epoch !== "number" ||
-    typeof ttlMs !== "number"
-  )
-    throw new TypeError(`malformed record of host ${host}`);
+  if (registrar === undefined || typeof registry !== "string" || !isNumber(epoch) || !isNumber(ttlMs))
+    throw new FrameError(`malformed record of host ${host}`);
   const [count, digest] = Array.isArray(summary) ? (summary as unknown[]) : [];
-  const content = typeof count === "number" && typeof digest === "number" ? { count, digest } : null;
-  const formerLeases = Array.isArray(former) ? former.filter((lease) => typeof lease === "number") : [];
+  const content = isNumber(count) && isNumber(digest) ? { count, digest } : null;
+  const formerLeases = Array.isArray(former) ? former.filter((lease) => isNumber(lease) && lease > 0) : [];
   return { host, registrar, registry, epoch, ttlMs, content, formerLeases };
+}
+
+function isHostId(text: string): boolean {
+  return /^[A-Za-z0-9]{1,64}$/.test(text);
+}
+
+function isNumber(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 export function encodeHolder(uuid: string, host: string): Uint8Array {
@@ -51,7 +54,7 @@ export function encodeHolder(uuid: string, host: string): Uint8Array {
 /** @throws {FrameError} when it is malformed */
 export function decodeHolder({ value, created }: KeyValue): Holder {
   const [uuid, host] = fieldsOf(value);
-  if (typeof uuid !== "string" || typeof host !== "string") throw new TypeError("malformed claim");
+  if (typeof uuid !== "string" || typeof host !== "string") throw new FrameError("malformed claim");
   return { type: "held", uuid, host, fence: created };
 }
 
@@ -62,9 +65,11 @@ export function additionOf(keys: Keys, pair: KeyValue): RemoteAddition | undefin
     switch (place.kind) {
       case "entry": {
         const { host, uuid } = place;
+        if (!isHostId(host) || !/^[\w-]{1,64}$/.test(uuid)) throw new FrameError("that isn't an actor's key");
         return { type: "put", entry: new RemoteEntry(host, uuid, pair.value, pair.created, pair.changed) };
       }
       case "host":
+        if (!isHostId(place.host)) throw new FrameError("that isn't a host's key");
         return { type: "host", host: decodeHost(place.host, pair.value) };
       case "claim":
         return { type: "claim", name: place.name, holder: decodeHolder(pair) };
@@ -74,7 +79,8 @@ export function additionOf(keys: Keys, pair: KeyValue): RemoteAddition | undefin
     }
   } catch (error) {
     // another version of furrow, or another program: the rest is not its fault
-    log.warn?.(`skipped ${Buffer.from(pair.key).toString()} in the directory: ${asError(error).message}`);
+    const key = printable(Buffer.from(pair.key).toString());
+    log.warn?.(`skipped ${key} in the directory: ${asError(error).message}`);
     return undefined;
   }
 }

@@ -1,5 +1,7 @@
 /** How an etcd server says that it didn't do something: a gRPC status. */
 
+import { printable } from "../log.ts";
+
 /** The codes of gRPC that matter here. */
 export const Status = {
   ok: 0,
@@ -11,8 +13,10 @@ export const Status = {
   resourceExhausted: 8,
   failedPrecondition: 9,
   outOfRange: 11,
+  unimplemented: 12,
   internal: 13,
   unavailable: 14,
+  dataLoss: 15,
   unauthenticated: 16,
 } as const;
 
@@ -22,7 +26,7 @@ export class StatusError extends Error {
   readonly status: number;
 
   constructor(status: number, message: string) {
-    super(message === "" ? `etcd answered with gRPC status ${status}` : message);
+    super(message === "" ? `etcd answered with gRPC status ${status}` : printable(message));
     this.status = status;
   }
 }
@@ -43,6 +47,13 @@ export function isPassing(error: unknown): boolean {
     // "too many requests"; the database being full is one too, and doesn't pass by itself
     (status === Status.resourceExhausted && !message.includes("database space"))
   );
+}
+
+/** Whether it's more likely this server's fault than that of what was asked: another one may do it. */
+export function isServersFault(error: unknown): boolean {
+  if (!(error instanceof StatusError)) return false;
+  const { unknown, unimplemented, internal, dataLoss } = Status;
+  return [unknown, unimplemented, internal, dataLoss].some((status) => status === error.status);
 }
 
 /** Whether the server doesn't know our token, or not any more. */

@@ -9,12 +9,15 @@ import type {
   Sink,
   StoreOptions,
 } from "../discovery/store.ts";
+import { StoreUnavailableError } from "../errors.ts";
+import { logger } from "../log.ts";
 import { type ClientOptions, defaultTimeoutMs, EtcdClient } from "./client.ts";
 import { Follower } from "./follower.ts";
 import { Keys } from "./keys.ts";
 import { EtcdLease, firstNumber, type OpenedLease } from "./lease.ts";
 import {
   type Condition,
+  decodeNothing,
   decodeRange,
   decodeTransaction,
   encodeGrant,
@@ -26,6 +29,7 @@ import {
 import { decodeHolder, decodeHost, encodeHost, type StoredHost } from "./records.ts";
 import { Status, StatusError } from "./status.ts";
 
+const log = logger("discovery");
 /** A successor of many registrars that died one after the other knows so many of their leases; older ones lapse. */
 const maxFormerLeases = 8;
 
@@ -93,14 +97,14 @@ export class EtcdStore implements DirectoryStore {
     const key = this.#keys.identity;
     const identity = { put: key, value: crypto.getRandomValues(new Uint8Array(8)), lease: 0 };
     const isNew: Condition = { key, is: "created", value: 0 };
-    await this.#client.call(methods.transaction, encodeTransaction([isNew], [identity], []), options);
+    const request = encodeTransaction([isNew], [identity], []);
+    await this.#client.call(methods.transaction, request, decodeNothing, options);
   }
 
   /** The host's key, if it has one. @throws {HostTakenError} if it belongs to another registry */
   async #host(host: HostRecord, options: StoreOptions): Promise<KeyValue | undefined> {
     const pair = await this.#read(this.#keys.host(host.host), options);
-    if (pair !== undefined)
-      checkSuccession(host, decodeHost(host.host, pair.value), this.#held.has(host.host));
+    this.#succeed(host, pair);
     return pair;
   }
 
@@ -110,7 +114,8 @@ export class EtcdStore implements DirectoryStore {
     const sentAt = performance.now();
     try {
       const request = encodeGrant(id, Math.ceil(ttlMs / 1_000));
-      await this.#client.call(methods.grant, request, { ...options, expect: [Status.failedPrecondition] });
+      const expect = [Status.failedPrecondition];
+      await this.#client.call(methods.grant, request, decodeNothing, { ...options, expect });
     } catch (error) {
       // "lease already exists": an earlier attempt was answered too late
       if (!(error instanceof StatusError)) throw error;
@@ -128,8 +133,7 @@ export class EtcdStore implements DirectoryStore {
     const key = this.#keys.host(host.host);
     let former = first;
     for (;;) {
-      const before = former === undefined ? undefined : decodeHost(host.host, former.value);
-      if (before !== undefined) checkSuccession(host, before, this.#held.has(host.host));
+      const before = this.#succeed(host, former);
       const formerLeases = leasesOf(former, before);
       const epoch = (before?.epoch ?? 0) + 1;
       const value = encodeHost({ ...host, epoch, ttlMs, content: null, formerLeases });
@@ -140,19 +144,42 @@ export class EtcdStore implements DirectoryStore {
         ...numbers.map((number) => ({ put: number, value: firstNumber, lease: id })),
       ];
       const request = encodeTransaction([isSame], puts, [{ read: key }]);
-      const answer = decodeTransaction(await this.#client.call(methods.transaction, request, options));
+      const answer = await this.#client.call(methods.transaction, request, decodeTransaction, options);
       const [now] = answer.found;
       if (answer.succeeded || now?.lease === id) return { ...lease, epoch, formerLeases };
       former = now;
     }
   }
 
+  /**
+   * The record that the host's key holds. One that can't be read and that nobody keeps is replaced.
+   *
+   * @throws {HostTakenError} if it belongs to another registry
+   * @throws {StoreUnavailableError} if it can't be read, and somebody keeps it
+   */
+  #succeed(host: HostRecord, pair: KeyValue | undefined): StoredHost | undefined {
+    if (pair === undefined) return undefined;
+    let before: StoredHost;
+    try {
+      before = decodeHost(host.host, pair.value);
+    } catch (error) {
+      const text = `the record of host ${host.host} in ${this.description} can't be read`;
+      if (pair.lease !== 0)
+        throw new StoreUnavailableError(`${text}: does another version of furrow keep it?`, { cause: error });
+      log.warn?.(`${text}, and nobody keeps it: replacing it`);
+      return undefined;
+    }
+    checkSuccession(host, before, this.#held.has(host.host));
+    return before;
+  }
+
   async #read(key: Uint8Array, options: StoreOptions): Promise<KeyValue | undefined> {
-    return decodeRange(await this.#client.call(methods.range, encodeRange({ key }), options)).pairs[0];
+    const answer = await this.#client.call(methods.range, encodeRange({ key }), decodeRange, options);
+    return answer.pairs[0];
   }
 }
 
 function leasesOf(pair: KeyValue | undefined, host: StoredHost | undefined): number[] {
   if (pair === undefined || host === undefined) return [];
-  return [...host.formerLeases, pair.lease].slice(-maxFormerLeases);
+  return [...host.formerLeases, pair.lease].filter((lease) => lease > 0).slice(-maxFormerLeases);
 }

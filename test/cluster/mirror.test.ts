@@ -1,12 +1,12 @@
 /** What hosts publish and mirror, over a directory in memory. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
 
 import { MemoryDirectory } from "../../src/discovery/memory-directory.ts";
 import { RemoteEntry } from "../../src/discovery/remote-entry.ts";
 import { encodeEntry, encodeValue } from "../../src/discovery/remote-entry.ts";
 import { RegistryTable } from "../../src/discovery/table.ts";
-import type { RemoteAddition, RemoteHost } from "../../src/discovery/store.ts";
+import type { RemoteAddition, RemoteChange, RemoteHost } from "../../src/discovery/store.ts";
 import { MemoryHost } from "../support/memory-host.ts";
 import { until } from "../support/world.ts";
 
@@ -24,6 +24,8 @@ class Hosts extends AsyncDisposableStack {
 async function agree(...hosts: readonly MemoryHost[]): Promise<void> {
   await until(() => hosts.every(({ shown }) => shown.join() === hosts[0]!.shown.join()));
 }
+
+type Put = Extract<RemoteAddition, { type: "put" }>;
 
 async function* pagesOf(
   pages: readonly (readonly RemoteAddition[])[],
@@ -119,6 +121,37 @@ describe("a mirror", () => {
     expect(b.mirror.change([], 30_001)).toBeTrue();
     // but if the host says so later, something is wrong
     expect(b.mirror.change([record], 30_002)).toBeFalse();
+  });
+
+  test("looks through all hosts only for an actor that another of them has, too", async () => {
+    await using hosts = new Hosts();
+    const [a, b] = [await hosts.open("a"), await hosts.open("b")];
+    a.register("x", "1");
+    await until(() => b.mirror.size === 1 && !b.isStale);
+    const [template] = b.table.all("x");
+    const value = encodeEntry(template!, 1, "c");
+    const [unreadable, readable] = [new Uint8Array([1]), value].map((one, kind) =>
+      Array.from({ length: 3_000 }, (_, at) => {
+        const entry = new RemoteEntry(`h${kind}${at}`, `u${kind}-${at}`, one!, 1_000 + at, 1_000 + at);
+        return { type: "put", entry } as const;
+      }),
+    ) as [Put[], Put[]];
+    b.mirror.change([...unreadable, ...readable], 30_000);
+    await until(() => b.mirror.size === readable.length + 1);
+    const get = spyOn(Map.prototype, "get");
+    try {
+      const removals = readable.map((one) => ({
+        type: "remove",
+        host: one.entry.host,
+        uuid: one.entry.uuid,
+      }));
+      b.mirror.change(removals as RemoteChange[], 30_001);
+      await until(() => b.mirror.size === 1);
+      // not one for each host
+      expect(get.mock.calls.length / readable.length).toBeLessThan(30);
+    } finally {
+      get.mockRestore();
+    }
   });
 
   test("orders instances of other hosts by registration, and the host's own after them", async () => {

@@ -5,15 +5,15 @@ import type { AddressInfo } from "node:net";
 
 import { EtcdClient } from "../../src/etcd/client.ts";
 import { frameOf } from "../../src/etcd/grpc-frame.ts";
-import { methods } from "../../src/etcd/messages.ts";
+import { decodeNothing, decodeRange, methods } from "../../src/etcd/messages.ts";
 import { Status } from "../../src/etcd/status.ts";
 import { failure } from "../support/outcome.ts";
 
 const nothing = new Uint8Array();
 const free = { readTls: () => undefined };
 
-/** A server that answers each call with an empty message, or with this status; it notes the paths. */
-async function serve(statusOf: (path: string) => number = () => Status.ok) {
+/** A server that answers each call with this message, or with this status; it notes the paths. */
+async function serve(statusOf: (path: string) => number = () => Status.ok, message = nothing) {
   const paths: string[] = [];
   const sessions: ServerHttp2Session[] = [];
   const server = createServer();
@@ -24,7 +24,7 @@ async function serve(statusOf: (path: string) => number = () => Status.ok) {
     const status = { "grpc-status": String(statusOf(path)) };
     stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
     stream.on("wantTrailers", () => stream.sendTrailers(status));
-    if (status["grpc-status"] === "0") stream.write(frameOf(nothing));
+    if (status["grpc-status"] === "0") stream.write(frameOf(message));
     stream.end();
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -45,15 +45,45 @@ describe("EtcdClient", () => {
     );
     const user = { name: "u", password: "p" };
     const client = new EtcdClient({ description: "etcd", endpoints: [server.url], ...free, user });
-    for (let call = 0; call < 3; call++) await client.call(methods.range, nothing);
+    for (let call = 0; call < 3; call++) await client.call(methods.range, nothing, decodeRange);
     client.close();
     expect(server.paths).toEqual([methods.authenticate, methods.range, methods.range, methods.range]);
+  });
+
+  test.each([
+    ["says that it can't", Status.unimplemented, nothing],
+    ["fails within", Status.internal, nothing],
+    ["answers what can't be read", Status.ok, Uint8Array.of(0x0a, 0xff, 0xff)],
+  ])("goes on to another server when one %s", async (_, status, message) => {
+    await using bad = await serve(() => status, message);
+    await using good = await serve();
+    for (let client = 0; client < 8; client++) {
+      const one = new EtcdClient({ description: "etcd", endpoints: [bad.url, good.url], ...free });
+      expect((await one.call(methods.range, nothing, decodeRange)).pairs).toEqual([]);
+      one.close();
+    }
+    // each begins with one of them, by chance
+    expect(good.paths.length).toBe(8);
+  });
+
+  test("says what is wrong when all servers are the wrong ones", async () => {
+    await using one = await serve(() => Status.unimplemented);
+    await using two = await serve(() => Status.unimplemented);
+    const client = new EtcdClient({ description: "etcd", endpoints: [one.url, two.url], ...free });
+    const error = await failure(client.call(methods.range, nothing, decodeRange));
+    expect([error.name, error.message]).toEqual([
+      "StoreUnavailableError",
+      "etcd refused: etcd answered with gRPC status 12",
+    ]);
+    client.close();
   });
 
   test("leaves no rejection behind when a call is aborted while it connects", async () => {
     const client = new EtcdClient({ description: "etcd", endpoints: ["http://127.0.0.1:9"], ...free });
     const reason = new Error("enough");
-    expect(await failure(client.call("/a", nothing, { signal: AbortSignal.abort(reason) }))).toBe(reason);
+    expect(
+      await failure(client.call("/a", nothing, decodeNothing, { signal: AbortSignal.abort(reason) })),
+    ).toBe(reason);
     // an unhandled rejection would fail the test
     await Bun.sleep(100);
     client.close();

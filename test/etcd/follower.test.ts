@@ -7,7 +7,7 @@ import { etcd } from "../../src/etcd.ts";
 import { type CallOptions, EtcdClient } from "../../src/etcd/client.ts";
 import { Follower } from "../../src/etcd/follower.ts";
 import { Keys } from "../../src/etcd/keys.ts";
-import { encodeTransaction, methods } from "../../src/etcd/messages.ts";
+import { decodeNothing, encodeTransaction, methods } from "../../src/etcd/messages.ts";
 import { ProtoReader } from "../../src/etcd/protobuf.ts";
 import { encodeHost } from "../../src/etcd/records.ts";
 import { put, range, recordOf } from "../support/directories.ts";
@@ -20,7 +20,12 @@ const space = "pages";
 class NotingClient extends EtcdClient {
   readonly ranges: { readonly from: string; readonly end: string }[] = [];
 
-  override async call(path: string, message: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
+  override async call<T>(
+    path: string,
+    message: Uint8Array,
+    decode: (answer: Uint8Array) => T,
+    options?: CallOptions,
+  ): Promise<T> {
     if (path === methods.range) {
       const texts = new Map<number, string>();
       const reader = new ProtoReader(message);
@@ -29,7 +34,7 @@ class NotingClient extends EtcdClient {
         else texts.set(field, Buffer.from(reader.bytes()).toString("latin1"));
       this.ranges.push({ from: texts.get(1) ?? "", end: texts.get(2) ?? "" });
     }
-    return await super.call(path, message, options);
+    return await super.call(path, message, decode, options);
   }
 }
 
@@ -74,7 +79,7 @@ describe.skipIf(lacksEtcd !== undefined)("a host whose record is never true", ()
     });
     for (let write = 0; write < writes; write++) {
       const record = { put: keys.host(host), value, lease: 0 };
-      await client.call(methods.transaction, encodeTransaction([], [record], []));
+      await client.call(methods.transaction, encodeTransaction([], [record], []), decodeNothing);
       await lease.apply([put(host, `u${write}`)]);
       await Bun.sleep(100);
     }

@@ -39,6 +39,10 @@ describe("GrpcDecoder", () => {
     expect(decode(...chunks).messages[0]).toHaveLength(1_000_000);
   });
 
+  test("refuses a message that no server of a directory sends, before it has come", () => {
+    expect(() => decode(Uint8Array.of(0, 0xff, 0xff, 0xff, 0xff))).toThrow(FrameError);
+  });
+
   test("refuses a compressed message", () => {
     expect(() => decode(Uint8Array.of(1, 0, 0, 0, 0))).toThrow(FrameError);
   });

@@ -2,12 +2,43 @@
 import { describe, expect, test } from "bun:test";
 
 import { ClusterStore } from "../../src/discovery/cluster-store.ts";
+import { encodeValue } from "../../src/discovery/remote-entry.ts";
 import { etcd } from "../../src/etcd.ts";
-import { recordOf } from "../support/directories.ts";
+import { EtcdClient } from "../../src/etcd/client.ts";
+import { Keys } from "../../src/etcd/keys.ts";
+import { decodeNothing, encodeTransaction, methods } from "../../src/etcd/messages.ts";
+import { put, recordOf } from "../support/directories.ts";
 import { EtcdServers, lacksEtcd } from "../support/etcd-servers.ts";
 import { TcpRelay } from "../support/tcp-relay.ts";
 
 const host = "a".padStart(16, "0");
+
+/** Puts something into the directory that no registrar would. */
+async function write(url: string, key: (keys: Keys) => Uint8Array, value: Uint8Array): Promise<void> {
+  const client = new EtcdClient({ description: "etcd", endpoints: [url], readTls: () => undefined });
+  const put = { put: key(new Keys("default")), value, lease: 0 };
+  await client.call(methods.transaction, encodeTransaction([], [put], []), decodeNothing);
+  client.close();
+}
+
+describe.skipIf(lacksEtcd !== undefined)("a host whose record is garbage", () => {
+  test.each([
+    ["no record at all", new TextEncoder().encode("garbage")],
+    [
+      "a record with leases that no etcd has",
+      encodeValue([1, 2_000, "unix:///r", "r", "u", 1, null, [Infinity, Number.NaN, -5, 1e300, 0.5]]),
+    ],
+  ])("opens its lease all the same, and settles it: %s", async (_, value) => {
+    await using servers = await EtcdServers.start(1);
+    const [url = ""] = servers.urls;
+    await write(url, (keys) => keys.host(host), value);
+    await using store = await ClusterStore.open(etcd(url));
+    const lease = await store.open(recordOf(host, "unix:///r"), { ttlMs: 2_000 });
+    await lease.apply([put(host, "u1")]);
+    await lease.settle();
+    await lease.release();
+  });
+});
 
 describe.skipIf(lacksEtcd !== undefined)("a claim whose request arrives late", () => {
   test.each([

@@ -41,7 +41,7 @@ describe("ProtoReader", () => {
     2 ** 32,
     2 ** 35 + 1,
     2 ** 49 - 1,
-    2 ** 53 - 1,
+    2 ** 53 - 2,
   ])("reads the number %d as it was written", (value) => {
     // a zero isn't written
     const reader = new ProtoReader(new ProtoWriter().number(1, value + 1).finish());
@@ -81,6 +81,10 @@ describe("ProtoReader", () => {
     expect(() => {
       while (reader.field() !== 0) reader.skip();
     }).toThrow(FrameError);
+  });
+
+  test.each([Number.POSITIVE_INFINITY, Number.NaN, 1e300, -1, 1.5])("doesn't write %p", (value) => {
+    expect(() => new ProtoWriter().number(1, value)).toThrow(RangeError);
   });
 
   test("reads nothing beyond its message", () => {
