@@ -118,6 +118,12 @@ export class ClusterClaims {
     if (this.#lease !== undefined) void this.#keep(name, key);
   }
 
+  /** The store says that the name isn't held any more, or by another host: if it is held here, that is over, or isn't true. */
+  recheck(name: string): void {
+    const held = this.#held.get(name);
+    if (held !== undefined && this.#lease !== undefined) void this.#keep(name, held.key);
+  }
+
   /** Gives a name back, in the background. */
   give(name: string, key: string): void {
     const held = this.#held.get(name);

@@ -153,6 +153,7 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
 
   onClaim(name: string): void {
     this.#service.onElsewhere(name);
+    this.claims.recheck(name);
   }
 
   onStale(sinceMs: number): void {

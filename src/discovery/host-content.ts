@@ -42,6 +42,10 @@ export class HostContent {
     this.isDirty = true;
   }
 
+  has(uuid: string): boolean {
+    return this.#digests.has(uuid);
+  }
+
   get summary(): NonNullable<RemoteHost["content"]> {
     return { count: this.#digests.size, digest: this.#digest >>> 0 };
   }

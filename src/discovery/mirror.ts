@@ -230,7 +230,9 @@ export class Mirror implements Sink {
       case "claim":
         return this.#claim(change.name, change.holder);
       case "unclaim":
-        if (this.#claims.delete(change.name)) this.#target.onClaim(change.name);
+        this.#claims.delete(change.name);
+        // it may have been this host's
+        this.#target.onClaim(change.name);
     }
   }
 

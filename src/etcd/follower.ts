@@ -55,6 +55,7 @@ export class Follower {
   readonly #sink: Sink;
   readonly #signal: AbortSignal;
   readonly #freshness: Freshness;
+  readonly #onDoubt: () => void;
   #cursor: Cursor | undefined;
   #hasWatched = false;
   /** What the sink threw. */
@@ -65,7 +66,15 @@ export class Follower {
   #reloads = 0;
   #reloadedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(client: EtcdClient, keys: Keys, sink: Sink, signal: AbortSignal) {
+  /** `onDoubt` is called when the store isn't what it was: what was written to it may be gone. */
+  constructor(
+    client: EtcdClient,
+    keys: Keys,
+    sink: Sink,
+    signal: AbortSignal,
+    onDoubt: () => void = () => {},
+  ) {
+    this.#onDoubt = onDoubt;
     this.#client = client;
     this.#keys = keys;
     this.#sink = sink;
@@ -100,7 +109,10 @@ export class Follower {
     } catch (error) {
       if (this.#fault !== undefined || this.#signal.aborted) throw error;
       log.info?.(`${this.#client.description}: following was interrupted: ${asError(error).message}`);
-      if (error instanceof Doubt) this.#cursor = undefined;
+      if (error instanceof Doubt) {
+        this.#cursor = undefined;
+        this.#onDoubt();
+      }
       if (error instanceof FrameError) {
         this.#client.distrust(error);
         this.#hasWatched = false;

@@ -48,6 +48,11 @@ export class Keys {
     return this.#key(`a/${host}/`);
   }
 
+  /** Where they end. */
+  entriesEnd(host: string): Uint8Array {
+    return this.#key(`a/${host}0`);
+  }
+
   host(host: string): Uint8Array {
     return this.#key(`h/${host}`);
   }

@@ -20,8 +20,10 @@ import {
   type Condition,
   decodeKeepAlive,
   decodeNothing,
+  decodeRange,
   decodeTransaction,
   encodeLease,
+  encodeRange,
   encodeTransaction,
   type KeyValue,
   methods,
@@ -117,6 +119,34 @@ export class EtcdLease implements HostLease {
       this.#isSettled = true;
       await this.#writeRecord(options);
     });
+  }
+
+  /**
+   * Finds out, in the background, whether the store still has what this host has written. If it was restored from an earlier
+   * copy, or somebody has removed something, the lease is lost: then everything is published again.
+   */
+  verify(): void {
+    this.#inOrder(async () => {
+      // what was last written isn't known, and the next write will find out
+      if (this.#ended.signal.aborted || this.#doubtful.length > 0) return;
+      const { host } = this.#opened.host;
+      const { found, counts } = await this.#transact(
+        [],
+        [
+          { read: this.#keys.lastWrite(host) },
+          { count: this.#keys.entries(host), end: this.#keys.entriesEnd(host) },
+        ],
+        [],
+        {},
+      );
+      const [lastWrite] = found;
+      const [, count = 0] = counts;
+      const expected = this.#isSettled ? this.#content.summary.count : count;
+      if (lastWrite?.lease !== this.#opened.id || textOf(lastWrite) !== this.#mark || count < expected) {
+        log.warn?.(`the store doesn't have any more what host ${host} has written`);
+        this.#gone();
+      } else if (count > expected) await this.#removeForeign();
+    }).catch((error: unknown) => log.debug?.(`what this host has written wasn't verified: ${String(error)}`));
   }
 
   async claim(name: string, uuid: string, options: StoreOptions = {}): Promise<Claim | Holder> {
@@ -368,6 +398,7 @@ export class EtcdLease implements HostLease {
       this.#renewIn(this.#untilRenewal);
       this.#renewFormer();
       this.#refreshRecord();
+      this.verify();
     } catch (error) {
       if (signal.aborted) return;
       log.info?.(`a renewal of this host's lease failed: ${String(error)}`);
@@ -391,6 +422,24 @@ export class EtcdLease implements HostLease {
         .catch((error: unknown) => {
           if (!signal.aborted) log.debug?.(`a former lease of this host wasn't renewed: ${String(error)}`);
         });
+  }
+
+  /** Removes what stands among this host's entries and isn't its own. */
+  async #removeForeign(): Promise<void> {
+    const { host } = this.#opened.host;
+    const range = { key: this.#keys.entries(host), end: this.#keys.entriesEnd(host), isKeysOnly: true };
+    const { signal } = this.#ended;
+    const { pairs } = await this.#client.call(methods.range, encodeRange(range), decodeRange, { signal });
+    const foreign = pairs.flatMap(({ key }): Change[] => {
+      const place = this.#keys.read(key);
+      if (place.kind !== "entry" || this.#content.has(place.uuid)) return [];
+      return [{ type: "remove", uuid: place.uuid }];
+    });
+    log.warn?.(`removing ${foreign.length} entries from the store that host ${host} hasn't written`);
+    for (const part of transactionsOf(foreign)) {
+      const removals = part.map((change) => this.#operationOf(change));
+      await this.#write(removals, () => {}, {});
+    }
   }
 
   /** Brings the record's count and digest up to date. */

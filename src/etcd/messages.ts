@@ -36,11 +36,16 @@ export interface RangeRequest {
   readonly limit?: number;
   /** Default: the newest. */
   readonly revision?: number;
+  /** Whether only the keys are wanted, or their number. */
+  readonly isKeysOnly?: boolean;
+  readonly isCount?: boolean;
 }
 
 export interface RangeAnswer {
   readonly header: Header;
   readonly pairs: readonly KeyValue[];
+  /** How many keys there are in the range. */
+  readonly count: number;
   /** Whether there are keys after the last one. */
   readonly more: boolean;
 }
@@ -53,13 +58,15 @@ export type Condition =
 export type Operation =
   | { readonly put: Uint8Array; readonly value: Uint8Array; readonly lease: number }
   | { readonly remove: Uint8Array }
-  | { readonly read: Uint8Array };
+  | { readonly read: Uint8Array }
+  | { readonly count: Uint8Array; readonly end: Uint8Array };
 
 export interface TransactionAnswer {
   readonly header: Header;
   readonly succeeded: boolean;
-  /** What each `read` found, in order. */
+  /** What each `read` found, in order; of a `count`, its number is in `counts` at the same place. */
   readonly found: readonly (KeyValue | undefined)[];
+  readonly counts: readonly number[];
 }
 
 /** For an answer that says nothing but that it was done. */
@@ -94,8 +101,10 @@ export function encodeRange(request: RangeRequest): Uint8Array {
   return rangeWriter(request).finish();
 }
 
-function rangeWriter({ key, end = nothing, limit = 0, revision = 0 }: RangeRequest): ProtoWriter {
-  return new ProtoWriter().bytes(1, key).bytes(2, end).number(3, limit).number(4, revision);
+function rangeWriter(request: RangeRequest): ProtoWriter {
+  const { key, end = nothing, limit = 0, revision = 0, isKeysOnly = false, isCount = false } = request;
+  const writer = new ProtoWriter().bytes(1, key).bytes(2, end).number(3, limit).number(4, revision);
+  return writer.flag(8, isKeysOnly).flag(9, isCount);
 }
 
 /** @throws {FrameError} as every function here that decodes, when the message is malformed */
@@ -106,14 +115,16 @@ export function decodeRange(bytes: Uint8Array): RangeAnswer {
 function readRange(reader: ProtoReader): RangeAnswer {
   let header = noHeader;
   let more = false;
+  let count = 0;
   const pairs: KeyValue[] = [];
   for (let field = reader.field(); field !== 0; field = reader.field()) {
     if (field === 1) header = readHeader(reader.message());
     else if (field === 2) pairs.push(readPair(reader.message()));
     else if (field === 3) more = reader.number() !== 0;
+    else if (field === 4) count = reader.number();
     else reader.skip();
   }
-  return { header, pairs, more };
+  return { header, pairs, count, more };
 }
 
 /** Does `then` if all conditions hold, else `otherwise`. */
@@ -140,6 +151,8 @@ function conditionWriter(condition: Condition): ProtoWriter {
 function operationWriter(operation: Operation): ProtoWriter {
   const writer = new ProtoWriter();
   if ("read" in operation) return writer.message(1, rangeWriter({ key: operation.read }));
+  if ("count" in operation)
+    return writer.message(1, rangeWriter({ key: operation.count, end: operation.end, isCount: true }));
   if ("remove" in operation) return writer.message(3, new ProtoWriter().bytes(1, operation.remove));
   const { put, value, lease } = operation;
   return writer.message(2, new ProtoWriter().bytes(1, put).bytes(2, value).number(3, lease));
@@ -150,20 +163,26 @@ export function decodeTransaction(bytes: Uint8Array): TransactionAnswer {
   let header = noHeader;
   let succeeded = false;
   const found: (KeyValue | undefined)[] = [];
+  const counts: number[] = [];
   for (let field = reader.field(); field !== 0; field = reader.field()) {
     if (field === 1) header = readHeader(reader.message());
     else if (field === 2) succeeded = reader.number() !== 0;
-    else if (field === 3) readAnswer(reader.message(), found);
+    else if (field === 3) readAnswer(reader.message(), found, counts);
     else reader.skip();
   }
-  return { header, succeeded, found };
+  return { header, succeeded, found, counts };
 }
 
-/** Adds what a `read` found; the answers to other operations say nothing. */
-function readAnswer(reader: ProtoReader, found: (KeyValue | undefined)[]): void {
+/** Adds what a `read` or `count` found; the answers to other operations say nothing. */
+function readAnswer(reader: ProtoReader, found: (KeyValue | undefined)[], counts: number[]): void {
   for (let field = reader.field(); field !== 0; field = reader.field()) {
-    if (field === 1) found.push(readRange(reader.message()).pairs[0]);
-    else reader.skip();
+    if (field !== 1) {
+      reader.skip();
+      continue;
+    }
+    const { pairs, count } = readRange(reader.message());
+    found.push(pairs[0]);
+    counts.push(count);
   }
 }
 

@@ -38,7 +38,7 @@ export class EtcdStore implements DirectoryStore {
   readonly #client: EtcdClient;
   readonly #keys: Keys;
   readonly #ended = new AbortController();
-  readonly #leases = new Set<HostLease>();
+  readonly #leases = new Set<EtcdLease>();
   readonly #followers = new Set<Promise<void>>();
   /** The hosts that this store has had a lease of. */
   readonly #held = new Set<string>();
@@ -74,7 +74,8 @@ export class EtcdStore implements DirectoryStore {
 
   async follow(sink: Sink, signal: AbortSignal): Promise<void> {
     const until = AbortSignal.any([signal, this.#ended.signal]);
-    const following = new Follower(this.#client, this.#keys, sink, until).run();
+    const verify = (): void => this.#leases.forEach((lease) => lease.verify());
+    const following = new Follower(this.#client, this.#keys, sink, until, verify).run();
     const settled = following.catch(() => {});
     this.#followers.add(settled);
     try {

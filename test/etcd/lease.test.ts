@@ -9,6 +9,7 @@ import { Keys } from "../../src/etcd/keys.ts";
 import { decodeNothing, encodeTransaction, methods } from "../../src/etcd/messages.ts";
 import { put, recordOf } from "../support/directories.ts";
 import { EtcdServers, lacksEtcd } from "../support/etcd-servers.ts";
+import { until } from "../support/world.ts";
 import { TcpRelay } from "../support/tcp-relay.ts";
 
 const host = "a".padStart(16, "0");
@@ -39,6 +40,55 @@ describe.skipIf(lacksEtcd !== undefined)("a host whose record is garbage", () =>
     await lease.release();
   });
 });
+
+describe.skipIf(lacksEtcd !== undefined)("a lease of a host whose keys somebody has removed", () => {
+  test.each([
+    ["one actor", `/furrow/1/default/a/${host}/u1`, ""],
+    ["everything", "/furrow/1/default/", "/furrow/1/default0"],
+  ])("is lost, so that they are published again: %s", async (_, key, end) => {
+    await using servers = await EtcdServers.start(1);
+    await using store = await ClusterStore.open(etcd(servers.urls));
+    const lease = await store.open(recordOf(host), { ttlMs: 2_000 });
+    await lease.apply([put(host, "u1"), put(host, "u2")]);
+    await lease.settle();
+    let isLost = false;
+    void lease.lost.then(() => (isLost = true));
+    // it isn't, as long as nothing is wrong
+    await Bun.sleep(1_500);
+    expect(isLost).toBeFalse();
+    await servers.post(0, "/v3/kv/deleterange", {
+      key: btoa(key),
+      ...(end !== "" && { range_end: btoa(end) }),
+    });
+    await lease.lost;
+  });
+});
+
+describe.skipIf(lacksEtcd !== undefined)(
+  "a lease of a host among whose keys somebody has put another",
+  () => {
+    test("stays, and the key goes", async () => {
+      await using servers = await EtcdServers.start(1);
+      const [url = ""] = servers.urls;
+      await using store = await ClusterStore.open(etcd(url));
+      const lease = await store.open(recordOf(host), { ttlMs: 2_000 });
+      await lease.apply([put(host, "u1")]);
+      await lease.settle();
+      let isLost = false;
+      void lease.lost.then(() => (isLost = true));
+      await write(url, (keys) => keys.entry(host, "stray"), new Uint8Array([1]));
+      const range = {
+        key: btoa(`/furrow/1/default/a/${host}/`),
+        range_end: btoa(`/furrow/1/default/a/${host}0`),
+      };
+      await until(
+        async () => ((await servers.post(0, "/v3/kv/range", range)) as { count: string }).count === "1",
+      );
+      await lease.apply([put(host, "u2")]);
+      expect(isLost).toBeFalse();
+    });
+  },
+);
 
 describe.skipIf(lacksEtcd !== undefined)("a claim whose request arrives late", () => {
   test.each([

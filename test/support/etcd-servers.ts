@@ -1,5 +1,5 @@
 /** etcd servers of a test, on loopback, each with a folder of its own. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import type { TlsFiles } from "../../src/transport/tls.ts";
@@ -109,7 +109,25 @@ export class EtcdServers implements AsyncDisposable {
 
   /** Removes all that a server has stored. It must not be running. */
   wipe(index: number): void {
-    rmSync(join(this.#dir, this.#servers[index]!.name), { recursive: true, force: true });
+    rmSync(this.#folder(index), { recursive: true, force: true });
+  }
+
+  #folder(index: number): string {
+    return join(this.#dir, this.#servers[index]!.name);
+  }
+
+  #copy(index: number): string {
+    return `${this.#folder(index)}.copy`;
+  }
+
+  /** Keeps a copy of all that a server has stored, or puts the last copy in its place. It must not be running. */
+  copy(index: number): void {
+    cpSync(this.#folder(index), this.#copy(index), { recursive: true });
+  }
+
+  restore(index: number): void {
+    this.wipe(index);
+    cpSync(this.#copy(index), this.#folder(index), { recursive: true });
   }
 
   async leader(): Promise<number> {
