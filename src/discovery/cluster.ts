@@ -26,13 +26,13 @@ const log = logger("discovery");
 
 /** How long to leave a store alone that has failed, and a host that another registry has. With jitter. */
 const retryMs = 500;
+/** How old the store's last sign of life may be: it gives one every second. */
+const silentMs = 4_000;
 /** How long an orderly end waits for the store. */
 const leaveMs = 1_000;
 
 export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
   readonly host: string;
-  /** Undefined while all that other hosts publish is here. */
-  staleness: Staleness | undefined;
   /** Resolves when that is so for the first time, or has taken too long. */
   readonly arrived: Promise<void>;
   /** Resolves when this host publishes, too; rejects if its first attempt to do so fails. */
@@ -52,6 +52,11 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
   readonly #undo: () => void;
   readonly #running: Promise<void>;
   #lease: HostLease | undefined;
+  /** Whether it is stale only because the store has given no sign of life for long. */
+  #isSilent = false;
+  #staleness: Staleness | undefined;
+  /** When all was here, by the store's last sign of life; undefined if there was none, or the store gives none. */
+  #provenAt: number | undefined;
   /** What the log has said last of the store. */
   #trouble: string | undefined;
 
@@ -67,7 +72,7 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
     this.#service = service;
     this.#cluster = cluster;
     this.#record = { host: this.host, registrar: runtime.id, registry: registryAddrs.toSorted().join(",") };
-    this.staleness = {
+    this.#staleness = {
       sinceMs: performance.now(),
       reason: `${cluster.description} has not been read yet`,
     };
@@ -98,6 +103,17 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
     }
     const { staleness } = this;
     if (staleness !== undefined) log.warn?.(`going on without other hosts: ${this.trouble}`);
+  }
+
+  /** Undefined while all that other hosts publish is here. */
+  get staleness(): Staleness | undefined {
+    // this process may have been stopped, and not have heard yet what it has missed
+    const provenAt = this.#provenAt;
+    if (this.#staleness === undefined && provenAt !== undefined && performance.now() - provenAt > silentMs) {
+      this.onStale(provenAt);
+      this.#isSilent = true;
+    }
+    return this.#staleness;
   }
 
   get trouble(): string {
@@ -132,6 +148,8 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
 
   /** A peer asks for something: from now on it knows whether the answers may be behind. */
   onQuestion(session: Session): void {
+    // if so, the peer hears of it before it has its answer
+    void this.staleness;
     if (this.#told.has(session)) return;
     this.#told.add(session);
     this.#tell(session);
@@ -157,7 +175,8 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
   }
 
   onStale(sinceMs: number): void {
-    if (this.staleness !== undefined) return;
+    this.#isSilent = false;
+    if (this.#staleness !== undefined) return;
     const reason = `${this.#cluster.description} can't be reached`;
     log.warn?.(`${reason}: what is known of other hosts may be behind`);
     this.#setStaleness({ sinceMs, reason });
@@ -165,10 +184,18 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
 
   onFresh(): void {
     this.#loaded.resolve();
-    if (this.staleness === undefined) return;
+    if (this.#staleness === undefined) return;
+    this.#isSilent = false;
     const { mirrored, hosts } = this.stats;
     log.info?.(`${this.#cluster.description}: other hosts: ${hosts}, with ${mirrored} actors`);
     this.#setStaleness(undefined);
+  }
+
+  onProven(atMs: number): void {
+    // asked before this process was stopped, or before a long load
+    if (performance.now() - atMs > silentMs) return;
+    this.#provenAt = atMs;
+    if (this.#isSilent) this.onFresh();
   }
 
   /**
@@ -292,7 +319,7 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
   }
 
   #setStaleness(staleness: Staleness | undefined): void {
-    this.staleness = staleness;
+    this.#staleness = staleness;
     for (const session of this.#told) this.#tell(session);
   }
 

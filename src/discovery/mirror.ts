@@ -31,6 +31,8 @@ export interface MirrorTarget {
   onStale(sinceMs: number): void;
   /** The table has everything; for the first time, or again. */
   onFresh(): void;
+  /** The table had everything then (`performance.now()`). */
+  onProven?(atMs: number): void;
 }
 
 /** By uuid. What is in the table is kept as its registration there. */
@@ -124,6 +126,10 @@ export class Mirror implements Sink {
   fresh(): void {
     const fresh = (this.#fresh = {});
     this.#once(() => this.#beFresh(fresh));
+  }
+
+  proven(atMs: number): void {
+    this.#once(() => this.#target.onProven?.(atMs));
   }
 
   /** Drops what has yet to be taken into the table. */

@@ -155,6 +155,11 @@ export interface Sink {
   stale(sinceMs: number): void;
   /** It is complete again, and was so after `stale` at the time of the store's last sign of life. */
   fresh(): void;
+  /**
+   * It was complete at that time (`performance.now()`), and the store goes on to say so, at least every few seconds. A process
+   * that was stopped hears `stale` late: it can tell by this that it may be behind.
+   */
+  proven?(atMs: number): void;
 }
 
 export type RemoteAddition =

@@ -3,12 +3,12 @@ import type { Sink } from "../discovery/store.ts";
 import { etcdTiming } from "./timing.ts";
 
 export class Freshness {
-  readonly #sink: Pick<Sink, "stale" | "fresh">;
+  readonly #sink: Pick<Sink, "stale" | "fresh" | "proven">;
   #isStale = false;
   #provenAt: number = performance.now();
   #timer: Timer | undefined;
 
-  constructor(sink: Pick<Sink, "stale" | "fresh">) {
+  constructor(sink: Pick<Sink, "stale" | "fresh" | "proven">) {
     this.#sink = sink;
   }
 
@@ -22,6 +22,7 @@ export class Freshness {
     this.#provenAt = at;
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#sink.proven?.(at);
     if (!this.#isStale) return;
     this.#isStale = false;
     this.#sink.fresh();

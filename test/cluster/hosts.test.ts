@@ -5,6 +5,7 @@ import type { ActorEvent } from "../../src/index.ts";
 import { furrow } from "../support/command-line.ts";
 import { ClusterHost, lacksHosts } from "../support/cluster-host.ts";
 import { EtcdServers, lacksEtcd } from "../support/etcd-servers.ts";
+import { TcpRelay } from "../support/tcp-relay.ts";
 import { type Program, until } from "../support/world.ts";
 
 type Service = typeof import("../fixtures/service.ts");
@@ -184,6 +185,27 @@ describe.skipIf(isSkipped)("two hosts with an etcd", () => {
     const lines = (await watched(onB)).slice(1).filter((line) => !line.startsWith("changed"));
     expect(lines).toEqual(["down hub", "up z"]);
     expect(await query(later, "root-b")).toMatchObject({ stale: false });
+  }, 30_000);
+
+  test("don't take for absent what was registered elsewhere while this host was stopped and cut off", async () => {
+    await using etcd = await EtcdServers.start(1);
+    await using relay = new TcpRelay(etcd.ports[0]!);
+    await using hosts = new AsyncDisposableStack();
+    const a = await hosts.use(new ClusterHost(etcd.urls)).actor("a");
+    const onB = hosts.use(new ClusterHost([`http://127.0.0.1:${relay.port}`], { ttlMs: 60_000 }));
+    const b = await onB.actor("b");
+    await until(async () => (await listed(b)) === "a,b" && (await listed(a)) === "a,b");
+    await b.freeze();
+    relay.swallow();
+    await hosts.use(new ClusterHost(etcd.urls)).actor("late");
+    await Bun.sleep(5_000);
+    // asked while it is stopped, so that this is what it reads first
+    const asked = query(b, "late");
+    b.signal("SIGCONT");
+    expect(await asked).toEqual(["RegistryUnavailableError", "StoreUnavailableError"]);
+    relay.mend();
+    await until(async () => (await listed(b)) === "a,b,late");
+    expect(await query(b, "none")).toEqual(null);
   }, 30_000);
 
   test("lose only the registrar that ends in order, and what it started", async () => {
