@@ -132,7 +132,7 @@ describe("a mirror", () => {
     const value = encodeEntry(template!, 1, "c");
     const [unreadable, readable] = [new Uint8Array([1]), value].map((one, kind) =>
       Array.from({ length: 3_000 }, (_, at) => {
-        const entry = new RemoteEntry(`h${kind}${at}`, `u${kind}-${at}`, one!, 1_000 + at, 1_000 + at);
+        const entry = new RemoteEntry(`h${kind}${at}`, `u${kind}-${at}`, one, 1_000 + at, 1_000 + at);
         return { type: "put", entry } as const;
       }),
     ) as [Put[], Put[]];
