@@ -435,7 +435,8 @@ export class EtcdLease implements HostLease {
       if (place.kind !== "entry" || this.#content.has(place.uuid)) return [];
       return [{ type: "remove", uuid: place.uuid }];
     });
-    log.warn?.(`removing ${foreign.length} entries from the store that host ${host} hasn't written`);
+    const what = foreign.length === 1 ? "an entry" : `${foreign.length} entries`;
+    log.warn?.(`removing ${what} of host ${host} from the store that it hasn't written`);
     for (const part of transactionsOf(foreign)) {
       const removals = part.map((change) => this.#operationOf(change));
       await this.#write(removals, () => {}, {});

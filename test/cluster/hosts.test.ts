@@ -208,6 +208,26 @@ describe.skipIf(isSkipped)("two hosts with an etcd", () => {
     expect(await query(b, "none")).toEqual(null);
   }, 30_000);
 
+  test("end in order while the store is frozen, and leave no process", async () => {
+    await using etcd = await EtcdServers.start(1);
+    const program = new URL("../fixtures/closes.ts", import.meta.url).pathname;
+    const socket = `${process.env["FURROW_RUNTIME_DIR"]}/closes.sock`;
+    const child = Bun.spawn([process.execPath, program, etcd.urls[0]!, socket], {
+      stdin: "pipe",
+      stdout: "pipe",
+    });
+    const said = child.stdout.getReader();
+    await said.read();
+    etcd.freeze(0);
+    // it has tried in vain for a while, too
+    await Bun.sleep(2_500);
+    await child.stdin.end();
+    await said.read();
+    const timer = setTimeout(() => child.kill("SIGKILL"), 5_000);
+    expect(await child.exited).toBe(0);
+    clearTimeout(timer);
+  }, 20_000);
+
   test("lose only the registrar that ends in order, and what it started", async () => {
     await using cluster = await Cluster.open();
     const [a, b] = [cluster.host(), cluster.host()];
