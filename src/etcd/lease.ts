@@ -151,20 +151,13 @@ export class EtcdLease implements HostLease {
 
   async claim(name: string, uuid: string, options: StoreOptions = {}): Promise<Claim | Holder> {
     const key = this.#keys.claim(name);
+    const put = { put: key, value: encodeHolder(uuid, this.#opened.host.host), lease: this.#opened.id };
     let condition: Condition = { key, is: "created", value: 0 };
     for (;;) {
-      const put = { put: key, value: encodeHolder(uuid, this.#opened.host.host), lease: this.#opened.id };
-      const { succeeded, found, header } = await this.#inRound(
-        condition,
-        [put, { read: key }],
-        [{ read: key }, { read: this.#keys.lastWrite(this.#opened.host.host) }],
-        options,
-      );
-      const [pair, lastWrite] = found;
-      if (succeeded) return { type: "granted", fence: pair?.created ?? header.revision };
-      this.#checkOurs(lastWrite?.lease);
+      const { succeeded, pair, revision } = await this.#inRound(key, condition, put, options);
+      if (succeeded) return { type: "granted", fence: pair?.created ?? revision };
       if (pair === undefined) {
-        // given back meanwhile, or another round has begun
+        // given back meanwhile
         condition = { key, is: "created", value: 0 };
         continue;
       }
@@ -179,19 +172,7 @@ export class EtcdLease implements HostLease {
   async unclaim(name: string, uuid: string, options: StoreOptions = {}): Promise<void> {
     const key = this.#keys.claim(name);
     const value = encodeHolder(uuid, this.#opened.host.host);
-    const reads = [{ read: key }, { read: this.#keys.lastWrite(this.#opened.host.host) }];
-    for (;;) {
-      const { succeeded, found } = await this.#inRound(
-        { key, is: "value", value },
-        [{ remove: key }],
-        reads,
-        options,
-      );
-      const [pair, lastWrite] = found;
-      if (succeeded || pair === undefined || Buffer.compare(pair.value, value) !== 0) return;
-      // another round has begun meanwhile
-      this.#checkOurs(lastWrite?.lease);
-    }
+    await this.#inRound(key, { key, is: "value", value }, { remove: key }, options);
   }
 
   async release(options: StoreOptions = {}): Promise<void> {
@@ -213,30 +194,37 @@ export class EtcdLease implements HostLease {
     return { key: this.#keys.lastWrite(this.#opened.host.host), is: "lease", value: this.#opened.id };
   }
 
-  /** A transaction about a claim. It isn't done once another round has begun. */
+  /** Does something to the key of a claim, under a condition. It isn't done once another round has begun. */
   async #inRound(
+    key: Uint8Array,
     condition: Condition,
-    then: readonly Operation[],
-    otherwise: readonly Operation[],
+    operation: Operation,
     options: StoreOptions,
-  ): Promise<TransactionAnswer> {
-    if (this.#isRoundDoubtful)
-      await (this.#nextRound ??= this.#beginRound().finally(() => (this.#nextRound = undefined)));
-    const round = this.#round;
-    const doubt = (): void => {
-      if (round === this.#round) this.#isRoundDoubtful = true;
-    };
-    try {
-      return await this.#transact(
-        [condition, this.#isOurs, this.#isThisRound],
-        then,
-        otherwise,
-        options,
-        doubt,
-      );
-    } catch (error) {
-      doubt();
-      throw error;
+  ): Promise<{ succeeded: boolean; pair: KeyValue | undefined; revision: Revision }> {
+    const { host } = this.#opened.host;
+    const reads = [key, this.#keys.lastWrite(host), this.#keys.claimRound(host)].map((read) => ({ read }));
+    for (;;) {
+      if (this.#isRoundDoubtful)
+        await (this.#nextRound ??= this.#beginRound().finally(() => (this.#nextRound = undefined)));
+      const round = this.#round;
+      const doubt = (): void => {
+        if (round === this.#round) this.#isRoundDoubtful = true;
+      };
+      const conditions = [condition, this.#isOurs, this.#isThisRound];
+      let answer: TransactionAnswer;
+      try {
+        answer = await this.#transact(conditions, [operation, { read: key }], reads, options, doubt);
+      } catch (error) {
+        doubt();
+        throw error;
+      }
+      const { succeeded, header, found } = answer;
+      const [pair, lastWrite, current] = found;
+      if (succeeded) return { succeeded, pair, revision: header.revision };
+      this.#checkOurs(lastWrite?.lease);
+      if (textOf(current) === String(round)) return { succeeded, pair, revision: header.revision };
+      // else another one has begun meanwhile; not here, if this is still the last one
+      if (round === this.#round) throw this.#gone();
     }
   }
 

@@ -9,6 +9,7 @@ import { Keys } from "../../src/etcd/keys.ts";
 import { decodeNothing, encodeTransaction, methods } from "../../src/etcd/messages.ts";
 import { put, recordOf } from "../support/directories.ts";
 import { EtcdServers, lacksEtcd } from "../support/etcd-servers.ts";
+import { failure } from "../support/outcome.ts";
 import { until } from "../support/world.ts";
 import { TcpRelay } from "../support/tcp-relay.ts";
 
@@ -89,6 +90,18 @@ describe.skipIf(lacksEtcd !== undefined)(
     });
   },
 );
+
+describe.skipIf(lacksEtcd !== undefined)("a host's round of claims that somebody has changed", () => {
+  test("costs it its lease with the next claim, so that the round is known again", async () => {
+    await using servers = await EtcdServers.start(1);
+    const [url = ""] = servers.urls;
+    await using store = await ClusterStore.open(etcd(url));
+    const lease = await store.open(recordOf(host), { ttlMs: 60_000 });
+    await write(url, (keys) => keys.claimRound(host), new TextEncoder().encode("9"));
+    expect((await failure(lease.claim("x", "id-1"))).name).toBe("StoreUnavailableError");
+    await lease.lost;
+  });
+});
 
 describe.skipIf(lacksEtcd !== undefined)("a claim whose request arrives late", () => {
   test.each([
