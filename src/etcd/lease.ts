@@ -4,9 +4,6 @@
  * Each write changes the host's key `w/<host>` from the number of the write before to its own, in the same transaction. So
  * a write that is repeated after a timeout isn't done twice, one that arrives late isn't done at all, and a registrar whose
  * lease is gone, or that has a successor, can't write any more.
- *
- * Claims don't wait for each other: they name a round, `x/<host>`. After one that may still arrive, a new round begins before
- * the next, and what is of the old one isn't done any more.
  */
 import { HostContent } from "../discovery/host-content.ts";
 import type { Revision } from "../discovery/remote-entry.ts";
@@ -14,6 +11,7 @@ import { transactionsOf } from "../discovery/transactions.ts";
 import { StoreUnavailableError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { Change, Claim, Holder, HostLease, HostRecord, StoreOptions } from "../discovery/store.ts";
+import { type ClaimsLease, HostClaims, textOf } from "./claims.ts";
 import type { EtcdClient } from "./client.ts";
 import type { Keys } from "./keys.ts";
 import {
@@ -30,7 +28,7 @@ import {
   type Operation,
   type TransactionAnswer,
 } from "./messages.ts";
-import { decodeHolder, encodeHolder, encodeHost } from "./records.ts";
+import { encodeHost } from "./records.ts";
 import { Status } from "./status.ts";
 import { attemptMs, etcdTiming } from "./timing.ts";
 
@@ -78,11 +76,7 @@ export class EtcdLease implements HostLease {
   #writes = 0;
   #mark = "0";
   #doubtful: Doubtful[] = [];
-  /** Of the claims. */
-  #round = 0;
-  /** A request of this round may still arrive. */
-  #isRoundDoubtful = false;
-  #nextRound: Promise<void> | undefined;
+  readonly #claims: HostClaims;
   #last: Promise<unknown> = Promise.resolve();
   #renewal: Timer | undefined;
 
@@ -94,6 +88,15 @@ export class EtcdLease implements HostLease {
     this.validUntil = opened.validUntil;
     this.#formerLeases = opened.formerLeases;
     ({ promise: this.lost, resolve: this.#lose } = Promise.withResolvers<void>());
+    const lease: ClaimsLease = {
+      id: opened.id,
+      host: opened.host.host,
+      isOurs: this.#isOurs,
+      transact: (...transaction) => this.#transact(...transaction),
+      checkOurs: (pair) => this.#checkOurs(pair),
+      gone: () => this.#gone(),
+    };
+    this.#claims = new HostClaims(lease, keys);
     this.#renewIn(this.#untilRenewal);
     this.#renewFormer();
   }
@@ -149,30 +152,12 @@ export class EtcdLease implements HostLease {
     }).catch((error: unknown) => log.debug?.(`what this host has written wasn't verified: ${String(error)}`));
   }
 
-  async claim(name: string, uuid: string, options: StoreOptions = {}): Promise<Claim | Holder> {
-    const key = this.#keys.claim(name);
-    const put = { put: key, value: encodeHolder(uuid, this.#opened.host.host), lease: this.#opened.id };
-    let condition: Condition = { key, is: "created", value: 0 };
-    for (;;) {
-      const { succeeded, pair, revision } = await this.#inRound(key, condition, put, options);
-      if (succeeded) return { type: "granted", fence: pair?.created ?? revision };
-      if (pair === undefined) {
-        // given back meanwhile
-        condition = { key, is: "created", value: 0 };
-        continue;
-      }
-      const holder = decodeHolder(pair);
-      if (holder.uuid !== uuid) return holder;
-      if (pair.lease === this.#opened.id) return { type: "granted", fence: holder.fence };
-      // ours under an earlier lease
-      condition = { key, is: "changed", value: pair.changed };
-    }
+  claim(name: string, uuid: string, options: StoreOptions = {}): Promise<Claim | Holder> {
+    return this.#claims.claim(name, uuid, options);
   }
 
-  async unclaim(name: string, uuid: string, options: StoreOptions = {}): Promise<void> {
-    const key = this.#keys.claim(name);
-    const value = encodeHolder(uuid, this.#opened.host.host);
-    await this.#inRound(key, { key, is: "value", value }, { remove: key }, options);
+  unclaim(name: string, uuid: string, options: StoreOptions = {}): Promise<void> {
+    return this.#claims.unclaim(name, uuid, options);
   }
 
   async release(options: StoreOptions = {}): Promise<void> {
@@ -192,63 +177,6 @@ export class EtcdLease implements HostLease {
 
   get #isOurs(): Condition {
     return { key: this.#keys.lastWrite(this.#opened.host.host), is: "lease", value: this.#opened.id };
-  }
-
-  /** Does something to the key of a claim, under a condition. It isn't done once another round has begun. */
-  async #inRound(
-    key: Uint8Array,
-    condition: Condition,
-    operation: Operation,
-    options: StoreOptions,
-  ): Promise<{ succeeded: boolean; pair: KeyValue | undefined; revision: Revision }> {
-    const { host } = this.#opened.host;
-    const reads = [key, this.#keys.lastWrite(host), this.#keys.claimRound(host)].map((read) => ({ read }));
-    for (;;) {
-      if (this.#isRoundDoubtful)
-        await (this.#nextRound ??= this.#beginRound().finally(() => (this.#nextRound = undefined)));
-      const round = this.#round;
-      const doubt = (): void => {
-        if (round === this.#round) this.#isRoundDoubtful = true;
-      };
-      const conditions = [condition, this.#isOurs, this.#isThisRound];
-      let answer: TransactionAnswer;
-      try {
-        answer = await this.#transact(conditions, [operation, { read: key }], reads, options, doubt);
-      } catch (error) {
-        doubt();
-        throw error;
-      }
-      const { succeeded, header, found } = answer;
-      const [pair, lastWrite, current] = found;
-      if (succeeded) return { succeeded, pair, revision: header.revision };
-      this.#checkOurs(lastWrite?.lease);
-      if (textOf(current) === String(round)) return { succeeded, pair, revision: header.revision };
-      // else another one has begun meanwhile; not here, if this is still the last one
-      if (round === this.#round) throw this.#gone();
-    }
-  }
-
-  async #beginRound(): Promise<void> {
-    const { id, host } = this.#opened;
-    const key = this.#keys.claimRound(host.host);
-    const next = String(this.#round + 1);
-    const { succeeded, found } = await this.#transact(
-      [this.#isOurs, this.#isThisRound],
-      [{ put: key, value: encoder.encode(next), lease: id }],
-      [{ read: key }, { read: this.#keys.lastWrite(host.host) }],
-      {},
-    );
-    const [pair, lastWrite] = found;
-    if (!succeeded) this.#checkOurs(lastWrite?.lease);
-    // else an earlier attempt has begun it
-    if (!succeeded && textOf(pair) !== next) throw this.#gone();
-    this.#round++;
-    this.#isRoundDoubtful = false;
-  }
-
-  get #isThisRound(): Condition {
-    const key = this.#keys.claimRound(this.#opened.host.host);
-    return { key, is: "value", value: encoder.encode(String(this.#round)) };
   }
 
   #operationOf(change: Change): Operation {
@@ -281,7 +209,7 @@ export class EtcdLease implements HostLease {
       }
       if (answer.succeeded) return this.#advance(mark, answer.header.revision, onDone);
       const [lastWrite] = answer.found;
-      this.#checkOurs(lastWrite?.lease);
+      this.#checkOurs(lastWrite);
       const seen = textOf(lastWrite);
       if (seen === mark) return this.#advance(mark, lastWrite!.changed, onDone);
       const done = this.#doubtful.find((one) => one.mark === seen);
@@ -347,9 +275,9 @@ export class EtcdLease implements HostLease {
     }
   }
 
-  /** `lease` is the one under which the host writes now. @throws {StoreUnavailableError} if that isn't ours */
-  #checkOurs(lease: number | undefined): void {
-    if (lease !== this.#opened.id) throw this.#gone();
+  /** `pair`: the host's last write, as it was found. @throws {StoreUnavailableError} if it isn't this lease's */
+  #checkOurs(pair: KeyValue | undefined): void {
+    if (pair?.lease !== this.#opened.id) throw this.#gone();
   }
 
   #gone(): StoreUnavailableError {
@@ -444,10 +372,6 @@ export class EtcdLease implements HostLease {
     this.#last = result.catch(() => {});
     return result;
   }
-}
-
-function textOf(pair: KeyValue | undefined): string {
-  return Buffer.from(pair?.value ?? []).toString();
 }
 
 export function isNotFound(error: unknown): boolean {
