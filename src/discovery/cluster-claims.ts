@@ -28,6 +28,16 @@ export interface ClaimsHost {
   holder(name: string): Holder | undefined;
 }
 
+/** A name that is held here, or asked for. */
+interface Held {
+  readonly key: string;
+  /** Of its claim. */
+  readonly id: string;
+  /** Whether somebody asks the store for it, and whether that has to be done once more then. */
+  isAsked: boolean;
+  isDue: boolean;
+}
+
 export class ClusterClaims {
   /** Called when the store has confirmed a hold, perhaps with another number than before. */
   onFence: ((name: string, key: string, fence: number) => void) | undefined;
@@ -40,11 +50,10 @@ export class ClusterClaims {
   #opening: PromiseWithResolvers<HostLease> | undefined;
   /** Why there is no lease. */
   #trouble: string | undefined;
+  readonly #held = new Map<string, Held>();
   /** The names that are held, and for which this lease has no answer yet. */
   #unconfirmed = new Set<string>();
   #confirmed: PromiseWithResolvers<void> | undefined;
-  /** The key of each hold that is claimed or should be, with the id of its claim. */
-  readonly #held = new Map<string, { readonly key: string; readonly id: string }>();
   /** The ids of claims that are over, and may still be in the store. */
   readonly #former = new Map<string, Set<string>>();
   /** The last step of each name that has one under way. */
@@ -74,7 +83,7 @@ export class ClusterClaims {
     if (lease === undefined) return;
     this.#opening?.resolve(lease);
     this.#opening = undefined;
-    for (const [name, { key }] of this.#held) void this.#keep(name, key);
+    for (const name of this.#held.keys()) this.recheck(name);
   }
 
   /** No lease can be opened, for now: claims are refused for this reason. */
@@ -95,62 +104,83 @@ export class ClusterClaims {
    * @throws {RegistryUnavailableError} when the store can't be reached; the name isn't held then
    */
   async take(name: string, key: string, unique: boolean): Promise<number | Elsewhere> {
-    const id = idOf(key, unique);
-    const held = { key, id };
-    this.#held.set(name, held);
+    const held = this.#hold(name, key, unique);
+    held.isAsked = true;
     try {
-      const claim = await this.#step(name, () => this.#claimAnew(name, id));
+      const claim = await this.#step(name, () => this.#claimAnew(name, held));
       if (claim.type === "granted") return claim.fence;
-      this.#forget(name, key);
+      this.#forget(name, held);
       return { host: claim.host, isUnique: isUnique(claim) };
     } catch (error) {
       // it may have been granted, and the answer lost
       this.give(name, key);
       const text = `cannot promise that "${name}" runs only once among all hosts: ${asError(error).message}`;
       throw new RegistryUnavailableError(text, { cause: error });
+    } finally {
+      held.isAsked = false;
+      if (held.isDue) this.recheck(name);
     }
   }
 
   /** Claims a name that has been held before, in the background. */
   resume(name: string, key: string, unique: boolean): void {
-    this.#held.set(name, { key, id: idOf(key, unique) });
+    this.#hold(name, key, unique);
     this.#unconfirmed.add(name);
-    if (this.#lease !== undefined) void this.#keep(name, key);
+    this.recheck(name);
   }
 
-  /** The store says that the name isn't held any more, or by another host: if it is held here, that is over, or isn't true. */
+  /** Claims again what is held here: the store may have lost that, or have given it to another host. */
   recheck(name: string): void {
     const held = this.#held.get(name);
-    if (held !== undefined && this.#lease !== undefined) void this.#keep(name, held.key);
+    if (held === undefined || this.#lease === undefined) return;
+    if (held.isAsked) held.isDue = true;
+    else void this.#keep(name, held);
   }
 
   /** Gives a name back, in the background. */
   give(name: string, key: string): void {
     const held = this.#held.get(name);
     if (held?.key !== key) return;
-    this.#forget(name, key);
+    this.#forget(name, held);
     let former = this.#former.get(name);
     if (former === undefined) this.#former.set(name, (former = new Set()));
     former.add(held.id);
     void this.#cleanse(name);
   }
 
+  #hold(name: string, key: string, unique: boolean): Held {
+    const held = { key, id: idOf(key, unique), isAsked: false, isDue: false };
+    this.#held.set(name, held);
+    return held;
+  }
+
+  async #keep(name: string, held: Held): Promise<void> {
+    held.isAsked = true;
+    do {
+      held.isDue = false;
+      await this.#ask(name, held);
+    } while (held.isDue && this.#isHeld(name, held));
+    held.isAsked = false;
+  }
+
   /** Until the store has confirmed or refused it, or it isn't held any more. */
-  async #keep(name: string, key: string): Promise<void> {
+  async #ask(name: string, held: Held): Promise<void> {
     const lease = this.#lease;
-    const held = this.#held.get(name);
-    while (lease === this.#lease && held !== undefined && held === this.#held.get(name)) {
+    const isWanted = (): boolean => lease === this.#lease && this.#isHeld(name, held);
+    while (lease !== undefined && isWanted()) {
       try {
-        const claim = await this.#step(name, () => this.#claim(name, held.id));
-        if (lease === this.#lease && held === this.#held.get(name)) this.#confirm(name);
-        if (claim.type === "granted") return this.onFence?.(name, key, claim.fence);
+        const claim = await this.#step(name, () => this.#claim(name, held));
+        if (!isWanted()) return;
+        this.#confirm(name);
+        if (claim.type === "granted") return this.onFence?.(name, held.key, claim.fence);
         // one that this host's last registrar has left goes when this one has settled
         if (claim.host === this.#host.host) await retryPause(retryMs, this.#signal);
         else {
-          this.#forget(name, key);
-          return this.onLost?.(name, key);
+          this.#forget(name, held);
+          return this.onLost?.(name, held.key);
         }
       } catch (error) {
+        if (!isWanted()) return;
         log.info?.(`cannot claim "${name}" again: ${asError(error).message}`);
         await retryPause(retryMs, this.#signal);
       }
@@ -182,19 +212,21 @@ export class ClusterClaims {
     }
   }
 
-  async #claim(name: string, id: string): Promise<Claim | Holder> {
+  /** @throws {StoreUnavailableError} also when it was given back before it was its turn */
+  async #claim(name: string, held: Held): Promise<Claim | Holder> {
     await this.#clear(name);
     const lease = await this.#leased();
-    return await lease.claim(name, id, { signal: this.#signal });
+    if (!this.#isHeld(name, held)) throw new StoreUnavailableError(`"${name}" was given back`);
+    return await lease.claim(name, held.id, { signal: this.#signal });
   }
 
   /** For one who hasn't held it before: others of this host would be back by now, so what they have left is in its way. */
-  async #claimAnew(name: string, id: string): Promise<Claim | Holder> {
-    const claim = await this.#claim(name, id);
+  async #claimAnew(name: string, held: Held): Promise<Claim | Holder> {
+    const claim = await this.#claim(name, held);
     if (claim.type === "granted" || claim.host !== this.#host.host) return claim;
     const lease = await this.#leased();
     await lease.unclaim(name, claim.uuid, { signal: this.#signal });
-    return await this.#claim(name, id);
+    return await this.#claim(name, held);
   }
 
   /** @throws {StoreUnavailableError} when none can be opened */
@@ -204,18 +236,19 @@ export class ClusterClaims {
     return await (this.#opening ??= Promise.withResolvers()).promise;
   }
 
-  #confirm(name: string): void {
-    if (this.#unconfirmed.delete(name)) this.#noteConfirmed();
+  #isHeld(name: string, held: Held): boolean {
+    return this.#held.get(name) === held;
   }
 
-  #noteConfirmed(): void {
+  #confirm(name: string): void {
+    this.#unconfirmed.delete(name);
     if (this.#unconfirmed.size > 0) return;
     this.#confirmed?.resolve();
     this.#confirmed = undefined;
   }
 
-  #forget(name: string, key: string): void {
-    if (this.#held.get(name)?.key !== key) return;
+  #forget(name: string, held: Held): void {
+    if (!this.#isHeld(name, held)) return;
     this.#held.delete(name);
     this.#confirm(name);
   }

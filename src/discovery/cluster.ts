@@ -186,6 +186,8 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
     this.#loaded.resolve();
     if (this.#staleness === undefined) return;
     this.#isSilent = false;
+    // that of before may be old; the next one comes soon
+    this.#provenAt = undefined;
     const { mirrored, hosts } = this.stats;
     log.info?.(`${this.#cluster.description}: other hosts: ${hosts}, with ${mirrored} actors`);
     this.#setStaleness(undefined);
@@ -194,8 +196,8 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
   onProven(atMs: number): void {
     // asked before this process was stopped, or before a long load
     if (performance.now() - atMs > silentMs) return;
-    this.#provenAt = atMs;
     if (this.#isSilent) this.onFresh();
+    this.#provenAt = atMs;
   }
 
   /**
@@ -324,7 +326,7 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
   }
 
   #tell({ peer: { channel } }: Session): void {
-    const { staleness } = this;
+    const staleness = this.#staleness;
     channel.post(
       staleness === undefined
         ? [Kind.store, null]

@@ -5,10 +5,13 @@
  * its answer was lost or it was repeated, a new round begins before the next, and what is of the old one isn't done any more.
  */
 import type { Claim, Holder, StoreOptions } from "../discovery/store.ts";
+import { asError } from "../errors.ts";
+import { logger } from "../log.ts";
 import type { Keys } from "./keys.ts";
 import type { Condition, KeyValue, Operation, TransactionAnswer } from "./messages.ts";
 import { decodeHolder, encodeHolder } from "./records.ts";
 
+const log = logger("discovery");
 const encoder = new TextEncoder();
 
 /** What the claims need of their lease. */
@@ -65,10 +68,10 @@ export class HostClaims {
         condition = { key, is: "created", value: 0 };
         continue;
       }
-      const holder = decodeHolder(pair);
-      if (holder.uuid !== uuid) return holder;
-      if (pair.lease === id) return { type: "granted", fence: holder.fence };
-      // ours under an earlier lease
+      const holder = readHolder(pair, id);
+      if (holder !== undefined && holder.uuid !== uuid) return holder;
+      if (holder !== undefined && pair.lease === id) return { type: "granted", fence: holder.fence };
+      // ours under an earlier lease, or garbage
       condition = { key, is: "changed", value: pair.changed };
     }
   }
@@ -109,8 +112,9 @@ export class HostClaims {
       if (succeeded) return outcome;
       this.#lease.checkOurs(lastWrite);
       if (textOf(current) === String(round)) return outcome;
-      // else another round has begun meanwhile; not here, if this is still the last one
-      if (round === this.#round) throw this.#lease.gone();
+      // else another round has begun meanwhile: one that is just beginning here, or one that isn't of this registrar
+      const isBeginning = this.#isDoubtful && textOf(current) === String(round + 1);
+      if (round === this.#round && !isBeginning) throw this.#lease.gone();
     }
   }
 
@@ -137,6 +141,17 @@ export class HostClaims {
   get #isThisRound(): Condition {
     const key = this.#keys.claimRound(this.#lease.host);
     return { key, is: "value", value: encoder.encode(String(this.#round)) };
+  }
+}
+
+/** Undefined for garbage that this lease, or none, keeps. What another one keeps is of somebody whom this version can't read. */
+function readHolder(pair: KeyValue, lease: number): Holder | undefined {
+  try {
+    return decodeHolder(pair);
+  } catch (error) {
+    log.warn?.(`a claim in the directory can't be read: ${asError(error).message}`);
+    if (pair.lease === 0 || pair.lease === lease) return undefined;
+    return { type: "held", uuid: "", host: "unknown", fence: pair.created };
   }
 }
 

@@ -7,7 +7,15 @@ import { asError, causeOf, StoreUnavailableError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { decodeAuthenticate, encodeAuthenticate, methods } from "./messages.ts";
 import { type CallBounds, Session, type SessionTls } from "./session.ts";
-import { ConnectionError, isPassing, isServersFault, isTokenRefusal, Status, StatusError } from "./status.ts";
+import {
+  ConnectionError,
+  LateError,
+  isPassing,
+  isServersFault,
+  isTokenRefusal,
+  Status,
+  StatusError,
+} from "./status.ts";
 import { attemptMs, etcdTiming } from "./timing.ts";
 
 const log = logger("discovery");
@@ -103,7 +111,7 @@ export class EtcdClient {
       return decoded;
     } catch (error) {
       const isFault = isPassing(error) || isServersFault(error);
-      if (isFault && (bounds.isFair !== false || session.isOver)) this.leave(session, asError(error));
+      if (isFault && !(error instanceof LateError)) this.leave(session, asError(error));
       throw error;
     }
   }

@@ -35,6 +35,8 @@ import { attemptMs, etcdTiming } from "./timing.ts";
 const log = logger("discovery");
 /** How long `release` waits for the store by default: what isn't revoked lapses. */
 const releaseTimeoutMs = 2_000;
+/** In one transaction. */
+const maxRemovals = 100;
 const encoder = new TextEncoder();
 
 /** A lease that was granted, and is the host's. */
@@ -130,25 +132,29 @@ export class EtcdLease implements HostLease {
    */
   verify(): void {
     this.#inOrder(async () => {
-      // what was last written isn't known, and the next write will find out
-      if (this.#ended.signal.aborted || this.#doubtful.length > 0) return;
+      if (this.#ended.signal.aborted) return;
+      if (this.#doubtful.length > 0) await this.#resolveDoubts({});
       const { host } = this.#opened.host;
       const { found, counts } = await this.#transact(
         [],
         [
           { read: this.#keys.lastWrite(host) },
+          { read: this.#keys.host(host) },
           { count: this.#keys.entries(host), end: this.#keys.entriesEnd(host) },
         ],
         [],
         {},
       );
-      const [lastWrite] = found;
-      const [, count = 0] = counts;
+      const [lastWrite, record] = found;
+      const [, , count = 0] = counts;
       const expected = this.#isSettled ? this.#content.summary.count : count;
       if (lastWrite?.lease !== this.#opened.id || textOf(lastWrite) !== this.#mark || count < expected) {
         log.warn?.(`the store doesn't have any more what host ${host} has written`);
         this.#gone();
-      } else if (count > expected) await this.#removeForeign();
+        return;
+      }
+      if (record === undefined) await this.#writeRecord({});
+      if (count > expected) await this.#removeForeign();
     }).catch((error: unknown) => log.debug?.(`what this host has written wasn't verified: ${String(error)}`));
   }
 
@@ -346,15 +352,15 @@ export class EtcdLease implements HostLease {
     const range = { key: this.#keys.entries(host), end: this.#keys.entriesEnd(host), isKeysOnly: true };
     const { signal } = this.#ended;
     const { pairs } = await this.#client.call(methods.range, encodeRange(range), decodeRange, { signal });
-    const foreign = pairs.flatMap(({ key }): Change[] => {
+    const foreign = pairs.filter(({ key }) => {
       const place = this.#keys.read(key);
-      if (place.kind !== "entry" || this.#content.has(place.uuid)) return [];
-      return [{ type: "remove", uuid: place.uuid }];
+      return place.kind === "entry" && !this.#content.has(place.uuid);
     });
+    if (foreign.length === 0) return;
     const what = foreign.length === 1 ? "an entry" : `${foreign.length} entries`;
     log.warn?.(`removing ${what} of host ${host} from the store that it hasn't written`);
-    for (const part of transactionsOf(foreign)) {
-      const removals = part.map((change) => this.#operationOf(change));
+    for (let at = 0; at < foreign.length; at += maxRemovals) {
+      const removals = foreign.slice(at, at + maxRemovals).map(({ key }) => ({ remove: key }));
       await this.#write(removals, () => {}, {});
     }
   }

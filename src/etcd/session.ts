@@ -11,7 +11,7 @@ import { connect as connectTls } from "node:tls";
 
 import { asError } from "../errors.ts";
 import { frameOf, GrpcDecoder } from "./grpc-frame.ts";
-import { ConnectionError, Status, StatusError } from "./status.ts";
+import { ConnectionError, LateError, Status, StatusError } from "./status.ts";
 
 /** PEM. */
 export interface SessionTls {
@@ -138,7 +138,7 @@ export class Session {
       onMessage: (received) => (answer = received),
       onBytes: () => {
         clearTimeout(timer);
-        timer = setTimeout(onLate, Math.min(timeoutMs, until - performance.now()));
+        timer = setTimeout(onLate, Math.max(0, Math.min(timeoutMs, until - performance.now())));
       },
       onEnd: (error) => {
         if (error !== undefined) reject(error);
@@ -153,7 +153,7 @@ export class Session {
       const text = `no answer within ${Math.round(timeoutMs)} ms`;
       if (isFair) return this.destroy(text);
       stream.cancel();
-      reject(new ConnectionError(`${this.endpoint}: ${text}`));
+      reject(new LateError(`${this.endpoint}: ${text}`));
     };
     let timer = setTimeout(onLate, Math.min(timeoutMs, totalMs));
     const onAbort = (): void => {

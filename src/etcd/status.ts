@@ -36,6 +36,9 @@ export class ConnectionError extends Error {
   override readonly name = "ConnectionError";
 }
 
+/** There was too little time to tell whether a server answers. */
+export class LateError extends ConnectionError {}
+
 /** Whether asking again, or another server, may help. What was asked may have been done. */
 export function isPassing(error: unknown): boolean {
   if (error instanceof ConnectionError) return true;

@@ -1,5 +1,5 @@
 /** Names held by a host, as its lease comes and goes: over a directory in memory. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 
 import type { Runtime } from "../../src/actor/runtime.ts";
 import { Cluster } from "../../src/discovery/cluster.ts";
@@ -87,6 +87,44 @@ describe("a host's claims", () => {
     expect((await failure(claims.take("x", "key-x", true))).message).toBe(error.message);
     claims.use(await scene.lease(a));
     expect(await claims.take("x", "key-x", true)).toBeNumber();
+  });
+
+  test("aren't made for one who has given up while it waited for a lease", async () => {
+    await using scene = new Scene();
+    const claims = scene.claims(a);
+    const waiting = failure(claims.take("x", "key-x", true));
+    claims.give("x", "key-x");
+    claims.use(await scene.lease(a));
+    await waiting;
+    expect(await claims.take("y", "key-y", true)).toBeNumber();
+    expect([...scene.directory.claims.keys()]).toEqual(["y"]);
+  });
+
+  test("aren't made again when they are given back while the store is asked once more", async () => {
+    await using scene = new Scene();
+    const claims = scene.claims(a, await scene.lease(a));
+    const taking = claims.take("x", "key-x", true);
+    claims.recheck("x");
+    claims.give("x", "key-x");
+    claims.recheck("x");
+    await taking.catch(() => {});
+    expect(await claims.take("y", "key-y", true)).toBeNumber();
+    await until(() => !scene.directory.claims.has("x"));
+    await Bun.sleep(20);
+    expect([...scene.directory.claims.keys()]).toEqual(["y"]);
+  });
+
+  test("are asked for once more, and not once for each reason", async () => {
+    await using scene = new Scene();
+    const lease = await scene.lease(a);
+    const claim = spyOn(lease, "claim");
+    const claims = scene.claims(a, lease);
+    await claims.take("x", "key-x", true);
+    for (let reason = 0; reason < 20; reason++) claims.recheck("x");
+    await claims.take("y", "key-y", true);
+    await Bun.sleep(20);
+    // taken, asked for once, and once more for what came meanwhile; and the other
+    expect(claim.mock.calls.map(([name]) => name).toSorted()).toEqual(["x", "x", "x", "y"]);
   });
 
   test("go before what an earlier registrar of the host has left, whose holders aren't back", async () => {

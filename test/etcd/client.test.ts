@@ -66,6 +66,17 @@ describe("EtcdClient", () => {
     expect(good.paths.length).toBe(8);
   });
 
+  test("goes on to another server within a second, too", async () => {
+    await using bad = await serve(() => Status.unavailable);
+    await using good = await serve();
+    for (let client = 0; client < 4; client++) {
+      const one = new EtcdClient({ description: "etcd", endpoints: [bad.url, good.url], ...free });
+      await one.call(methods.range, nothing, decodeRange, { timeoutMs: 900 });
+      one.close();
+    }
+    expect(good.paths.length).toBe(4);
+  });
+
   test("says what is wrong when all servers are the wrong ones", async () => {
     await using one = await serve(() => Status.unimplemented);
     await using two = await serve(() => Status.unimplemented);

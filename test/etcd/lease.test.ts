@@ -4,9 +4,15 @@ import { describe, expect, test } from "bun:test";
 import { ClusterStore } from "../../src/discovery/cluster-store.ts";
 import { encodeValue } from "../../src/discovery/remote-entry.ts";
 import { etcd } from "../../src/etcd.ts";
+import { HostClaims } from "../../src/etcd/claims.ts";
 import { EtcdClient } from "../../src/etcd/client.ts";
 import { Keys } from "../../src/etcd/keys.ts";
-import { decodeNothing, encodeTransaction, methods } from "../../src/etcd/messages.ts";
+import {
+  decodeNothing,
+  encodeTransaction,
+  methods,
+  type TransactionAnswer,
+} from "../../src/etcd/messages.ts";
 import { put, recordOf } from "../support/directories.ts";
 import { EtcdServers, lacksEtcd } from "../support/etcd-servers.ts";
 import { failure } from "../support/outcome.ts";
@@ -45,6 +51,11 @@ describe.skipIf(lacksEtcd !== undefined)("a host whose record is garbage", () =>
 describe.skipIf(lacksEtcd !== undefined)("a lease of a host whose keys somebody has removed", () => {
   test.each([
     ["one actor", `/furrow/1/default/a/${host}/u1`, ""],
+    [
+      "the record of the host, and one actor",
+      `/furrow/1/default/a/${host}/u2`,
+      `/furrow/1/default/h/${host}0`,
+    ],
     ["everything", "/furrow/1/default/", "/furrow/1/default0"],
   ])("is lost, so that they are published again: %s", async (_, key, end) => {
     await using servers = await EtcdServers.start(1);
@@ -78,6 +89,7 @@ describe.skipIf(lacksEtcd !== undefined)(
       let isLost = false;
       void lease.lost.then(() => (isLost = true));
       await write(url, (keys) => keys.entry(host, "stray"), new Uint8Array([1]));
+      await write(url, (keys) => keys.entry(host, "\u00e9"), new Uint8Array([1]));
       const range = {
         key: btoa(`/furrow/1/default/a/${host}/`),
         range_end: btoa(`/furrow/1/default/a/${host}0`),
@@ -90,6 +102,77 @@ describe.skipIf(lacksEtcd !== undefined)(
     });
   },
 );
+
+describe.skipIf(lacksEtcd !== undefined)("a host whose record somebody has removed", () => {
+  test("writes it again", async () => {
+    await using servers = await EtcdServers.start(1);
+    await using store = await ClusterStore.open(etcd(servers.urls));
+    const lease = await store.open(recordOf(host), { ttlMs: 2_000 });
+    await lease.settle();
+    const key = btoa(`/furrow/1/default/h/${host}`);
+    const { deleted } = (await servers.post(0, "/v3/kv/deleterange", { key })) as { deleted: string };
+    expect(deleted).toBe("1");
+    await until(
+      async () => ((await servers.post(0, "/v3/kv/range", { key })) as { count?: string }).count === "1",
+    );
+  });
+});
+
+describe("a host's claims, when the answers come in another order", () => {
+  test("go on in the round that is just beginning", async () => {
+    const header = { cluster: 1, revision: 7 };
+    const pairOf = (value: string, lease = 1) => ({
+      key: new Uint8Array(),
+      value: new TextEncoder().encode(value),
+      created: 3,
+      changed: 3,
+      lease,
+    });
+    const begun = Promise.withResolvers<TransactionAnswer>();
+    let asked = 0;
+    const lost: Error[] = [];
+    // a lease at whose store the next round has begun, before anyone here knows
+    const claims = new HostClaims(
+      {
+        id: 1,
+        host,
+        isOurs: { key: new Uint8Array(), is: "lease", value: 1 },
+        transact: async (conditions, _then, _otherwise, _options, onRepeat) => {
+          if (conditions.length === 2) return begun.promise;
+          const round = conditions.at(-1) as { value: Uint8Array };
+          const granted = { header, succeeded: true, found: [pairOf("x")], counts: [] };
+          if (Buffer.from(round.value).toString() !== "0") return granted;
+          if (++asked === 1) {
+            // the store refuses it, after the round has begun there
+            await Bun.sleep(1);
+            const found = [undefined, pairOf("5"), pairOf("1")];
+            return { header, succeeded: false, found, counts: [] };
+          }
+          onRepeat?.();
+          return granted;
+        },
+        checkOurs: () => {},
+        gone: () => {
+          const error = new Error("gone");
+          lost.push(error);
+          return error;
+        },
+      },
+      new Keys("default"),
+    );
+    const first = claims.claim("first", "id-1", {});
+    const repeated = claims.claim("repeated", "id-2", {});
+    const third = repeated.then(() => claims.claim("third", "id-3", {}));
+    await Bun.sleep(10);
+    begun.resolve({ header, succeeded: true, found: [], counts: [] });
+    expect((await Promise.all([first, repeated, third])).map(({ type }) => type)).toEqual([
+      "granted",
+      "granted",
+      "granted",
+    ]);
+    expect(lost).toEqual([]);
+  });
+});
 
 describe.skipIf(lacksEtcd !== undefined)("a host's round of claims that somebody has changed", () => {
   test("costs it its lease with the next claim, so that the round is known again", async () => {
