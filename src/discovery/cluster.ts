@@ -186,8 +186,8 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
     this.#loaded.resolve();
     if (this.#staleness === undefined) return;
     this.#isSilent = false;
-    // that of before may be old; the next one comes soon
-    this.#provenAt = undefined;
+    // a long load is a sign of life, too
+    if (this.#provenAt !== undefined) this.#provenAt = performance.now();
     const { mirrored, hosts } = this.stats;
     log.info?.(`${this.#cluster.description}: other hosts: ${hosts}, with ${mirrored} actors`);
     this.#setStaleness(undefined);
@@ -195,7 +195,10 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
 
   onProven(atMs: number): void {
     // asked before this process was stopped, or before a long load
-    if (performance.now() - atMs > silentMs) return;
+    if (performance.now() - atMs > silentMs) {
+      this.#provenAt ??= atMs;
+      return;
+    }
     if (this.#isSilent) this.onFresh();
     this.#provenAt = atMs;
   }
