@@ -71,30 +71,48 @@ export class Keys {
 
   /** Reads a key of this directory. */
   read(key: Uint8Array): Place {
-    const start = this.#prefix.length;
+    const start = this.#prefix.length + 2;
     const text = Buffer.from(key.buffer, key.byteOffset, key.byteLength);
-    const rest = text.toString("latin1", start + 2);
-    switch (text.toString("latin1", start, start + 2)) {
+    switch (text.toString("latin1", start - 2, start)) {
       case "a/": {
-        const slash = rest.indexOf("/");
-        const host = slash < 0 ? "" : rest.slice(0, slash);
+        const slash = text.indexOf(0x2f, start);
+        if (!isId(text, start, slash) || !isId(text, slash + 1, text.length)) return other;
+        const host = text.toString("latin1", start, slash);
         if (host !== this.#host) this.#host = host;
-        return { kind: "entry", host: this.#host, uuid: rest.slice(slash + 1) };
+        return { kind: "entry", host: this.#host, uuid: text.toString("latin1", slash + 1) };
       }
       case "h/":
-        return { kind: "host", host: rest };
+        return isId(text, start, text.length)
+          ? { kind: "host", host: text.toString("latin1", start) }
+          : other;
       case "i":
         return { kind: "identity" };
       case "u/":
-        return { kind: "claim", name: Buffer.from(rest, "base64url").toString() };
+        return {
+          kind: "claim",
+          name: Buffer.from(text.toString("latin1", start), "base64url").toString(),
+        };
       default:
-        return { kind: "other" };
+        return other;
     }
   }
 
   #key(rest: string): Uint8Array {
     return encoder.encode(`${this.#prefix}${rest}`);
   }
+}
+
+const other = { kind: "other" } as const;
+
+/** Whether it is a uuid or a host id: 1 to 64 letters, digits, `-` or `_`. By the byte, because there are very many. */
+function isId(text: Uint8Array, from: number, to: number): boolean {
+  if (to <= from || to - from > 64) return false;
+  for (let at = from; at < to; at++) {
+    const byte = text[at]!;
+    const isLetter = (byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a;
+    if (!isLetter && !(byte >= 0x30 && byte <= 0x39) && byte !== 0x2d && byte !== 0x5f) return false;
+  }
+  return true;
 }
 
 /** The key right after this one. */

@@ -354,7 +354,7 @@ export class EtcdLease implements HostLease {
     const { pairs } = await this.#client.call(methods.range, encodeRange(range), decodeRange, { signal });
     const foreign = pairs.filter(({ key }) => {
       const place = this.#keys.read(key);
-      return place.kind === "entry" && !this.#content.has(place.uuid);
+      return place.kind !== "entry" || !this.#content.has(place.uuid);
     });
     if (foreign.length === 0) return;
     const what = foreign.length === 1 ? "an entry" : `${foreign.length} entries`;

@@ -39,10 +39,6 @@ export function decodeHost(host: string, value: Uint8Array): StoredHost {
   return { host, registrar, registry, epoch, ttlMs, content, formerLeases };
 }
 
-function isHostId(text: string): boolean {
-  return /^[A-Za-z0-9]{1,64}$/.test(text);
-}
-
 function isNumber(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
@@ -65,11 +61,9 @@ export function additionOf(keys: Keys, pair: KeyValue): RemoteAddition | undefin
     switch (place.kind) {
       case "entry": {
         const { host, uuid } = place;
-        if (!isHostId(host) || !/^[\w-]{1,64}$/.test(uuid)) throw new FrameError("that isn't an actor's key");
         return { type: "put", entry: new RemoteEntry(host, uuid, pair.value, pair.created, pair.changed) };
       }
       case "host":
-        if (!isHostId(place.host)) throw new FrameError("that isn't a host's key");
         return { type: "host", host: decodeHost(place.host, pair.value) };
       case "claim":
         return { type: "claim", name: place.name, holder: decodeHolder(pair) };
