@@ -88,6 +88,7 @@ export class PeerIndex<H extends PeerHandler> {
     this.#surplus.delete(peer);
     if (this.#byUuid.get(peer.id.uuid) !== peer) return;
     this.#takeOut(peer);
+    if (this.#surplus.size === 0) return;
     // the peer may rely on its other connection: it may have closed this one before it opened that
     const next = this.#surplus.values().find((one) => one.id.uuid === peer.id.uuid && one.isOpen);
     if (next === undefined) return;

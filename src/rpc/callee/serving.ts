@@ -124,7 +124,7 @@ export class Serving implements TaskOrigin {
   /** The requests without an answer; undefined if they can't be told, or are too many to be listed in a message. */
   get unanswered(): readonly number[] | undefined {
     if (this.#running !== undefined || this.#served.size > maxListed) return undefined;
-    return Array.from(this.#served.keys());
+    return this.#served.size === 0 ? [] : Array.from(this.#served.keys());
   }
 
   /** Reports to the peer from now on how busy this actor is with others, along with its answers. */
