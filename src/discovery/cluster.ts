@@ -107,12 +107,7 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
 
   /** Undefined while all that other hosts publish is here. */
   get staleness(): Staleness | undefined {
-    // this process may have been stopped, and not have heard yet what it has missed
-    const provenAt = this.#provenAt;
-    if (this.#staleness === undefined && provenAt !== undefined && performance.now() - provenAt > silentMs) {
-      this.onStale(provenAt);
-      this.#isSilent = true;
-    }
+    this.#noticeSilence();
     return this.#staleness;
   }
 
@@ -149,7 +144,7 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
   /** A peer asks for something: from now on it knows whether the answers may be behind. */
   onQuestion(session: Session): void {
     // if so, the peer hears of it before it has its answer
-    void this.staleness;
+    this.#noticeSilence();
     if (this.#told.has(session)) return;
     this.#told.add(session);
     this.#tell(session);
@@ -321,6 +316,15 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
     this.#trouble = error.message;
     const isExpected = error instanceof StoreUnavailableError || error instanceof HostTakenError;
     log.warn?.(`other hosts don't see this one: ${isExpected ? error.message : error.stack}`);
+  }
+
+  /** This process may have been stopped, and not have heard yet what it has missed. */
+  #noticeSilence(): void {
+    const provenAt = this.#provenAt;
+    if (this.#staleness !== undefined || provenAt === undefined) return;
+    if (performance.now() - provenAt <= silentMs) return;
+    this.onStale(provenAt);
+    this.#isSilent = true;
   }
 
   #setStaleness(staleness: Staleness | undefined): void {

@@ -154,20 +154,19 @@ export class EtcdClient {
     this.#token = undefined;
   }
 
-  /** Waits before the next attempt: not as long as there is a server that wasn't tried yet. */
+  /**
+   * Waits before the next attempt: not as long as there is a server that wasn't tried yet.
+   *
+   * @throws {StoreUnavailableError} when the client is closed, or the signal's reason
+   */
   async pause(tries: number, signal: AbortSignal | undefined, longestMs: number): Promise<void> {
     const round = Math.floor((tries + 1) / this.#options.endpoints.length);
     if (round === 0 || longestMs <= 0) return;
     const { pauseMs, longestPauseMs } = etcdTiming;
     const ms = Math.min(pauseMs * 2 ** (round - 1), longestPauseMs) * (0.5 + Math.random() / 2);
-    await this.wait(Math.min(ms, longestMs), signal);
-  }
-
-  /** @throws {StoreUnavailableError} when the client is closed, or the signal's reason */
-  async wait(ms: number, signal?: AbortSignal): Promise<void> {
     const ends = signal === undefined ? this.#ended.signal : AbortSignal.any([signal, this.#ended.signal]);
     try {
-      await sleep(ms, ends);
+      await sleep(Math.min(ms, longestMs), ends);
     } catch (error) {
       this.#checkOpen();
       throw error;

@@ -200,6 +200,7 @@ export class Session {
   }
 }
 
+/** Opens the socket itself, to be able to close it: see `destroy`. */
 function dial(endpoint: string, tls: SessionTls | undefined): Socket {
   const { protocol, hostname, port } = new URL(endpoint);
   const host = hostname.replace(/^\[|\]$/g, "");

@@ -1,7 +1,7 @@
 /** Waits of the etcd client in milliseconds. One object, and not constants, so that a test can shorten them. */
 export const etcdTiming = {
   /**
-   * How long one server may take to answer a call. What was sent while the leader is dead is lost even if there is another
+   * How long one server may be silent in a call. What was sent while the leader is dead is lost even if there is another
    * soon: asking again is faster than waiting. After so many times it is the answer that takes long: twice as long each time.
    */
   attemptMs: 1_000,
