@@ -2,33 +2,26 @@
  * What this actor knows of one registrar's table: the names it has asked for, kept current by the registrar's pushes.
  * Pure: no I/O, no clock. The cache is void once the connection to its registrar ends.
  */
+import { CachedName } from "./cached-name.ts";
 import { type Found, type FoundRegistration, isDetailed } from "./registration.ts";
 
-/** A name that is kept current, or is being asked for. */
-export interface CachedName {
-  /** Undefined until the registrar has answered. An empty list is a known miss. */
-  list: Found | undefined;
-  /** The list may lack some that a new registrar still waited for: whoever wants all has to ask again. */
-  isPartial: boolean;
-  /** The registrar's answer, while it is pending. */
-  asking: Promise<Found> | undefined;
-  /** Used since the last sweep; spares it once. */
-  used: boolean;
-  /** Called at the next change. */
-  waiters: Set<() => void> | undefined;
-}
+/** How many names a search for room spares at most because they were used: then it takes the next one. */
+const mostSpared = 64;
 
 export class NameCache {
   readonly #names = new Map<string, CachedName>();
   readonly #limit: number;
   readonly #onEvict: (name: string) => void;
-  /** How many of them have a list. Only these count, so that a name being asked for never triggers a search for room. */
+  /** How many of them are known. Only these count, so that a name being asked for never triggers a search for room. */
   #known = 0;
+  /** The known names that nobody waits for, in a ring: the oldest is next to this one, which is none. */
+  readonly #ring = new CachedName("");
 
   /** `onEvict` tells the registrar to stop pushing changes of a name. */
   constructor(limit: number, onEvict: (name: string) => void) {
     this.#limit = limit;
     this.#onEvict = onEvict;
+    this.#ring.previous = this.#ring.next = this.#ring;
   }
 
   /** How many names are known. */
@@ -38,7 +31,7 @@ export class NameCache {
 
   /** Whether the name is known; doesn't count as a use. */
   has(name: string): boolean {
-    return this.#names.get(name)?.list !== undefined;
+    return this.#names.get(name)?.isKnown === true;
   }
 
   /** The registrations of a name, in the order of registration, or undefined when the name isn't known. */
@@ -56,26 +49,27 @@ export class NameCache {
 
   /** Makes the entry of a name that is about to be asked for; it isn't evicted while `asking` is set. */
   begin(name: string): CachedName {
-    const entry = { list: undefined, isPartial: false, asking: undefined, used: true, waiters: undefined };
+    const entry = new CachedName(name);
     this.#names.set(name, entry);
     return entry;
   }
 
   /** Takes the registrar's answer: from now on its pushes keep the name current. */
   answer(entry: CachedName, list: Found): void {
-    if (entry.list === undefined) {
+    if (!entry.isKnown) {
       if (++this.#known > this.#limit) this.#evict();
-    } else if (entry.list.length > 0 && isDetailed(entry.list) && !isDetailed(list)) {
+      this.#mayEvict(entry);
+    } else if (entry.isDetailed && !isDetailed(list)) {
       // kept current with details: an answer without them has nothing to add
       return;
     }
-    entry.list = list;
+    entry.set(list);
     this.#wake(entry);
   }
 
   /** Ends a request that brought no answer, unless another one is in progress. */
   giveUp(name: string, entry: CachedName): void {
-    if (entry.asking === undefined && entry.list === undefined && this.#names.get(name) === entry)
+    if (entry.asking === undefined && !entry.isKnown && this.#names.get(name) === entry)
       this.#names.delete(name);
   }
 
@@ -85,10 +79,8 @@ export class NameCache {
    */
   added(name: string, found: FoundRegistration, before?: string | null): boolean {
     const known = this.#names.get(name);
-    if (known?.list === undefined) return false;
-    const at = known.list.findIndex((one) => one.id.uuid === found.id.uuid);
-    // lists are replaced, never changed: a lookup in progress keeps the one it has
-    known.list = at < 0 ? inserted(known.list, found, before) : known.list.with(at, found);
+    if (known?.isKnown !== true) return false;
+    known.put(found, before);
     this.#wake(known);
     return true;
   }
@@ -96,8 +88,8 @@ export class NameCache {
   /** Applies a pushed change: an actor is gone. Returns whether the name is known. */
   removed(name: string, uuid: string): boolean {
     const known = this.#names.get(name);
-    if (known?.list === undefined) return false;
-    known.list = known.list.filter((one) => one.id.uuid !== uuid);
+    if (known?.isKnown !== true) return false;
+    known.remove(uuid);
     this.#wake(known);
     return true;
   }
@@ -105,9 +97,10 @@ export class NameCache {
   /** Forgets a name that the registrar doesn't keep current: the next lookup asks again. */
   drop(name: string): void {
     const known = this.#names.get(name);
-    if (known?.list === undefined) return;
-    known.list = undefined;
+    if (known?.isKnown !== true) return;
+    known.set(undefined);
     this.#known--;
+    this.#mustStay(known);
     if (known.asking === undefined) this.#names.delete(name);
     this.#wake(known);
   }
@@ -118,12 +111,20 @@ export class NameCache {
    */
   watch(name: string, onChange: () => void): () => void {
     const known = this.#names.get(name);
-    if (known?.list === undefined) {
+    if (known?.isKnown !== true) {
       onChange();
       return () => {};
     }
-    (known.waiters ??= new Set()).add(onChange);
-    return () => known.waiters?.delete(onChange);
+    if (known.waiters === undefined) this.#mustStay(known);
+    const waiters = (known.waiters ??= new Set());
+    waiters.add(onChange);
+    return () => {
+      waiters.delete(onChange);
+      if (waiters.size > 0 || known.waiters !== waiters) return;
+      known.waiters = undefined;
+      this.#mayEvict(known);
+      if (this.#known > this.#limit) this.#evict();
+    };
   }
 
   /** Forgets everything, and wakes all watchers: the cache's registrar is gone. */
@@ -131,35 +132,51 @@ export class NameCache {
     const all = Array.from(this.#names.values());
     this.#names.clear();
     this.#known = 0;
+    this.#ring.previous = this.#ring.next = this.#ring;
     for (const known of all) this.#wake(known);
   }
 
   #wake(known: CachedName): void {
     const { waiters } = known;
+    if (waiters === undefined) return;
     known.waiters = undefined;
-    if (waiters !== undefined) for (const waiter of waiters) waiter();
+    if (known.isKnown && this.#names.get(known.name) === known) this.#mayEvict(known);
+    for (const waiter of waiters) waiter();
   }
 
-  /** Second chance: evicts the oldest name unused since the last sweep. */
+  #mayEvict(entry: CachedName): void {
+    const last = this.#ring.previous!;
+    entry.previous = last;
+    entry.next = this.#ring;
+    last.next = this.#ring.previous = entry;
+  }
+
+  #mustStay(entry: CachedName): void {
+    const { previous, next } = entry;
+    if (previous === undefined || next === undefined) return;
+    previous.next = next;
+    next.previous = previous;
+    entry.previous = entry.next = undefined;
+  }
+
+  /**
+   * Second chance: evicts the oldest name that wasn't used since the last time it was its turn. None, if somebody waits for each
+   * of them: then there are as many as that.
+   */
   #evict(): void {
-    for (let passes = 0; passes < 2; passes++) {
-      for (const [name, known] of this.#names) {
-        if (known.list === undefined || known.asking !== undefined) continue;
-        if (known.waiters !== undefined && known.waiters.size > 0) continue;
-        if (known.used) {
-          known.used = false;
-          continue;
-        }
-        this.#names.delete(name);
-        this.#known--;
-        this.#onEvict(name);
-        return;
+    for (let spared = 0; spared < 2 * mostSpared; spared++) {
+      const entry = this.#ring.next!;
+      if (entry === this.#ring) return;
+      this.#mustStay(entry);
+      if (entry.asking !== undefined || (entry.used && spared < mostSpared)) {
+        entry.used = false;
+        this.#mayEvict(entry);
+        continue;
       }
+      this.#names.delete(entry.name);
+      this.#known--;
+      this.#onEvict(entry.name);
+      return;
     }
   }
-}
-
-function inserted(list: Found, found: FoundRegistration, before: string | null | undefined): Found {
-  const at = typeof before === "string" ? list.findIndex(({ id }) => id.uuid === before) : -1;
-  return at < 0 ? [...list, found] : list.toSpliced(at, 0, found);
 }

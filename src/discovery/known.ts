@@ -42,13 +42,15 @@ export function knownFor(lookup: Lookup): Found | undefined {
   return lists.flatMap((list) => list ?? []);
 }
 
-/** The last of `known`, null for a known miss. In a registrar it reads one record, however many have the name. */
+/** The last of `known`, null for a known miss. It reads one record, however many have the name. */
 export function lastKnown(registrars: Registrars, name: string): FoundRegistration | null | undefined {
   const { service } = registrars;
   if (service !== undefined) {
     const stored = service.table.last(name);
     return stored && foundHere(stored, registrars.runtime.id.host);
   }
+  const only = registrars.onlyLink;
+  if (only !== undefined && !registrars.areAnyStale) return only.lastKnown(name);
   const list = cached(registrars, name);
   return list && (list[list.length - 1] ?? null);
 }

@@ -17,7 +17,8 @@ import type { Limits } from "../limits.ts";
 import type { Answer, Request, Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { Kind, type MessageOf } from "../wire/messages.ts";
-import { type CachedName, NameCache } from "./cache.ts";
+import { NameCache } from "./cache.ts";
+import type { CachedName } from "./cached-name.ts";
 import {
   decodeRegistration,
   decodeRegistrations,
@@ -181,7 +182,15 @@ export class RegistrarLink {
   /** The registrations of a name if the cache has it, an empty list included; counted as a hit. Else undefined. */
   known(name: string): Found | undefined {
     const entry = this.cache.find(name);
-    return entry?.list === undefined ? undefined : this.#hit(entry, entry.list);
+    const list = entry?.list;
+    return list === undefined ? undefined : this.#hit(entry!, list);
+  }
+
+  /** The last of `known`, null for a known miss. It takes no longer when the name has very many. */
+  lastKnown(name: string): FoundRegistration | null | undefined {
+    const entry = this.cache.find(name);
+    const last = entry?.last;
+    return last === undefined ? undefined : this.#hit(entry!, last);
   }
 
   /**
@@ -192,14 +201,16 @@ export class RegistrarLink {
    */
   lookup(name: string): Found | Promise<Found> {
     const entry = this.cache.find(name);
-    if (entry?.list !== undefined) return this.#hit(entry, entry.list);
+    const list = entry?.list;
+    if (list !== undefined) return this.#hit(entry!, list);
     return entry?.asking ?? this.#request(name, [Kind.lookup, 0, name, true]);
   }
 
   /** As `lookup`, for registrations with their details. From then on the registrar pushes those too. */
   lookupDetailed(name: string): Found | Promise<Found> {
     const entry = this.cache.find(name);
-    if (entry?.list !== undefined && isDetailed(entry.list)) return this.#hit(entry, entry.list);
+    const list = entry?.list;
+    if (list !== undefined && isDetailed(list)) return this.#hit(entry!, list);
     return (
       this.#detailed.get(name)?.promise ??
       this.#request(name, [Kind.lookup, 0, name, true, true], this.#detailed)
@@ -212,24 +223,25 @@ export class RegistrarLink {
    */
   lookupAll(name: string): Found | Promise<Found> {
     const entry = this.cache.find(name);
-    if (entry?.list === undefined || entry.isPartial) return this.#lookupWhole(name);
-    return this.#hit(entry, entry.list);
+    const list = entry?.list;
+    if (list === undefined || entry!.isPartial) return this.#lookupWhole(name);
+    return this.#hit(entry!, list);
   }
 
   async #lookupWhole(name: string): Promise<Found> {
     // nearly always this is the whole: it is shared with those who want any instance, and nothing more is asked
     const found = this.cache.get(name) ?? (await this.lookup(name));
     const entry = this.cache.find(name);
-    if (entry?.list !== undefined && !entry.isPartial) return found;
+    if (entry?.isKnown === true && !entry.isPartial) return found;
     return await (this.#whole.get(name)?.promise ??
       this.#request(name, [Kind.lookup, 0, name, true, false, true], this.#whole));
   }
 
   /** The only place where hits are counted. */
-  #hit(entry: CachedName, list: Found): Found {
+  #hit<T>(entry: CachedName, known: T): T {
     entry.used = true;
     this.#counters.hits++;
-    return list;
+    return known;
   }
 
   /** `among`: where those who want the same find it, if not at the name's entry. */

@@ -11,6 +11,7 @@ import type { ActorId } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
 import { decode } from "../wire/decode.ts";
 import { decodeDetails, noDetails } from "./details.ts";
+import { Sequence } from "./sequence.ts";
 
 /**
  * A registration as the table keeps it. Flat, because a table may hold a million of them: six fields take 64 B, a
@@ -157,7 +158,7 @@ export class RegistryTable {
   /** The last registration of each name, in a map of its own: finding it reads no other object (`table.*`). */
   readonly #last = new Map<string, StoredRegistration>();
   /** All registrations of the few names that have several, in the order of registration. */
-  readonly #several = new Map<string, StoredRegistration[]>();
+  readonly #several = new Map<string, Sequence<StoredRegistration>>();
   /** Registered, but not to be found: those that are draining. */
   readonly #draining = new Set<StoredRegistration>();
   /** One copy shared by all registrations of a host: each id from the wire brings its own (`memory.1000000`). */
@@ -225,10 +226,10 @@ export class RegistryTable {
     return this.#draining.size === 0 ? none : Array.from(this.#draining).filter((one) => one.name === name);
   }
 
-  /** The registrations of a name, in the order of registration. */
+  /** The registrations of a name, in the order of registration: a copy. */
   all(name: string): readonly StoredRegistration[] {
     const last = this.#last.get(name);
-    return last === undefined ? none : (this.#several.get(name) ?? [last]);
+    return last === undefined ? none : (this.#several.get(name)?.toArray() ?? [last]);
   }
 
   /** The last registration of a name. */
@@ -238,13 +239,12 @@ export class RegistryTable {
 
   /** The registration that comes after this one among those of its name. */
   following(stored: StoredRegistration): StoredRegistration | undefined {
-    const list = this.#several.get(stored.name);
-    return list?.[placeIn(list, stored) + 1];
+    return this.#several.get(stored.name)?.following(stored);
   }
 
   /** The first registration of a name. */
   first(name: string): StoredRegistration | undefined {
-    return this.#several.get(name)?.[0] ?? this.#last.get(name);
+    return this.#several.get(name)?.first ?? this.#last.get(name);
   }
 
   /** Every registration, name by name, and then those that are draining. */
@@ -252,7 +252,7 @@ export class RegistryTable {
     for (const [name, last] of this.#last) {
       const list = this.#several.get(name);
       if (list === undefined) yield last;
-      else yield* list;
+      else yield* list.toArray();
     }
     yield* this.#draining;
   }
@@ -267,13 +267,11 @@ export class RegistryTable {
     const last = this.#last.get(name);
     if (last !== undefined) {
       let list = this.#several.get(name);
-      if (list === undefined) this.#several.set(name, (list = [last]));
-      if (!(stored instanceof MirroredRegistration)) list.push(stored);
-      else {
-        list.splice(placeFor(list, stored), 0, stored);
-        this.#last.set(name, list[list.length - 1]!);
-        return;
-      }
+      if (list === undefined) this.#several.set(name, (list = new Sequence(itself, [last])));
+      if (stored instanceof MirroredRegistration) list.insertInOrder(stored, (other) => isAfter(other, stored));
+      else list.push(stored);
+      this.#last.set(name, list.last!);
+      return;
     }
     this.#last.set(name, stored);
   }
@@ -295,11 +293,9 @@ export class RegistryTable {
       if (this.#last.get(name) !== stored) return false;
       this.#last.delete(name);
     } else {
-      const at = placeIn(list, stored);
-      if (at < 0) return false;
-      list.splice(at, 1);
-      this.#last.set(name, list[list.length - 1]!);
-      if (list.length === 1) this.#several.delete(name);
+      if (!list.delete(stored)) return false;
+      this.#last.set(name, list.last!);
+      if (list.size === 1) this.#several.delete(name);
     }
     this.#size--;
     return true;
@@ -307,31 +303,13 @@ export class RegistryTable {
 
   #replace(former: StoredRegistration, stored: StoredRegistration): boolean {
     const { name } = stored;
-    const list = this.#several.get(name);
-    const at = list === undefined ? -1 : placeIn(list, former);
-    if (at >= 0) list![at] = stored;
+    const isThere = this.#several.get(name)?.replace(former, stored) === true;
     const isLast = this.#last.get(name) === former;
     if (isLast) this.#last.set(name, stored);
-    return isLast || at >= 0;
+    return isLast || isThere;
   }
 }
 
-/** Where a mirrored registration belongs: a name may have very many. */
-function placeFor(list: readonly StoredRegistration[], stored: MirroredRegistration): number {
-  let from = 0;
-  let to = list.length;
-  while (from < to) {
-    const middle = (from + to) >> 1;
-    if (isAfter(list[middle]!, stored)) to = middle;
-    else from = middle + 1;
-  }
-  return from;
-}
-
-/** Where it stands, or -1. */
-function placeIn(list: readonly StoredRegistration[], stored: StoredRegistration): number {
-  if (!(stored instanceof MirroredRegistration)) return list.indexOf(stored);
-  // it comes directly before what is after it, unless another has the very same place
-  const at = placeFor(list, stored) - 1;
-  return list[at] === stored ? at : list.indexOf(stored);
+function itself(stored: StoredRegistration): StoredRegistration {
+  return stored;
 }

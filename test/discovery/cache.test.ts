@@ -263,6 +263,40 @@ describe("NameCache", () => {
     expect(evicted).toHaveLength(40_000 - 10);
   });
 
+  test("keeps its limit while names are waited for, and looks at few of them for each that it evicts", () => {
+    const evicted: string[] = [];
+    const cache = new NameCache(100, (name) => evicted.push(name));
+    const undo: (() => void)[] = [];
+    // a search that passes over all of these each time takes minutes
+    for (let n = 0; n < 40_000; n++) {
+      install(cache, `waited${n}`, []);
+      undo.push(cache.watch(`waited${n}`, () => {}));
+    }
+    expect(cache.size).toBe(40_000);
+    for (let n = 0; n < 20_000; n++) install(cache, `other${n}`, []);
+    // one more than is waited for: the last answer is there for who has asked
+    expect(cache.size).toBe(40_001);
+    for (const stop of undo) stop();
+    expect(cache.size).toBe(100);
+    expect(evicted).toHaveLength(60_000 - 100);
+  });
+
+  test("keeps a name with very many instances, each change of which concerns that one alone", () => {
+    const cache = new NameCache(10, () => {});
+    install(cache, "n", []);
+    // a copy of the list for each would take minutes
+    for (let n = 0; n < 50_000; n++) cache.added("n", found(`u${n}`));
+    const held = cache.get("n")!;
+    for (let n = 0; n < 50_000; n += 2) cache.removed("n", `u${n}`);
+    cache.added("n", found("early"), "u1");
+    expect([held.length, held[0]?.id.uuid]).toEqual([50_000, "u0"]);
+    expect(uuids(cache)?.slice(0, 3)).toEqual(["early", "u1", "u3"]);
+    expect([cache.get("n")?.length, cache.find("n")?.last?.id.uuid]).toEqual([25_001, "u49999"]);
+    for (let n = 1; n < 50_000; n += 2) cache.removed("n", `u${n}`);
+    cache.removed("n", "early");
+    expect([cache.get("n"), cache.find("n")?.last]).toEqual([[], null]);
+  });
+
   test("forgets a name that was asked for in vain, and keeps one that is asked for anew", () => {
     const cache = new NameCache(10, () => {});
     cache.giveUp("n", cache.begin("n"));
