@@ -1,6 +1,6 @@
 /** What a cache keeps of one name. */
 import { type Found, type FoundRegistration, isDetailed } from "./registration.ts";
-import { Sequence } from "./sequence.ts";
+import type { Sequence } from "./sequence.ts";
 
 /** A list with more is kept as a sequence, and made when it is asked for: with each change it would be copied. */
 const mostCopied = 32;
@@ -49,7 +49,7 @@ export class CachedName {
   /** Takes the registrar's answer; undefined: the name isn't known any more. */
   set(list: Found | undefined): void {
     this.#list = list;
-    this.#many = list !== undefined && list.length > mostCopied ? new Sequence(uuidOf, list) : undefined;
+    this.#many = list !== undefined && list.length > mostCopied ? sequenceOf(list) : undefined;
   }
 
   /** Whether there are registrations, all with their details. */
@@ -86,6 +86,12 @@ export class CachedName {
     if (this.#many.size > mostCopied / 2) this.#list = undefined;
     else this.set(this.#many.toArray());
   }
+}
+
+/** Most names have few instances: the file is loaded with the first that has many. */
+function sequenceOf(list: Found): Sequence<FoundRegistration, string> {
+  const { Sequence } = require("./sequence.ts") as typeof import("./sequence.ts");
+  return new Sequence(uuidOf, list);
 }
 
 function uuidOf({ id }: FoundRegistration): string {

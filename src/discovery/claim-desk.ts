@@ -58,6 +58,9 @@ const maxKeyChars = 64;
 /** How long to wait before the store is asked again for a name that another host has, unless that shows before. */
 const elsewhereMs = 500;
 
+/** How many instances of a name that is registered already a claim is answered with: there may be very many. */
+const mostShown = 64;
+
 export class ClaimDesk {
   readonly #host: DeskHost;
   readonly #maxNames: number;
@@ -183,10 +186,15 @@ export class ClaimDesk {
       else if (verdict === "joined") {
         this.#tellFence(claim.member, this.#claims.hold(name));
         answer.resolve(null);
-      } else if (verdict === "registered") answer.resolve(this.#host.table.all(name).map(encodeRegistration));
+      } else if (verdict === "registered") answer.resolve(this.#lastOf(name));
       else if (verdict === "taken") answer.reject(this.#taken(name));
       else answer.reject(new PermissionDeniedError(`the claim of the name "${name}" has lapsed`));
     }
+  }
+
+  /** Whoever gets them takes the last that can be reached; if there is none, the claim is made again. */
+  #lastOf(name: string): unknown[] {
+    return this.#host.table.all(name).slice(-mostShown).map(encodeRegistration);
   }
 
   /** In a cluster, the store has the last word. Those who come back with a hold go on with it, whatever the store says later. */

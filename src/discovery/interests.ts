@@ -24,12 +24,15 @@ export class Interests<Peer, Change> {
     return this.#names.keys();
   }
 
-  /** Calls `visit` with each peer that is interested in the name. */
-  visit(name: string, visit: (peer: Peer) => void): void {
+  has(peer: Peer, name: string): boolean {
+    return this.#names.get(peer)?.has(name) === true;
+  }
+
+  /** How many peers are interested in the name. */
+  count(name: string): number {
     const interested = this.#interested.get(name);
-    if (interested instanceof Set) interested.forEach(visit);
-    else if (interested !== undefined) visit(interested);
-    this.#detailed.get(name)?.forEach(visit);
+    const brief = interested instanceof Set ? interested.size : interested === undefined ? 0 : 1;
+    return brief + (this.#detailed.get(name)?.size ?? 0);
   }
 
   /**

@@ -9,7 +9,7 @@ import { asError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
 import type { RemoteEntry, Revision } from "./remote-entry.ts";
-import { Slices } from "./slices.ts";
+import { Slices } from "../rpc/slices.ts";
 import { SplitMap } from "./split-map.ts";
 import type { Holder, RemoteAddition, RemoteChange, RemoteHost, Sink } from "./store.ts";
 import { MirroredRegistration, type RemoteActor } from "./table.ts";
@@ -60,7 +60,7 @@ class MirroredHost {
 
 export class Mirror implements Sink {
   readonly #target: MirrorTarget;
-  readonly #slices = new Slices();
+  readonly #slices = new Slices(16, false);
   readonly #hosts = new Map<string, MirroredHost>();
   /** Those in the table, by uuid. */
   readonly #shown = new SplitMap<MirroredRegistration>();

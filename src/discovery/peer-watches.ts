@@ -4,6 +4,8 @@
  * A peer that doesn't read is left behind rather than queued for: its watches get no more changes, and once it has read
  * what it was sent, each of them gets the whole state in place of what was left out.
  */
+import { LongList } from "../rpc/callee/long-list.ts";
+import { sendInParts } from "../rpc/callee/parts.ts";
 import { encodeFailure } from "../rpc/remote-error.ts";
 import type { Session } from "../rpc/session.ts";
 import type { ActorId } from "../identity.ts";
@@ -20,13 +22,19 @@ const maxUnsentBytes = 65_536;
  * buffer for each peer (row `watch.push.1000`).
  */
 const gatheredPeers = 8;
+/** While the state of a watch is being sent, so many changes wait for that; with more, the watch is left behind. */
+const mostWaiting = 1_024;
 
 /** What they need of the registrar. */
 export interface WatchHost {
   readonly id: ActorId;
   readonly table: RegistryTable;
+  /** The most bytes that a state may take. */
+  readonly maxStateBytes: number;
   /** Called for each message that is pushed. */
   onPush(): void;
+  /** A watch gets changes from now on. */
+  onBegun(watch: PeerWatch): void;
   /** A watch is over, though the peer hasn't given it back. */
   onOver(watch: PeerWatch): void;
 }
@@ -73,22 +81,26 @@ export class PeerWatches {
     return watches;
   }
 
-  /**
-   * Answers the request of a watch with the whole state.
-   *
-   * @throws {LimitError} when it is too large for a frame
-   */
+  /** Answers the request of a watch with the whole state. */
   answer(watch: PeerWatch): void {
-    // not `session.reply`: the caller has to know when it doesn't fit
-    this.session.peer.channel.sendControl([Kind.result, watch.id, this.#state(watch)], true);
+    const { channel } = this.session.peer;
+    this.#sendState(watch, {
+      // not `session.reply`: a watch whose state doesn't fit is over
+      send: (revision, list) => channel.sendControl([Kind.result, watch.id, [revision, list]], true),
+      fail: (error) => this.session.replyError(watch.id, error),
+    });
   }
 
   push(watch: PeerWatch, change: TableChange, form: unknown[]): void {
     const { channel } = this.session.peer;
     if (this.#behind.has(watch)) return;
+    if (watch.waiting !== undefined) {
+      if (watch.waiting.length < mostWaiting) watch.waiting.push(change);
+      else watch.missed = true;
+      return;
+    }
     if (channel.link.pendingBytes > maxUnsentBytes) {
-      this.#behind.add(watch);
-      if (this.#behind.size === 1) void this.#catchUp();
+      this.#leaveBehind(watch);
       return;
     }
     this.#host.onPush();
@@ -111,21 +123,60 @@ export class PeerWatches {
 
   #resync(watch: PeerWatch): void {
     const { channel } = this.session.peer;
-    const [revision, list] = this.#state(watch);
     this.#host.onPush();
-    try {
-      channel.sendControl([Kind.resync, watch.id, revision, list], true);
-    } catch (error) {
-      this.remove(watch.id);
-      this.#host.onOver(watch);
-      channel.post([Kind.resync, watch.id, revision, [], encodeFailure(error, this.#host.id)]);
-    }
+    this.#sendState(watch, {
+      send: (revision, list) => channel.sendControl([Kind.resync, watch.id, revision, list], true),
+      fail: (error) => channel.post([Kind.resync, watch.id, 0, [], encodeFailure(error, this.#host.id)]),
+    });
   }
 
-  #state({ pattern }: PeerWatch): [revision: number, list: unknown[]] {
+  /** Sends the state as it is when its first part leaves; changes after that wait until all of it has been sent. */
+  #sendState(
+    watch: PeerWatch,
+    rest: { send(revision: number, list: unknown[]): void; fail(error: unknown): void },
+  ): void {
     const { table } = this.#host;
-    const list = Array.from(matching(table, pattern), (stored) => [stored.name, encodeDetailed(stored)]);
-    return [table.revision, list];
+    const { channel } = this.session.peer;
+    let revision = 0;
+    const begin = (): LongList => {
+      revision = table.revision;
+      watch.waiting = [];
+      watch.missed = false;
+      this.#host.onBegun(watch);
+      return LongList.of(matching(table, watch.pattern), (stored) => [stored.name, encodeDetailed(stored)]);
+    };
+    sendInParts(begin, {
+      channel,
+      maxBytes: this.#host.maxStateBytes,
+      sendPart: (part) => {
+        if (!this.has(watch)) throw new Error("the watch was given back");
+        return channel.send([Kind.state, watch.id, part]);
+      },
+      sendLast: (part) => {
+        if (!this.has(watch)) return;
+        rest.send(revision, part);
+        this.#release(watch);
+      },
+      fail: (error) => {
+        if (!this.has(watch)) return;
+        this.remove(watch.id);
+        this.#host.onOver(watch);
+        rest.fail(error);
+      },
+    });
+  }
+
+  /** Sends the changes that have waited for the state. */
+  #release(watch: PeerWatch): void {
+    const { waiting = [], missed } = watch;
+    watch.waiting = undefined;
+    if (missed) this.#leaveBehind(watch);
+    else for (const change of waiting) watch.onChange(change);
+  }
+
+  #leaveBehind(watch: PeerWatch): void {
+    this.#behind.add(watch);
+    if (this.#behind.size === 1) void this.#catchUp();
   }
 }
 
@@ -133,6 +184,10 @@ export class PeerWatches {
 export class PeerWatch implements Watcher {
   readonly id: number;
   readonly pattern: string;
+  /** The changes since its state was begun, until all of that has been sent. */
+  waiting: TableChange[] | undefined;
+  /** Whether there were too many. */
+  missed = false;
   readonly #watches: PeerWatches;
 
   constructor(watches: PeerWatches, id: number, pattern: string) {

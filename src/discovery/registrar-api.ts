@@ -1,4 +1,5 @@
 /** The functions that a registrar offers to its peers and to itself. */
+import { LongList } from "../rpc/callee/long-list.ts";
 import { currentTask, leaveUnattended } from "../rpc/task.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { type Registration, registrationOf } from "./registration.ts";
@@ -60,15 +61,12 @@ export function registrarApi(
       return whenReliable(registrar, registrar.awaited(), () => {
         const all = table.all(known);
         if (all.length === 0) checkMiss(registrar, known);
-        return all.map((stored) => show(stored));
+        return listOf(all);
       });
     },
-    listActors: () =>
-      whenReliable(registrar, registrar.awaited(), () =>
-        Array.from(table.entries(), (stored) => show(stored)),
-      ),
+    listActors: () => whenReliable(registrar, registrar.awaited(), () => listOf(table.entries())),
     waitForActor: (name) => waitFor(registrar, checkName(name)),
-    countInterested: (names) => checkNames(names).map((name) => registrar.interestedIn(name)),
+    countInterested: (names) => LongList.of(checkNames(names), (name) => registrar.interestedIn(name)),
   };
 }
 
@@ -112,6 +110,12 @@ async function waitFor(registrar: ServedTable, name: string): Promise<Registrati
       unwatch();
     }
   }
+}
+
+/** Stored registrations as the caller's host sees them. */
+function listOf(all: readonly StoredRegistration[]): LongList {
+  const { host } = currentTask().caller;
+  return LongList.of(all, (stored) => registrationOf(stored, host));
 }
 
 /** A stored registration as the caller's host sees it. */

@@ -18,13 +18,14 @@ import type { Answer, Request, Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { Kind, type MessageOf } from "../wire/messages.ts";
 import { NameCache } from "./cache.ts";
-import type { CachedName } from "./cached-name.ts";
+import { CachedName } from "./cached-name.ts";
 import {
   decodeRegistration,
   decodeRegistrations,
   encodeAddresses,
   encodeDetails,
   type Found,
+  type FoundRegistration,
   isDetailed,
 } from "./registration.ts";
 
@@ -58,7 +59,12 @@ function isUnderway(request: LookupRequest): boolean {
 }
 
 /** Called when a request ends, before its promise settles; and again with a list that comes after that, too late. */
-type OnOver = (request: LookupRequest, list: Found | undefined) => void;
+/** What a link hears of its requests. */
+interface LookupHost {
+  /** The first part of a long answer has arrived. */
+  onBegun(request: LookupRequest): void;
+  onOver(request: LookupRequest, list: Found | undefined): void;
+}
 
 /** When each request that failed was made, by `performance.now()`. */
 const failures = new WeakMap<object, number>();
@@ -75,23 +81,36 @@ class LookupRequest implements Answer {
   readonly promise: Promise<Found>;
   readonly since: number = performance.now();
   isOver = false;
-  readonly #onOver: OnOver;
+  /** What a registrar has pushed since the first part of its answer, which is as of then; undefined before that. */
+  pushed: Push[] | undefined;
+  readonly #host: LookupHost;
+  #parts: FoundRegistration[] | undefined;
   #resolve!: (list: Found) => void;
   #reject!: (error: unknown) => void;
 
-  constructor(name: string, entry: CachedName, onOver: OnOver) {
+  constructor(name: string, entry: CachedName, host: LookupHost) {
     this.name = name;
     this.entry = entry;
-    this.#onOver = onOver;
+    this.#host = host;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
   }
 
+  takePart(part: unknown[]): void {
+    const decoded = decodeRegistrations(this.name, part);
+    if (this.#parts === undefined) {
+      this.#parts = [];
+      this.#host.onBegun(this);
+    }
+    for (const one of decoded) this.#parts.push(one);
+  }
+
   resolve(answer: unknown): void {
     try {
-      const list = decodeRegistrations(this.name, answer);
+      const rest = decodeRegistrations(this.name, answer);
+      const list = this.#parts === undefined ? rest : withPushes(this.#parts.concat(rest), this.pushed);
       this.#over(list);
       this.#resolve(list);
     } catch (error) {
@@ -107,12 +126,27 @@ class LookupRequest implements Answer {
   }
 
   #over(list: Found | undefined): void {
-    this.#onOver(this, list);
+    this.#host.onOver(this, list);
     this.isOver = true;
   }
 }
 
-export class RegistrarLink {
+/** A list with the changes that were pushed since it was begun. */
+function withPushes(list: Found, pushed: readonly Push[] = []): Found {
+  const name = new CachedName("");
+  name.set(list);
+  for (const push of pushed)
+    if ("found" in push) name.put(push.found, push.before);
+    else name.remove(push.uuid);
+  return name.list!;
+}
+
+/** A change of a name that the registrar has pushed. */
+type Push =
+  | { readonly found: FoundRegistration; readonly before: string | null | undefined }
+  | { readonly uuid: string };
+
+export class RegistrarLink implements LookupHost {
   readonly session: Session;
   /** The registry addresses that lead to this registrar. */
   readonly addrs: Set<Address> = new Set<Address>();
@@ -124,6 +158,8 @@ export class RegistrarLink {
   /** Those of them that ask for details, by name; and those that ask again for all. */
   readonly #detailed = new Map<string, LookupRequest>();
   readonly #whole = new Map<string, LookupRequest>();
+  /** Those of which a part has arrived. */
+  readonly #begun = new Set<LookupRequest>();
   readonly #patienceMs: number;
   #silenceTimer: Timer | undefined;
   #isOver = false;
@@ -248,7 +284,7 @@ export class RegistrarLink {
   #request(name: string, message: LookupMessage, among?: Map<string, LookupRequest>): Promise<Found> {
     this.#counters.requests++;
     const entry = this.cache.find(name) ?? this.cache.begin(name);
-    const request = new LookupRequest(name, entry, this.#onOver);
+    const request = new LookupRequest(name, entry, this);
     this.#underway++;
     entry.asking = request.promise;
     among?.set(name, request);
@@ -261,8 +297,14 @@ export class RegistrarLink {
     return request.promise;
   }
 
-  readonly #onOver: OnOver = (request, list) => {
+  onBegun(request: LookupRequest): void {
+    request.pushed = [];
+    this.#begun.add(request);
+  }
+
+  onOver(request: LookupRequest, list: Found | undefined): void {
     const { name, entry, isOver } = request;
+    this.#begun.delete(request);
     const { cache } = this;
     const isNews = list !== undefined && this.isOpen;
     if (isOver) {
@@ -282,7 +324,15 @@ export class RegistrarLink {
     }
     cache.answer(entry, list);
     if (isWhole) entry.isPartial = false;
-  };
+  }
+
+  #onPush(name: string, push: Push): void {
+    this.#counters.pushes++;
+    if (this.#begun.size > 0)
+      for (const request of this.#begun) if (request.name === name) request.pushed?.push(push);
+    if ("found" in push) this.cache.added(name, push.found, push.before);
+    else this.cache.removed(name, push.uuid);
+  }
 
   /**
    * One timer watches all requests for silence: a timer each would cost more than the request (row
@@ -316,9 +366,8 @@ export class RegistrarLink {
   }
 
   onAdded(message: MessageOf<typeof Kind.added>): void {
-    this.#counters.pushes++;
     const name = message[1];
-    this.cache.added(name, decodeRegistration(name, message[2]), message[3]);
+    this.#onPush(name, { found: decodeRegistration(name, message[2]), before: message[3] });
   }
 
   /** Comes ahead of the answer that it is about. */
@@ -328,8 +377,7 @@ export class RegistrarLink {
   }
 
   onRemoved(message: MessageOf<typeof Kind.removed>): void {
-    this.#counters.pushes++;
-    this.cache.removed(message[1], message[2]);
+    this.#onPush(message[1], { uuid: message[2] });
   }
 
   /** Reports that no address of `uuid` answers; the registrar then checks for itself. */

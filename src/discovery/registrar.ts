@@ -19,6 +19,7 @@ import { logger } from "../log.ts";
 import type { RegistrarStats } from "../actor/actor.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { allPermissions } from "../rpc/policy.ts";
+import { LongList } from "../rpc/callee/long-list.ts";
 import type { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { actorNameFault } from "../wire/actor-name.ts";
@@ -43,6 +44,9 @@ import {
 import type { WatchService } from "./watch-service.ts";
 
 const log = logger("discovery");
+
+/** A lookup of a name with more instances is answered in parts. */
+const mostAtOnce = 64;
 
 const sameUser: PeerProof = { auth: "same-user" };
 
@@ -246,11 +250,11 @@ export class RegistrarService implements ServedTable {
   }
 
   interestedIn(name: string): number {
-    const holders = new Set<object>();
-    const add = (holder: object): void => void holders.add(holder);
-    this.#interests.visit(name, add);
-    this.#watching?.visitHolders(name, add);
-    return holders.size;
+    const watching = new Set<object>();
+    this.#watching?.visitHolders(name, (holder) => {
+      if (!this.#interests.has(holder as Session, name)) watching.add(holder);
+    });
+    return this.#interests.count(name) + watching.size;
   }
 
   /** The watches of any number of names. */
@@ -443,12 +447,18 @@ export class RegistrarService implements ServedTable {
 
   /** `kept`: whether changes of the name will be pushed, if that was asked for. */
   #answer(session: Session, id: number, name: string, isDetailed: boolean, kept: boolean): void {
-    const encode = isDetailed ? encodeDetailed : encodeRegistration;
-    session.reply(
-      id,
-      this.table.all(name).map((stored) => encode(stored)),
-    );
-    if (!kept) session.peer.channel.post([Kind.unwatched, name]);
+    const encode = (stored: StoredRegistration): unknown[] =>
+      isDetailed ? encodeDetailed(stored) : encodeRegistration(stored);
+    const onSent = (): void => {
+      if (!kept) session.peer.channel.post([Kind.unwatched, name]);
+    };
+    if (this.table.count(name) > mostAtOnce) {
+      // as of when its first part leaves: what is pushed after that comes after it
+      session.replyInParts(id, () => LongList.of(this.table.all(name), encode), onSent);
+      return;
+    }
+    session.reply(id, this.table.all(name).map(encode));
+    onSent();
   }
 
   #onReport(session: Session, uuid: string): void {

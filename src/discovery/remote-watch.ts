@@ -24,6 +24,7 @@ export class RemoteWatches {
 
   private constructor(runtime: Runtime) {
     runtime.serve(Kind.change, (session, message) => this.#find(session, message[1])?.onChange(message));
+    runtime.serve(Kind.state, (session, message) => this.#find(session, message[1])?.onState(message));
     runtime.serve(Kind.resync, (session, message) => this.#find(session, message[1])?.onResync(message));
     runtime.watchSessions((session) => {
       const watches = this.#sessions.get(session);
@@ -76,7 +77,9 @@ class RemoteWatch implements Answer {
   revision = 0;
   /** The id of the request, which its changes carry. */
   id = 0;
-  readonly actors = new Map<string, Registration>();
+  actors = new Map<string, Registration>();
+  /** Those of a state that is still arriving. */
+  #coming = new Map<string, Registration>();
   readonly #session: Session;
   readonly #pattern: string;
   readonly #forget: (watch: RemoteWatch) => void;
@@ -140,6 +143,10 @@ class RemoteWatch implements Answer {
     } else if (this.actors.delete(uuid)) this.#tell({ type: "down", actor, revision });
   }
 
+  onState([, , list]: MessageOf<typeof Kind.state>): void {
+    if (!this.#isOver) this.#gather(list);
+  }
+
   onResync([, , revision, list, failure]: MessageOf<typeof Kind.resync>): void {
     if (!this.isReady) return;
     if (Array.isArray(failure)) this.end(decodeFailure(failure, this.#session.peer.id));
@@ -161,16 +168,22 @@ class RemoteWatch implements Answer {
   #take(revision: unknown, list: unknown): void {
     if (typeof revision !== "number" || !Array.isArray(list))
       throw new FrameError(`a registrar's answer to a watch of "${this.#pattern}" is malformed`);
-    this.actors.clear();
-    for (const entry of list as unknown[]) {
-      const [name, form] = Array.isArray(entry) ? (entry as unknown[]) : [];
-      if (typeof name !== "string") throw new FrameError("a registration without a name from a registrar");
-      const actor = decodeDetailed(name, form);
-      this.actors.set(actor.id.uuid, actor);
-    }
+    this.#gather(list as unknown[]);
+    this.actors = this.#coming;
+    this.#coming = new Map();
     this.revision = revision;
     this.isReady = true;
     for (const listener of this.#listeners) listener.onSync();
+  }
+
+  /** @throws {FrameError} when one is malformed */
+  #gather(list: readonly unknown[]): void {
+    for (const entry of list) {
+      const [name, form] = Array.isArray(entry) ? (entry as unknown[]) : [];
+      if (typeof name !== "string") throw new FrameError("a registration without a name from a registrar");
+      const actor = decodeDetailed(name, form);
+      this.#coming.set(actor.id.uuid, actor);
+    }
   }
 }
 

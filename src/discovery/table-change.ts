@@ -21,10 +21,9 @@ export interface Watcher {
 }
 
 /** The registrations that match a valid pattern: name by name, in the order of registration; draining ones come last. */
-export function* matching(table: RegistryTable, pattern: string): IterableIterator<StoredRegistration> {
+export function matching(table: RegistryTable, pattern: string): readonly StoredRegistration[] {
   const { text, isPrefix } = readPattern(pattern);
-  if (!isPrefix) {
-    yield* table.all(text);
-    yield* table.draining(text);
-  } else for (const stored of table.entries()) if (stored.name.startsWith(text)) yield stored;
+  if (!isPrefix) return [...table.all(text), ...table.draining(text)];
+  const all = table.entries();
+  return text === "" ? all : all.filter(({ name }) => name.startsWith(text));
 }

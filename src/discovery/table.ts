@@ -232,6 +232,11 @@ export class RegistryTable {
     return last === undefined ? none : (this.#several.get(name)?.toArray() ?? [last]);
   }
 
+  /** How many registrations a name has. */
+  count(name: string): number {
+    return this.#several.get(name)?.size ?? (this.#last.has(name) ? 1 : 0);
+  }
+
   /** The last registration of a name. */
   last(name: string): StoredRegistration | undefined {
     return this.#last.get(name);
@@ -247,14 +252,12 @@ export class RegistryTable {
     return this.#several.get(name)?.first ?? this.#last.get(name);
   }
 
-  /** Every registration, name by name, and then those that are draining. */
-  *entries(): IterableIterator<StoredRegistration> {
-    for (const [name, last] of this.#last) {
-      const list = this.#several.get(name);
-      if (list === undefined) yield last;
-      else yield* list.toArray();
-    }
-    yield* this.#draining;
+  /** Every registration, name by name, and then those that are draining: a copy. */
+  entries(): StoredRegistration[] {
+    const all = Array.from(this.#last.values());
+    if (this.#several.size === 0 && this.#draining.size === 0) return all;
+    const lists = all.map((last) => this.#several.get(last.name)?.toArray() ?? last);
+    return [...lists.flat(), ...this.#draining];
   }
 
   #add(stored: StoredRegistration): void {
@@ -268,7 +271,8 @@ export class RegistryTable {
     if (last !== undefined) {
       let list = this.#several.get(name);
       if (list === undefined) this.#several.set(name, (list = new Sequence(itself, [last])));
-      if (stored instanceof MirroredRegistration) list.insertInOrder(stored, (other) => isAfter(other, stored));
+      if (stored instanceof MirroredRegistration)
+        list.insertInOrder(stored, (other) => isAfter(other, stored));
       else list.push(stored);
       this.#last.set(name, list.last!);
       return;

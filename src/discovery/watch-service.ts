@@ -32,7 +32,9 @@ export class WatchService {
     this.#runtime = runtime;
     this.#registrar = registrar;
     const onOver = (watch: PeerWatch): void => this.#index.remove(watch.pattern, watch);
-    this.#host = { id: runtime.id, table: registrar.table, onPush, onOver };
+    const onBegun = (watch: PeerWatch): void => this.#index.add(watch.pattern, watch);
+    const { maxFrameBytes: maxStateBytes } = runtime.limits;
+    this.#host = { id: runtime.id, table: registrar.table, maxStateBytes, onPush, onBegun, onOver };
   }
 
   /** The number of watches that get changes. */
@@ -128,7 +130,6 @@ export class WatchService {
     try {
       this.#registrar.checkServing();
       watches.answer(watch);
-      this.#index.add(watch.pattern, watch);
     } catch (error) {
       this.#drop(watches, watch.id);
       watches.session.replyError(watch.id, error);

@@ -9,6 +9,7 @@ import { type Bounds, timing } from "../deadline.ts";
 import { FrameError, TransportClosedError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { Kind, type Message } from "../wire/messages.ts";
+import type { LongList } from "./callee/long-list.ts";
 import { Serving, type ServingHost } from "./callee/serving.ts";
 import { type Answer, type CallAnswer, Calls, type Request } from "./caller/calls.ts";
 import type { Exchange } from "./caller/exchange.ts";
@@ -152,6 +153,25 @@ export class Session implements PeerHandler {
     }
   }
 
+  /**
+   * Replies to a request of another layer with the list that `begin` gives: in parts, so that a long one doesn't keep this
+   * actor from its other work. `onSent` is called after the last.
+   */
+  replyInParts(id: number, begin: () => LongList, onSent: () => void): void {
+    const { channel } = this.peer;
+    const { sendInParts } = require("./callee/parts.ts") as typeof import("./callee/parts.ts");
+    sendInParts(begin, {
+      channel,
+      maxBytes: this.#host.limits.maxFrameBytes,
+      sendPart: (part) => channel.send([Kind.part, id, part]),
+      sendLast: (part) => {
+        channel.send([Kind.result, id, part]);
+        onSent();
+      },
+      fail: (error) => this.replyError(id, error),
+    });
+  }
+
   replyError(id: number, error: unknown): void {
     // most children never send a failure, and start sooner without the file (row `spawn`)
     const { sendFailure } = require("./callee/failure.ts") as typeof import("./callee/failure.ts");
@@ -250,6 +270,9 @@ export class Session implements PeerHandler {
         return;
       case Kind.error:
         this.#calls.onError(message);
+        return;
+      case Kind.part:
+        this.#calls.onPart(message, bytes);
         return;
       case Kind.started:
         this.#calls.onStarted(message);

@@ -64,6 +64,9 @@ export const Kind = {
   partial: 56,
   store: 57,
   fence: 58,
+  // long answers
+  part: 59,
+  state: 60,
 } as const;
 
 export type Kind = (typeof Kind)[keyof typeof Kind];
@@ -120,6 +123,8 @@ interface Fields {
   call: [id: number, fn: string, args: List, rich?: Rich, meta?: unknown];
   result: [id: number, value?: unknown, rich?: Rich];
   error: [id: number, failure: List];
+  /** A part of a list that is the result of the request: the result itself brings the last part. */
+  part: [id: number, list: List, rich?: Rich];
   cancel: [id: number, reason?: string | null];
   stream: [id: number, fn: string, args: List, rich: Rich, messages: number, bytes: number, meta?: unknown];
   open: [id: number, fn: string, args: List, rich: Rich, messages: number, bytes: number, meta?: unknown];
@@ -156,6 +161,8 @@ interface Fields {
   unwatch: [watchId: number];
   /** `type` is 0 for up, 1 for changed, 2 for down. */
   change: [watchId: number, type: number, name: string, registration: List];
+  /** A part of what a watch begins with, or of a resync: the result, or the resync, brings the last part. */
+  state: [watchId: number, actors: List];
   /** In place of changes that were left out; with a failure, a list, the watch is over. */
   resync: [watchId: number, revision: number, actors: List, failure?: unknown];
   /** `mode`: see `ClaimMode`. */
@@ -250,6 +257,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   call: "nsaBV",
   result: "nVB",
   error: "na",
+  part: "naB",
   cancel: "nS",
   stream: "nsaBnnV",
   open: "nsaBnnV",
@@ -273,6 +281,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   watch: "ns",
   unwatch: "n",
   change: "nnsa",
+  state: "na",
   resync: "nnaV",
   claim: "nsbsnB",
   unclaim: "ss",

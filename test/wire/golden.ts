@@ -203,6 +203,8 @@ const messages: readonly GoldenRow[] = [
     hex: "0d000000 93 2f a671756f746573 a36b2d31",
   },
   { what: "partial", message: [Kind.partial, "quotes"], hex: "09000000 92 38 a671756f746573" },
+  { what: "part", message: [Kind.part, 5, [1, "a"]], hex: "07000000 93 3b 05 92 01 a161" },
+  { what: "state", message: [Kind.state, 5, [["a", []]]], hex: "08000000 93 3c 05 91 92 a161 90" },
   { what: "store", message: [Kind.store, null], hex: "03000000 92 39 c0" },
   {
     what: "store that can't be reached",

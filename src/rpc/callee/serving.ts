@@ -18,6 +18,7 @@ import { readArguments, readValue } from "../../wire/received.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import type { Inbox, Outbox } from "../flow.ts";
 import type { Gate } from "./gate.ts";
+import { LongList } from "./long-list.ts";
 import type { Following, Observer, OpenExchange, ServedRequest } from "../observer.ts";
 import type { Permissions, Policy } from "../policy.ts";
 import { fireDraining, Task, type TaskOrigin } from "../task.ts";
@@ -462,6 +463,7 @@ export class Serving implements TaskOrigin {
   }
 
   #succeed(id: number, name: string, result: unknown): void {
+    if (result instanceof LongList) return this.#sendParts(id, name, result);
     this.#end(id);
     const { channel } = this.#peer;
     if (!channel.isOpen) return;
@@ -471,6 +473,29 @@ export class Serving implements TaskOrigin {
       log.debug?.(`result of ${name} for ${describeActor(this.#peer.id)}: ${asError(error).message}`);
       this.#replyError(id, error);
     }
+  }
+
+  /** The request is served until all of the list has left. */
+  #sendParts(id: number, name: string, list: LongList): void {
+    let served = this.#served.get(id);
+    if (served === undefined) {
+      served = { name, task: new Task(this), outbox: undefined, inbox: undefined };
+      this.#enter(id, served);
+    }
+    const { task } = served;
+    const { channel } = this.#peer;
+    const { sendInParts } = require("./parts.ts") as typeof import("./parts.ts");
+    sendInParts(() => list, {
+      channel,
+      maxBytes: this.#host.limits.maxFrameBytes,
+      sendPart: (part) => {
+        if (task.aborted) throw task.reason;
+        const { value, rich } = toWire(part, "result of", name);
+        return channel.send([Kind.part, id, value, rich]);
+      },
+      sendLast: (part) => this.#succeed(id, name, part),
+      fail: (error) => this.#fail(id, task, error),
+    });
   }
 
   /** Replies with the error. */

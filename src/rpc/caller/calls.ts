@@ -4,12 +4,18 @@
  */
 import type { Channel } from "../../channel/channel.ts";
 import { type Bounds, startTimer } from "../../deadline.ts";
-import { ContextCancelledError, TimeoutError, TransportClosedError } from "../../errors.ts";
+import {
+  ContextCancelledError,
+  FrameError,
+  LimitError,
+  TimeoutError,
+  TransportClosedError,
+} from "../../errors.ts";
 import { type ActorId, describeActor } from "../../identity.ts";
 import type { Limits } from "../../limits.ts";
 import { sendCall, sendCallWith, sendValue, toWire } from "../../wire/encode.ts";
 import { Kind, type MessageOf } from "../../wire/messages.ts";
-import { readValue } from "../../wire/received.ts";
+import { fromWire, readValue } from "../../wire/received.ts";
 import type { ExchangeEnds, Following, Observer, OpenExchange } from "../observer.ts";
 import { ambientTask, type Task } from "../task.ts";
 import type { Exchange, ExchangePort } from "./exchange.ts";
@@ -24,6 +30,8 @@ const maxReasonChars = 4_096;
 /** Receives the reply to a request, synchronously when it arrives. */
 export interface Answer {
   resolve: (value: unknown) => void;
+  /** Takes a part of a list, ahead of the rest, which goes to `resolve`. Without it that gets the whole list. */
+  readonly takePart?: (part: unknown[]) => void;
   reject: (error: unknown) => void;
   /** Where the request ends, as `Channel.sentTo`. With it, the end of the connection can be a `NotRunError`. */
   readonly sentTo?: number;
@@ -117,6 +125,8 @@ export class Calls implements ExchangePort {
   readonly #host: CallsHost;
   readonly #pending = new Map<number, Answer>();
   readonly #exchanges = new Map<number, Exchange>();
+  /** The lists of which a part has arrived. */
+  #parts: Map<number, ListSoFar> | undefined;
   #lastId = 0;
 
   constructor(peer: AskedPeer, host: CallsHost) {
@@ -132,6 +142,7 @@ export class Calls implements ExchangePort {
   get unreadBytes(): number {
     let bytes = 0;
     for (const { inbox } of this.#exchanges.values()) bytes += inbox.unreadBytes;
+    for (const part of this.#parts?.values() ?? []) bytes += part.bytes;
     return bytes;
   }
 
@@ -210,7 +221,7 @@ export class Calls implements ExchangePort {
   #forgo(id: number, word: string): boolean {
     const following = this.#host.observer === undefined ? undefined : this.#pending.get(id)?.following;
     following?.end({ error: new ContextCancelledError(this.#host.id, word) });
-    return this.#pending.delete(id);
+    return this.#forget(id);
   }
 
   /** The streams and dialogs that are open. */
@@ -317,7 +328,36 @@ export class Calls implements ExchangePort {
   }
 
   onResult(message: MessageOf<typeof Kind.result>): void {
-    this.#take(message[1])?.resolve(readValue(message));
+    const parts = this.#parts?.get(message[1]);
+    const value = readValue(message);
+    this.#take(message[1])?.resolve(parts === undefined ? value : completed(parts.list, value));
+  }
+
+  /**
+   * Part of a list. Too large a list is an error for who asked for it.
+   *
+   * @throws {FrameError} when it isn't a list
+   */
+  onPart([, id, part, rich]: MessageOf<typeof Kind.part>, bytes: number): void {
+    const answer = this.#pending.get(id);
+    // given up
+    if (answer === undefined) return;
+    this.#parts ??= new Map();
+    let soFar = this.#parts.get(id);
+    if (soFar === undefined) this.#parts.set(id, (soFar = { list: [], bytes: 0 }));
+    soFar.bytes += bytes;
+    const { maxFrameBytes } = this.#host.limits;
+    if (soFar.bytes > maxFrameBytes) {
+      this.#forget(id);
+      this.cancelRequest(id, "the list is too large for the caller");
+      const from = describeActor(this.peerId);
+      answer.reject(new LimitError(`a list from ${from} takes more than maxFrameBytes ${maxFrameBytes}`));
+      return;
+    }
+    this.channel.buffered.grew(bytes);
+    const items = completed([], fromWire(part, rich === true));
+    if (answer.takePart === undefined) for (const item of items) soFar.list.push(item);
+    else answer.takePart(items);
   }
 
   onError(message: MessageOf<typeof Kind.error>): void {
@@ -345,6 +385,7 @@ export class Calls implements ExchangePort {
   fail(error: Error): void {
     const pending = Array.from(this.#pending);
     this.#pending.clear();
+    this.#parts = undefined;
     const { openAtPeer } = this.channel;
     const arrived = Array.isArray(openAtPeer) ? new Set<unknown>(openAtPeer) : undefined;
     for (const [id, one] of pending) {
@@ -370,7 +411,7 @@ export class Calls implements ExchangePort {
     this.#pending.set(id, { resolve, reject });
     const giveUp = (reason: unknown, word: string): void => {
       // already answered
-      if (!this.#pending.delete(id)) return;
+      if (!this.#forget(id)) return;
       this.cancelRequest(id, word);
       reject(reason);
     };
@@ -385,9 +426,28 @@ export class Calls implements ExchangePort {
   /** Removes and returns the pending request with this id; undefined if the call was given up. */
   #take(id: number): Answer | undefined {
     const pending = this.#pending.get(id);
-    if (pending !== undefined) this.#pending.delete(id);
+    if (pending !== undefined) this.#forget(id);
     return pending;
   }
+
+  /** False if it had its answer already. */
+  #forget(id: number): boolean {
+    this.#parts?.delete(id);
+    return this.#pending.delete(id);
+  }
+}
+
+/** A list that is still arriving. */
+interface ListSoFar {
+  readonly list: unknown[];
+  /** The bytes of its frames. */
+  bytes: number;
+}
+
+/** @throws {FrameError} when the rest isn't a list */
+function completed(list: unknown[], rest: unknown): unknown[] {
+  if (!Array.isArray(rest)) throw new FrameError("part of a list that isn't a list");
+  return list.length === 0 ? (rest as unknown[]) : list.concat(rest as unknown[]);
 }
 
 /** A stream is only read here. */

@@ -2,8 +2,6 @@
 
 /** The longest slice. A page or a batch of a store is decoded before that, in the same turn. */
 const sliceMs = 2;
-/** Reading the clock takes longer than most steps. */
-const stepsPerLook = 16;
 
 /** One step of some work; false when there is none left. */
 export type Step = () => boolean;
@@ -13,6 +11,17 @@ export class Slices {
   #idle: PromiseWithResolvers<void> | undefined;
   #timer: NodeJS.Immediate | undefined;
   #isRunning = false;
+  readonly #stepsPerLook: number;
+  readonly #takesTurns: boolean;
+
+  /**
+   * `stepsPerLook`: how many steps take longer than reading the clock. `takesTurns`: with each slice the next work goes on,
+   * instead of one after the other.
+   */
+  constructor(stepsPerLook: number, takesTurns: boolean) {
+    this.#stepsPerLook = stepsPerLook;
+    this.#takesTurns = takesTurns;
+  }
 
   /** Takes these steps, now or after all work that was added before. */
   add(step: Step): void {
@@ -51,7 +60,7 @@ export class Slices {
     try {
       for (let step = this.#work[0]; step !== undefined; step = this.#work[0]) {
         for (let steps = 1; step(); steps++)
-          if (steps % stepsPerLook === 0 && performance.now() > end) return this.#goOn();
+          if (steps % this.#stepsPerLook === 0 && performance.now() > end) return this.#goOn();
         // it may have cleared all
         if (this.#work[0] === step) this.#work.shift();
         if (performance.now() > end && this.#work.length > 0) return this.#goOn();
@@ -63,6 +72,7 @@ export class Slices {
   }
 
   #goOn(): void {
+    if (this.#takesTurns && this.#work.length > 1) this.#work.push(this.#work.shift()!);
     this.#timer = setImmediate(() => this.#run());
   }
 
