@@ -3,36 +3,40 @@
  * each called once at the next change. Pure: no sockets, no clock.
  */
 
+import { NameRecord, type Names } from "./names.ts";
+
 export class Interests<Peer, Change> {
+  readonly #names: Names;
   readonly #maxNames: number;
   readonly #deliver: (peer: Peer, change: Change) => void;
-  /** By name. Most names interest one peer, which then stands for the set. `Peer` must not be a set itself. */
-  readonly #interested = new Map<string, Peer | Set<Peer>>();
-  /** Those that want the details with each change, by name; they are in no other set. */
-  readonly #detailed = new Map<string, Set<Peer>>();
-  readonly #names = new Map<Peer, Set<string>>();
-  readonly #watchers = new Map<string, Set<() => void>>();
+  /** What each peer has taken an interest in. */
+  readonly #taken = new Map<Peer, Set<NameRecord>>();
 
-  /** `maxNames` bounds the interests of one peer, so that no peer can fill the memory. `deliver` pushes a change to a peer. */
-  constructor(maxNames: number, deliver: (peer: Peer, change: Change) => void) {
+  /**
+   * `maxNames` bounds the interests of one peer, so that no peer can fill the memory. `deliver` pushes a change to a peer, which
+   * must not be a set.
+   */
+  constructor(names: Names, maxNames: number, deliver: (peer: Peer, change: Change) => void) {
+    this.#names = names;
     this.#maxNames = maxNames;
     this.#deliver = deliver;
   }
 
   /** The peers that have taken an interest and haven't left. */
   get peers(): Iterable<Peer> {
-    return this.#names.keys();
+    return this.#taken.keys();
   }
 
   has(peer: Peer, name: string): boolean {
-    return this.#names.get(peer)?.has(name) === true;
+    const record = this.#names.record(name);
+    return record !== undefined && this.#taken.get(peer)?.has(record) === true;
   }
 
   /** How many peers are interested in the name. */
   count(name: string): number {
-    const interested = this.#interested.get(name);
+    const { interested, detailed } = this.#names.record(name) ?? {};
     const brief = interested instanceof Set ? interested.size : interested === undefined ? 0 : 1;
-    return brief + (this.#detailed.get(name)?.size ?? 0);
+    return brief + (detailed?.size ?? 0);
   }
 
   /**
@@ -40,34 +44,42 @@ export class Interests<Peer, Change> {
    * `maxNames` other interests already.
    */
   take(peer: Peer, name: string, isDetailed = false): boolean {
-    let names = this.#names.get(peer);
-    if (names === undefined) this.#names.set(peer, (names = new Set()));
-    if (names.size >= this.#maxNames && !names.has(name)) return false;
-    names.add(name);
-    if (isDetailed) {
-      this.#remove(peer, name);
-      const detailed = this.#detailed.get(name);
-      if (detailed === undefined) this.#detailed.set(name, new Set([peer]));
-      else detailed.add(peer);
-      return true;
+    let taken = this.#taken.get(peer);
+    if (taken === undefined) this.#taken.set(peer, (taken = new Set()));
+    const record = this.#names.need(name);
+    taken.add(record);
+    if (taken.size > this.#maxNames) {
+      taken.delete(record);
+      this.#names.tidy(record);
+      return false;
     }
-    if (this.#detailed.size > 0 && this.#detailed.get(name)?.has(peer) === true) return true;
-    const interested = this.#interested.get(name);
-    if (interested === undefined) this.#interested.set(name, peer);
+    const { interested, detailed } = record;
+    if (isDetailed) {
+      this.#remove(peer, record);
+      if (detailed === undefined) record.detailed = new Set([peer]);
+      else detailed.add(peer);
+    } else if (detailed?.has(peer) === true) return true;
+    else if (interested === undefined) record.interested = peer;
     else if (interested instanceof Set) interested.add(peer);
-    else if (interested !== peer) this.#interested.set(name, new Set([interested, peer]));
+    else if (interested !== peer) record.interested = new Set([interested, peer]);
     return true;
   }
 
   /** Ends a peer's interest in a name. */
   drop(peer: Peer, name: string): void {
-    if (this.#names.get(peer)?.delete(name)) this.#remove(peer, name);
+    const record = this.#names.record(name);
+    if (record === undefined || this.#taken.get(peer)?.delete(record) !== true) return;
+    this.#remove(peer, record);
+    this.#names.tidy(record);
   }
 
   /** Ends all interests of a peer that is gone. */
   leave(peer: Peer): void {
-    for (const name of this.#names.get(peer) ?? []) this.#remove(peer, name);
-    this.#names.delete(peer);
+    for (const record of this.#taken.get(peer) ?? []) {
+      this.#remove(peer, record);
+      this.#names.tidy(record);
+    }
+    this.#taken.delete(peer);
   }
 
   /**
@@ -79,49 +91,54 @@ export class Interests<Peer, Change> {
     change: (() => Change) | undefined,
     detailed: (() => Change) | undefined = change,
   ): void {
-    const interested = change && this.#interested.get(name);
+    const record = this.#names.record(name);
+    if (record === undefined) return;
+    const interested = change && record.interested;
     if (interested !== undefined) {
       const made = change!();
-      if (interested instanceof Set) for (const peer of interested) this.#deliver(peer, made);
-      else this.#deliver(interested, made);
+      if (interested instanceof Set) for (const peer of interested as Set<Peer>) this.#deliver(peer, made);
+      else this.#deliver(interested as Peer, made);
     }
-    const thorough = this.#detailed.size > 0 ? this.#detailed.get(name) : undefined;
+    const thorough = record.detailed as Set<Peer> | undefined;
     if (thorough !== undefined && detailed !== undefined) {
       const made = detailed();
       for (const peer of thorough) this.#deliver(peer, made);
     }
-    this.#wake(name);
+    this.#wake(record);
   }
 
   /** Calls `onChange` once, at the next change of the name; returns the function that calls it off. */
   watch(name: string, onChange: () => void): () => void {
-    let watchers = this.#watchers.get(name);
-    if (watchers === undefined) this.#watchers.set(name, (watchers = new Set()));
+    const record = this.#names.need(name);
+    const watchers = (record.watchers ??= new Set());
     watchers.add(onChange);
     return () => {
       watchers.delete(onChange);
-      if (watchers.size === 0 && this.#watchers.get(name) === watchers) this.#watchers.delete(name);
+      if (watchers.size > 0 || record.watchers !== watchers) return;
+      record.watchers = undefined;
+      this.#names.tidy(record);
     };
   }
 
   /** Wakes every watcher, though nothing has changed: there will be no more changes. */
   wakeAll(): void {
-    for (const name of Array.from(this.#watchers.keys())) this.#wake(name);
+    const all = Array.from(this.#names.values());
+    for (const record of all) if (record instanceof NameRecord) this.#wake(record);
   }
 
-  #remove(peer: Peer, name: string): void {
-    const interested = this.#interested.get(name);
+  #remove(peer: Peer, record: NameRecord): void {
+    const { interested, detailed } = record;
     if (interested instanceof Set) interested.delete(peer);
     if (interested === peer || (interested instanceof Set && interested.size === 0))
-      this.#interested.delete(name);
-    const detailed = this.#detailed.size > 0 ? this.#detailed.get(name) : undefined;
-    if (detailed?.delete(peer) === true && detailed.size === 0) this.#detailed.delete(name);
+      record.interested = undefined;
+    if (detailed?.delete(peer) === true && detailed.size === 0) record.detailed = undefined;
   }
 
-  #wake(name: string): void {
-    const watchers = this.#watchers.get(name);
+  #wake(record: NameRecord): void {
+    const { watchers } = record;
     if (watchers === undefined) return;
-    this.#watchers.delete(name);
+    record.watchers = undefined;
+    this.#names.tidy(record);
     for (const watcher of watchers) watcher();
   }
 }

@@ -29,6 +29,7 @@ import type { ClaimDesk } from "./claim-desk.ts";
 import type { ClusterClaims } from "./cluster-claims.ts";
 import { GracePeriod } from "./grace-period.ts";
 import { Interests } from "./interests.ts";
+import { Names } from "./names.ts";
 import { registrarApi, type ServedTable } from "./registrar-api.ts";
 import { decodeAddresses, encodeAddresses, encodeDetailed, encodeRegistration } from "./registration.ts";
 import type { OtherMembers, Roster } from "./roster.ts";
@@ -76,7 +77,8 @@ export interface SharedTable {
 }
 
 export class RegistrarService implements ServedTable {
-  readonly table: RegistryTable = new RegistryTable();
+  readonly #names = new Names();
+  readonly table: RegistryTable = new RegistryTable(this.#names);
   #shared: SharedTable | undefined;
   readonly #runtime: Runtime;
   readonly #clients = new Map<Session, Client>();
@@ -98,7 +100,7 @@ export class RegistrarService implements ServedTable {
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
     this.#sweeper = new SocketSweeper(runtime);
-    this.#interests = new Interests(runtime.limits.maxCachedNames * 2, (session, change) => {
+    this.#interests = new Interests(this.#names, runtime.limits.maxCachedNames * 2, (session, change) => {
       this.#pushes++;
       session.peer.channel.post(change);
     });
@@ -447,17 +449,36 @@ export class RegistrarService implements ServedTable {
 
   /** `kept`: whether changes of the name will be pushed, if that was asked for. */
   #answer(session: Session, id: number, name: string, isDetailed: boolean, kept: boolean): void {
-    const encode = (stored: StoredRegistration): unknown[] =>
-      isDetailed ? encodeDetailed(stored) : encodeRegistration(stored);
+    const encode = isDetailed ? encodeDetailed : encodeRegistration;
+    const several = this.table.several(name);
+    if (several !== undefined) {
+      this.#answerSeveral(session, id, name, several.size, encode, kept);
+      return;
+    }
+    const last = this.table.last(name);
+    session.reply(id, last === undefined ? [] : [encode(last)]);
+    if (!kept) session.peer.channel.post([Kind.unwatched, name]);
+  }
+
+  #answerSeveral(
+    session: Session,
+    id: number,
+    name: string,
+    count: number,
+    encode: (stored: StoredRegistration) => unknown[],
+    kept: boolean,
+  ): void {
     const onSent = (): void => {
       if (!kept) session.peer.channel.post([Kind.unwatched, name]);
     };
-    if (this.table.count(name) > mostAtOnce) {
+    if (count > mostAtOnce) {
       // as of when its first part leaves: what is pushed after that comes after it
-      session.replyInParts(id, () => LongList.of(this.table.all(name), encode), onSent);
+      const begin = (): LongList => LongList.of(this.table.all(name), (stored) => encode(stored));
+      session.replyInParts(id, begin, onSent);
       return;
     }
-    session.reply(id, this.table.all(name).map(encode));
+    const all = this.table.all(name).map((stored) => encode(stored));
+    session.reply(id, all);
     onSent();
   }
 

@@ -11,6 +11,7 @@ import type { ActorId } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
 import { decode } from "../wire/decode.ts";
 import { decodeDetails, noDetails } from "./details.ts";
+import { NameRecord, Names } from "./names.ts";
 import { Sequence } from "./sequence.ts";
 
 /**
@@ -155,16 +156,19 @@ export function isDraining(stored: StoredRegistration): boolean {
 const none: readonly never[] = Object.freeze([]);
 
 export class RegistryTable {
-  /** The last registration of each name, in a map of its own: finding it reads no other object (`table.*`). */
-  readonly #last = new Map<string, StoredRegistration>();
-  /** All registrations of the few names that have several, in the order of registration. */
-  readonly #several = new Map<string, Sequence<StoredRegistration>>();
+  readonly #names: Names;
   /** Registered, but not to be found: those that are draining. */
   readonly #draining = new Set<StoredRegistration>();
   /** One copy shared by all registrations of a host: each id from the wire brings its own (`memory.1000000`). */
   #host = "";
   #size = 0;
+  #nameCount = 0;
   #revision = 0;
+
+  /** `names` holds what it keeps, and may hold who is interested in it (`Interests`). */
+  constructor(names: Names = new Names()) {
+    this.#names = names;
+  }
 
   get size(): number {
     return this.#size;
@@ -172,7 +176,7 @@ export class RegistryTable {
 
   /** The number of names that lead to an actor. */
   get names(): number {
-    return this.#last.size;
+    return this.#nameCount;
   }
 
   get revision(): number {
@@ -228,36 +232,43 @@ export class RegistryTable {
 
   /** The registrations of a name, in the order of registration: a copy. */
   all(name: string): readonly StoredRegistration[] {
-    const last = this.#last.get(name);
-    return last === undefined ? none : (this.#several.get(name)?.toArray() ?? [last]);
-  }
-
-  /** How many registrations a name has. */
-  count(name: string): number {
-    return this.#several.get(name)?.size ?? (this.#last.has(name) ? 1 : 0);
+    const found = this.#names.find(name);
+    if (found === undefined) return none;
+    if (!(found instanceof NameRecord)) return [found];
+    return found.several?.toArray() ?? (found.last === undefined ? none : [found.last]);
   }
 
   /** The last registration of a name. */
   last(name: string): StoredRegistration | undefined {
-    return this.#last.get(name);
+    const found = this.#names.find(name);
+    return found instanceof NameRecord ? found.last : found;
+  }
+
+  /** All of a name that has several. */
+  several(name: string): Sequence<StoredRegistration> | undefined {
+    return this.#names.record(name)?.several;
   }
 
   /** The registration that comes after this one among those of its name. */
   following(stored: StoredRegistration): StoredRegistration | undefined {
-    return this.#several.get(stored.name)?.following(stored);
+    return this.several(stored.name)?.following(stored);
   }
 
   /** The first registration of a name. */
   first(name: string): StoredRegistration | undefined {
-    return this.#several.get(name)?.first ?? this.#last.get(name);
+    return this.several(name)?.first ?? this.last(name);
   }
 
   /** Every registration, name by name, and then those that are draining: a copy. */
   entries(): StoredRegistration[] {
-    const all = Array.from(this.#last.values());
-    if (this.#several.size === 0 && this.#draining.size === 0) return all;
-    const lists = all.map((last) => this.#several.get(last.name)?.toArray() ?? last);
-    return [...lists.flat(), ...this.#draining];
+    const all: StoredRegistration[] = [];
+    for (const found of this.#names.values()) {
+      if (!(found instanceof NameRecord)) all.push(found);
+      else if (found.several !== undefined) for (const stored of found.several.toArray()) all.push(stored);
+      else if (found.last !== undefined) all.push(found.last);
+    }
+    for (const stored of this.#draining) all.push(stored);
+    return all;
   }
 
   #add(stored: StoredRegistration): void {
@@ -266,18 +277,24 @@ export class RegistryTable {
       this.#draining.add(stored);
       return;
     }
-    const { name } = stored;
-    const last = this.#last.get(name);
-    if (last !== undefined) {
-      let list = this.#several.get(name);
-      if (list === undefined) this.#several.set(name, (list = new Sequence(itself, [last])));
-      if (stored instanceof MirroredRegistration)
-        list.insertInOrder(stored, (other) => isAfter(other, stored));
-      else list.push(stored);
-      this.#last.set(name, list.last!);
+    const found = this.#names.find(stored.name);
+    const last = found instanceof NameRecord ? found.last : found;
+    if (last === undefined) {
+      this.#nameCount++;
+      this.#setLast(found, stored);
       return;
     }
-    this.#last.set(name, stored);
+    const record = this.#names.need(stored.name);
+    const list = (record.several ??= new Sequence(itself, [last]));
+    if (stored instanceof MirroredRegistration)
+      list.insertInOrder(stored, (other) => isAfter(other, stored));
+    else list.push(stored);
+    record.last = list.last;
+  }
+
+  #setLast(found: StoredRegistration | NameRecord | undefined, stored: StoredRegistration): void {
+    if (found instanceof NameRecord) found.last = stored;
+    else this.#names.set(stored);
   }
 
   #change(former: StoredRegistration, stored: StoredRegistration): void {
@@ -290,26 +307,38 @@ export class RegistryTable {
   /** False when it isn't there. */
   #remove(stored: StoredRegistration): boolean {
     const { name } = stored;
-    const list = this.#several.get(name);
     if (this.#draining.size > 0 && this.#draining.delete(stored)) {
       // it had no place among those of its name
-    } else if (list === undefined) {
-      if (this.#last.get(name) !== stored) return false;
-      this.#last.delete(name);
+      this.#size--;
+      return true;
+    }
+    const found = this.#names.find(name);
+    if (found === undefined) return false;
+    if (!(found instanceof NameRecord)) {
+      if (found !== stored) return false;
+      this.#nameCount--;
+      this.#names.delete(name);
+    } else if (found.several === undefined) {
+      if (found.last !== stored) return false;
+      this.#nameCount--;
+      found.last = undefined;
     } else {
-      if (!list.delete(stored)) return false;
-      this.#last.set(name, list.last!);
-      if (list.size === 1) this.#several.delete(name);
+      if (!found.several.delete(stored)) return false;
+      found.last = found.several.last;
+      if (found.several.size === 1) {
+        found.several = undefined;
+        this.#names.tidy(found);
+      }
     }
     this.#size--;
     return true;
   }
 
   #replace(former: StoredRegistration, stored: StoredRegistration): boolean {
-    const { name } = stored;
-    const isThere = this.#several.get(name)?.replace(former, stored) === true;
-    const isLast = this.#last.get(name) === former;
-    if (isLast) this.#last.set(name, stored);
+    const found = this.#names.find(former.name);
+    const isThere = found instanceof NameRecord && found.several?.replace(former, stored) === true;
+    const isLast = former === (found instanceof NameRecord ? found.last : found);
+    if (isLast) this.#setLast(found, stored);
     return isLast || isThere;
   }
 }

@@ -1,16 +1,18 @@
 import { describe, expect, test } from "bun:test";
 
 import { Interests } from "../../src/discovery/interests.ts";
+import { Names } from "../../src/discovery/names.ts";
 
 class Scene {
   /** What was delivered, in order: "peer: change". */
   readonly pushed: string[] = [];
   /** How many changes were made for pushing. */
   made = 0;
+  readonly names = new Names();
   readonly interests: Interests<string, string>;
 
   constructor(maxNames = 10) {
-    this.interests = new Interests(maxNames, (peer, change) => this.pushed.push(`${peer}: ${change}`));
+    this.interests = new Interests(this.names, maxNames, (peer, change) => this.pushed.push(`${peer}: ${change}`));
   }
 
   push(name: string, change: string): void {
