@@ -53,18 +53,19 @@ function queryShortly(name: string, options: WaitOptions): Promise<QueryResult> 
   signal?.throwIfAborted();
   const runtime = currentRuntime();
   const registrars = Registrars.of(runtime);
-  const last = lastKnown(registrars, name);
+  const link = registrars.isRegistrar || registrars.areAnyStale ? undefined : registrars.onlyLink;
+  const entry = link?.cache.find(name);
+  const last = link === undefined ? lastKnown(registrars, name) : link.lastKnown(name, entry);
   if (last !== undefined) {
     const asked = registrars.isRegistrar ? registrars.localPortal : null;
     return Promise.resolve(resultOf(last, asked, isStale(registrars, last)));
   }
-  const link = registrars.onlyLink;
   if (link === undefined || runtime.peers.byName(name) !== undefined) return undefined;
   if (signal !== undefined || timeout !== undefined) return undefined;
   const task = ambientTask();
   if (task?.aborted) throw task.reason;
   checkActorName(name);
-  const asked = link.lookup(name);
+  const asked = link.lookup(name, entry);
   const answer = Promise.resolve(asked).then(
     (found) => {
       const last = found[found.length - 1];

@@ -222,24 +222,25 @@ export class RegistrarLink implements LookupHost {
     return list === undefined ? undefined : this.#hit(entry!, list);
   }
 
-  /** The last of `known`, null for a known miss. It takes no longer when the name has very many. */
-  lastKnown(name: string): FoundRegistration | null | undefined {
-    const entry = this.cache.find(name);
+  /** The last of `known`, null for a known miss. It takes no longer when the name has very many. `entry`: the cache's. */
+  lastKnown(
+    name: string,
+    entry: CachedName | undefined = this.cache.find(name),
+  ): FoundRegistration | null | undefined {
     const last = entry?.last;
     return last === undefined ? undefined : this.#hit(entry!, last);
   }
 
   /**
    * The registrations of a name in the order of registration: from the cache, synchronously, when the name is known; else
-   * by one request that also subscribes to every later change.
+   * by one request that also subscribes to every later change. `entry`: the cache's, which is only searched once.
    *
    * @throws {TimeoutError} with stage "lookup" when the registrar is silent; a late answer still makes the name known
    */
-  lookup(name: string): Found | Promise<Found> {
-    const entry = this.cache.find(name);
+  lookup(name: string, entry: CachedName | undefined = this.cache.find(name)): Found | Promise<Found> {
     const list = entry?.list;
     if (list !== undefined) return this.#hit(entry!, list);
-    return entry?.asking ?? this.#request(name, [Kind.lookup, 0, name, true]);
+    return entry?.asking ?? this.#request(name, [Kind.lookup, 0, name, true], entry);
   }
 
   /** As `lookup`, for registrations with their details. From then on the registrar pushes those too. */
@@ -249,7 +250,7 @@ export class RegistrarLink implements LookupHost {
     if (list !== undefined && isDetailed(list)) return this.#hit(entry!, list);
     return (
       this.#detailed.get(name)?.promise ??
-      this.#request(name, [Kind.lookup, 0, name, true, true], this.#detailed)
+      this.#request(name, [Kind.lookup, 0, name, true, true], entry, this.#detailed)
     );
   }
 
@@ -270,7 +271,7 @@ export class RegistrarLink implements LookupHost {
     const entry = this.cache.find(name);
     if (entry?.isKnown === true && !entry.isPartial) return found;
     return await (this.#whole.get(name)?.promise ??
-      this.#request(name, [Kind.lookup, 0, name, true, false, true], this.#whole));
+      this.#request(name, [Kind.lookup, 0, name, true, false, true], entry, this.#whole));
   }
 
   /** The only place where hits are counted. */
@@ -281,9 +282,14 @@ export class RegistrarLink implements LookupHost {
   }
 
   /** `among`: where those who want the same find it, if not at the name's entry. */
-  #request(name: string, message: LookupMessage, among?: Map<string, LookupRequest>): Promise<Found> {
+  #request(
+    name: string,
+    message: LookupMessage,
+    known: CachedName | undefined,
+    among?: Map<string, LookupRequest>,
+  ): Promise<Found> {
     this.#counters.requests++;
-    const entry = this.cache.find(name) ?? this.cache.begin(name);
+    const entry = known ?? this.cache.begin(name);
     const request = new LookupRequest(name, entry, this);
     this.#underway++;
     entry.asking = request.promise;

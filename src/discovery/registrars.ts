@@ -46,6 +46,8 @@ export class Registrars implements DiscoveryFacts {
   #service: RegistrarService | undefined;
   #local: LocalPortal<RegistrarApi> | undefined;
   readonly #links = new Map<string, RegistrarLink>();
+  /** The only link, when there is just one: most actors have one registrar, and each lookup asks for it. */
+  #onlyLink: RegistrarLink | undefined;
   /** Why each address had no registrar when it was last asked. */
   readonly #faults = new Map<Address, Error>();
   #changed = Promise.withResolvers<void>();
@@ -155,11 +157,8 @@ export class Registrars implements DiscoveryFacts {
     return this.#links.size > 0;
   }
 
-  /** The only link, when there is just one; spares the common case a list. */
   get onlyLink(): RegistrarLink | undefined {
-    if (this.#links.size !== 1) return undefined;
-    for (const link of this.#links.values()) return link;
-    return undefined;
+    return this.#onlyLink;
   }
 
   /** The link to the registrar at the first registry address: the one that decides who may have a name. */
@@ -246,7 +245,13 @@ export class Registrars implements DiscoveryFacts {
     const link = new RegistrarLink(session, this.runtime, this.counters);
     this.claim(link, addrs);
     this.#links.set(session.peer.id.uuid, link);
+    this.#noteLinks();
     return link;
+  }
+
+  #noteLinks(): void {
+    const [only, other] = this.#links.values();
+    this.#onlyLink = other === undefined ? only : undefined;
   }
 
   /** Notes that these registry addresses lead to the link's registrar. */
@@ -261,6 +266,7 @@ export class Registrars implements DiscoveryFacts {
   drop(link: RegistrarLink, error: Error): void {
     const { peer } = link.session;
     this.#links.delete(peer.id.uuid);
+    this.#noteLinks();
     for (const addr of link.addrs) this.#faults.set(addr, error);
     if (this.#clusters.delete(link.session)) this.#noteStaleness();
     link.onEnd();

@@ -286,8 +286,7 @@ export class RegistryTable {
     }
     const record = this.#names.need(stored.name);
     const list = (record.several ??= new Sequence(itself, [last]));
-    if (stored instanceof MirroredRegistration)
-      list.insertInOrder(stored, (other) => isAfter(other, stored));
+    if (stored instanceof MirroredRegistration) list.insertInOrder(stored, (other) => isAfter(other, stored));
     else list.push(stored);
     record.last = list.last;
   }

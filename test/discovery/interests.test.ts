@@ -12,7 +12,9 @@ class Scene {
   readonly interests: Interests<string, string>;
 
   constructor(maxNames = 10) {
-    this.interests = new Interests(this.names, maxNames, (peer, change) => this.pushed.push(`${peer}: ${change}`));
+    this.interests = new Interests(this.names, maxNames, (peer, change) =>
+      this.pushed.push(`${peer}: ${change}`),
+    );
   }
 
   push(name: string, change: string): void {
