@@ -157,8 +157,8 @@ const none: readonly never[] = Object.freeze([]);
 
 export class RegistryTable {
   readonly #names: Names;
-  /** Registered, but not to be found: those that are draining. */
-  readonly #draining = new Set<StoredRegistration>();
+  /** Registered, but not to be found: those that are draining, by name. */
+  readonly #draining = new Map<string, Set<StoredRegistration>>();
   /** One copy shared by all registrations of a host: each id from the wire brings its own (`memory.1000000`). */
   #host = "";
   #size = 0;
@@ -227,7 +227,7 @@ export class RegistryTable {
 
   /** The draining registrations of a name. */
   draining(name: string): readonly StoredRegistration[] {
-    return this.#draining.size === 0 ? none : Array.from(this.#draining).filter((one) => one.name === name);
+    return Array.from(this.#draining.get(name) ?? none);
   }
 
   /** The registrations of a name, in the order of registration: a copy. */
@@ -267,14 +267,16 @@ export class RegistryTable {
       else if (found.several !== undefined) for (const stored of found.several.toArray()) all.push(stored);
       else if (found.last !== undefined) all.push(found.last);
     }
-    for (const stored of this.#draining) all.push(stored);
+    for (const list of this.#draining.values()) for (const stored of list) all.push(stored);
     return all;
   }
 
   #add(stored: StoredRegistration): void {
     this.#size++;
     if (isDraining(stored)) {
-      this.#draining.add(stored);
+      const list = this.#draining.get(stored.name);
+      if (list === undefined) this.#draining.set(stored.name, new Set([stored]));
+      else list.add(stored);
       return;
     }
     const found = this.#names.find(stored.name);
@@ -306,8 +308,10 @@ export class RegistryTable {
   /** False when it isn't there. */
   #remove(stored: StoredRegistration): boolean {
     const { name } = stored;
-    if (this.#draining.size > 0 && this.#draining.delete(stored)) {
+    const draining = this.#draining.get(name);
+    if (draining?.delete(stored) === true) {
       // it had no place among those of its name
+      if (draining.size === 0) this.#draining.delete(name);
       this.#size--;
       return true;
     }
