@@ -61,6 +61,14 @@ export async function timeContest(contest: Contest, pace: Pace, reversed: boolea
   return Object.fromEntries(Array.from(samples, ([side, found]) => [side, summarize(found)]));
 }
 
+/** Times one operation. */
+export async function timeAlone(operation: Operation, pace: Pace): Promise<Summary> {
+  await warmUp(operation, pace);
+  const samples: number[] = [];
+  for (let block = 0; block < pace.blocks; block++) await timeBlock(operation, pace.blockMs, samples);
+  return summarize(samples);
+}
+
 async function warmUp(operation: Operation, { warmupCalls, warmupMs: [least, most] }: Pace): Promise<void> {
   const { calls = 1 } = operation;
   const samples: number[] = [];

@@ -84,9 +84,9 @@ export function inFlight(
   call: (lane: number) => Promise<unknown> | undefined,
   count: number = lanes,
 ): Operation {
-  const callsInEachLane = callsInFlightSample / count;
+  const callsInEachLane = Math.ceil(callsInFlightSample / count);
   const runLane = async (_: unknown, lane: number): Promise<void> => {
     for (let made = 0; made < callsInEachLane; made++) await call(lane);
   };
-  return { calls: callsInFlightSample, run: () => Promise.all(Array.from({ length: count }, runLane)) };
+  return { calls: callsInEachLane * count, run: () => Promise.all(Array.from({ length: count }, runLane)) };
 }

@@ -1,5 +1,5 @@
 /** A raw socket that passes what one connection sends on to all others: the baseline of pushes. */
-import { type RawTarget, type Scene, serverOf } from "../harness/row.ts";
+import type { RawTarget } from "../harness/row.ts";
 
 /** About as many bytes as a pushed change has. */
 export const pushBytes = 120;
@@ -29,8 +29,7 @@ export class FanOutClients implements AsyncDisposable {
   #awaited = 0;
   #arrived: () => void = () => {};
 
-  static async connect(scene: Scene, receivers: number): Promise<FanOutClients> {
-    const { fanOut } = serverOf(scene);
+  static async connect(fanOut: RawTarget, receivers: number): Promise<FanOutClients> {
     const clients = new FanOutClients();
     for (let n = 0; n <= receivers; n++) {
       const closed = Promise.withResolvers<void>();
