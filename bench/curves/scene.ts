@@ -5,7 +5,11 @@ import type { CurveScene, Value } from "./curve.ts";
 import { CurveServer } from "./server.ts";
 
 /** No curve is about the limits, so they are out of the way. */
-const roomy = { maxConnections: 16_384, maxCachedNames: 1_000_000 } as const;
+const roomy = {
+  maxConnections: 16_384,
+  maxCachedNames: 1_000_000,
+  maxBufferedBytes: 2_147_483_648,
+} as const;
 
 /** Many samples, of an operation of any length: from one that takes a second to one that takes a microsecond. */
 const usualPace: Pace = { warmupCalls: 2_000, warmupMs: [0, 300], blockMs: 300, blocks: 1 };

@@ -12,12 +12,14 @@ export function doneLines({ done, failed }: MixedResults): string[] {
   return [`done: ${list(done)}`, `failed because an actor was killed: ${list(failed) || "none"}`];
 }
 
-/** A line for each process and what it holds. */
+/** A line for each process and what it holds: how it changes after the warm-up. */
 export function trendLines(trends: readonly Trend[]): string[] {
-  return trends.map(({ process, of, perMinute, rise, grows }) => {
+  const head = ["process".padEnd(10), "".padEnd(12), "per minute".padStart(12), "in all".padStart(12)];
+  const lines = trends.map(({ process, of, perMinute, rise, grows }) => {
     const show = (value: number): string =>
       of === "descriptors" ? value.toFixed(2) : showValue("bytes", value);
     const cells = [process.padEnd(10), of.padEnd(12), show(perMinute).padStart(12), show(rise).padStart(12)];
     return `${cells.join(" ")}${grows ? "  grows" : ""}`;
   });
+  return [head.join(" "), ...lines];
 }
