@@ -4,7 +4,8 @@
  * A registrar, a tree of actors and a client, each in its own process. All at the same time: calls, calls through a service,
  * streams, dialogs, lookups cold and warm, watches, actors that start and end, and workers that are killed and restarted.
  * Every few seconds each long-lived process is measured. At the end prints the slope of each line after the warm-up, draws
- * mixed-load.svg (default folder: docs/pictures), and exits with 1 if memory or descriptors grow: see `mixed/growth.ts`.
+ * mixed-load.svg (default folder: docs/pictures), and exits with 1 if memory or descriptors grow: see `mixed/growth.ts`. A load
+ * of less than five minutes isn't judged.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";

@@ -22,6 +22,9 @@ export function warmUpMinutes(minutes: number): number {
   return Math.min(2, minutes / 5);
 }
 
+/** A shorter load shows that everything runs, but not whether it grows. */
+export const leastMinutes = 5;
+
 /**
  * What a straight line through the samples may rise by from the end of the warm-up to the end of the load. A leak of one
  * small object for each request would exceed it many times; what allocators and collectors keep at one time or another
@@ -57,7 +60,8 @@ export function trendsOf(samples: readonly Sample[]): Trend[] {
       });
       const perMinute = slope(points);
       const rise = perMinute * (minutes - from);
-      return { process, of, perMinute, rise, grows: isJudged(of) && rise > allowed[of] };
+      const grows = minutes >= leastMinutes && isJudged(of) && rise > allowed[of];
+      return { process, of, perMinute, rise, grows };
     }),
   );
 }
