@@ -25,7 +25,7 @@ const coldNames = 20_000;
 /** A collection in each process costs a few milliseconds. */
 const sampleEveryMs = 5_000;
 /** Samples of a short load. */
-const leastSamples = 20;
+const leastSamples = 12;
 /** How long processes may take to end after the load. */
 const endMs = 10_000;
 

@@ -5,7 +5,10 @@ import type { Curve } from "./curve.ts";
 
 /** With more actors, the programs have more children. */
 const mostPrograms = 10;
-const kills = 5;
+/** How often the registrar is killed; seldom where it takes seconds until all are there again. */
+const manyKills = 5;
+const fewKills = 3;
+const fewFrom = 100;
 
 export const killed: Curve = {
   id: "kills",
@@ -27,8 +30,9 @@ export const killed: Curve = {
     const programs = Math.min(mostPrograms, 5 * Math.ceil(size / 20));
     const children = size / programs - 1;
     await using takeover = await Takeover.open({ programs, children, transports: ["unix"], folder });
+    const kills = isBrief ? 1 : size < fewFrom ? manyKills : fewKills;
     const times: number[] = [];
-    for (let kill = 0; kill < (isBrief ? 1 : kills); kill++) {
+    for (let kill = 0; kill < kills; kill++) {
       const { ms, nulls, errors } = await takeover.kill();
       if (nulls + errors > 0)
         throw new Error(`after a kill, ${nulls} lookups were wrong and ${errors} failed`);

@@ -9,7 +9,7 @@ import type { Curve } from "./curve.ts";
 import { joinServer, openServer, sample, sampleBeside } from "./scene.ts";
 
 /** Fewer names don't show in the memory of a process. */
-const leastWeighed = 1_000;
+const leastWeighed = 10_000;
 /** Prime, so that names are asked for from all over the table. */
 const stride = 7_919;
 
@@ -17,7 +17,7 @@ export const names: Curve = {
   id: "names",
   title: "Names in the table",
   about:
-    "The names exist only in the registrar's table, with one address each; one actor looks them up, and one more actor comes and goes over a connection of its own.",
+    "The names exist only in the registrar's table, with two addresses each; one actor looks them up, and one more actor comes and goes over a connection of its own.",
   counts: "names",
   sizes: [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000],
   measures: [

@@ -1,5 +1,5 @@
 /** The registrar's table at growing sizes: lookups and memory. */
-import type { ActorId, Address } from "../../src/index.ts";
+import { fresh, registrant } from "../harness/actors.ts";
 import { RegistryTable } from "../harness/internals.ts";
 import type { RaceRow, WeighRow, Weight } from "../harness/row.ts";
 import { type Parts, stackedContest } from "./contest.ts";
@@ -8,30 +8,6 @@ const million = 1_000_000;
 const sizes = [10, 1_000, 100_000, million] as const;
 /** How many names are asked for in turn, from all over the table. */
 const hotNames = 1_024;
-
-const scratch = Buffer.alloc(256);
-
-/** Copies the text into new memory, as a decoder does: not a rope, and not shared. */
-function fresh(text: string): string {
-  return scratch.toString("latin1", 0, scratch.write(text, "latin1"));
-}
-
-/** What a registrar learns about one actor. */
-function registrant(n: number): { readonly id: ActorId; readonly addrs: Address[] } {
-  const host = "0123456789abcdef";
-  return {
-    id: {
-      name: fresh(`actor-${n}`),
-      uuid: fresh(`${n.toString(16).padStart(8, "0")}-89ab-4cde-8f01-23456789abcd`),
-      pid: n,
-      host: fresh(host),
-    },
-    addrs: [
-      fresh(`unix://${host}/run/user/1000/furrow/actor-${n}@${n}.sock`) as Address,
-      fresh(`tcp://127.0.0.1:${n % 65_536}`) as Address,
-    ],
-  };
-}
 
 function tableRow(size: number): RaceRow {
   return {
