@@ -64,9 +64,17 @@ async function measureCurve(
       continue;
     }
     const start = performance.now();
-    const point = await measurePoint(curve, size, home, isBrief);
-    points.push(point);
-    console.log(curveLine(measures, point, performance.now() - start));
+    try {
+      const point = await measurePoint(curve, size, home, isBrief);
+      points.push(point);
+      console.log(curveLine(measures, point, performance.now() - start));
+    } catch (error) {
+      // the others are worth having all the same
+      console.error(
+        `bench:curves: ${id} at ${size}: ${error instanceof Error ? error.message : String(error)}`,
+      );
+      process.exitCode = 1;
+    }
   }
   const result = { id, title, about, counts, measures, points };
   for (const line of kneeLines(result)) console.log(line);

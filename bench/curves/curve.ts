@@ -9,6 +9,8 @@ export interface Measure {
   /** What it is, such as "a cold lookup". */
   readonly what: string;
   readonly unit: Unit;
+  /** What `median` is, if it isn't that. */
+  readonly line?: string;
   /** What `tail` is, if there is one. Default "p99". */
   readonly tail?: string;
   /** What it is compared with, in a word or two. */
@@ -20,7 +22,7 @@ export interface Measure {
   readonly ideal?: "same" | "same for each" | "below the baseline";
 }
 
-/** What was measured: the median, something at the tail of the distribution, and the median of the baseline. */
+/** What was measured, such as the median and p99, and the median of the baseline. */
 export interface Value {
   readonly median: number;
   readonly tail?: number;

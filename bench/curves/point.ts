@@ -43,8 +43,6 @@ async function measureOnce(curve: Curve, size: number, home: string, isBrief: bo
     const plan: PointPlan = { id: curve.id, size, folder, isBrief };
     await using measuring = new BenchProcess("curve", plan, { patienceMs });
     return (await measuring.answer()) as Values;
-  } catch (error) {
-    throw new Error(`${curve.id} at ${size}: ${String(error)}`, { cause: error });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -1,6 +1,9 @@
 /** A process of the bench that answers questions: a program of `fixtures/` that calls `answerQuestions`. */
 import { join } from "node:path";
 
+/** How long it may take to end in order. */
+const endMs = 5_000;
+
 /** What such a program sends. */
 export type Reply = { readonly answer: unknown } | { readonly failed: string };
 
@@ -49,7 +52,7 @@ export class Program implements AsyncDisposable {
 
   /** Asks one question; one at a time. */
   async ask(question: object): Promise<unknown> {
-    if (this.#process.exitCode !== null) throw new Error(`the bench's ${this.#name} process has ended`);
+    if (this.#hasEnded) throw new Error(`the bench's ${this.#name} process has ended`);
     this.#answered = Promise.withResolvers();
     this.#process.send(question);
     return await this.#answered.promise;
@@ -57,10 +60,14 @@ export class Program implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#answered.promise.catch(() => {});
-    this.#process.disconnect();
-    const patience = setTimeout(() => this.#process.kill("SIGKILL"), 5_000);
+    if (!this.#hasEnded) this.#process.disconnect();
+    const patience = setTimeout(() => this.#process.kill("SIGKILL"), endMs);
     await this.#process.exited;
     clearTimeout(patience);
+  }
+
+  get #hasEnded(): boolean {
+    return this.#process.exitCode !== null || this.#process.signalCode !== null;
   }
 
   #onReply(reply: Reply): void {

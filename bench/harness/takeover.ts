@@ -81,6 +81,8 @@ export class Takeover implements AsyncDisposable {
     this.#plan = plan;
     this.#env = {
       ...process.env,
+      // they end with this process, even if it is killed
+      BUN_FEATURE_FLAG_NO_ORPHANS: "1",
       FURROW_RUNTIME_DIR: folder,
       FURROW_REGISTRY_ADDRS: transports.map((one) => addrs[one as "unix" | "tcp"]).join(","),
       TRANSPORTS: JSON.stringify(transports),
@@ -115,8 +117,11 @@ export class Takeover implements AsyncDisposable {
     const before = this.#ticks();
     const at = performance.timeOrigin + performance.now();
     registrar.process.kill("SIGKILL");
-    const patience = Bun.sleep(patienceMs).then(() => undefined);
-    const found = await Promise.all(left.map((program) => Promise.race([program.found.promise, patience])));
+    const patience = Promise.withResolvers<undefined>();
+    const timer = setTimeout(patience.resolve, patienceMs);
+    const finds = left.map((program) => Promise.race([program.found.promise, patience.promise]));
+    const found = await Promise.all(finds);
+    clearTimeout(timer);
     const ms = Math.max(...found.map((one) => (one?.at ?? Number.POSITIVE_INFINITY) - at));
     const sum = (of: "nulls" | "errors"): number => found.reduce((all, one) => all + (one?.[of] ?? 0), 0);
     const kill = { ms, nulls: sum("nulls"), errors: sum("errors"), seconds: this.#secondsSince(before) };

@@ -41,9 +41,9 @@ function curvePanel(curve: CurveResult, measure: Measure): Panel | undefined {
       const found = value[of];
       return found === undefined ? [] : [[size, found / unit.size] as const];
     });
-  const { tail = "p99", baseline = "" } = measure;
+  const { line = "median", tail = "p99", baseline = "" } = measure;
   const lines: Line[] = [
-    { name: "median", side: "subject", points: series("median"), marked: true },
+    { name: line, side: "subject", points: series("median"), marked: true },
     { name: tail, side: "tail", points: series("tail") },
     { name: baseline, side: "baseline", points: series("baseline") },
   ];
@@ -53,7 +53,7 @@ function curvePanel(curve: CurveResult, measure: Measure): Panel | undefined {
     title: measure.what,
     x: { title: curve.counts, scale: stepScale(sized.map(({ size }) => size)) },
     y: { title: unit.name, scale: scaleOf(values.map((value) => value / unit.size)) },
-    lines: shown.length === 1 ? shown.map((line) => ({ ...line, name: "furrow" })) : shown,
+    lines: shown.length === 1 ? shown.map((only) => ({ ...only, name: "furrow" })) : shown,
     ...(knee !== undefined && { ring: [knee.size, knee.value.median / unit.size] as const }),
   };
 }

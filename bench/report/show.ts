@@ -38,5 +38,7 @@ export function showValue(unit: Unit, value: number): string {
 function showSize(bytes: number): string {
   const kibibytes = bytes / 1_024;
   if (Math.abs(kibibytes) < 1) return `${bytes.toFixed(0)} B`;
-  return kibibytes < 1_024 ? `${kibibytes.toFixed(1)} KiB` : `${(kibibytes / 1_024).toFixed(1)} MiB`;
+  return Math.abs(kibibytes) < 1_024
+    ? `${kibibytes.toFixed(1)} KiB`
+    : `${(kibibytes / 1_024).toFixed(1)} MiB`;
 }
