@@ -1,8 +1,8 @@
 /**
  * How the parts of furrow grow: `bun run bench:curves [--only ID[,ID]] [--most N] [--json FILE] [--quick]`.
  *
- * Measures each curve at each of its sizes, with real processes and sockets; the two ends of a point get fresh processes.
- * What is measured once a size takes long is measured three times while it doesn't.
+ * Measures each curve at each of its sizes, with real processes and sockets; every point has fresh processes. Quick points
+ * are measured up to three times, slow ones once.
  */
 import { parseArgs } from "node:util";
 

@@ -34,6 +34,7 @@ export const killed: Curve = {
     const times: number[] = [];
     for (let kill = 0; kill < kills; kill++) {
       const { ms, nulls, errors } = await takeover.kill();
+      if (!Number.isFinite(ms)) throw new Error("after a kill, not all actors were found again");
       if (nulls + errors > 0)
         throw new Error(`after a kill, ${nulls} lookups were wrong and ${errors} failed`);
       times.push(ms * 1e6);
