@@ -17,7 +17,7 @@ export interface PointPlan extends CurveScene {
 const rounds = 3;
 const enoughMs = 3_000;
 /** The largest points start hundreds of processes, or move gigabytes. */
-const patienceMs = 180_000;
+const patienceMs = 300_000;
 
 let folders = 0;
 
