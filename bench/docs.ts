@@ -1,18 +1,19 @@
 /**
- * Puts a run into the documents: `bun run bench:docs RESULTS.json [--docs FOLDER]`.
+ * Puts runs into the documents: `bun run bench:docs RESULTS.json … [--docs FOLDER]`.
  *
- * Fills the tables of performance.md in that folder (default: docs) and draws the pictures in its folder `pictures`.
+ * Takes what `bench`, `bench:curves` and `bench:mixed` write with `--json`. Fills the parts of performance.md in that folder
+ * (default: docs) and draws the pictures in its folder `pictures`.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { runCommand } from "./harness/command.ts";
-import { drawAll } from "./pictures/drawings.ts";
-import { fillDocument } from "./report/document.ts";
-import { readResults } from "./report/results-file.ts";
+import { drawRun } from "./pictures/run.ts";
+import { fillRun } from "./report/run-document.ts";
+import { readRun } from "./report/run-file.ts";
 
-const usage = "bun run bench:docs RESULTS.json [--docs FOLDER]";
+const usage = "bun run bench:docs RESULTS.json … [--docs FOLDER]";
 
 await runCommand("bench:docs", async () => {
   const { values, positionals } = parseArgs({
@@ -20,15 +21,16 @@ await runCommand("bench:docs", async () => {
     allowPositionals: true,
     options: { docs: { type: "string", default: join(import.meta.dir, "../docs") } },
   });
-  const [file] = positionals;
-  if (file === undefined || positionals.length > 1) throw new Error(`expected one results file: ${usage}`);
-  const results = await readResults(file);
+  if (positionals.length === 0) throw new Error(`expected a results file: ${usage}`);
   const document = join(values.docs, "performance.md");
-  await Bun.write(document, fillDocument(await Bun.file(document).text(), results));
-  console.log(`performance.md: ${results.rows.length} results`);
   mkdirSync(join(values.docs, "pictures"), { recursive: true });
-  for (const [name, svg] of drawAll(results)) {
-    await Bun.write(join(values.docs, "pictures", name), svg);
-    console.log(`pictures/${name}: ${svg.length} B`);
+  for (const path of positionals) {
+    const run = await readRun(path);
+    await Bun.write(document, fillRun(await Bun.file(document).text(), run));
+    console.log(`performance.md: ${run.kind}`);
+    for (const [name, svg] of drawRun(run)) {
+      await Bun.write(join(values.docs, "pictures", name), svg);
+      console.log(`pictures/${name}: ${svg.length} B`);
+    }
   }
 });

@@ -94,7 +94,11 @@ export async function clusterParts(): Promise<ClusterParts> {
 /** This actor's connection to a registrar: what the rows use of it. */
 export interface RegistrarLink {
   /** What the registrar keeps current here, by name. */
-  readonly cache: { clear(): void };
+  readonly cache: {
+    clear(): void;
+    /** Calls `onChange` once, at the next change of a known name. */
+    watch(name: string, onChange: () => void): () => void;
+  };
   register(runtime: Runtime): Promise<unknown>;
   unregister(): Promise<unknown>;
 }

@@ -2,11 +2,9 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 
+import { BenchProcess } from "./bench-process.ts";
 import type { RaceRow, Scene, ServerNeeds, ServerPlaces, WeighRow, Weight } from "./row.ts";
 import type { Pace, Sides } from "./timing.ts";
-
-/** A process that takes this long has hung and is killed. */
-const patienceMs = 60_000;
 
 /** Where and how the processes of a round run. */
 export interface RoundOptions {
@@ -45,8 +43,8 @@ export type WeighFinding = Readonly<Record<Side, Weight>>;
 
 export async function raceOnce(row: RaceRow, options: RoundOptions): Promise<RaceFinding> {
   const place = openPlace(row, options);
-  await using server =
-    row.server && new BenchProcess("server", { ...place, needs: row.server } satisfies ServerPlan, options);
+  const plan: ServerPlan | undefined = row.server && { ...place, needs: row.server };
+  await using server = plan && new BenchProcess("server", plan, options);
   const scene = { ...place, server: server && ((await server.answer()) as ServerPlaces) };
   return (await askTimer(row, scene, { ...options, pace: paceOf(row, options) })) as RaceFinding;
 }
@@ -86,47 +84,4 @@ async function askTimer(
   const plan: TimerPlan = { ...scene, id, pace, reversed, side };
   await using timer = new BenchProcess("timer", plan, options);
   return await timer.answer();
-}
-
-/** The server or the timing process of `fixtures/`; ends with its scope. */
-class BenchProcess implements AsyncDisposable {
-  readonly #name: string;
-  readonly #process: Bun.Subprocess<"pipe", "pipe", "inherit">;
-
-  constructor(name: "server" | "timer", plan: ServerPlan | TimerPlan, { cpu }: RoundOptions) {
-    this.#name = name;
-    const program = join(import.meta.dir, "../fixtures", `${name}.ts`);
-    const pinning = cpu === undefined ? [] : ["taskset", "-c", String(cpu)];
-    this.#process = Bun.spawn([...pinning, process.execPath, program, JSON.stringify(plan)], {
-      env: {
-        ...process.env,
-        FURROW_RUNTIME_DIR: plan.folder,
-        // they end with this process, even if it is killed
-        BUN_FEATURE_FLAG_NO_ORPHANS: "1",
-      },
-      stdin: "pipe",
-      stdout: "pipe",
-      stderr: "inherit",
-      timeout: patienceMs,
-      killSignal: "SIGKILL",
-    });
-  }
-
-  /** Waits for the one line of JSON that it prints. */
-  async answer(): Promise<unknown> {
-    let text = "";
-    const decoder = new TextDecoder();
-    for await (const chunk of this.#process.stdout) {
-      text += decoder.decode(chunk, { stream: true });
-      if (text.endsWith("\n")) return JSON.parse(text);
-    }
-    const code = await this.#process.exited;
-    throw new Error(`the bench's ${this.#name} process ended without an answer (code ${code})`);
-  }
-
-  /** Closes its input, which asks it to end. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#process.stdin.end();
-    await this.#process.exited;
-  }
 }

@@ -61,6 +61,18 @@ export async function timeContest(contest: Contest, pace: Pace, reversed: boolea
   return Object.fromEntries(Array.from(samples, ([side, found]) => [side, summarize(found)]));
 }
 
+/** Times one operation. If its first sample takes longer than a block, that is the only one. */
+export async function timeAlone(operation: Operation, pace: Pace): Promise<Summary> {
+  const samples: number[] = [];
+  await timeBlock(operation, 0, samples);
+  const [first = 0] = samples;
+  if (first * (operation.calls ?? 1) > pace.blockMs * 1e6) return summarize(samples);
+  await warmUp(operation, pace);
+  samples.length = 0;
+  for (let block = 0; block < pace.blocks; block++) await timeBlock(operation, pace.blockMs, samples);
+  return summarize(samples);
+}
+
 async function warmUp(operation: Operation, { warmupCalls, warmupMs: [least, most] }: Pace): Promise<void> {
   const { calls = 1 } = operation;
   const samples: number[] = [];

@@ -1,18 +1,33 @@
-/** The turns of this process's event loop, by what they compute: other processes don't count, collections of garbage do. */
+/** The turns of this process's event loop. */
+
+/** The longest turn of a time, in ms. */
+export interface LongestTurn {
+  /** What this thread has computed: other processes don't count, collections of garbage do. */
+  readonly computedMs: number;
+  /** How long it was by the clock, whatever else the machine did. An idle loop has turns of 1 ms. */
+  readonly wallMs: number;
+}
+
 export class Turns {
   readonly #timer: Timer;
-  #last: number = computedMs();
-  #longest = 0;
+  #computed: number = computedMs();
+  #clock: number = performance.now();
+  #longest: LongestTurn = { computedMs: 0, wallMs: 0 };
 
   constructor() {
     this.#timer = setInterval(() => this.#look(), 1);
   }
 
-  /** How long the longest has computed since the last time, in ms. */
+  /** Returns how long the longest has computed since the last time, in ms. */
   take(): number {
+    return this.takeLongest().computedMs;
+  }
+
+  /** As `take`, by the clock, too. The two may be of different turns. */
+  takeLongest(): LongestTurn {
     this.#look();
     const longest = this.#longest;
-    this.#longest = 0;
+    this.#longest = { computedMs: 0, wallMs: 0 };
     return longest;
   }
 
@@ -23,9 +38,13 @@ export class Turns {
   }
 
   #look(): void {
-    const now = computedMs();
-    this.#longest = Math.max(this.#longest, now - this.#last);
-    this.#last = now;
+    const [computed, clock] = [computedMs(), performance.now()];
+    this.#longest = {
+      computedMs: Math.max(this.#longest.computedMs, computed - this.#computed),
+      wallMs: Math.max(this.#longest.wallMs, clock - this.#clock),
+    };
+    this.#computed = computed;
+    this.#clock = clock;
   }
 }
 

@@ -10,8 +10,8 @@ export interface Axis {
 
 export interface Line {
   readonly name: string;
-  /** The subject's line is solid, the baseline's is dashed. */
-  readonly side: "subject" | "baseline";
+  /** The subject's line is solid, that of its slowest samples dotted, the baseline's dashed. */
+  readonly side: "subject" | "tail" | "baseline";
   readonly points: readonly (readonly [x: number, y: number])[];
   /** Marks each point; for lines with few points. */
   readonly marked?: boolean;
@@ -22,6 +22,8 @@ export interface Panel {
   readonly x: Axis;
   readonly y: Axis;
   readonly lines: readonly Line[];
+  /** A point to draw a ring around. */
+  readonly ring?: readonly [x: number, y: number];
 }
 
 /** The outer size of a panel, in pixels. */
@@ -36,7 +38,7 @@ const plot = {
 const nameHeight = 15;
 
 /** Draws the panel with its upper left corner at 0, 0. */
-export function drawPanel({ title, x, y, lines }: Panel): string {
+export function drawPanel({ title, x, y, lines, ring }: Panel): string {
   const toX = (value: number): number => margins.left + x.scale.place(value) * plot.width;
   const toY = (value: number): number => margins.top + (1 - y.scale.place(value)) * plot.height;
   const drawn = lines.map((line) => ({
@@ -53,6 +55,9 @@ export function drawPanel({ title, x, y, lines }: Panel): string {
       transform: `translate(14 ${margins.top + plot.height / 2}) rotate(-90)`,
     }),
     ...drawn.map(drawLine),
+    ...(ring === undefined
+      ? []
+      : [element("circle", { cx: toX(ring[0]), cy: toY(ring[1]), r: 7, class: "ring" })]),
     ...drawNames(drawn),
   ].join("\n");
 }

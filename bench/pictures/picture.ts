@@ -35,9 +35,10 @@ function style(colours: Colours): string {
     `text{fill:${colours.text}}`,
     `.title{fill:${colours.strong}}`,
     `.grid{stroke:${colours.grid}}`,
-    `.line.subject{stroke:${colours.subject}}`,
+    `.ring{stroke:${colours.strong}}`,
+    `.line.subject,.line.tail{stroke:${colours.subject}}`,
     `.line.baseline{stroke:${colours.baseline}}`,
-    `text.subject,circle.subject{fill:${colours.subject}}`,
+    `text.subject,circle.subject,text.tail,circle.tail{fill:${colours.subject}}`,
     `text.baseline,circle.baseline{fill:${colours.baseline}}`,
   ].join("");
 }
@@ -47,8 +48,10 @@ const shapes = [
   ".title{font-weight:600;font-size:13px}",
   ".name{font-weight:600}",
   ".grid{stroke-width:1;fill:none}",
+  ".ring{stroke-width:1.5;fill:none}",
   ".line{stroke-width:2;fill:none;stroke-linejoin:round}",
   ".line.baseline{stroke-dasharray:5 4}",
+  ".line.tail{stroke-dasharray:1 4}",
 ].join("");
 
 const padding = 12;

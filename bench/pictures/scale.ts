@@ -32,10 +32,20 @@ export function linearScale(greatest: number): Scale {
   return { ticks, place: between((value) => value, 0, steps * step) };
 }
 
-/** Equal ratios get equal room. Both ends are 1, 2 or 5 times a power of ten. */
+/** More ticks than this stand too close together. */
+const mostTicks = 12;
+
+/** Equal ratios get equal room. Both ends are 1, 2 or 5 times a power of ten or, if they are far apart, a power of ten. */
 export function logScale(least: number, greatest: number): Scale {
+  const fine = logScaleBy([1, 2, 5], least, greatest);
+  return fine.ticks.length <= mostTicks ? fine : logScaleBy([1], least, greatest);
+}
+
+/** With ticks at these multiples of powers of ten. */
+function logScaleBy(factors: readonly number[], least: number, greatest: number): Scale {
   const exponents = Array.from({ length: 25 }, (_, n) => n - 6);
-  const round = exponents.flatMap((exponent) => [1, 2, 5].map((factor) => factor * 10 ** exponent));
+  // not a product: 5 * 10 ** -6 isn't 5e-6
+  const round = exponents.flatMap((exponent) => factors.map((factor) => Number(`${factor}e${exponent}`)));
   const from = round.findLast((value) => value <= least) ?? least;
   const to = round.find((value) => value >= greatest && value > from) ?? greatest;
   const ticks = round.filter((value) => value >= from && value <= to).map(tickAt);

@@ -7,6 +7,8 @@ export const pingBytes = 32;
 export const lanes = 64;
 /** Calls per sample of an operation that keeps several in flight. */
 const callsInFlightSample = 1_024;
+/** Of each loop: with fewer, most of the time not all would be in flight. */
+const leastCallsOfLane = 4;
 /** How many pings may be in flight on one raw connection. */
 const maxPings = 128;
 
@@ -84,9 +86,9 @@ export function inFlight(
   call: (lane: number) => Promise<unknown> | undefined,
   count: number = lanes,
 ): Operation {
-  const callsInEachLane = callsInFlightSample / count;
+  const callsInEachLane = Math.max(leastCallsOfLane, Math.ceil(callsInFlightSample / count));
   const runLane = async (_: unknown, lane: number): Promise<void> => {
     for (let made = 0; made < callsInEachLane; made++) await call(lane);
   };
-  return { calls: callsInFlightSample, run: () => Promise.all(Array.from({ length: count }, runLane)) };
+  return { calls: callsInEachLane * count, run: () => Promise.all(Array.from({ length: count }, runLane)) };
 }

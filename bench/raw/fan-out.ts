@@ -1,17 +1,23 @@
 /** A raw socket that passes what one connection sends on to all others: the baseline of pushes. */
-import { type RawTarget, type Scene, serverOf } from "../harness/row.ts";
+import type { RawTarget } from "../harness/row.ts";
 
 /** About as many bytes as a pushed change has. */
 export const pushBytes = 120;
 
-/** Serves at `unix`: each byte that a connection sends is a push of `pushBytes` to all others, a write each. */
+/**
+ * Serves at `unix`: each byte that a connection sends is a push of `pushBytes` to all others, a write each. A new connection
+ * gets a byte.
+ */
 export function serveFanOut(unix: string): RawTarget & { close(): void } {
   const all = new Set<Bun.Socket>();
   const message = new Uint8Array(pushBytes).fill(0x78);
   const listener = Bun.listen({
     unix,
     socket: {
-      open: (socket) => void all.add(socket),
+      open(socket) {
+        all.add(socket);
+        socket.write("x");
+      },
       close: (socket) => void all.delete(socket),
       data(socket, chunk) {
         for (let push = 0; push < chunk.length; push++)
@@ -29,8 +35,7 @@ export class FanOutClients implements AsyncDisposable {
   #awaited = 0;
   #arrived: () => void = () => {};
 
-  static async connect(scene: Scene, receivers: number): Promise<FanOutClients> {
-    const { fanOut } = serverOf(scene);
+  static async connect(fanOut: RawTarget, receivers: number): Promise<FanOutClients> {
     const clients = new FanOutClients();
     for (let n = 0; n <= receivers; n++) {
       const closed = Promise.withResolvers<void>();
@@ -38,24 +43,32 @@ export class FanOutClients implements AsyncDisposable {
         data: (_, chunk) => clients.#onData(chunk.length),
         close: () => closed.resolve(),
       };
+      // each is accepted before the next connects, or a busy server's backlog could be full
+      const accepted = clients.#await(1);
       clients.#sockets.push(await Bun.connect({ ...fanOut, socket } as Bun.UnixSocketOptions<undefined>));
       clients.#closed.push(closed.promise);
+      await accepted;
     }
     return clients;
   }
 
   /** Has one push made; resolves when all have it. */
   push(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#awaited = (this.#sockets.length - 1) * pushBytes;
-    this.#arrived = resolve;
+    const arrived = this.#await((this.#sockets.length - 1) * pushBytes);
     this.#sockets[0]?.write("x");
-    return promise;
+    return arrived;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const socket of this.#sockets) socket.end();
     await Promise.all(this.#closed);
+  }
+
+  #await(bytes: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#awaited = bytes;
+    this.#arrived = resolve;
+    return promise;
   }
 
   #onData(length: number): void {

@@ -1,13 +1,14 @@
-/** The generated parts of docs/performance.md: each stands between two comments with its name. */
+/** The parts of docs/performance.md that a run of the bench fills. */
 import { judge } from "./goals.ts";
 import { growthOf } from "./growth.ts";
-import type { Environment } from "./environment.ts";
+import { describeMachine, type Environment } from "./environment.ts";
+import { fillParts, markdown } from "./parts.ts";
 import type { Result } from "./result.ts";
 import type { Results } from "./results-file.ts";
 import { showBytes, showCount, showNs, showRatio, showSpread } from "./show.ts";
 
 const parts: Readonly<Record<string, (results: Results) => string>> = {
-  machine: ({ env }) => describeMachine(env),
+  machine: ({ env }) => describeRun(env),
   rows: ({ rows }) => rowsTable(rows),
   pinned: (results) => resultsTable(results, true),
   unpinned: (results) => resultsTable(results, false),
@@ -20,22 +21,16 @@ const parts: Readonly<Record<string, (results: Results) => string>> = {
  * @throws {Error} if the document has no place for a part
  */
 export function fillDocument(document: string, results: Results): string {
-  let filled = document;
-  for (const [name, make] of Object.entries(parts)) {
-    const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
-    const [start, stop] = [filled.indexOf(begin), filled.indexOf(end)];
-    if (start < 0 || stop < start) throw new Error(`the document has no part ${begin} … ${end}`);
-    filled = `${filled.slice(0, start + begin.length)}\n${make(results)}\n${filled.slice(stop)}`;
-  }
-  return filled;
+  return fillParts(
+    document,
+    Object.fromEntries(Object.entries(parts).map(([name, make]) => [name, make(results)])),
+  );
 }
 
-function describeMachine(env: Environment): string {
-  const { furrow, bun, platform, arch, kernel, processor, processors, stores, date, rounds, pace, quick } =
-    env;
-  const versions = Object.entries(stores).map(([name, version]) => `, ${name} ${version}`);
+function describeRun(env: Environment): string {
+  const { rounds, pace, quick } = env;
   return [
-    `furrow ${furrow} with Bun ${bun} on ${platform} ${kernel} ${arch}, ${processors} × ${processor}${versions.join("")}; ${date.slice(0, 10)}.`,
+    describeMachine(env),
     `Rounds: ${rounds}, each of ${pace.blocks} blocks of ${pace.blockMs} ms for each side.`,
     ...(quick ? ["A quick run: it only shows that everything runs."] : []),
   ].join("\n");
@@ -100,11 +95,4 @@ function describeGrowth(results: Results): string {
       `× ${showRatio(map)}`,
     ]),
   );
-}
-
-/** Formats a table; a column whose title ends with > is aligned right. */
-function markdown(head: readonly string[], lines: readonly (readonly string[])[]): string {
-  const titles = head.map((title) => title.replace(/ >$/, ""));
-  const rule = head.map((title) => (title.endsWith(">") ? "---:" : "---"));
-  return [titles, rule, ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }

@@ -13,18 +13,6 @@ export function jsonForm({ env, rows }: Results): string {
   return `{\n  "env": ${JSON.stringify(env)},\n  "rows": [\n${lines.join(",\n")}\n  ]\n}\n`;
 }
 
-/** @throws {Error} if the file is missing, or doesn't hold results of the bench */
-export async function readResults(path: string): Promise<Results> {
-  const file = Bun.file(path);
-  if (!(await file.exists()))
-    throw new Error(`${path} doesn't exist; bun run bench --json ${path} writes it`);
-  const form = (await file.json()) as Partial<Results> | null;
-  if (!Array.isArray(form?.rows) || typeof form.env !== "object") {
-    throw new Error(`${path} doesn't hold results of the bench`);
-  }
-  return form as Results;
-}
-
 /** Picks the results of the rows with these ids, in that order; skips rows that were not run. */
 export function pick({ rows }: Results, ids: readonly string[], pinned: boolean): Result[] {
   return ids.flatMap((id) => rows.find((row) => row.id === id && row.pinned === pinned) ?? []);

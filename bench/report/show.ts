@@ -1,4 +1,5 @@
 /** Formats numbers for the terminal and for documents. */
+import type { Unit } from "../curves/curve.ts";
 
 export function showNs(ns: number): string {
   if (ns < 1e3) return `${ns.toFixed(ns < 100 ? 1 : 0)} ns`;
@@ -19,4 +20,25 @@ export function showRatio(ratio: number): string {
 
 export function showSpread([least, greatest]: readonly [number, number]): string {
   return `${showRatio(least)} to ${showRatio(greatest)}`;
+}
+
+export function showValue(unit: Unit, value: number): string {
+  switch (unit) {
+    case "ns":
+      return value < 1e9 ? showNs(value) : `${(value / 1e9).toFixed(2)} s`;
+    case "bytes":
+      return showSize(value);
+    case "perSecond":
+      return `${showCount(value)} per second`;
+    case "bytesPerSecond":
+      return `${showSize(value)} per second`;
+  }
+}
+
+function showSize(bytes: number): string {
+  const kibibytes = bytes / 1_024;
+  if (Math.abs(kibibytes) < 1) return `${bytes.toFixed(0)} B`;
+  return Math.abs(kibibytes) < 1_024
+    ? `${kibibytes.toFixed(1)} KiB`
+    : `${(kibibytes / 1_024).toFixed(1)} MiB`;
 }

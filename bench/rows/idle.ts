@@ -1,25 +1,20 @@
 /** The memory of an idle actor. */
-import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import * as source from "../../src/index.ts";
+import { memoryIsHidden, memoryOf } from "../harness/memory.ts";
 import { type Furrow, loadPacked, packedIsMissing } from "../harness/packed.ts";
 import type { WeighRow, Weight } from "../harness/row.ts";
 
 /** How long a fresh process gets to settle before it is weighed. */
 const settleMs = 300;
 
-function residentBytes(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1]) * 1_024;
-}
-
 async function weighProcess(start: () => Promise<number>): Promise<Weight> {
   const started = Bun.nanoseconds();
   const pid = await start();
   const ns = Bun.nanoseconds() - started;
   await Bun.sleep(settleMs);
-  return { bytes: residentBytes(pid), ns };
+  return { bytes: memoryOf(pid).rss, ns };
 }
 
 async function weighActor({ openNursery }: Furrow, folder: string): Promise<Weight> {
@@ -39,7 +34,7 @@ const idleRow: WeighRow = {
   transport: "unix",
   what: "memory of an idle actor; the time is that of starting it",
   baseline: "a trivial Bun process",
-  skip: () => (existsSync("/proc/self/status") ? undefined : "needs /proc"),
+  skip: memoryIsHidden,
   weighSubject: async ({ folder }) => await weighActor(source, folder),
   async weighBaseline({ folder }) {
     const spoken = Promise.withResolvers<void>();

@@ -13,11 +13,15 @@ const actor = import.meta.resolve("../fixtures/actor.ts");
 const trivial = join(import.meta.dir, "../fixtures/first-byte.ts");
 const pace: Pace = { warmupCalls: 1, warmupMs: [0, 0], blockMs: 0, blocks: 5 };
 
-/** Starts `count` actors at once; those of the previous sample are ended first. */
-function startOperation(nursery: Nursery, count: number): Operation {
+/** Starts `count` actors at once; those of the previous sample are ended first. `pids`: those of the last sample. */
+export function startOperation(
+  nursery: Nursery,
+  count: number,
+): Operation & { readonly pids: () => number[] } {
   let portals: Portal[] = [];
   let sample = 0;
   return {
+    pids: () => portals.map(({ id }) => id.pid),
     async before() {
       await Promise.all(portals.map((portal) => portal.cancelActor()));
       while (portals.some(({ id }) => isProcessAlive(id.pid))) await Bun.sleep(1);
@@ -32,7 +36,7 @@ function startOperation(nursery: Nursery, count: number): Operation {
 }
 
 /** Starts `count` trivial Bun processes at once and waits for a byte from each. */
-function firstByteOperation(folder: string, count: number): Operation & AsyncDisposable {
+export function firstByteOperation(folder: string, count: number): Operation & AsyncDisposable {
   const unix = join(folder, "first-byte.sock");
   let spoken = 0;
   let all = Promise.withResolvers<void>();

@@ -1,5 +1,5 @@
 /** The registrar's table at growing sizes: lookups and memory. */
-import type { ActorId, Address } from "../../src/index.ts";
+import { fresh, registrant } from "../harness/actors.ts";
 import { RegistryTable } from "../harness/internals.ts";
 import type { RaceRow, WeighRow, Weight } from "../harness/row.ts";
 import { type Parts, stackedContest } from "./contest.ts";
@@ -8,30 +8,6 @@ const million = 1_000_000;
 const sizes = [10, 1_000, 100_000, million] as const;
 /** How many names are asked for in turn, from all over the table. */
 const hotNames = 1_024;
-
-const scratch = Buffer.alloc(256);
-
-/** Copies the text into new memory, as a decoder does: not a rope, and not shared. */
-function fresh(text: string): string {
-  return scratch.toString("latin1", 0, scratch.write(text, "latin1"));
-}
-
-/** What a registrar learns about one actor. */
-function registrant(n: number): { readonly id: ActorId; readonly addrs: Address[] } {
-  const host = "0123456789abcdef";
-  return {
-    id: {
-      name: fresh(`actor-${n}`),
-      uuid: fresh(`${n.toString(16).padStart(8, "0")}-89ab-4cde-8f01-23456789abcd`),
-      pid: n,
-      host: fresh(host),
-    },
-    addrs: [
-      fresh(`unix://${host}/run/user/1000/furrow/actor-${n}@${n}.sock`) as Address,
-      fresh(`tcp://127.0.0.1:${n % 65_536}`) as Address,
-    ],
-  };
-}
 
 function tableRow(size: number): RaceRow {
   return {
@@ -82,16 +58,27 @@ function contest(size: number): Parts {
 
 export const tableRows: readonly RaceRow[] = sizes.map(tableRow);
 
-/** Measures how much this process grows, and the time, per call of `add`, over a million calls. */
-async function weigh(add: (n: number) => void): Promise<Weight> {
+/** Measures how much this process grows, and the time, per call of `add`, over so many calls. */
+function weigh(add: (n: number) => void, count: number = million): Weight {
   for (let n = 0; n < 1_000; n++) registrant(n);
   Bun.gc(true);
   const before = process.memoryUsage.rss();
   const start = Bun.nanoseconds();
-  for (let n = 0; n < million; n++) add(n);
-  const ns = (Bun.nanoseconds() - start) / million;
+  for (let n = 0; n < count; n++) add(n);
+  const ns = (Bun.nanoseconds() - start) / count;
   Bun.gc(true);
-  return { bytes: (process.memoryUsage.rss() - before) / million, ns };
+  return { bytes: (process.memoryUsage.rss() - before) / count, ns };
+}
+
+/** Weighs a plain Map from name to what a registrar keeps of an actor, for each of so many. */
+export function weighMap(count: number): Weight {
+  const map = new Map<string, object>();
+  const weight = weigh((n) => {
+    const { id, addrs } = registrant(n);
+    map.set(id.name, { uuid: id.uuid, addrs });
+  }, count);
+  if (map.size !== count) throw new Error("the map lost entries");
+  return weight;
 }
 
 export const memoryRow: WeighRow = {
@@ -103,20 +90,12 @@ export const memoryRow: WeighRow = {
   maxRounds: 2,
   async weighSubject() {
     const table = new RegistryTable();
-    const weight = await weigh((n) => {
+    const weight = weigh((n) => {
       const { id, addrs } = registrant(n);
       table.register(id, addrs);
     });
     if (table.size !== million) throw new Error("the table lost entries");
     return weight;
   },
-  async weighBaseline() {
-    const map = new Map<string, object>();
-    const weight = await weigh((n) => {
-      const { id, addrs } = registrant(n);
-      map.set(id.name, { uuid: id.uuid, addrs });
-    });
-    if (map.size !== million) throw new Error("the map lost entries");
-    return weight;
-  },
+  weighBaseline: async () => weighMap(million),
 };

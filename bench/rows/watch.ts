@@ -1,10 +1,11 @@
 /** Changes that are pushed to those that watch. */
+import { Kind } from "../harness/internals.ts";
 import type { RaceRow } from "../harness/row.ts";
 import { serverOf } from "../harness/row.ts";
 import type { Pace } from "../harness/timing.ts";
 import { FanOutClients } from "../raw/fan-out.ts";
+import { Followers } from "../raw/followers.ts";
 import { Registrant } from "../raw/registrant.ts";
-import { Watchers } from "../raw/watchers.ts";
 import { stackedContest } from "./contest.ts";
 
 /** A push to many takes milliseconds: longer blocks have more than a few of them. */
@@ -25,8 +26,8 @@ function pushRow(watchers: number): RaceRow {
         const [addr] = serverOf(scene).registryAddrs;
         if (addr === undefined) throw new Error("the server process has no registry address");
         const registrant = stack.use(await Registrant.connect(addr, "watched"));
-        const all = stack.use(await Watchers.connect(addr, "watch*", watchers));
-        const raw = stack.use(await FanOutClients.connect(scene, watchers));
+        const all = stack.use(await Followers.connect(addr, [Kind.watch, 1, "watch*"], watchers));
+        const raw = stack.use(await FanOutClients.connect(serverOf(scene).fanOut, watchers));
         return {
           subject: { run: () => Promise.all([all.next(), registrant.change()]) },
           baseline: { run: () => raw.push() },

@@ -1,39 +1,40 @@
-/** What a registrar sees of actors that watch, and no more: connections that say hello and watch a pattern. */
+/** What a server sees of its peers, and no more: connections that say hello, ask for one thing, and count what arrives. */
 import { type Address, parseAddress } from "../../src/index.ts";
-import { FrameDecoder, Kind } from "../harness/internals.ts";
+import { FrameDecoder, type Message } from "../harness/internals.ts";
 import { encode, hello } from "./registrant.ts";
 
-const maxFrameBytes = 65_536;
+/** The answer to the request may list very many actors. */
+const maxFrameBytes = 67_108_864;
 
-/** Many watchers of one pattern, each with a connection of its own. Frames are counted, not decoded. */
-export class Watchers implements AsyncDisposable {
+/** Many peers that each ask the same, such as to watch a pattern. Frames are counted, not decoded. */
+export class Followers implements AsyncDisposable {
   readonly #sockets: Bun.Socket[] = [];
   readonly #closed: Promise<void>[] = [];
   #awaited = 0;
   #arrived: () => void = () => {};
 
-  /** Connects them one after the other; each is watching before the next connects. */
-  static async connect(registry: Address, pattern: string, count: number): Promise<Watchers> {
-    const parsed = parseAddress(registry);
-    if (parsed.transport !== "unix") throw new Error(`${registry} is not a unix address`);
-    const watchers = new Watchers();
+  /** Connects them one after the other; each has its answer, one frame, before the next connects. */
+  static async connect(server: Address, request: Message, count: number): Promise<Followers> {
+    const parsed = parseAddress(server);
+    if (parsed.transport !== "unix") throw new Error(`${server} is not a unix address`);
+    const followers = new Followers();
     for (let n = 0; n < count; n++) {
       const closed = Promise.withResolvers<void>();
       const decoder = new FrameDecoder(maxFrameBytes);
       const socket: Bun.SocketHandler = {
-        data: (_, chunk) => void decoder.push(chunk, watchers.#onFrame),
+        data: (_, chunk) => void decoder.push(chunk, followers.#onFrame),
         close: () => closed.resolve(),
       };
       const opened = await Bun.connect({ unix: parsed.path, socket } as Bun.UnixSocketOptions<undefined>);
-      watchers.#sockets.push(opened);
-      watchers.#closed.push(closed.promise);
-      // its hello, and the state
-      const ready = watchers.#await(2);
-      opened.write(encode(hello(`watcher-${n}`, [])));
-      opened.write(encode([Kind.watch, 1, pattern]));
+      followers.#sockets.push(opened);
+      followers.#closed.push(closed.promise);
+      // its hello, and the answer
+      const ready = followers.#await(2);
+      opened.write(encode(hello(`follower-${n}`, [])));
+      opened.write(encode(request));
       await ready;
     }
-    return watchers;
+    return followers;
   }
 
   /** Resolves when each has got one more message than now. */
