@@ -92,7 +92,9 @@ export class Sequence<T, K = T> {
   }
 
   toArray(): T[] {
-    return this.#parts.flat() as T[];
+    const all: T[] = [];
+    for (const part of this.#parts) for (const item of part) all.push(item);
+    return all;
   }
 
   #find(key: K): T[] | undefined {
