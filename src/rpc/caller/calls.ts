@@ -317,7 +317,9 @@ export class Calls implements ExchangePort {
   }
 
   onResult(message: MessageOf<typeof Kind.result>): void {
-    this.#take(message[1])?.resolve(readValue(message));
+    // first: if it throws, the call has to be there for the end of the connection
+    const value = readValue(message);
+    this.#take(message[1])?.resolve(value);
   }
 
   onError(message: MessageOf<typeof Kind.error>): void {
