@@ -21,6 +21,7 @@
 export { currentActor } from "./actor/current.ts";
 export type { Actor, ActorStats, LookupStats, RegistrarStats } from "./actor/actor.ts";
 export type { ActorState, Metadata } from "./actor/details.ts";
+export { shareBuffer } from "./actor/share-buffer.ts";
 export type { ClusterStore } from "./discovery/cluster-store.ts";
 export { getPeerByName } from "./discovery/connected.ts";
 export { explainLookup } from "./discovery/explain.ts";
@@ -121,3 +122,4 @@ export type { RootOptions } from "./tree/root-options.ts";
 export type { ReplaceOptions, StartOptions } from "./tree/start-options.ts";
 export type { Strategy } from "./tree/supervisor.ts";
 export { registerError } from "./wire/error-values.ts";
+export { SharedBuffer } from "./wire/shared-buffer.ts";

@@ -63,6 +63,11 @@ export interface Limits {
   readonly maxCachedNames: number;
   /** The encoded metadata of one actor. Stops a peer from filling the registrar's memory, and everyone's lookups. */
   readonly maxMetadataBytes: number;
+  /**
+   * Memory of shared buffers: of those that this actor makes, and of those of each peer that are mapped here. Each counts as
+   * 64 KiB at least. Stops a peer from using up this process's address space and descriptors.
+   */
+  readonly maxSharedBytes: number;
 }
 
 export const defaultLimits: Limits = Object.freeze({
@@ -82,6 +87,7 @@ export const defaultLimits: Limits = Object.freeze({
   creditBytes: 1_048_576,
   maxCachedNames: 10_000,
   maxMetadataBytes: 4_096,
+  maxSharedBytes: 268_435_456,
 });
 
 /** The least number of descriptors reserved for everything but connections: files, listeners, pipes of children. */

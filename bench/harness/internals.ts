@@ -49,6 +49,11 @@ export const openService: typeof furrow.openService | undefined = (
   furrow as Partial<Pick<typeof furrow, "openService">>
 ).openService;
 
+/** `shareBuffer` of this revision, if it has one. */
+export const shareBuffer: typeof furrow.shareBuffer | undefined = (
+  furrow as Partial<Pick<typeof furrow, "shareBuffer">>
+).shareBuffer;
+
 /** Whether this revision has the live page. */
 export const hasPage: boolean = existsSync(join(import.meta.dir, "../../src/page/server.ts"));
 

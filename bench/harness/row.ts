@@ -75,6 +75,8 @@ export interface ServerPlaces {
   readonly fanOut: RawTarget;
   /** A socket that serves calls without furrow: `serveBare`. */
   readonly bare: RawTarget;
+  /** A raw socket that receives large blocks and answers each: `serveBlocks`. */
+  readonly blocks: RawTarget;
 }
 
 /** As `Bun.connect` takes it. */

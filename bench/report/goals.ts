@@ -34,6 +34,7 @@ const goals: readonly Goal[] = [
   { id: "service.call", of: "ratio", atMost: 1.1 },
   { id: "stream.small", of: "opsPerSec", atLeast: 1_000_000 },
   { id: "stream.64k", of: "ratio", atLeast: 0.8 },
+  { id: "lane.1m", of: "ratio", atLeast: 3 },
   { id: "lookup.registrar.unix", of: { above: "rpc.unix" }, atMost: 0.2 },
   { id: "lookup.registrar.tcp", of: { above: "rpc.tcp" }, atMost: 0.2 },
   { id: "lookup.registrar.unix.64", of: "ratio", atLeast: 0.7, baseline: "Redis" },

@@ -8,6 +8,7 @@ import { codecRows } from "./codec.ts";
 import { echoRows } from "./echo.ts";
 import { findRows } from "./find.ts";
 import { idleRows } from "./idle.ts";
+import { laneRows } from "./lane.ts";
 import { lookupRows } from "./lookup.ts";
 import { observedRows } from "./observed.ts";
 import { registerRows } from "./register.ts";
@@ -25,6 +26,7 @@ export const rows: readonly Row[] = [
   ...rpcRows,
   ...serviceRows,
   ...streamRows,
+  ...laneRows,
   ...observedRows,
   ...lookupRows,
   ...besideRows,

@@ -16,6 +16,7 @@ import { checkMessage, Kind, type Message } from "../wire/messages.ts";
 import { weighedFrom, weightFault } from "../wire/weight-limit.ts";
 import { Buffered, type Holder } from "./buffered.ts";
 import type { Share } from "./share.ts";
+import type { PeerSharing } from "./shared-buffers.ts";
 import { beginChunk, endChunk, flushLater, type Sender } from "./turn.ts";
 
 const log = logger("channel");
@@ -33,6 +34,8 @@ const unsharedMessages = 64;
 
 /** Loaded by the first connection that sends more at once. */
 let shares: typeof import("./share.ts") | undefined;
+/** Loaded by the first shared buffer. */
+let sharings: typeof import("./shared-buffers.ts") | undefined;
 
 /** closed: by this side. peer-closed: with a bye. peer-died: without one. error: broken rules, or a broken link. */
 export interface ChannelEnd {
@@ -91,6 +94,7 @@ export class Channel implements LinkReader, Sender, Holder {
   #share: Share | undefined;
   /** What has been received and left for later turns; the link is paused meanwhile. */
   #backlog: Uint8Array[] | undefined;
+  #sharing: PeerSharing | undefined;
   /** How the link ended, until the backlog has been processed. */
   #linkEnd: LinkEnd | undefined;
 
@@ -140,6 +144,15 @@ export class Channel implements LinkReader, Sender, Holder {
   get heldBytes(): number {
     const later = this.#backlog?.reduce((sum, { length }) => sum + length, 0) ?? 0;
     return this.link.pendingBytes + this.#decoder.gatheredBytes + later + (this.handler.unreadBytes ?? 0);
+  }
+
+  /** The shared buffers that cross it. */
+  get sharing(): PeerSharing {
+    if (this.#sharing === undefined) {
+      sharings ??= require("./shared-buffers.ts") as typeof import("./shared-buffers.ts");
+      this.#sharing = new sharings.PeerSharing(this, this.#limits);
+    }
+    return this.#sharing;
   }
 
   /** Where the message that was sent last ends, counted in bytes from the beginning of the connection. */
@@ -479,6 +492,7 @@ export class Channel implements LinkReader, Sender, Holder {
     clearInterval(this.#pingTimer);
     clearTimeout(this.#stallTimer);
     this.#batch.clear();
+    this.#sharing?.end();
     if (this.#backlog !== undefined) {
       // the link has to read on to see its own end
       this.#backlog = undefined;

@@ -1,4 +1,5 @@
 /** Values and documents as JSON. Pure. */
+import { SharedBuffer } from "../wire/shared-buffer.ts";
 
 /** The version of the documents; it changes when something that scripts may rely on does. */
 const schema = 1;
@@ -26,7 +27,7 @@ export function jsonValue(value: unknown, columns?: number): string {
 
 /**
  * A value of the wire as one that JSON has: undefined is left out of objects, and null elsewhere; a bigint, NaN and the infinities, a string, unless the
- * bigint is a safe number; a date, a string in ISO form; bytes, a string in base64; a map, an object if all of its keys are
+ * bigint is a safe number; a date, a string in ISO form; bytes and shared buffers, a string in base64; a map, an object if all of its keys are
  * strings, otherwise a list of pairs; a set, a list; an error, an object with its name and message.
  */
 export function toJson(value: unknown): unknown {
@@ -36,6 +37,7 @@ export function toJson(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(toJson);
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? "Invalid Date" : value.toISOString();
   if (value instanceof Uint8Array) return value.toBase64();
+  if (value instanceof SharedBuffer) return value.bytes.toBase64();
   if (value instanceof Map) return mapToJson(value);
   if (value instanceof Set) return Array.from(value, toJson);
   if (value instanceof Error) return errorToJson(value);

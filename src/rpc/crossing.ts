@@ -1,4 +1,5 @@
 /** What can cross a wire, as types: the rules that `wire/values.ts` applies to values. */
+import type { SharedBuffer } from "../wire/shared-buffer.ts";
 
 declare const reason: unique symbol;
 
@@ -14,7 +15,17 @@ export interface CannotCross<Why extends string> {
 }
 
 /** Values that cross whatever their members are. */
-type Crossing = string | number | bigint | boolean | null | undefined | Date | Uint8Array | Error;
+type Crossing =
+  | string
+  | number
+  | bigint
+  | boolean
+  | null
+  | undefined
+  | Date
+  | Uint8Array
+  | SharedBuffer
+  | Error;
 export type AnyFunction = (...args: never[]) => unknown;
 export type AnyClass = abstract new (...args: never[]) => unknown;
 

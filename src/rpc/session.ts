@@ -286,6 +286,12 @@ export class Session implements PeerHandler {
       case Kind.allowPuts:
         this.#calls.onAllowPuts(message);
         return;
+      case Kind.unshare:
+        this.peer.channel.sharing.onUnshare(message);
+        return;
+      case Kind.released:
+        this.peer.channel.sharing.onReleased(message);
+        return;
       default:
         if (!this.#host.onService(this, message)) {
           throw new FrameError(`unexpected message of kind ${message[0]}`);

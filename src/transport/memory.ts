@@ -1,13 +1,13 @@
 /** A pair of linked ends in one process, without a socket: for an actor that talks to itself. */
 import { copyOf } from "./socket.ts";
-import type { Link, LinkEnd, LinkReader } from "./transport.ts";
+import type { Link, LinkEnd, LinkPeer, LinkReader } from "./transport.ts";
 
 const nobody: LinkReader = { onData() {}, onEnd() {} };
 
 class MemoryLink implements Link {
   reader: LinkReader = nobody;
   readonly remote = "this actor";
-  readonly peer = undefined;
+  readonly peer: LinkPeer = { kind: "unix", uid: process.getuid?.() ?? 0, pid: process.pid };
   readonly localHost = "";
   readonly ends = "";
 

@@ -16,13 +16,14 @@ import { Kind, type Message } from "./messages.ts";
 import type { Meta } from "./meta.ts";
 import type { Cut, PackedFrame } from "./packr.ts";
 import { isPlain } from "./plain.ts";
+import type { Carrier } from "./shared-buffer.ts";
 import type { WireValue } from "./values.ts";
 
 let packr: typeof import("./packr.ts") | undefined;
 let values: typeof import("./values.ts") | undefined;
 
 /** Where `sendValue` sends its messages: a channel. */
-export interface Outlet {
+export interface Outlet extends Carrier {
   /** Queues a message; returns the size of its frame in bytes. */
   send(message: Message): number;
   /** As `send` of `[kind, id, value]`. */
@@ -47,7 +48,7 @@ export function sendValue(
 ): number {
   if (value instanceof Uint8Array) return outlet.sendBinary(kind, id, value);
   if (isPlain(value)) return outlet.send([kind, id, value]);
-  const copied = copyForWire(value, `${role} ${name}`);
+  const copied = copyForWire(value, `${role} ${name}`, outlet);
   return outlet.send([kind, id, copied.value, copied.rich]);
 }
 
@@ -56,17 +57,21 @@ export function sendCall(outlet: Outlet, id: number, name: string, args: readonl
   if (isPlain(args)) {
     outlet.send([Kind.call, id, name, args]);
   } else {
-    const copied = copyForWire(args, `arguments of ${name}`);
+    const copied = copyForWire(args, `arguments of ${name}`, outlet);
     outlet.send([Kind.call, id, name, copied.value, copied.rich]);
   }
 }
 
 /** As its namesake, which is loaded by the first value that isn't plain. */
-function copyForWire(value: readonly unknown[], what: string): WireValue<readonly unknown[]>;
-function copyForWire(value: unknown, what: string): WireValue;
-function copyForWire(value: unknown, what: string): WireValue {
+function copyForWire(
+  value: readonly unknown[],
+  what: string,
+  carrier?: Carrier,
+): WireValue<readonly unknown[]>;
+function copyForWire(value: unknown, what: string, carrier?: Carrier): WireValue;
+function copyForWire(value: unknown, what: string, carrier?: Carrier): WireValue {
   values ??= require("./values.ts") as typeof import("./values.ts");
-  return values.copyForWire(value, what);
+  return values.copyForWire(value, what, carrier);
 }
 
 /** As `sendCall`, with what travels beside the arguments. */
@@ -77,21 +82,26 @@ export function sendCallWith(
   name: string,
   args: readonly unknown[],
 ): void {
-  const { value, rich } = toWire(args, "arguments of", name);
+  const { value, rich } = toWire(args, "arguments of", name, outlet);
   outlet.send([Kind.call, id, name, value, rich, meta]);
 }
 
 /**
  * Brings a value into the form in which a message carries it; a list stays a list. Errors and large binaries are as for
- * `sendValue`.
+ * `sendValue`. Without a `carrier`, shared buffers are copied.
  *
  * @throws {EncodeError} with the path to the part of it that cannot cross
  */
-export function toWire(value: readonly unknown[], role: string, name?: string): WireValue<readonly unknown[]>;
-export function toWire(value: unknown, role: string, name?: string): WireValue;
-export function toWire(value: unknown, role: string, name?: string): WireValue {
+export function toWire(
+  value: readonly unknown[],
+  role: string,
+  name?: string,
+  carrier?: Carrier,
+): WireValue<readonly unknown[]>;
+export function toWire(value: unknown, role: string, name?: string, carrier?: Carrier): WireValue;
+export function toWire(value: unknown, role: string, name?: string, carrier?: Carrier): WireValue {
   if (isPlain(value)) return { value, rich: false };
-  return copyForWire(value, name === undefined ? role : `${role} ${name}`);
+  return copyForWire(value, name === undefined ? role : `${role} ${name}`, carrier);
 }
 
 /**

@@ -33,6 +33,9 @@ export const Kind = {
   item: 18,
   itemEnd: 19,
   allowPuts: 20,
+  // shared buffers
+  unshare: 21,
+  released: 22,
   // discovery
   register: 32,
   unregister: 33,
@@ -139,6 +142,10 @@ interface Fields {
   /** No more items follow; the result is still to come. */
   itemEnd: [id: number];
   allowPuts: [id: number, messages: number, bytes: number];
+  /** The sender's buffer is disposed; `times` as in `released`, for all that was sent. Answered with `released`. */
+  unshare: [buffer: number, times: number];
+  /** The receiver's buffer, as sent up to that `times`, is held here no more. */
+  released: [buffer: number, times: number];
   /** `details`: see `registration.ts`. */
   register: [id: number, addrs: List, details?: unknown];
   unregister: [id: number];
@@ -268,6 +275,8 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   item: "nVB",
   itemEnd: "n",
   allowPuts: "nnn",
+  unshare: "nn",
+  released: "nn",
   register: "naV",
   unregister: "n",
   lookup: "nsbBB",

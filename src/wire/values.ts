@@ -1,16 +1,17 @@
 /**
  * What may cross a wire, and how values cross that msgpack has no type for.
  *
- * Most values cross as they are. A value that holds a Map, a Set, an Error, a Buffer, a negative zero or a `__proto__` key
- * crosses in *rich form*, and its message says so. In that form every array begins with a tag (`Tag`), so that tagged
- * arrays can stand for those values. `docs/protocol.md` describes both forms; `encode.ts` and `received.ts` decide which values
+ * Most values cross as they are. A value that holds a Map, a Set, an Error, a Buffer, a shared buffer, a negative zero or a
+ * `__proto__` key crosses in *rich form*, and its message says so. In that form every array begins with a tag (`Tag`), so
+ * that tagged arrays can stand for those values. `docs/protocol.md` describes both forms; `encode.ts` and `received.ts` decide which values
  * come here. Loaded by the first of them, because most children have none (row `spawn`).
  */
-import { EncodeError, FrameError } from "../errors.ts";
+import { asError, EncodeError, FrameError } from "../errors.ts";
 import { bufferTag, LargeBinary, largeBinaryBytes } from "./large-binary.ts";
 import { setOwn } from "./decode.ts";
 import { decodeError, encodeError } from "./error-values.ts";
 import { fitsInt64, isBuffer, maxDepth } from "./plain.ts";
+import { copiedBuffer, type Carrier, SharedBuffer } from "./shared-buffer.ts";
 
 /** The first element of every array in rich form. */
 const Tag = {
@@ -21,6 +22,7 @@ const Tag = {
   error: 4,
   object: 5,
   buffer: bufferTag,
+  sharedBuffer: 7,
 } as const;
 
 /** A value in the form in which a message carries it. `rich` goes into the message beside it. */
@@ -31,17 +33,22 @@ export interface WireValue<Value = unknown> {
 
 /**
  * Copies a value that is not plain into plain form, or into rich form if it needs that; a list stays a list. Errors call it
- * `what`. Large binaries are not copied: their memory must not change until they have left.
+ * `what`. Large binaries are not copied: their memory must not change until they have left. Nor are shared buffers, where the
+ * connection that they cross can share them.
  *
  * @throws {EncodeError} with the path to the part of it that cannot cross
  */
-export function copyForWire(value: readonly unknown[], what: string): WireValue<readonly unknown[]>;
-export function copyForWire(value: unknown, what: string): WireValue;
-export function copyForWire(value: unknown, what: string): WireValue {
+export function copyForWire(
+  value: readonly unknown[],
+  what: string,
+  carrier?: Carrier,
+): WireValue<readonly unknown[]>;
+export function copyForWire(value: unknown, what: string, carrier?: Carrier): WireValue;
+export function copyForWire(value: unknown, what: string, carrier?: Carrier): WireValue {
   const plain = new Copier(what, false);
   const copied = plain.copy(value);
   if (!plain.needsRich) return { value: copied, rich: false };
-  return { value: new Copier(what, true).copy(value), rich: true };
+  return { value: new Copier(what, true, carrier).copy(value), rich: true };
 }
 
 /** Copies a value for the wire, and keeps track of the path to the part that it is copying. */
@@ -49,12 +56,14 @@ class Copier {
   needsRich = false;
   readonly #rich: boolean;
   readonly #what: string;
+  readonly #carrier: Carrier | undefined;
   readonly #path: (string | number)[] = [];
   readonly #ancestors = new Set<object>();
 
-  constructor(what: string, rich: boolean) {
+  constructor(what: string, rich: boolean, carrier?: Carrier) {
     this.#what = what;
     this.#rich = rich;
+    this.#carrier = carrier;
   }
 
   copy(value: unknown): unknown {
@@ -77,8 +86,7 @@ class Copier {
 
   #object(value: object): unknown {
     if (value instanceof Uint8Array) {
-      const bytes = value.length >= largeBinaryBytes ? new LargeBinary(value) : value;
-      return isBuffer(value) ? this.#tagged([Tag.buffer, bytes]) : bytes;
+      return isBuffer(value) ? this.#tagged([Tag.buffer, binary(value)]) : binary(value);
     }
     if (this.#ancestors.has(value)) this.#fail("a cycle");
     if (this.#ancestors.size >= maxDepth) this.#fail(`nested more than ${maxDepth} deep`);
@@ -110,6 +118,8 @@ class Copier {
         ]);
       case Date.prototype:
         return value;
+      case SharedBuffer.prototype:
+        return this.#tagged(this.#shared(value as SharedBuffer));
       case Object.prototype:
       case null:
         return this.#record(value as Record<string, unknown>);
@@ -128,6 +138,18 @@ class Copier {
     return copied;
   }
 
+  #shared(buffer: SharedBuffer): unknown[] {
+    try {
+      const { bytes } = buffer;
+      // the plain copy isn't sent; it finds what can't cross before anything is given
+      if (!this.#rich) return [];
+      const numbers = this.#carrier?.sharing.give(buffer);
+      return [Tag.sharedBuffer, ...(numbers ?? [binary(bytes)])];
+    } catch (error) {
+      throw new EncodeError(`${this.#where}: ${asError(error).message}`, { cause: error });
+    }
+  }
+
   #at(step: string | number, value: unknown): unknown {
     this.#path.push(step);
     const copied = this.copy(value);
@@ -140,10 +162,18 @@ class Copier {
     return form;
   }
 
-  #fail(found: string): never {
+  get #where(): string {
     const steps = this.#path.map((step) => (typeof step === "number" ? `[${step}]` : `.${step}`)).join("");
-    throw new EncodeError(`${this.#what}${steps}: ${found} cannot cross a wire`);
+    return this.#what + steps;
   }
+
+  #fail(found: string): never {
+    throw new EncodeError(`${this.#where}: ${found} cannot cross a wire`);
+  }
+}
+
+function binary(bytes: Uint8Array): Uint8Array | LargeBinary {
+  return bytes.length >= largeBinaryBytes ? new LargeBinary(bytes) : bytes;
 }
 
 function className(prototype: unknown): string {
@@ -156,17 +186,17 @@ function className(prototype: unknown): string {
  *
  * @throws {FrameError} when that is malformed
  */
-export function revive(value: unknown): unknown {
+export function revive(value: unknown, carrier?: Carrier): unknown {
   if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) return reviveTagged(value as unknown[]);
+  if (Array.isArray(value)) return reviveTagged(value as unknown[], carrier);
   if (Object.getPrototypeOf(value) !== Object.prototype) return value;
   const record = value as Record<string, unknown>;
-  for (const key of Object.keys(record)) record[key] = revive(record[key]);
+  for (const key of Object.keys(record)) record[key] = revive(record[key], carrier);
   return record;
 }
 
-function reviveTagged(form: unknown[]): unknown {
-  const items = (): unknown[] => form.slice(1).map(revive);
+function reviveTagged(form: unknown[], carrier: Carrier | undefined): unknown {
+  const items = (): unknown[] => form.slice(1).map((item) => revive(item, carrier));
   switch (form[0]) {
     case Tag.array:
       return items();
@@ -182,6 +212,8 @@ function reviveTagged(form: unknown[]): unknown {
       return reviveObject(items());
     case Tag.buffer:
       return reviveBuffer(form[1]);
+    case Tag.sharedBuffer:
+      return reviveShared(form, carrier);
     default:
       throw new FrameError(
         `unknown tag ${typeof form[0] === "number" ? form[0] : typeof form[0]} in rich form`,
@@ -193,6 +225,13 @@ function reviveTagged(form: unknown[]): unknown {
 function reviveBuffer(bytes: unknown): Buffer {
   if (!(bytes instanceof Uint8Array)) throw new FrameError(`a Buffer of ${typeof bytes} in rich form`);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function reviveShared(form: unknown[], carrier: Carrier | undefined): SharedBuffer {
+  const [, first] = form;
+  if (first instanceof Uint8Array) return copiedBuffer(first);
+  if (carrier === undefined) throw new FrameError("a shared buffer where none can be shared");
+  return carrier.sharing.take(form.slice(1));
 }
 
 function reviveObject(flat: unknown[]): object {

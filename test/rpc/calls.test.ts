@@ -15,7 +15,10 @@ import {
   TransportClosedError,
   waitForActor,
 } from "../../src/index.ts";
+import { Kind } from "../../src/wire/messages.ts";
+import { actor, soon } from "../channel/actors.ts";
 import { KnownError } from "../fixtures/exports.ts";
+import { rawHello, RawListener } from "../support/raw-peer.ts";
 import { until, World } from "../support/world.ts";
 import { failure } from "../support/outcome.ts";
 
@@ -349,6 +352,21 @@ describe("Portal.run", () => {
     const portal = await nursery.startActor<Exports>("target", { module });
     const run = Object.freeze(portal.run);
     expect(await run.add(1, 2)).toBe(3);
+  });
+
+  test("fails when the result is malformed, along with the connection", async () => {
+    await using listener = new RawListener(async (peer) => {
+      await peer.take(Kind.hello);
+      peer.send(rawHello({ name: "liar" }));
+      const [, id] = await peer.take(Kind.call);
+      peer.send([Kind.result, id, [99], true]);
+    });
+    const near = await actor("near");
+    const { handler } = await near.peers.connectTo(listener.addr, soon());
+    const error = await failure(handler.call("f", []));
+    expect(error).toBeInstanceOf(TransportClosedError);
+    expect((error.cause as Error).message).toBe("unknown tag 99 in rich form");
+    await near.cancel();
   });
 
   test("bounds the calls that a peer may have in flight", async () => {

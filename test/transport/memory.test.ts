@@ -22,8 +22,9 @@ function say(link: Link, text: string): Uint8Array {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("memoryLinks", () => {
-  test("prove nothing about the other end", () => {
-    expect(memoryLinks().map(({ peer }) => peer)).toEqual([undefined, undefined]);
+  test("say that the other end is this process", () => {
+    const self = { kind: "unix" as const, uid: process.getuid!(), pid: process.pid };
+    expect(memoryLinks().map(({ peer }) => peer)).toEqual([self, self]);
   });
 
   test("carry copies both ways, in order, and never from within the call", async () => {

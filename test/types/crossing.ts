@@ -2,7 +2,7 @@
  * Compiles, or does not: which functions can't be called, since an argument or a result can't cross, and what the
  * compiler says of them. Nothing here is ever run.
  */
-import type { ActorCluster, CannotCross, Context, Portal } from "../../src/index.ts";
+import type { ActorCluster, CannotCross, Context, Portal, SharedBuffer } from "../../src/index.ts";
 import { holds, type IsAny, type Same } from "./same.ts";
 
 class Account {
@@ -50,6 +50,7 @@ interface Sound {
   json(value: Json): Json;
   tree(value: Tree): Promise<Tree>;
   bytes(value: Uint8Array): Buffer;
+  shared(value: SharedBuffer): { readonly frames: readonly SharedBuffer[] };
   collections(value: ReadonlyMap<string, Set<Date>>): ReadonlySet<bigint>;
   error(value: Error): RangeError & { retry(): void };
   unknown(value: unknown): unknown;
@@ -73,6 +74,12 @@ export function soundFunctions(): void {
   holds<Same<typeof sound.run.json, (value: Json) => Promise<Json>>>();
   holds<Same<typeof sound.run.tree, (value: Tree) => Promise<Tree>>>();
   holds<Same<typeof sound.run.bytes, (value: Uint8Array) => Promise<Buffer>>>();
+  holds<
+    Same<
+      typeof sound.run.shared,
+      (value: SharedBuffer) => Promise<{ readonly frames: readonly SharedBuffer[] }>
+    >
+  >();
   holds<Same<ReturnType<typeof sound.run.collections>, Promise<ReadonlySet<bigint>>>>();
   void sound.run.collections(new Map([["a", new Set([new Date()])]]));
   holds<Same<ReturnType<typeof sound.run.error>, Promise<RangeError & { retry(): void }>>>();

@@ -12,6 +12,9 @@ function outlet(): Outlet & { readonly sent: unknown[] } {
   const sent: unknown[] = [];
   return {
     sent,
+    get sharing(): never {
+      throw new Error("no value here holds a shared buffer");
+    },
     send: (message: Message) => sent.push(message),
     sendBinary: (kind, id, value) => sent.push({ kind, id, value }),
   };

@@ -117,6 +117,14 @@ const messages: readonly GoldenRow[] = [
     message: [Kind.allowPuts, 5, 64, 1_048_576],
     hex: "09000000 94 14 05 40 ce00100000",
   },
+  // shared buffers
+  {
+    what: "a call with a shared buffer",
+    message: [Kind.call, 1, "f", [0, [7, 3, 14, 4_096, 1, 300, 2]], true],
+    hex: "14000000 95 08 01 a166 92 00 97 07 03 0e cd1000 01 cd012c 02 c3",
+  },
+  { what: "unshare", message: [Kind.unshare, 3, 2], hex: "04000000 93 15 03 02" },
+  { what: "released", message: [Kind.released, 3, 2], hex: "04000000 93 16 03 02" },
   // discovery
   { what: "register", message: [Kind.register, 6, [addr]], hex: `15000000 93 20 06 91${addrHex}` },
   {

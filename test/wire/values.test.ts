@@ -203,6 +203,8 @@ describe("toWire and fromWire", () => {
     ["a map with a key and no value", [1, "key"]],
     ["an object with a key and no value", [5, "key"]],
     ["a Buffer of something else", [6, "text"]],
+    ["a shared buffer of something else", [7, "text"]],
+    ["a shared buffer where no memory can be shared", [7, 1, 3, 4_096, 1, 1, 1]],
     ["a fault inside", [0, [0, { a: [99] }]]],
   ])("refuse a rich form that is %s", (_, form) => {
     expect(() => fromWire(form, true)).toThrow(FrameError);
@@ -213,8 +215,8 @@ describe("toWire and fromWire", () => {
       form: fc.oneof(
         { maxDepth: 6 },
         fc.constantFrom<unknown>(null, undefined, 1, "x", {}),
-        fc.array(fc.oneof(fc.nat(7), tie("form")), { maxLength: 7 }),
-        fc.tuple(fc.nat(7), tie("form"), tie("form")),
+        fc.array(fc.oneof(fc.nat(8), tie("form")), { maxLength: 7 }),
+        fc.tuple(fc.nat(8), tie("form"), tie("form")),
         fc.constant(4).chain((tag) => fc.tuple(fc.constant(tag), fc.array(tie("form"), { maxLength: 6 }))),
         fc.dictionary(
           fc.constantFrom("a", "__proto__", "toString", "valueOf", "message", "name"),

@@ -188,7 +188,9 @@ export class Serving implements TaskOrigin {
   }
 
   onPut(message: MessageOf<typeof Kind.put>, bytes: number): void {
-    this.#of(message[1])?.inbox?.push(readValue(message), bytes);
+    // also if no one reads it: see `Calls.onResult`
+    const value = readValue(message, this.#peer.channel);
+    this.#of(message[1])?.inbox?.push(value, bytes);
   }
 
   onPutEnd(message: MessageOf<typeof Kind.putEnd>): void {
@@ -208,7 +210,7 @@ export class Serving implements TaskOrigin {
     const name = message[2];
     const task = this.#admit(message);
     if (task === undefined) return;
-    const args = readArguments(message);
+    const args = readArguments(message, this.#peer.channel);
     const { observer } = this.#host;
     if (observer !== undefined) {
       const following = observer.serves("run", name, this.#peer.id, undefined, message[5]);
@@ -302,7 +304,7 @@ export class Serving implements TaskOrigin {
   #callInTurn(message: MessageOf<typeof Kind.call>, task: Task, gate: Gate): void {
     const id = message[1];
     const name = message[2];
-    const args = readArguments(message);
+    const args = readArguments(message, this.#peer.channel);
     const served: Served = { name, task, outbox: undefined, inbox: undefined };
     this.#enter(id, served);
     const work = async (): Promise<unknown> => {
@@ -339,7 +341,7 @@ export class Serving implements TaskOrigin {
     if (task === undefined) return;
     const served: Served = { name, task, outbox, inbox: undefined };
     this.#enter(id, served);
-    const args = readArguments(message);
+    const args = readArguments(message, this.#peer.channel);
     const work = async (): Promise<unknown> => {
       const { fn, schemas } = this.#host.dispatcher.find(name, "stream", this.permissions);
       const run = async (): Promise<unknown> => {
@@ -379,14 +381,14 @@ export class Serving implements TaskOrigin {
     const served: Served = { name, task, outbox, inbox };
     this.#enter(id, served);
     channel.post([Kind.allowPuts, id, messages, bytes]);
-    const args = readArguments(message);
+    const args = readArguments(message, this.#peer.channel);
     contexts ??= require("./context.ts") as typeof import("./context.ts");
     const context = new contexts.ServedContext(
       {
         self: this.#host.id,
         name,
         sendStarted: (started) => {
-          const { value, rich } = toWire(started, "started value of", name);
+          const { value, rich } = toWire(started, "started value of", name, channel);
           channel.send([Kind.started, id, value, rich]);
         },
         sendEnd: () => channel.post([Kind.itemEnd, id]),
@@ -429,10 +431,13 @@ export class Serving implements TaskOrigin {
     const { limits, guard } = this.#host;
     const { maxCallsInFlight } = limits;
     if (guard?.error !== undefined && !guard.spares(this.#peer.id, message[2])) {
+      // here and below: as in `Calls.onResult`
+      readArguments(message, this.#peer.channel);
       this.#refuse(id, guard.error);
       return undefined;
     }
     if (this.#served.size >= maxCallsInFlight) {
+      readArguments(message, this.#peer.channel);
       const text = `too many calls in flight: ${this.#served.size}, maxCallsInFlight is ${maxCallsInFlight}`;
       this.#replyError(id, new LimitError(text));
       return undefined;
@@ -490,7 +495,7 @@ export class Serving implements TaskOrigin {
       maxBytes: this.#host.limits.maxFrameBytes,
       sendPart: (part) => {
         if (task.aborted) throw task.reason;
-        const { value, rich } = toWire(part, "result of", name);
+        const { value, rich } = toWire(part, "result of", name, channel);
         return channel.send([Kind.part, id, value, rich]);
       },
       sendLast: (part) => this.#succeed(id, name, part),

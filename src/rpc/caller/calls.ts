@@ -251,7 +251,7 @@ export class Calls implements ExchangePort {
     const { limits } = this.#host;
     const id = ++this.#lastId;
     const credit = { messages: limits.creditMessages, bytes: limits.creditBytes };
-    const { value, rich } = toWire(args, "arguments of", name);
+    const { value, rich } = toWire(args, "arguments of", name, this.channel);
     const stopBoundMs = limits.stopGraceMs + limits.stopTermMs;
     exchanges ??= require("./exchange.ts") as typeof import("./exchange.ts");
     const exchange = new exchanges.Exchange(this, kind, name, id, this.#host.id, credit, stopBoundMs);
@@ -328,9 +328,12 @@ export class Calls implements ExchangePort {
   }
 
   onResult(message: MessageOf<typeof Kind.result>): void {
+    // first: if it throws, the call has to be there for the end of the connection. Also if no one waits any more: shared
+    // buffers in it count as held here until they are collected
+    const value = readValue(message, this.channel);
     const parts = this.#parts?.get(message[1]);
-    const value = readValue(message);
-    this.#take(message[1])?.resolve(parts === undefined ? value : completed(parts.list, value));
+    const result = parts === undefined ? value : completed(parts.list, value);
+    this.#take(message[1])?.resolve(result);
   }
 
   /**
@@ -355,7 +358,7 @@ export class Calls implements ExchangePort {
       return;
     }
     this.channel.buffered.grew(bytes);
-    const items = completed([], fromWire(part, rich === true));
+    const items = completed([], fromWire(part, rich === true, this.channel));
     if (answer.takePart === undefined) for (const item of items) soFar.list.push(item);
     else answer.takePart(items);
   }
@@ -366,11 +369,13 @@ export class Calls implements ExchangePort {
   }
 
   onStarted(message: MessageOf<typeof Kind.started>): void {
-    this.#exchanges.get(message[1])?.onStarted(readValue(message));
+    const value = readValue(message, this.channel);
+    this.#exchanges.get(message[1])?.onStarted(value);
   }
 
   onItem(message: MessageOf<typeof Kind.item>, bytes: number): void {
-    this.#exchanges.get(message[1])?.onItem(readValue(message), bytes);
+    const value = readValue(message, this.channel);
+    this.#exchanges.get(message[1])?.onItem(value, bytes);
   }
 
   onItemEnd(message: MessageOf<typeof Kind.itemEnd>): void {
