@@ -31,7 +31,7 @@ const root = join(import.meta.dir, "..");
 /** What a child runs, and what that starts. */
 const child = join(root, "src/tree/child.ts");
 const childMain = join(root, "src/tree/child-main.ts");
-/** What a connection from another actor, a failure, a stream or a dialog loads. */
+/** What a connection from another actor, a failure, a stream or a dialog loads, and a spare process. */
 const soon = [
   "channel/acceptor.ts",
   "rpc/callee/failure.ts",
@@ -39,6 +39,8 @@ const soon = [
   "rpc/callee/pump.ts",
   "rpc/caller/exchange.ts",
   "wire/values.ts",
+  "tree/spare-main.ts",
+  "transport/memory.ts",
 ].map((path) => join(root, "src", path));
 const packr = join(root, "src/wire/packr.ts");
 /** What a program loads that looks for a registrar, and lists actors. */
@@ -66,7 +68,7 @@ const withBytecode = {
 interface Parts {
   /** What every child starts with: at once. */
   readonly core: ReadonlySet<string>;
-  /** What a connection from another actor, a failure, a stream or a dialog needs. */
+  /** What a connection from another actor, a failure, a stream or a dialog needs, and a spare process. */
   readonly soon: ReadonlySet<string>;
   /** msgpackr, for the messages that `encode.ts` doesn't write itself: at once. */
   readonly packr: ReadonlySet<string>;

@@ -54,6 +54,9 @@ export const shareBuffer: typeof furrow.shareBuffer | undefined = (
   furrow as Partial<Pick<typeof furrow, "shareBuffer">>
 ).shareBuffer;
 
+/** Whether this revision has spare processes. */
+export const hasSpares: boolean = existsSync(join(import.meta.dir, "../../src/tree/spares.ts"));
+
 /** Whether this revision has the live page. */
 export const hasPage: boolean = existsSync(join(import.meta.dir, "../../src/page/server.ts"));
 

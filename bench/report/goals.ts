@@ -49,6 +49,7 @@ const goals: readonly Goal[] = [
   { id: "codec.encode", of: "ratio", atMost: 1.1 },
   { id: "codec.decode", of: "ratio", atMost: 1.1 },
   { id: "spawn.packed", of: "ratio", atMost: 2.4 },
+  { id: "spawn.spare", of: "ratio", atMost: 1 },
   { id: "idle.packed", of: "bytes", atMost: 5 * 1_048_576 },
 ];
 

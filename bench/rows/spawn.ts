@@ -3,9 +3,10 @@ import { join } from "node:path";
 
 import * as source from "../../src/index.ts";
 import type { Nursery, Portal } from "../../src/index.ts";
-import { isProcessAlive } from "../harness/internals.ts";
+import { hasSpares, isProcessAlive } from "../harness/internals.ts";
 import { type Furrow, loadPacked, packedIsMissing } from "../harness/packed.ts";
 import type { RaceRow, Scene } from "../harness/row.ts";
+import { sparesAreHidden, sparesReady } from "../harness/spares.ts";
 import type { Operation, Pace } from "../harness/timing.ts";
 import { stackedContest } from "./contest.ts";
 
@@ -77,11 +78,24 @@ export function firstByteOperation(folder: string, count: number): Operation & A
   };
 }
 
+/** Has the operation wait, untimed, for the spares that the other side has used: while they load, they'd slow it. */
+function afterSpares(operation: Operation, count: number): Operation {
+  return {
+    ...operation,
+    async before() {
+      await operation.before?.();
+      await sparesReady(count);
+    },
+  };
+}
+
+/** `spares`: how many of them the nursery keeps. */
 function spawnRow(
   id: string,
   count: number,
   what: string,
   load: (folder: string) => Promise<Furrow>,
+  spares = 0,
 ): RaceRow {
   const baseline =
     count === 1 ? "a trivial Bun child's first byte" : `${count} trivial Bun children's first bytes`;
@@ -99,11 +113,19 @@ function spawnRow(
         const nursery = stack.use(
           await openNursery({
             registryAddrs: [`unix://${join(scene.folder, "registry.sock")}`],
+            ...(spares > 0 && { spares }),
           }),
         );
-        return { subject: startOperation(nursery, count), baseline: baselineOperation };
+        const subject = startOperation(nursery, count);
+        if (spares === 0) return { subject, baseline: baselineOperation };
+        return { subject: afterSpares(subject, spares), baseline: afterSpares(baselineOperation, spares) };
       }),
   };
+}
+
+/** Returns why there are no spare processes here, or undefined if there are. */
+function spareIsMissing(): string | undefined {
+  return packedIsMissing() ?? (hasSpares ? sparesAreHidden() : "this revision has no spare processes");
 }
 
 const fromSource = async (): Promise<Furrow> => source;
@@ -118,5 +140,13 @@ export const spawnRows: readonly RaceRow[] = [
   {
     ...spawnRow("spawn.packed.8", 8, "8 of them at once, until all have started", loadPacked),
     skip: packedIsMissing,
+  },
+  {
+    ...spawnRow("spawn.spare", 1, "the same as spawn.packed, with a spare process for it", loadPacked, 1),
+    skip: spareIsMissing,
+  },
+  {
+    ...spawnRow("spawn.spare.8", 8, "8 of them at once, with 8 spare processes", loadPacked, 8),
+    skip: spareIsMissing,
   },
 ];

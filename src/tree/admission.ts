@@ -21,6 +21,11 @@ export class Admission {
     return this.#waiting.size;
   }
 
+  /** Whether no place is taken, and so nobody waits for one. */
+  get isIdle(): boolean {
+    return this.#taken === 0;
+  }
+
   /** Takes a place if one is free and the queue is empty. */
   tryEnter(): Leave | undefined {
     return this.#taken < this.#places && this.#waiting.size === 0 ? this.#take() : undefined;

@@ -1,4 +1,4 @@
-/** What a parent passes to the child that it starts, in one environment variable. */
+/** What a parent passes to the process that it starts, in one environment variable. */
 import type { Metadata } from "../actor/details.ts";
 import type { HoldForm } from "../discovery/holds.ts";
 import type { ActorId } from "../identity.ts";
@@ -8,6 +8,9 @@ import type { TreeSettings } from "./settings.ts";
 
 /** Removed from the environment before any user code runs. */
 export const initVariable = "FURROW_CHILD";
+
+/** The name of a spare process until it is an actor: as many bytes as the longest one. */
+export const spareName: string = "(spare)".padEnd(255);
 
 /** With this variable set, Bun ends the process when its parent dies, however that happens and whatever it is doing. */
 export const orphanVariable = "BUN_FEATURE_FLAG_NO_ORPHANS";
@@ -37,6 +40,12 @@ export interface ChildInit extends TreeSettings {
   readonly env?: Readonly<Record<string, string | null>>;
   /** The hold under which it is started, if its name is held. */
   readonly hold?: HoldForm;
+}
+
+/** What a spare process gets in place of that, which it gets later; see `orders.ts`. */
+export interface SpareInit {
+  /** Where its parent listens, if that is a unix socket. */
+  readonly spare: Address | null;
 }
 
 /** The identity of a child, which its parent knows before the child's handshake. */

@@ -18,7 +18,14 @@ import { rankAddresses } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { Kind } from "../wire/messages.ts";
 import { bindFresh } from "./bind.ts";
-import { childId, type ChildInit, developVariable, initVariable, orphanVariable } from "./child-init.ts";
+import {
+  childId,
+  type ChildInit,
+  developVariable,
+  initVariable,
+  orphanVariable,
+  type SpareInit,
+} from "./child-init.ts";
 import { enableModules, setLineage } from "./modules.ts";
 import { treeSettings } from "./settings.ts";
 
@@ -46,15 +53,26 @@ const failedCode = 1;
 export function runChild(): Promise<void> | undefined {
   const text = process.env[initVariable];
   if (text === undefined) return undefined;
-  const init = JSON.parse(text) as ChildInit;
+  // Ctrl-C and a closing terminal signal the whole process group: leave it to the root to cancel its children
+  process.on("SIGINT", () => {});
+  process.on("SIGHUP", () => {});
+  const init = JSON.parse(text) as ChildInit | SpareInit;
+  return "spare" in init ? runSpare(init) : run(init, 0);
+}
+
+/** As `runChild`, in a process that was started before there was an actor for it. */
+async function runSpare({ spare }: SpareInit): Promise<void> {
+  const { receiveInit } = require("./spare-main.ts") as typeof import("./spare-main.ts");
+  const init = await receiveInit(spare);
+  await run(init, performance.now());
+}
+
+/** `since`: when the start began, by `performance.now()`. */
+async function run(init: ChildInit, since: number): Promise<void> {
   for (const [name, value] of Object.entries({ ...init.env, [initVariable]: null, [orphanVariable]: null })) {
     if (value === null) delete process.env[name];
     else process.env[name] = value;
   }
-  return main(init);
-}
-
-async function main(init: ChildInit): Promise<void> {
   const flushAsUsual = flushWithoutTicks();
   reserveRuntime();
   setLineage(init.lineage);
@@ -78,9 +96,6 @@ async function main(init: ChildInit): Promise<void> {
     runtime.listeners.close();
     membership.release();
   });
-  // Ctrl-C and a closing terminal signal the whole process group: leave it to the root to cancel its children
-  process.on("SIGINT", () => {});
-  process.on("SIGHUP", () => {});
   // listen first: the handshake carries the addresses
   await bindFresh(runtime, init.transports, init.bindAddrs, init.tcpHost);
   const parent = await connectToParent(runtime, init);
@@ -107,7 +122,7 @@ async function main(init: ChildInit): Promise<void> {
     if (init.hasData) runtime.data = await fetchData(parent);
     await enableModules(runtime, init.modules);
     await joined;
-    await membership.register(leftToRegisterMs(init));
+    await membership.register(leftToRegisterMs(init, since));
   } catch (error) {
     await fail(runtime, parent, asError(error));
     return;
@@ -129,8 +144,8 @@ async function main(init: ChildInit): Promise<void> {
 }
 
 /** Almost all of the start's time that is left: why there is no registrar has to reach the parent before that gives up. */
-function leftToRegisterMs({ startMs }: ChildInit): number {
-  return Math.max(0, startMs - performance.now() - Math.min(startMs / 10, maxReportMs));
+function leftToRegisterMs({ startMs }: ChildInit, since: number): number {
+  return Math.max(0, startMs - (performance.now() - since) - Math.min(startMs / 10, maxReportMs));
 }
 
 /** Before any of its modules are loaded: if its parent is dead, another process may have been given the name. */

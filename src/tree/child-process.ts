@@ -21,8 +21,9 @@ import { freshSocketPaths } from "./bind.ts";
 import { childId, type ChildInit } from "./child-init.ts";
 import { withoutBanner } from "./inspector.ts";
 import type { KeptOutput } from "./kept-output.ts";
-import { type LaunchOptions, launchOf } from "./launch.ts";
+import { type LaunchedProcess, type LaunchOptions, launchOf, startProcess } from "./launch.ts";
 import { OutputTail } from "./output.ts";
+import type { Spare, Spares } from "./spares.ts";
 
 const log = logger("tree");
 
@@ -42,7 +43,9 @@ export class ChildProcess {
   /** Resolves when the process has been reaped: with an error if that was a failure, otherwise with undefined. */
   readonly ended: Promise<Error | undefined>;
   readonly #runtime: Runtime;
-  readonly #process: Bun.Subprocess<"ignore", "inherit" | "pipe" | "ignore", "pipe">;
+  readonly #process: LaunchedProcess;
+  /** Set if the process was a spare before. */
+  readonly #spare: Spare | undefined;
   readonly #stderr: OutputTail;
   readonly #ready = Promise.withResolvers<void>();
   /** The error that the child reported before it ended. */
@@ -57,20 +60,20 @@ export class ChildProcess {
   readonly #sent = new Set<string>();
 
   /** @throws {SpawnError} when the process can't be started */
-  constructor(runtime: Runtime, init: ChildInit, options: LaunchOptions, output?: KeptOutput) {
+  constructor(
+    runtime: Runtime,
+    init: ChildInit,
+    options: LaunchOptions,
+    output?: KeptOutput,
+    spares?: Spares,
+  ) {
     this.#runtime = runtime;
     this.init = init;
     const launch = launchOf(init, options);
-    const { command, env, cwd, output: mode, hasInspector } = launch;
+    const { output: mode, hasInspector } = launch;
+    this.#spare = spares?.take(launch);
     try {
-      this.#process = Bun.spawn(command, {
-        env,
-        ...(cwd !== undefined && { cwd }),
-        argv0: process.execPath,
-        stdin: "ignore",
-        stdout: mode === "prefix" || mode === "keep" ? "pipe" : mode,
-        stderr: "pipe",
-      });
+      this.#process = this.#spare?.process ?? startProcess(launch);
     } catch (error) {
       throw new SpawnError(`cannot start a process for actor "${init.name}": ${asError(error).message}`, {
         cause: error,
@@ -102,6 +105,11 @@ export class ChildProcess {
   /** Whether `stop` has been called. */
   get isStopping(): boolean {
     return this.#stopping !== undefined;
+  }
+
+  /** Whether the process was a spare, and ended before it had its orders: nothing of the actor has run in it. */
+  get wasLost(): boolean {
+    return this.#spare?.wasLost === true && !this.isStopping;
   }
 
   /** Called when the child reports that it has registered. */

@@ -15,6 +15,7 @@ import type { Started } from "./one-call.ts";
 import { readAddressOption } from "./root-options.ts";
 import { type OutputMode, treeSettings } from "./settings.ts";
 import { describedBy, modulesOf, type StartOptions } from "./start-options.ts";
+import type { Spares } from "./spares.ts";
 import { enter, enterNow, type Place } from "./starting.ts";
 import type { Supervisor } from "./supervisor.ts";
 
@@ -31,15 +32,26 @@ export interface StartsHost {
   readonly signal: AbortSignal;
   /** What to do with the output of children that aren't started with an option for it; undefined to pass it on. */
   readonly output: OutputMode | undefined;
+  /** How many spare processes to keep. */
+  readonly spares: number;
   /** @throws {SpawnError} when the nursery is closed */
   checkOpen(name: string): void;
 }
 
 export class ChildStarts {
   readonly #host: StartsHost;
+  readonly #spares: Spares | undefined;
 
   constructor(host: StartsHost) {
     this.#host = host;
+    if (host.spares === 0) return;
+    const { Spares: Part } = require("./spares.ts") as typeof import("./spares.ts");
+    this.#spares = new Part(host);
+  }
+
+  /** Resolves when the spare processes have been reaped. The host's signal must be aborted. */
+  async sparesEnded(): Promise<void> {
+    await this.#spares?.ended;
   }
 
   /** Starts a new member; resolves when it is ready. `data`: the option of that name, encoded. */
@@ -68,10 +80,8 @@ export class ChildStarts {
     }
     member.release = options.hold?.use();
     this.#host.supervisor.add(member);
-    this.#host.supervisor.watch(member, child);
     try {
-      const started = child.started(place.leftMs, options.signal);
-      await (refused === undefined ? started : Promise.race([started, refused]));
+      child = await this.#up(member, child, place.leftMs, options.signal, refused);
     } catch (thrown) {
       place.leave();
       await member.stop();
@@ -92,9 +102,7 @@ export class ChildStarts {
     const { name, options } = member.plan;
     const place = await this.#place(name, options.timeout ?? startTimeoutMs, signal);
     try {
-      const child = this.#spawn(member, place.leftMs);
-      this.#host.supervisor.watch(member, child);
-      await child.started(place.leftMs, signal);
+      const child = await this.#up(member, this.#spawn(member, place.leftMs), place.leftMs, signal);
       this.#introduce(member, child);
     } catch (error) {
       place.leave();
@@ -102,6 +110,31 @@ export class ChildStarts {
       throw error;
     } finally {
       place.leave();
+    }
+  }
+
+  /**
+   * Makes `child` the member's process, and waits until it is ready; or another one, if it was a spare that ended before it
+   * had its orders. Returns the one that is ready. `refused` rejects if the name is taken.
+   */
+  async #up(
+    member: Member,
+    child: ChildProcess,
+    leftMs: number,
+    signal: AbortSignal | undefined,
+    refused?: Promise<never>,
+  ): Promise<ChildProcess> {
+    const endsAt = performance.now() + leftMs;
+    this.#host.supervisor.watch(member, child);
+    try {
+      const started = child.started(leftMs, signal);
+      await (refused === undefined ? started : Promise.race([started, refused]));
+      return child;
+    } catch (error) {
+      if (!child.wasLost || member.isLeaving || signal?.aborted) throw error;
+      this.#host.checkOpen(member.name);
+      const restMs = Math.max(0, endsAt - performance.now());
+      return await this.#up(member, this.#spawn(member, restMs), restMs, signal, refused);
     }
   }
 
@@ -177,7 +210,7 @@ export class ChildStarts {
       ...(this.#host.output !== undefined && { output: this.#host.output }),
     };
     const launch = output === undefined ? options : { ...options, output };
-    return outsideTasks(() => new ChildProcess(runtime, init, launch, kept));
+    return outsideTasks(() => new ChildProcess(runtime, init, launch, kept, this.#spares));
   }
 }
 

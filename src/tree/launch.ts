@@ -3,7 +3,7 @@ import { asError, SpawnError, systemCode } from "../errors.ts";
 import { reportFaults } from "../log.ts";
 import { statSync } from "../transport/files.ts";
 import { childFile } from "./child-main.ts";
-import { type ChildInit, initVariable, orphanVariable } from "./child-init.ts";
+import { type ChildInit, initVariable, orphanVariable, type SpareInit, spareName } from "./child-init.ts";
 import { inspectFlags } from "./inspector.ts";
 import { embeddedProgram } from "./modules.ts";
 import { checkOutput, type OutputMode } from "./settings.ts";
@@ -24,8 +24,14 @@ export interface LaunchOptions {
 }
 
 export interface Launch {
-  readonly command: string[];
-  readonly env: Record<string, string | undefined>;
+  /** The last argument. */
+  readonly name: string;
+  /** Without the last argument. */
+  readonly command: readonly string[];
+  /** Without `initVariable`. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** What `initVariable` has. */
+  readonly init: string;
   readonly cwd: string | undefined;
   readonly output: OutputMode;
   /** Whether Bun announces a debugger on the child's stderr. */
@@ -33,6 +39,8 @@ export interface Launch {
   /** Where the child's debugger listens, if that is known and Bun doesn't announce it. */
   readonly debugger?: string | undefined;
 }
+
+export type LaunchedProcess = Bun.Subprocess<"ignore", "inherit" | "pipe" | "ignore", "pipe">;
 
 /** @throws {RangeError | TypeError} when an option is malformed; nothing was started */
 export function checkLaunch({ execArgv, inspect, cwd, output }: LaunchOptions): void {
@@ -54,28 +62,40 @@ export function checkLaunch({ execArgv, inspect, cwd, output }: LaunchOptions): 
 
 /** @throws {SpawnError} when it can't be started with these options */
 export function launchOf(init: ChildInit, options: LaunchOptions): Launch {
-  if (embeddedProgram() !== undefined) return launchStandalone(init, options);
+  return launch(init.name, init, options);
+}
+
+/** How a spare process is started: as an actor with this option would be. @throws {SpawnError} when it can't be started */
+export function launchOfSpare(init: SpareInit, output: OutputMode | undefined): Launch {
+  return launch(spareName, init, output === undefined ? {} : { output });
+}
+
+function launch(name: string, init: ChildInit | SpareInit, options: LaunchOptions): Launch {
+  if (embeddedProgram() !== undefined) return launchStandalone(name, init, options);
   const { execArgv = [], inspect, output = "inherit" } = options;
-  if (childFile === "") throw new SpawnError(`cannot start actor "${init.name}" from ${bundleAdvice()}`);
+  if (childFile === "") throw new SpawnError(`cannot start actor "${name}" from ${bundleAdvice()}`);
   const flags = [...execArgv, ...inspectFlags(inspect)];
   return {
-    command: [process.execPath, ...flags, childFile, init.name],
-    env: environment(init, options.env),
-    cwd: options.cwd === undefined ? undefined : checkedFolder(init.name, options.cwd),
+    name,
+    command: [process.execPath, ...flags, childFile],
+    env: environment(name, options.env),
+    init: JSON.stringify(init),
+    cwd: options.cwd === undefined ? undefined : checkedFolder(name, options.cwd),
     output,
     hasInspector: flags.some((flag) => flag.startsWith("--inspect")),
   };
 }
 
-function launchStandalone(init: ChildInit, options: LaunchOptions): Launch {
+function launchStandalone(name: string, init: ChildInit | SpareInit, options: LaunchOptions): Launch {
   const { executable, standaloneLaunch } =
     require("./standalone-launch.ts") as typeof import("./standalone-launch.ts");
-  const { name } = init;
   const merged = { ...process.env, ...options.env };
   const special = standaloneLaunch(name, merged, options.execArgv ?? [], options.inspect);
   return {
-    command: [executable(), name],
-    env: { ...environment({ ...init, env: special.restore }, options.env), ...special.env },
+    name,
+    command: [executable()],
+    env: { ...environment(name, options.env), ...special.env },
+    init: JSON.stringify({ ...init, env: special.restore }),
     cwd: options.cwd === undefined ? undefined : checkedFolder(name, options.cwd),
     output: options.output ?? "inherit",
     hasInspector: false,
@@ -83,20 +103,37 @@ function launchStandalone(init: ChildInit, options: LaunchOptions): Launch {
   };
 }
 
+/** Starts the process. `more`: its descriptors after the standard streams. */
+export function startProcess(
+  { name, command, env, init, cwd, output }: Launch,
+  ...more: readonly "socket-fd"[]
+): LaunchedProcess {
+  return Bun.spawn([...command, name], {
+    env: { ...env, [initVariable]: init },
+    ...(cwd !== undefined && { cwd }),
+    argv0: process.execPath,
+    stdio: ["ignore", stdoutOf(output), "pipe", ...more],
+  });
+}
+
+/** What the process has as its stdout in this mode. */
+export function stdoutOf(output: OutputMode): "inherit" | "pipe" | "ignore" {
+  return output === "prefix" || output === "keep" ? "pipe" : output;
+}
+
 /** This process's environment with `changes` over it, and what the child needs. */
 function environment(
-  init: ChildInit,
+  name: string,
   changes: Readonly<Record<string, string>> = {},
 ): Record<string, string | undefined> {
   const { env } = process;
-  reportFaults(changes, `actor "${init.name}": `, env);
+  reportFaults(changes, `actor "${name}": `, env);
   const merged: Record<string, string | undefined> = { ...env, ...changes };
-  for (const name of debuggerVariables) {
-    const wanted = changes[name];
+  for (const variable of debuggerVariables) {
+    const wanted = changes[variable];
     // a copy of this process's own environment in `changes` asks for nothing
-    if (wanted === undefined || wanted === env[name]) delete merged[name];
+    if (wanted === undefined || wanted === env[variable]) delete merged[variable];
   }
-  merged[initVariable] = JSON.stringify(init);
   merged[orphanVariable] = "1";
   return merged;
 }

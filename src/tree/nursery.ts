@@ -33,6 +33,7 @@ import { checkStrategy, type Strategy, Supervisor } from "./supervisor.ts";
 
 /** How long an actor that is reloaded may go on with what it has begun. */
 const reloadDrainMs = 1_000;
+const maxSpares = 64;
 /** Timers take 31 bits, and the stop's own time is added. */
 const longestDrainMs = 0x3fff_ffff;
 
@@ -117,7 +118,7 @@ export interface Nursery extends AsyncDisposable {
   cancel(): Promise<void>;
 }
 
-/** The options of `openNursery`: all but `strategy` and `output` are for booting a root. */
+/** The options of `openNursery`: all but `strategy`, `output` and `spares` are for booting a root. */
 export interface NurseryOptions extends RootOptions {
   /**
    * Whose lives a child that fails shares: those of all its siblings, of none (`"one-for-one"`), or of the ones that were started
@@ -130,26 +131,38 @@ export interface NurseryOptions extends RootOptions {
    * Default: as this actor was started with; in a root, pass it on.
    */
   readonly output?: OutputMode;
+  /**
+   * How many spare processes to keep, 0 to 64; default 0. A spare has loaded furrow, and an actor that is started or restarted in it
+   * is ready several times as soon. It is used only if the actor's environment, working directory, flags and output are those with
+   * which it was started; the next one is started when no actor is being started. None of them shows up among the children.
+   */
+  readonly spares?: number;
 }
 
 /**
  * Opens a nursery. Boots a root actor if this process has none, and ends it with the nursery.
  *
- * @throws as `openRootActor`; `RuntimeExistsError` when options other than `strategy` and `output` are given but there is
- *   already an actor
- * @throws {RangeError} when `strategy` or `output` is unknown
+ * @throws as `openRootActor`; `RuntimeExistsError` when options other than `strategy`, `output` and `spares` are given but
+ *   there is already an actor
+ * @throws {RangeError} when `strategy` or `output` is unknown, or `spares` isn't an integer from 0 to 64
  */
 export async function openNursery(options: NurseryOptions = {}): Promise<Nursery> {
   refuseUnguarded("open a nursery");
-  const { strategy, output, ...rootOptions } = options;
+  const { strategy, output, spares = 0, ...rootOptions } = options;
   checkStrategy(strategy);
   checkOutput(output);
+  checkSpares(spares);
   // these are for booting a root: if there's already an actor or client, or one is being opened, bootRoot rejects them
   const boots = !hasActor() || Object.keys(rootOptions).length > 0;
   const runtime = boots
     ? await bootRoot(output === undefined ? rootOptions : { ...rootOptions, output })
     : actorRuntime();
-  return new ProcessNursery(runtime, boots, strategy, output ?? treeSettings.find(runtime)?.output);
+  return new ProcessNursery(runtime, boots, strategy, output ?? treeSettings.find(runtime)?.output, spares);
+}
+
+function checkSpares(spares: number): void {
+  if (Number.isInteger(spares) && spares >= 0 && spares <= maxSpares) return;
+  throw new RangeError(`spares must be an integer from 0 to ${maxSpares}, got ${String(spares)}`);
 }
 
 class ProcessNursery implements Nursery, ChildOwner {
@@ -170,6 +183,7 @@ class ProcessNursery implements Nursery, ChildOwner {
     ownsRuntime: boolean,
     strategy: Strategy | undefined,
     output: OutputMode | undefined,
+    spares: number,
   ) {
     this.#runtime = runtime;
     this.#ownsRuntime = ownsRuntime;
@@ -184,7 +198,7 @@ class ProcessNursery implements Nursery, ChildOwner {
       strategy,
     ));
     const checkOpen = (name: string): void => this.#checkOpen(name);
-    this.#starts = new ChildStarts({ runtime, supervisor, signal, output, checkOpen });
+    this.#starts = new ChildStarts({ runtime, supervisor, signal, output, spares, checkOpen });
     this.#undo = [runtime.ending.at("children", () => this.#endWithActor())];
     // a nursery opened in a called function is cancelled with the call
     const task = ambientTask();
@@ -263,7 +277,7 @@ class ProcessNursery implements Nursery, ChildOwner {
 
   async cancel(): Promise<void> {
     this.#controller.abort(new ContextCancelledError(this.#runtime.id, "the nursery was cancelled"));
-    await this.#supervisor.stopAll();
+    await Promise.all([this.#supervisor.stopAll(), this.#starts.sparesEnded()]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -16,6 +16,11 @@ export interface Place {
   leave(): void;
 }
 
+/** Whether a process is starting, or waits for its place. */
+export function isStarting(): boolean {
+  return !admission.isIdle;
+}
+
 /** A place for a start that may take `timeoutMs`, if one is free now. */
 export function enterNow(timeoutMs: number): Place | undefined {
   const leave = admission.tryEnter();

@@ -36,6 +36,16 @@ describe("Admission", () => {
     expect(admission.tryEnter()).toBeUndefined();
   });
 
+  test("is idle while no place is taken", () => {
+    const admission = new Admission(2);
+    expect(admission.isIdle).toBeTrue();
+    const [first, second] = [admission.tryEnter()!, admission.tryEnter()!];
+    first();
+    expect(admission.isIdle).toBeFalse();
+    second();
+    expect(admission.isIdle).toBeTrue();
+  });
+
   test("lets nobody pass those who wait", async () => {
     const admission = new Admission(1);
     const leave = admission.tryEnter()!;

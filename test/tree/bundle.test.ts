@@ -120,6 +120,23 @@ describe("the bundled package", () => {
     expect(hits).toBe(8);
   });
 
+  test("starts an actor in a spare process", async () => {
+    await Bun.write(
+      join(folder, "spare.ts"),
+      `import { openNursery } from "./lib/index.js";
+       export const bornAt = () => performance.timeOrigin;
+       if (import.meta.main) {
+         const registryAddrs = ["unix://" + import.meta.dirname + "/registry.sock"];
+         await using nursery = await openNursery({ registryAddrs, spares: 1 });
+         await Bun.sleep(200);
+         const before = Date.now();
+         const actor = await nursery.startActor("actor", { module: import.meta.url });
+         console.log((await actor.run.bornAt()) < before);
+       }`,
+    );
+    expect(await run("spare.ts")).toMatchObject({ exitCode: 0, stderr: "", stdout: "true\n" });
+  });
+
   /** A program that makes its child use what few children need. Given "upgrade", it takes the package away before that. */
   const upgraded = `import { openNursery } from "./lib/index.js";
     import { renameSync } from "node:fs";

@@ -1,0 +1,26 @@
+/**
+ * The socket between a nursery and one of its spare processes. The spare sends a byte when it has loaded everything, gets the
+ * `ChildInit` of its actor as one line, and sends a byte when it has that; then both close it. A spare ends with the socket.
+ */
+
+/** Its descriptor in the spare process. */
+export const ordersFd = 3;
+
+/** Opens one end of it. `onData` gets what the other end sends, `onClose` is called when the socket is closed. */
+export async function openOrders(
+  fd: number,
+  onData: (bytes: Uint8Array, socket: Bun.Socket) => void,
+  onClose = (): void => {},
+): Promise<Bun.Socket> {
+  const options: Bun.FdSocketOptions = {
+    fd,
+    socket: {
+      data: (socket, bytes) => onData(bytes, socket),
+      close: onClose,
+      // it is closed after that
+      error() {},
+    },
+  };
+  // Bun's types have the options, but not that it takes them
+  return await Bun.connect(options as unknown as Bun.UnixSocketOptions);
+}
