@@ -73,7 +73,7 @@ export const startTracing: (() => Promise<AsyncDisposable>) | undefined = exists
 export type { ClusterStore } from "../../src/discovery/cluster-store.ts";
 export type { Publisher } from "../../src/discovery/publisher.ts";
 export type { DirectoryStore, HostLease, RemoteChange } from "../../src/discovery/store.ts";
-export type { StoredRegistration } from "../../src/discovery/table.ts";
+export type { StoredRegistration } from "../../src/discovery/stored-registration.ts";
 
 /** What clusters are made of. */
 export type ClusterParts = Pick<typeof import("../../src/discovery/cluster-store.ts"), "ClusterStore"> &

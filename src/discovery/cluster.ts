@@ -20,7 +20,7 @@ import type { RegistrarService, SharedTable } from "./registrar.ts";
 import { retryPause } from "./retry.ts";
 import type { Staleness } from "./staleness.ts";
 import type { DirectoryStore, Holder, HostLease, HostRecord } from "./store.ts";
-import type { MirroredRegistration, RemoteActor, StoredRegistration } from "./table.ts";
+import type { MirroredRegistration, RemoteActor, StoredRegistration } from "./stored-registration.ts";
 
 const log = logger("discovery");
 

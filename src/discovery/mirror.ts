@@ -12,7 +12,7 @@ import type { RemoteEntry, Revision } from "./remote-entry.ts";
 import { Slices } from "../rpc/slices.ts";
 import { SplitMap } from "./split-map.ts";
 import type { Holder, RemoteAddition, RemoteChange, RemoteHost, Sink } from "./store.ts";
-import { MirroredRegistration, type RemoteActor } from "./table.ts";
+import { MirroredRegistration, type RemoteActor } from "./stored-registration.ts";
 
 const log = logger("discovery");
 

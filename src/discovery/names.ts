@@ -4,7 +4,7 @@
  * (`lookup.registrar.unix`).
  */
 import type { Sequence } from "./sequence.ts";
-import type { StoredRegistration } from "./table.ts";
+import type { StoredRegistration } from "./stored-registration.ts";
 
 /** A name that has more than one registration, or interests somebody. */
 export class NameRecord {

@@ -9,7 +9,7 @@ import { logger } from "../log.ts";
 import { encodeEntry } from "./remote-entry.ts";
 import { retryPause } from "./retry.ts";
 import type { Change, HostLease } from "./store.ts";
-import { isDraining, type StoredRegistration } from "./table.ts";
+import { isDraining, type StoredRegistration } from "./stored-registration.ts";
 
 const log = logger("discovery");
 

@@ -4,7 +4,8 @@ import { currentTask, leaveUnattended } from "../rpc/task.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { type Registration, registrationOf } from "./registration.ts";
 import type { Staleness } from "./staleness.ts";
-import type { RegistryTable, StoredRegistration } from "./table.ts";
+import type { StoredRegistration } from "./stored-registration.ts";
+import type { RegistryTable } from "./table.ts";
 
 /** What a registrar offers on `portal.run`. */
 export interface RegistrarApi {

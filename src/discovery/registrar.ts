@@ -38,10 +38,10 @@ import type { Staleness } from "./staleness.ts";
 import {
   isDraining,
   MirroredRegistration,
-  RegistryTable,
   type RemoteActor,
   type StoredRegistration,
-} from "./table.ts";
+} from "./stored-registration.ts";
+import { RegistryTable } from "./table.ts";
 import type { WatchService } from "./watch-service.ts";
 
 const log = logger("discovery");

@@ -1,7 +1,7 @@
 /**
  * A registered actor, in its three forms:
  *
- * - `StoredRegistration` (table.ts): the registrar's own record, with addresses that any host can read;
+ * - `StoredRegistration` (stored-registration.ts): the registrar's own record, with addresses that any host can read;
  * - `[uuid, pid, host, addrs, revision]`: on the wire, the name being known from context; in its detailed form with the
  *   details after that (details.ts);
  * - `FoundRegistration`: what a lookup keeps, ready to be dialled from here; `DetailedFound`, if it asked for details.
@@ -21,7 +21,7 @@ import {
   qualifyAddress,
 } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
-import type { StoredRegistration } from "./table.ts";
+import type { StoredRegistration } from "./stored-registration.ts";
 
 /** One registered actor, with the table's revision of that change. */
 export interface Registration extends Details {

@@ -13,7 +13,7 @@ import { actorNameFault } from "../wire/actor-name.ts";
 import { decode } from "../wire/decode.ts";
 import { encodeMessage } from "../wire/encode.ts";
 import { encodeDetails } from "./registration.ts";
-import { type Place, readDetails, type StoredRegistration } from "./table.ts";
+import { type Place, readDetails, type StoredRegistration } from "./stored-registration.ts";
 
 /** A number that grows with each change of a store. Revisions of different stores can't be compared. */
 export type Revision = number;

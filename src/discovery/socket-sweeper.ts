@@ -6,7 +6,7 @@ import { parseAddress } from "../transport/address.ts";
 import { removeDyingSocket } from "../transport/dead-sockets.ts";
 import { folderOf } from "../transport/paths.ts";
 import { socketDirs } from "./registry-files.ts";
-import type { StoredRegistration } from "./table.ts";
+import type { StoredRegistration } from "./stored-registration.ts";
 
 const log = logger("discovery");
 

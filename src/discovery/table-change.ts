@@ -1,7 +1,8 @@
 /** A change of the registrar's table, on its way to the watchers. */
 import type { ActorChange } from "./actor-event.ts";
 import { readPattern } from "./pattern.ts";
-import type { RegistryTable, StoredRegistration } from "./table.ts";
+import type { StoredRegistration } from "./stored-registration.ts";
+import type { RegistryTable } from "./table.ts";
 
 export interface TableChange {
   readonly type: ActorChange["type"];

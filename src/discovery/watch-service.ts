@@ -13,7 +13,7 @@ import { OwnWatch } from "./own-watch.ts";
 import { patternFault } from "./pattern.ts";
 import { type PeerWatch, PeerWatches, type WatchHost } from "./peer-watches.ts";
 import type { ServedTable } from "./registrar-api.ts";
-import type { StoredRegistration } from "./table.ts";
+import type { StoredRegistration } from "./stored-registration.ts";
 import type { TableChange, Watcher } from "./table-change.ts";
 import { WatchIndex } from "./watch-index.ts";
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
 import { HostTakenError, LimitError, StoreUnavailableError } from "../../src/errors.ts";
-import { comparePlaces } from "../../src/discovery/table.ts";
+import { comparePlaces } from "../../src/discovery/stored-registration.ts";
 import type { HostLease } from "../../src/discovery/store.ts";
 import {
   type Directory,

@@ -13,7 +13,8 @@ import {
   type Registration,
   registrationOf,
 } from "../../src/discovery/registration.ts";
-import { RegistryTable, type StoredRegistration } from "../../src/discovery/table.ts";
+import type { StoredRegistration } from "../../src/discovery/stored-registration.ts";
+import { RegistryTable } from "../../src/discovery/table.ts";
 import type { Address } from "../../src/index.ts";
 import { hostId } from "../../src/transport/host.ts";
 

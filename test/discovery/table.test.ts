@@ -5,7 +5,8 @@ import fc from "fast-check";
 import { noDetails } from "../../src/discovery/details.ts";
 import { encodeDetails } from "../../src/discovery/registration.ts";
 import { encodeValue } from "../../src/discovery/remote-entry.ts";
-import { RegistryTable, type RemoteActor, type StoredRegistration } from "../../src/discovery/table.ts";
+import type { RemoteActor, StoredRegistration } from "../../src/discovery/stored-registration.ts";
+import { RegistryTable } from "../../src/discovery/table.ts";
 import type { ActorId } from "../../src/index.ts";
 
 const id = (name: string, uuid: string): ActorId => ({ name, uuid, pid: 1, host: "h" });

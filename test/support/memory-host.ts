@@ -4,12 +4,12 @@ import { MemoryStore } from "../../src/discovery/memory-store.ts";
 import { Mirror, type MirrorTarget } from "../../src/discovery/mirror.ts";
 import { Publisher } from "../../src/discovery/publisher.ts";
 import type { HostLease } from "../../src/discovery/store.ts";
-import {
-  type MirroredRegistration,
-  RegistryTable,
-  type RemoteActor,
-  type StoredRegistration,
-} from "../../src/discovery/table.ts";
+import type {
+  MirroredRegistration,
+  RemoteActor,
+  StoredRegistration,
+} from "../../src/discovery/stored-registration.ts";
+import { RegistryTable } from "../../src/discovery/table.ts";
 import type { Details } from "../../src/actor/details.ts";
 
 export class MemoryHost implements MirrorTarget, AsyncDisposable {
