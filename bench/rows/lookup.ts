@@ -1,6 +1,6 @@
 /** Lookups of a name: by a request to the registrar, in the cache, among the connected peers. */
 import { getPeerByName, getRegistry, queryActor, type Transport } from "../../src/index.ts";
-import { manyNames, nameOf } from "../harness/names.ts";
+import { evenMoreNames, manyNames, nameOf } from "../harness/names.ts";
 import type { RaceRow, Scene } from "../harness/row.ts";
 import type { Contest, Operation } from "../harness/timing.ts";
 import { inFlight, lanes } from "../raw/echo.ts";
@@ -63,15 +63,16 @@ const requestsInFlight: RaceRow = {
     ? `Redis GET over a unix socket with ${lanes} in flight, automatic pipelining off`
     : `echo.unix with ${lanes} in flight (redis-server is not installed)`,
   ratioOf: "throughput",
-  server: { names: manyNames },
+  warmupFactor: 5,
+  server: { names: evenMoreNames },
   open: openRequestsInFlight,
 };
 
 async function openRequestsInFlight(scene: Scene): Promise<Contest> {
   return await stackedContest(async (stack) => {
     const { subject, baseline } = stack.use(
-      await contestWithEcho(scene, async () => inFlight(freshQuery()), {
-        maxCachedNames: manyNames,
+      await contestWithEcho(scene, async () => inFlight(freshQuery(nameOf, evenMoreNames)), {
+        maxCachedNames: evenMoreNames,
         raw: (echo) => inFlight(() => echo.ping()),
       }),
     );
