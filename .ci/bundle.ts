@@ -42,6 +42,8 @@ const soon = [
   "tree/spare-main.ts",
   "transport/memory.ts",
 ].map((path) => join(root, "src", path));
+/** What an actor loads that loses its registrar: all actors of a host do so at once. */
+const election = join(root, "src/discovery/election.ts");
 const packr = join(root, "src/wire/packr.ts");
 /** What a program loads that looks for a registrar, and lists actors. */
 const visitor = join(root, "src/discovery/visitor.ts");
@@ -70,6 +72,8 @@ interface Parts {
   readonly core: ReadonlySet<string>;
   /** What a connection from another actor, a failure, a stream or a dialog needs, and a spare process. */
   readonly soon: ReadonlySet<string>;
+  /** What the loss of a registrar needs. */
+  readonly election: ReadonlySet<string>;
   /** msgpackr, for the messages that `encode.ts` doesn't write itself: at once. */
   readonly packr: ReadonlySet<string>;
   /** What a program needs that imports furrow, or opens a client: at once. */
@@ -84,7 +88,7 @@ interface Parts {
 
 const atOnce: readonly (keyof Parts)[] = ["core", "packr", "library"];
 /** The files that `later.ts` loads. */
-const later = ["soon", "packr", "library", "rest"] as const satisfies (keyof Parts)[];
+const later = ["soon", "election", "packr", "library", "rest"] as const satisfies (keyof Parts)[];
 
 /** Writes everything to `folder`. @throws {AggregateError} when the build fails */
 export async function bundle(folder: string): Promise<void> {
@@ -114,6 +118,7 @@ function partsOf([index = "", ...entries]: readonly string[]): Parts {
   return {
     core: take(reachedFrom([childMain], "start")),
     soon: take(reachedFrom(soon, "start")),
+    election: take(reachedFrom([election], "start")),
     packr: take([packr]),
     cli: take(reachedFrom([cliMain], "all", new Set(commands)), (path) => isCli(path) && !isCommand(path)),
     library: take(reachedFrom([index, visitor, details], "start")),
