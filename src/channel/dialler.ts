@@ -15,7 +15,7 @@ import {
 } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { logger } from "../log.ts";
-import { type Address, knownAddress, type Transport } from "../transport/address.ts";
+import { type Address, parseAddress, type Transport } from "../transport/address.ts";
 import { Channel } from "./channel.ts";
 import { checkExposure, linkProof, type PeerProof, secretProof } from "./credentials.ts";
 import type { DialAttempt, DialObserver, DialTrace } from "./dial-trace.ts";
@@ -290,7 +290,7 @@ export class Dialler<H extends PeerHandler> {
     if (connections >= limits.maxConnections && !index.makeRoom({ auth: "same-user" })) {
       throw new LimitError(`maxConnections ${limits.maxConnections} reached: cannot dial ${addr}`);
     }
-    const parsed = knownAddress(addr);
+    const parsed = parseAddress(addr);
     const deadline = this.#step("dial", addr, outer);
     if (parsed.transport === "tcp") checkExposure(addr, parsed.host, this.#host.credentials);
     const link =

@@ -10,7 +10,7 @@ import { HandshakeError, UnauthenticatedError } from "../errors.ts";
 import { type ActorId, describeActor } from "../identity.ts";
 import { printable } from "../log.ts";
 import { checkAddressLimits } from "../transport/address-limits.ts";
-import { type Address, knownAddress, localizeAddress, qualifyAddress } from "../transport/address.ts";
+import { type Address, localizeAddress, parseAddress, qualifyAddress } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { actorNameFault } from "../wire/actor-name.ts";
 import { Kind, type Message, type MessageOf, protocolVersion } from "../wire/messages.ts";
@@ -177,7 +177,7 @@ export function readAddresses(list: readonly unknown[]): Address[] {
   checkAddressLimits(list);
   return list.map((addr) => {
     try {
-      knownAddress(addr as string);
+      parseAddress(addr as string);
     } catch (error) {
       throw new HandshakeError(`malformed address from a peer`, { cause: error });
     }

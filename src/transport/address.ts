@@ -134,28 +134,14 @@ export function toMultiaddr(addr: Address): string {
   return `/${family === 0 ? "dns" : `ip${family}`}/${parsed.host}/tcp/${parsed.port}`;
 }
 
-/** How many addresses are remembered as read: an actor talks to few others, and reads theirs several times for each dial. */
-const mostRemembered = 256;
-const remembered = new Map<string, Readonly<ParsedAddress>>();
-
-/** As `parseAddress`, faster for one that was read before (row `find.cold.unix`). */
-export function knownAddress(text: string): Readonly<ParsedAddress> {
-  const known = remembered.get(text);
-  if (known !== undefined) return known;
-  const parsed = parseAddress(text);
-  if (remembered.size >= mostRemembered) remembered.clear();
-  remembered.set(text, parsed);
-  return parsed;
-}
-
 export function isAddress(text: unknown): text is Address {
   return readAddress(text) !== undefined;
 }
 
-/** Like `knownAddress`, but returns undefined instead of throwing. */
+/** Like `parseAddress`, but returns undefined instead of throwing. */
 function readAddress(text: unknown): Readonly<ParsedAddress> | undefined {
   try {
-    return knownAddress(text as string);
+    return parseAddress(text as string);
   } catch {
     return undefined;
   }
@@ -230,7 +216,7 @@ function rank(addrs: readonly Address[], order: readonly number[]): Address[] {
   const tiers: Address[][] = [[], [], []];
   for (let at = addrs.length - 1; at >= 0; at--) {
     const addr = addrs[at]!;
-    tiers[tierOf(knownAddress(addr))]?.push(addr);
+    tiers[tierOf(parseAddress(addr))]?.push(addr);
   }
   return order.flatMap((tier) => tiers[tier] ?? []);
 }
