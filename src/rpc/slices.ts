@@ -1,7 +1,6 @@
 /** Does long work a few milliseconds at a time, so that it never holds up the event loop for longer. */
 
-/** The longest slice. A page or a batch of a store is decoded before that, in the same turn. */
-const sliceMs = 2;
+import { timing } from "../deadline.ts";
 
 /** One step of some work; false when there is none left. */
 export type Step = () => boolean;
@@ -74,7 +73,7 @@ export class Slices {
     this.#timer = this.#paused = undefined;
   }
 
-  #run(end: number = performance.now() + sliceMs): void {
+  #run(end: number = performance.now() + timing.sliceMs): void {
     this.#timer = undefined;
     this.#isRunning = true;
     let steps = 0;
