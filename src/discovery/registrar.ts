@@ -210,8 +210,7 @@ export class RegistrarService implements ServedTable {
     const gone = (session: Session, id: number): void => session.replyError(id, retiredError());
     const runtime = this.#runtime;
     // answers what clients sent before they were notified
-    for (const kind of asked)
-      runtime.serve(kind, (session, message) => gone(session, message[1]));
+    for (const kind of asked) runtime.serve(kind, (session, message) => gone(session, message[1]));
     for (const kind of [Kind.forget, Kind.report, Kind.unwatch, Kind.unclaim]) runtime.serve(kind, () => {});
     runtime.dispatcher.unserve("registrar");
     this.#desk?.stop(retiredError());

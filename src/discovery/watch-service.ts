@@ -71,9 +71,7 @@ export class WatchService {
     const awaited = this.#registrar.awaited();
     if (awaited === undefined) this.#begin(watches, watch);
     else
-      void awaited.then(() =>
-        this.#outgoing.answer(() => watches.has(watch) && this.#begin(watches, watch)),
-      );
+      void awaited.then(() => this.#outgoing.answer(() => watches.has(watch) && this.#begin(watches, watch)));
   }
 
   onUnwatch(session: Session, id: number): void {

@@ -214,21 +214,20 @@ describe("while a change is pushed", () => {
     await asker.take(Kind.pong);
   });
 
-  test("a request of a peer that is gone is dropped", async () => {
+  test("the request of a connection that ends is dropped", async () => {
     await using scene = await Scene.open(lookup);
-    const late = await scene.connect("x");
+    const late = await scene.connect("late");
+    const { channel } = Array.from(currentRuntime().peers).find(({ id }) => id.name === "late")!;
     const peer = await scene.begin("x", register);
     late.send([Kind.register, 1, addrs]);
     await turn();
     await turn();
-    late.cut();
+    channel.abort(new Error("lost"));
     await peer.take(Kind.result);
-    await until(() => currentRuntime().peers.size === crowdSize + 1);
-    // if it was read first, it was taken back
     peer.send(unregister);
     await peer.take(Kind.result);
     const { table } = Registrars.of(currentRuntime()).service!;
-    expect(table.all("x")).toEqual([]);
+    expect(Array.from(table.entries(), ({ name }) => name)).toEqual(["root"]);
   });
 
   test("the connection of a malformed request is closed", async () => {
@@ -308,6 +307,21 @@ describe("Outgoing", () => {
     expect(log.slice(0, 100)).toEqual(Array.from({ length: 100 }, () => "a"));
     expect(rest).toEqual(["a is pushed", "b", "both are pushed", "answer", "last answer"]);
     expect([outgoing.isIdle, outgoing.pushed, outgoing.idle]).toEqual([true, undefined, undefined]);
+  });
+
+  test("says whether what is pushed has to be written at once: for many, and while others wait", () => {
+    using _ = setTiming({ sliceMs: 0 });
+    const [outgoing, spread] = [new Outgoing(), [] as boolean[]];
+    function* noting(count: number): Generator<void> {
+      for (let n = 0; n < count; n++) yield void spread.push(outgoing.isSpread);
+    }
+    outgoing.push(mostAtOnce, noting(1));
+    outgoing.push(mostAtOnce + 1, noting(100));
+    outgoing.push(1, noting(1));
+    outgoing.finish();
+    outgoing.push(1, noting(1));
+    expect(spread).toEqual([false, ...Array.from({ length: 101 }, () => true), false]);
+    expect(outgoing.isSpread).toBeFalse();
   });
 
   test("pushes what arises from a push after it", () => {
