@@ -10,7 +10,7 @@
 import { asError, FrameError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { Session } from "../rpc/session.ts";
-import { Slices } from "../rpc/slices.ts";
+import { Slices, type Step } from "../rpc/slices.ts";
 
 const log = logger("discovery");
 
@@ -47,32 +47,31 @@ export class Outgoing {
   /** Pushes a change to about `count` peers: with each step of `peers` to one of them. */
   push(count: number, peers: Iterator<unknown>): void {
     const isSpread = count > mostAtOnce || !this.#pushes.isIdle;
-    this.#pushes.add(() => {
-      this.#isSpread = isSpread;
-      let isOver = false;
-      do isOver = peers.next().done === true;
-      while (!isOver && !isSpread);
-      this.#isSpread = false;
-      return !isOver;
-    });
+    this.#pushes.add(
+      guarded(() => {
+        this.#isSpread = isSpread;
+        try {
+          let isOver = false;
+          do isOver = peers.next().done === true;
+          while (!isOver && !isSpread);
+          return !isOver;
+        } finally {
+          this.#isSpread = false;
+        }
+      }),
+    );
   }
 
   /** Calls `work` when all changes so far have been pushed. */
   after(work: () => void): void {
     if (this.#pushes.isIdle) return work();
-    this.#pushes.add(() => {
-      work();
-      return false;
-    });
+    this.#pushes.add(once(work));
   }
 
   /** Calls `answer` when nothing is left to push, after all requests that came before. */
   answer(answer: () => void): void {
     if (this.isIdle) return answer();
-    this.#requests.add(() => {
-      answer();
-      return false;
-    });
+    this.#requests.add(once(answer));
   }
 
   /** As `answer`, for a request of a peer, unless that is gone by then. */
@@ -95,4 +94,23 @@ export class Outgoing {
   finish(): void {
     while (!this.isIdle && this.#pushes.finish() && this.#requests.finish());
   }
+}
+
+function once(work: () => void): Step {
+  return guarded(() => {
+    work();
+    return false;
+  });
+}
+
+/** What waits after it can't help its failure. */
+function guarded(step: Step): Step {
+  return () => {
+    try {
+      return step();
+    } catch (error) {
+      log.error?.(`cannot tell of a change: ${asError(error).stack}`);
+      return false;
+    }
+  };
 }

@@ -230,19 +230,17 @@ export class RegistrarService implements ServedTable {
   }
 
   /**
-   * Registers the registrar itself, or its new addresses. This and the next two return a promise that resolves when all have been
-   * pushed that, or undefined if they have.
+   * Registers the registrar itself, or its new addresses.
    *
    * @throws {LimitError} when its details are too large
    */
-  registerSelf(): Promise<void> | undefined {
+  registerSelf(): void {
     const { id, addrs, limits } = this.#runtime;
     const details = this.#runtime.details();
     checkDetailsLimits(details, limits.maxMetadataBytes);
     const former = this.#own;
     this.#own = this.table.register(id, encodeAddresses(addrs, id.host), former, details);
     this.#announce(this.#own, former);
-    return this.#outgoing.pushed;
   }
 
   /** Whether the registrar is in its own table. */
@@ -250,12 +248,13 @@ export class RegistrarService implements ServedTable {
     return this.#own !== undefined;
   }
 
-  /** Applies what has changed of the registrar's own details. */
+  /** Applies what has changed of the registrar's own details; resolves when it has been pushed, undefined if it has. */
   updateSelf(): Promise<void> | undefined {
     if (this.#own !== undefined) this.#own = this.#change(this.#own, this.#runtime.details());
     return this.#outgoing.pushed;
   }
 
+  /** As `updateSelf`: takes the registrar itself out of the table. */
   unregisterSelf(): Promise<void> | undefined {
     if (this.#own !== undefined) this.#remove(this.#own);
     this.#own = undefined;

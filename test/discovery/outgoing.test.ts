@@ -18,7 +18,8 @@ const names = Object.fromEntries(Object.entries(Kind).map(([name, value]) => [va
 
 /** The kind of a message and what it's about: for an answer its id, else the name. */
 function shown([kind, ...fields]: RawMessage): string {
-  return `${names[kind]} ${String(kind === Kind.change ? `${fields[2]} ${fields[1]}` : fields[0])}`;
+  const about = kind === Kind.change ? [fields[2], fields[1]] : [fields[0]];
+  return `${names[kind]} ${about.join(" ")}`;
 }
 
 function pushes(): number {
@@ -214,6 +215,27 @@ describe("while a change is pushed", () => {
     await asker.take(Kind.pong);
   });
 
+  test("requests of one write are served in their order, however many", async () => {
+    await using scene = await Scene.open(lookup);
+    const asker = await scene.connect("asker");
+    await scene.begin("x", register);
+    const count = 5_000;
+    asker.sendAll(...Array.from({ length: count }, (_one, id): RawMessage => [Kind.lookup, id, "x", false]));
+    for (let id = 0; id < count; id++) expect((await asker.take()).slice(0, 2)).toEqual([Kind.result, id]);
+  });
+
+  test("the end of a connection that isn't read is noticed after that", async () => {
+    await using scene = await Scene.open(lookup);
+    const asker = await scene.connect("asker");
+    const peer = await scene.begin("x", register);
+    asker.send([Kind.lookup, 1, "y", true]);
+    await turn();
+    await turn();
+    asker.cut();
+    await peer.take(Kind.result);
+    await until(() => currentRuntime().peers.size === crowdSize + 1);
+  });
+
   test("the request of a connection that ends is dropped", async () => {
     await using scene = await Scene.open(lookup);
     const late = await scene.connect("late");
@@ -322,6 +344,21 @@ describe("Outgoing", () => {
     outgoing.push(1, noting(1));
     expect(spread).toEqual([false, ...Array.from({ length: 101 }, () => true), false]);
     expect(outgoing.isSpread).toBeFalse();
+  });
+
+  test("goes on after one that fails", () => {
+    const [outgoing, log] = [new Outgoing(), [] as string[]];
+    const fail = (): never => {
+      throw new Error("failed");
+    };
+    function* failing(): Generator<void> {
+      outgoing.after(fail);
+      outgoing.push(1, steps(1, log, "next"));
+      yield fail();
+    }
+    outgoing.push(1, failing());
+    expect(log).toEqual(["next"]);
+    expect([outgoing.isIdle, outgoing.isSpread]).toEqual([true, false]);
   });
 
   test("pushes what arises from a push after it", () => {
