@@ -15,7 +15,7 @@ import { Slices, type Step } from "../rpc/slices.ts";
 const log = logger("discovery");
 
 /** A change that concerns no more peers is pushed to all of them in one turn, in one write with whatever else they get in it. */
-export const mostAtOnce = 64;
+export const mostPushedAtOnce = 64;
 
 export class Outgoing {
   /** Pushes, and what follows each of them. */
@@ -29,7 +29,7 @@ export class Outgoing {
     return this.#requests.isIdle && this.#pushes.isIdle;
   }
 
-  /** Resolves when that is so; undefined when it is. */
+  /** Undefined when it is; else resolves when it's time to look again. */
   get idle(): Promise<void> | undefined {
     return this.#requests.idle ?? this.#pushes.idle;
   }
@@ -46,7 +46,7 @@ export class Outgoing {
 
   /** Pushes a change to about `count` peers: with each step of `peers` to one of them. */
   push(count: number, peers: Iterator<unknown>): void {
-    const isSpread = count > mostAtOnce || !this.#pushes.isIdle;
+    const isSpread = count > mostPushedAtOnce || !this.#pushes.isIdle;
     this.#pushes.add(
       guarded(() => {
         this.#isSpread = isSpread;

@@ -52,23 +52,10 @@ const mostAtOnce = 64;
 
 const sameUser: PeerProof = { auth: "same-user" };
 
-type Ask =
-  | typeof Kind.register
-  | typeof Kind.unregister
-  | typeof Kind.update
-  | typeof Kind.lookup
-  | typeof Kind.watch
-  | typeof Kind.claim;
+/** The requests that are answered from the table, or change it. */
+const asked = [Kind.register, Kind.unregister, Kind.update, Kind.lookup, Kind.watch, Kind.claim] as const;
 
-/** What is answered. */
-const asked: readonly Ask[] = [
-  Kind.register,
-  Kind.unregister,
-  Kind.update,
-  Kind.lookup,
-  Kind.watch,
-  Kind.claim,
-];
+type Asked = (typeof asked)[number];
 
 /** What the registrar keeps for each connection that registers. */
 interface Client {
@@ -150,7 +137,7 @@ export class RegistrarService implements ServedTable {
   }
 
   /** Serves requests of a kind: at once, unless something has yet to be pushed. */
-  #serve<K extends Ask>(kind: K, serve: (session: Session, message: MessageOf<K>) => void): void {
+  #serve<K extends Asked>(kind: K, serve: (session: Session, message: MessageOf<K>) => void): void {
     const serveLate = (session: Session, message: MessageOf<K>): void => {
       if (this.#isStopped) session.replyError(message[1], retiredError());
       else serve(session, message);

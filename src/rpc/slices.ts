@@ -1,5 +1,4 @@
 /** Does long work a few milliseconds at a time, so that it never holds up the event loop for longer. */
-
 import { timing } from "../deadline.ts";
 
 /** One step of some work; false when there is none left. */

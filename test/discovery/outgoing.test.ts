@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 
 import { currentRuntime } from "../../src/actor/current.ts";
-import { mostAtOnce, Outgoing } from "../../src/discovery/outgoing.ts";
+import { mostPushedAtOnce, Outgoing } from "../../src/discovery/outgoing.ts";
 import { Registrars } from "../../src/discovery/registrars.ts";
 import { currentActor, openRootActor } from "../../src/index.ts";
 import { hostId } from "../../src/transport/host.ts";
@@ -298,12 +298,12 @@ describe("while a change is pushed", () => {
 });
 
 test("a change for few is pushed in the turn that makes it", async () => {
-  await using scene = await Scene.open(lookup, mostAtOnce);
+  await using scene = await Scene.open(lookup, mostPushedAtOnce);
   const peer = await scene.connect("x");
   scene.restart();
   peer.send(register);
   while (scene.pushed === 0) await turn();
-  expect(scene.pushed).toBe(mostAtOnce);
+  expect(scene.pushed).toBe(mostPushedAtOnce);
   expect(await scene.seen(1)).toEqual(["added x"]);
 });
 
@@ -337,8 +337,8 @@ describe("Outgoing", () => {
     function* noting(count: number): Generator<void> {
       for (let n = 0; n < count; n++) yield void spread.push(outgoing.isSpread);
     }
-    outgoing.push(mostAtOnce, noting(1));
-    outgoing.push(mostAtOnce + 1, noting(100));
+    outgoing.push(mostPushedAtOnce, noting(1));
+    outgoing.push(mostPushedAtOnce + 1, noting(100));
     outgoing.push(1, noting(1));
     outgoing.finish();
     outgoing.push(1, noting(1));
