@@ -44,6 +44,8 @@ export const timing = {
   metricsLapseMs: 600_000,
   /** How long a step of an actor's end may take before the log mentions it. */
   noticeableMs: 100,
+  /** How long work of the `Slices` may take in one turn. A page or a batch of a store is decoded before that, in the same turn. */
+  sliceMs: 2,
   /** How long a test tree waits for faults to be seen and ends to be complete before it calls that a leak. */
   settleMs: 5_000,
 };

@@ -95,6 +95,8 @@ export class Channel implements LinkReader, Sender, Holder {
   /** What has been received and left for later turns; the link is paused meanwhile. */
   #backlog: Uint8Array[] | undefined;
   #sharing: PeerSharing | undefined;
+  /** Whether what comes next waits for `release`. */
+  #isHeld = false;
   /** How the link ended, until the backlog has been processed. */
   #linkEnd: LinkEnd | undefined;
 
@@ -294,6 +296,20 @@ export class Channel implements LinkReader, Sender, Holder {
     return this.#unanswered > 0;
   }
 
+  /**
+   * Processes no more messages until `release`. Called while one is processed, by those who can't serve it yet: a peer that goes on
+   * asking then fills its own send queue, not the memory of this process.
+   */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  release(): void {
+    if (!this.#isHeld) return;
+    this.#isHeld = false;
+    if (this.#backlog !== undefined) this.#continueLater();
+  }
+
   onData(chunk: Uint8Array): void {
     // drop what arrives while the link is closing: the handler has already had `onEnd`
     if (this.#end !== undefined) return;
@@ -305,7 +321,7 @@ export class Channel implements LinkReader, Sender, Holder {
       return;
     }
     const used = this.#process(chunk);
-    if (used < chunk.length) this.#postpone(chunk.subarray(used));
+    if (used < chunk.length || this.#isHeld) this.#postpone(chunk.subarray(used));
     else if (this.#decoder.gatheredBytes > 0) this.#noteProgress(chunk.length);
   }
 
@@ -327,33 +343,36 @@ export class Channel implements LinkReader, Sender, Holder {
   /** Leaves the rest of a chunk to later turns, so that other connections get theirs. */
   #postpone(rest: Uint8Array): void {
     if (this.#end !== undefined) return;
-    this.#backlog = [rest];
+    this.#backlog = rest.length > 0 ? [rest] : [];
     this.buffered.grew(rest.length);
     this.link.pause();
     this.#continueLater();
   }
 
   #continueLater(): void {
+    if (this.#isHeld) return;
     // ticks run after the microtasks: by then the calls of this turn have run that don't wait for anything
     queueMicrotask(() => process.nextTick(() => this.#share?.measure()));
     setImmediate(() => this.#continue());
   }
 
   #continue(): void {
-    const [chunk, ...more] = this.#backlog ?? [];
-    if (chunk === undefined) return;
-    this.#unanswered = 0;
-    const used = this.#process(chunk);
-    // the channel may have ended
     if (this.#backlog === undefined) return;
-    if (used < chunk.length) more.unshift(chunk.subarray(used));
-    if (more.length > 0) {
+    const [chunk, ...more] = this.#backlog;
+    this.#unanswered = 0;
+    if (chunk !== undefined) {
+      const used = this.#process(chunk);
+      // the channel may have ended
+      if (this.#backlog === undefined) return;
+      if (used < chunk.length) more.unshift(chunk.subarray(used));
+    }
+    if (more.length > 0 || this.#isHeld) {
       this.#backlog = more;
       this.#continueLater();
       return;
     }
     this.#backlog = undefined;
-    if (this.#decoder.gatheredBytes > 0) this.#noteProgress(chunk.length);
+    if (this.#decoder.gatheredBytes > 0) this.#noteProgress(chunk?.length ?? 0);
     this.link.resume();
     if (this.#linkEnd !== undefined) this.onEnd(this.#linkEnd);
   }
@@ -389,7 +408,7 @@ export class Channel implements LinkReader, Sender, Holder {
       default:
         this.handler.onMessage(message, end - start);
     }
-    return this.#end === undefined && (--this.#left > 0 || this.#mayGoOn());
+    return this.#end === undefined && !this.#isHeld && (--this.#left > 0 || this.#mayGoOn());
   };
 
   #mayGoOn(): boolean {
@@ -476,6 +495,8 @@ export class Channel implements LinkReader, Sender, Holder {
   }
 
   #ping(): void {
+    // it isn't read: its silence says nothing
+    if (this.#isHeld) return;
     const { pingIntervalMs, pingsUnanswered } = timing;
     if (++this.#unanswered > pingsUnanswered) {
       this.abort(

@@ -164,6 +164,10 @@ export class Cluster implements SharedTable, MirrorTarget, ClaimsHost {
     this.#service.hideRemote(stored);
   }
 
+  get idle(): Promise<void> | undefined {
+    return this.#service.idle;
+  }
+
   onClaim(name: string): void {
     this.#service.onElsewhere(name);
     this.claims.recheck(name);

@@ -83,26 +83,38 @@ export class Interests<Peer, Change> {
   }
 
   /**
-   * Pushes a change of the name to all that are interested, then wakes its watchers. Mostly there are none: `change` and
-   * `detailed` are made only if needed. Without `change` it concerns the details alone.
+   * Pushes a change of the name to all that are interested, to one of them with each step, then wakes its watchers. Undefined if
+   * there are none: mostly so. `change` and `detailed` are made only if needed. Without `change` it concerns the details alone.
+   *
+   * Peers may come and go between the steps. One that comes may get the change as well, ahead of the answer to its lookup; one
+   * that asks for details meanwhile may get it twice.
    */
   push(
     name: string,
     change: (() => Change) | undefined,
     detailed: (() => Change) | undefined = change,
-  ): void {
+  ): Iterator<unknown> | undefined {
     const record = this.#names.record(name);
-    if (record === undefined) return;
+    if (record === undefined) return undefined;
+    const isWanted = record.interested ?? record.detailed ?? record.watchers;
+    return isWanted === undefined ? undefined : this.#pushing(record, change, detailed);
+  }
+
+  *#pushing(
+    record: NameRecord,
+    change: (() => Change) | undefined,
+    detailed: (() => Change) | undefined,
+  ): Generator<void> {
     const interested = change && record.interested;
     if (interested !== undefined) {
       const made = change!();
-      if (interested instanceof Set) for (const peer of interested as Set<Peer>) this.#deliver(peer, made);
-      else this.#deliver(interested as Peer, made);
+      const peers = interested instanceof Set ? (interested as Set<Peer>) : [interested as Peer];
+      for (const peer of peers) yield this.#deliver(peer, made);
     }
     const thorough = record.detailed as Set<Peer> | undefined;
     if (thorough !== undefined && detailed !== undefined) {
       const made = detailed();
-      for (const peer of thorough) this.#deliver(peer, made);
+      for (const peer of thorough) yield this.#deliver(peer, made);
     }
     this.#wake(record);
   }

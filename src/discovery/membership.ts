@@ -293,7 +293,7 @@ export class Membership implements Candidate {
     this.#election?.stop();
     clearInterval(this.#upkeep);
     clearInterval(this.#addressWatch);
-    registrars.service?.unregisterSelf();
+    const pushed = registrars.service?.unregisterSelf();
     const left = this.#cluster?.leave();
     const bound = new Deadline({ timeout: this.#runtime.limits.stopGraceMs }, "unregistration");
     await Promise.allSettled(
@@ -303,7 +303,7 @@ export class Membership implements Candidate {
     );
     registrars.registers = false;
     registrars.notify();
-    await left;
+    await Promise.all([left, pushed]);
   }
 
   /**

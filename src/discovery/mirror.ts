@@ -25,6 +25,8 @@ export interface MirrorTarget {
   /** Takes an actor into the table, in place of its registration until now if that is given. */
   show(actor: RemoteActor, former: MirroredRegistration | undefined): MirroredRegistration;
   hide(stored: MirroredRegistration): void;
+  /** The next change waits for that. */
+  readonly idle?: Promise<void> | undefined;
   /** Who has claimed the name may have changed. */
   onClaim(name: string): void;
   /** The table may be behind, since then (`performance.now()`). */
@@ -60,7 +62,7 @@ class MirroredHost {
 
 export class Mirror implements Sink {
   readonly #target: MirrorTarget;
-  readonly #slices = new Slices(16, false);
+  readonly #slices: Slices;
   readonly #hosts = new Map<string, MirroredHost>();
   /** Those in the table, by uuid. */
   readonly #shown = new SplitMap<MirroredRegistration>();
@@ -77,6 +79,7 @@ export class Mirror implements Sink {
 
   constructor(target: MirrorTarget) {
     this.#target = target;
+    this.#slices = new Slices(16, false, () => target.idle);
   }
 
   /** How many actors it has in the table. */

@@ -17,11 +17,6 @@ import { matching, type TableChange, type Watcher } from "./table-change.ts";
 
 /** A peer with more unsent bytes than this is left behind. */
 const maxUnsentBytes = 65_536;
-/**
- * To so many peers a change goes with whatever else they get in this turn, and to further ones at once: what waits takes a
- * buffer for each peer (row `watch.push.1000`).
- */
-const gatheredPeers = 8;
 /** While the state of a watch is being sent, so many changes wait for that; with more, the watch is left behind. */
 const mostWaiting = 1_024;
 
@@ -31,8 +26,8 @@ export interface WatchHost {
   readonly table: RegistryTable;
   /** The most bytes that a state may take. */
   readonly maxStateBytes: number;
-  /** Called for each message that is pushed. */
-  onPush(): void;
+  /** Called after each message that is pushed. */
+  onPush(session: Session): void;
   /** A watch gets changes from now on. */
   onBegun(watch: PeerWatch): void;
   /** A watch is over, though the peer hasn't given it back. */
@@ -93,7 +88,9 @@ export class PeerWatches {
 
   push(watch: PeerWatch, change: TableChange, form: unknown[]): void {
     const { channel } = this.session.peer;
-    if (this.#behind.has(watch)) return;
+    if (!this.has(watch) || this.#behind.has(watch)) return;
+    // its state has it
+    if (change.revision <= watch.since) return;
     if (watch.waiting !== undefined) {
       if (watch.waiting.length < mostWaiting) watch.waiting.push(change);
       else watch.missed = true;
@@ -103,9 +100,8 @@ export class PeerWatches {
       this.#leaveBehind(watch);
       return;
     }
-    this.#host.onPush();
     channel.post([Kind.change, watch.id, ChangeType[change.type], change.stored.name, form]);
-    if (++change.sent > gatheredPeers) channel.flush();
+    this.#host.onPush(this.session);
   }
 
   /** Sends those that were left behind the whole state, one after the other as the peer reads. */
@@ -123,7 +119,7 @@ export class PeerWatches {
 
   #resync(watch: PeerWatch): void {
     const { channel } = this.session.peer;
-    this.#host.onPush();
+    this.#host.onPush(this.session);
     this.#sendState(watch, {
       send: (revision, list) => channel.sendControl([Kind.resync, watch.id, revision, list], true),
       fail: (error) => channel.post([Kind.resync, watch.id, 0, [], encodeFailure(error, this.#host.id)]),
@@ -139,7 +135,7 @@ export class PeerWatches {
     const { channel } = this.session.peer;
     let revision = 0;
     const begin = (): LongList => {
-      revision = table.revision;
+      revision = watch.since = table.revision;
       watch.waiting = [];
       watch.missed = false;
       this.#host.onBegun(watch);
@@ -184,6 +180,8 @@ export class PeerWatches {
 export class PeerWatch implements Watcher {
   readonly id: number;
   readonly pattern: string;
+  /** The revision of its state: changes up to that may still be on their way. */
+  since = 0;
   /** The changes since its state was begun, until all of that has been sent. */
   waiting: TableChange[] | undefined;
   /** Whether there were too many. */

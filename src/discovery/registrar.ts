@@ -2,7 +2,7 @@
  * Serves the table to peers.
  *
  * A registration is a lease held by a connection: it goes the moment its connection ends. A peer that looks a name up can
- * take an interest in it; each change of that name is then pushed to it, before the change is acknowledged.
+ * take an interest in it; each change of that name is then pushed to it, before the change is acknowledged (`outgoing.ts`).
  */
 import { isSameUser, type PeerProof } from "../channel/credentials.ts";
 import {
@@ -30,6 +30,7 @@ import type { ClusterClaims } from "./cluster-claims.ts";
 import { GracePeriod } from "./grace-period.ts";
 import { Interests } from "./interests.ts";
 import { Names } from "./names.ts";
+import { Outgoing } from "./outgoing.ts";
 import { registrarApi, type ServedTable } from "./registrar-api.ts";
 import { decodeAddresses, encodeAddresses, encodeDetailed, encodeRegistration } from "./registration.ts";
 import type { OtherMembers, Roster } from "./roster.ts";
@@ -50,6 +51,11 @@ const log = logger("discovery");
 const mostAtOnce = 64;
 
 const sameUser: PeerProof = { auth: "same-user" };
+
+/** The requests that are answered from the table, or change it. */
+const asked = [Kind.register, Kind.unregister, Kind.update, Kind.lookup, Kind.watch, Kind.claim] as const;
+
+type Asked = (typeof asked)[number];
 
 /** What the registrar keeps for each connection that registers. */
 interface Client {
@@ -83,6 +89,7 @@ export class RegistrarService implements ServedTable {
   readonly #runtime: Runtime;
   readonly #clients = new Map<Session, Client>();
   readonly #interests: Interests<Session, Message>;
+  readonly #outgoing = new Outgoing();
   /** Made for the first watch. */
   #watching: WatchService | undefined;
   /** How each registered actor proved its identity, unless the kernel says that it runs as this user. */
@@ -101,27 +108,44 @@ export class RegistrarService implements ServedTable {
     this.#runtime = runtime;
     this.#sweeper = new SocketSweeper(runtime);
     this.#interests = new Interests(this.#names, runtime.limits.maxCachedNames * 2, (session, change) => {
-      this.#pushes++;
       session.peer.channel.post(change);
+      this.#onPush(session);
     });
-    runtime.serve(Kind.register, (session, message) => this.#onRegister(session, message));
-    runtime.serve(Kind.unregister, (session, message) => this.#onUnregister(session, message[1]));
-    runtime.serve(Kind.update, (session, message) => this.#onUpdate(session, message));
-    runtime.serve(Kind.lookup, (session, message) => this.#onLookup(session, message));
+    this.#serve(Kind.register, (session, message) => this.#onRegister(session, message));
+    this.#serve(Kind.unregister, (session, message) => this.#onUnregister(session, message[1]));
+    this.#serve(Kind.update, (session, message) => this.#onUpdate(session, message));
+    this.#serve(Kind.lookup, (session, message) => this.#onLookup(session, message));
     runtime.serve(Kind.forget, (session, message) => this.#interests.drop(session, message[1]));
     runtime.serve(Kind.report, (session, message) => this.#onReport(session, message[1]));
-    runtime.serve(Kind.watch, (session, message) => {
+    this.#serve(Kind.watch, (session, message) => {
       this.#shared?.onQuestion(session);
       this.watching.onWatch(session, message);
     });
     runtime.serve(Kind.unwatch, (session, message) => this.#watching?.onUnwatch(session, message[1]));
-    runtime.serve(Kind.claim, (session, message) => this.#onClaim(session, message));
-    runtime.serve(Kind.unclaim, (session, [, name, key]) => this.#desk?.withdraw(session.peer, name, key));
+    this.#serve(Kind.claim, (session, message) => this.#onClaim(session, message));
+    runtime.serve(Kind.unclaim, ({ peer }, [, name, key]) =>
+      this.#atDesk((desk) => desk.withdraw(peer, name, key)),
+    );
     runtime.dispatcher.serve("registrar", registrarApi(this));
     this.#undo = [
       runtime.watchSessions((session) => this.#onSessionEnd(session)),
-      runtime.ending.at("rest", async () => this.#gracePeriod.abandon()),
+      runtime.ending.at("rest", async () => {
+        this.#gracePeriod.abandon();
+        this.#outgoing.finish();
+      }),
     ];
+  }
+
+  /** Serves requests of a kind: at once, unless something has yet to be pushed. */
+  #serve<K extends Asked>(kind: K, serve: (session: Session, message: MessageOf<K>) => void): void {
+    const serveLate = (session: Session, message: MessageOf<K>): void => {
+      if (this.#isStopped) session.replyError(message[1], retiredError());
+      else serve(session, message);
+    };
+    this.#runtime.serve(kind, (session, message) => {
+      if (this.#outgoing.isIdle) serve(session, message);
+      else this.#outgoing.take(session, message, serveLate);
+    });
   }
 
   /**
@@ -169,11 +193,11 @@ export class RegistrarService implements ServedTable {
   stop(): void {
     for (const undo of this.#undo) undo();
     this.#isStopped = true;
+    this.#outgoing.finish();
     const gone = (session: Session, id: number): void => session.replyError(id, retiredError());
     const runtime = this.#runtime;
     // answers what clients sent before they were notified
-    for (const kind of [Kind.register, Kind.unregister, Kind.update, Kind.lookup, Kind.watch, Kind.claim])
-      runtime.serve(kind, (session, message) => gone(session, message[1]));
+    for (const kind of asked) runtime.serve(kind, (session, message) => gone(session, message[1]));
     for (const kind of [Kind.forget, Kind.report, Kind.unwatch, Kind.unclaim]) runtime.serve(kind, () => {});
     runtime.dispatcher.unserve("registrar");
     this.#desk?.stop(retiredError());
@@ -211,14 +235,22 @@ export class RegistrarService implements ServedTable {
     return this.#own !== undefined;
   }
 
-  /** Applies what has changed of the registrar's own details. */
-  updateSelf(): void {
+  /** Applies what has changed of the registrar's own details; resolves when it has been pushed, undefined if it has. */
+  updateSelf(): Promise<void> | undefined {
     if (this.#own !== undefined) this.#own = this.#change(this.#own, this.#runtime.details());
+    return this.#outgoing.pushed;
   }
 
-  unregisterSelf(): void {
+  /** As `updateSelf`: takes the registrar itself out of the table. */
+  unregisterSelf(): Promise<void> | undefined {
     if (this.#own !== undefined) this.#remove(this.#own);
     this.#own = undefined;
+    return this.#outgoing.pushed;
+  }
+
+  /** Resolves when nothing is left to push, and nothing waits for that; undefined when that is so. */
+  get idle(): Promise<void> | undefined {
+    return this.#outgoing.idle;
   }
 
   stats(): RegistrarStats {
@@ -263,7 +295,8 @@ export class RegistrarService implements ServedTable {
   get watching(): WatchService {
     if (this.#watching === undefined) {
       const { WatchService: Service } = require("./watch-service.ts") as typeof import("./watch-service.ts");
-      this.#watching = new Service(this.#runtime, this, () => this.#pushes++);
+      const onPush = (session: Session): void => this.#onPush(session);
+      this.#watching = new Service(this.#runtime, this, this.#outgoing, onPush);
     }
     return this.#watching;
   }
@@ -298,6 +331,12 @@ export class RegistrarService implements ServedTable {
   /** The desk, if anything of the name has been claimed. */
   #deskOf(name: string): ClaimDesk | undefined {
     return this.#desk ?? (this.#shared?.claims.elsewhere(name) === undefined ? undefined : this.claims);
+  }
+
+  /** What follows from a change for claims comes after that. */
+  #atDesk(work: (desk: ClaimDesk) => void): void {
+    const desk = this.#desk;
+    if (desk !== undefined) this.#outgoing.after(() => work(desk));
   }
 
   #onClaim(session: Session, message: MessageOf<typeof Kind.claim>): void {
@@ -347,7 +386,17 @@ export class RegistrarService implements ServedTable {
     if (!this.#gracePeriod.isOver && isSameUser(proof)) this.#noteReturn(session);
     log.info?.(`registered ${describeActor(id)} at ${addrs.join(" ")}`);
     this.#announce(client.current, former);
-    session.reply(message[1], client.current.revision);
+    this.#acknowledge(session, message[1], client.current.revision);
+  }
+
+  /** Acknowledges a change when it has been pushed. */
+  #acknowledge(session: Session, id: number, revision: number): void {
+    this.#outgoing.after(() => session.reply(id, revision));
+  }
+
+  #onPush({ peer: { channel } }: Session): void {
+    this.#pushes++;
+    if (this.#outgoing.isSpread) channel.flush();
   }
 
   #onUpdate(session: Session, [, id, metadata, state]: MessageOf<typeof Kind.update>): void {
@@ -375,7 +424,7 @@ export class RegistrarService implements ServedTable {
     }
     client.current = this.#change(current, details);
     session.peer.isVouched = !isDraining(client.current);
-    session.reply(id, client.current.revision);
+    this.#acknowledge(session, id, client.current.revision);
   }
 
   /** Changes the details of a registration, and pushes the change. */
@@ -422,7 +471,7 @@ export class RegistrarService implements ServedTable {
     // still connected, but no longer found by name
     session.peer.isReady = false;
     session.peer.isVouched = false;
-    session.reply(id, this.table.revision);
+    this.#acknowledge(session, id, this.table.revision);
   }
 
   #onLookup(session: Session, [, id, name, interest, detailed, all]: MessageOf<typeof Kind.lookup>): void {
@@ -444,7 +493,7 @@ export class RegistrarService implements ServedTable {
     };
     const awaited = this.awaited(isPatient ? undefined : name);
     if (awaited === undefined) answer();
-    else void awaited.then(answer);
+    else void awaited.then(() => this.#outgoing.answer(answer));
   }
 
   /** `kept`: whether changes of the name will be pushed, if that was asked for. */
@@ -496,7 +545,7 @@ export class RegistrarService implements ServedTable {
     this.#clients.delete(session);
     if (client?.current !== undefined) this.#remove(client.current);
     // last: with its hold gone, the name may be free
-    this.#desk?.leave(session.peer);
+    this.#atDesk((desk) => desk.leave(session.peer));
     if (client === undefined) return;
     const last = client.current ?? client.former;
     if (last !== undefined) this.#sweeper.sweep(last);
@@ -526,7 +575,7 @@ export class RegistrarService implements ServedTable {
     this.#note("down", stored, revision);
     this.#watching?.push("down", stored, revision);
     if (!isDraining(stored)) this.#pushRemoved(stored, revision);
-    this.#desk?.onChange(stored.name);
+    this.#atDesk((desk) => desk.onChange(stored.name));
   }
 
   /** Publishes a change to those that look at this process. */
@@ -556,12 +605,19 @@ export class RegistrarService implements ServedTable {
     const next = isRemote ? this.table.following(stored)?.uuid : undefined;
     const brief = (): Message => added(name, encodeRegistration(stored), next);
     const detailed = (): Message => added(name, encodeDetailed(stored), next);
-    this.#interests.push(name, ofDetails && wasFound ? undefined : brief, detailed);
-    if (!wasFound) this.#desk?.onChange(name);
+    this.#push(name, this.#interests.push(name, ofDetails && wasFound ? undefined : brief, detailed));
+    if (!wasFound) this.#atDesk((desk) => desk.onChange(name));
   }
 
   #pushRemoved({ name, uuid }: StoredRegistration, revision: number): void {
-    this.#interests.push(name, () => [Kind.removed, name, uuid, revision]);
+    this.#push(
+      name,
+      this.#interests.push(name, () => [Kind.removed, name, uuid, revision]),
+    );
+  }
+
+  #push(name: string, peers: Iterator<unknown> | undefined): void {
+    if (peers !== undefined) this.#outgoing.push(this.#interests.count(name), peers);
   }
 }
 

@@ -322,18 +322,20 @@ export class Registrars implements DiscoveryFacts {
     this.#accepted ??= runtime.metadata;
     Object.assign(runtime, change);
     const number = ++this.changes;
-    this.#service?.updateSelf();
+    const pushed = this.#service?.updateSelf();
     const timeout = registryPatienceMs(runtime.limits);
     const deadline = new Deadline({ timeout, signal: runtime.signal }, "update of the registration");
     const errors = await this.#send(change, deadline);
+    await pushed;
     const refusal = errors.find((error) => error instanceof LimitError);
     if (metadata !== undefined && refusal === undefined) this.#accepted = metadata;
     // a registration with it would be refused too; unless it has changed again
     if (refusal !== undefined && runtime.metadata === metadata) {
       runtime.metadata = this.#accepted;
       this.changes++;
-      this.#service?.updateSelf();
+      const restored = this.#service?.updateSelf();
       await this.#send({ metadata: this.#accepted }, new Deadline({ timeout }, "update of the registration"));
+      await restored;
     }
     const error = refusal ?? errors.find((one) => one instanceof TimeoutError);
     if (error !== undefined) throw error;

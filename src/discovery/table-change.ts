@@ -10,8 +10,6 @@ export interface TableChange {
   readonly revision: number;
   /** The registration as it is sent, once a peer needs it. */
   form: unknown[] | undefined;
-  /** How many peers it has been sent to. */
-  sent: number;
 }
 
 export interface Watcher {

@@ -60,6 +60,25 @@ export class WatchIndex<Watcher> {
     return probes;
   }
 
+  /** The watchers of the name, as they are when it comes to each of them. */
+  *watchers(name: string): Generator<Watcher> {
+    yield* this.#exact.get(name) ?? [];
+    for (const length of this.#lengths) {
+      if (length > name.length) return;
+      yield* this.#prefixes.get(name.slice(0, length)) ?? [];
+    }
+  }
+
+  /** How many watchers the name has. */
+  count(name: string): number {
+    let count = this.#exact.get(name)?.size ?? 0;
+    for (const length of this.#lengths) {
+      if (length > name.length) break;
+      count += this.#prefixes.get(name.slice(0, length))?.size ?? 0;
+    }
+    return count;
+  }
+
   #count(length: number, change: 1 | -1): void {
     const count = (this.#prefixesOfLength.get(length) ?? 0) + change;
     if (count > 0) this.#prefixesOfLength.set(length, count);

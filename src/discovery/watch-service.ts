@@ -1,36 +1,45 @@
 /**
  * A registrar's watches: those of its peers, and those of its own process. Loaded with the first of them.
  *
- * A watch begins with the whole state, not before that is reliable. Each change after that is posted before it is
- * acknowledged to the actor that made it.
+ * A watch begins with the whole state, not before that is reliable. Each change after that is sent before it is
+ * acknowledged to the actor that made it; watches of this process get it at once.
  */
 import type { Runtime } from "../actor/runtime.ts";
 import { ActorNameError, LimitError } from "../errors.ts";
 import type { Session } from "../rpc/session.ts";
 import type { Kind, MessageOf } from "../wire/messages.ts";
 import type { ActorChange, WatchListener, WatchSource } from "./actor-event.ts";
+import type { Outgoing } from "./outgoing.ts";
 import { OwnWatch } from "./own-watch.ts";
 import { patternFault } from "./pattern.ts";
 import { type PeerWatch, PeerWatches, type WatchHost } from "./peer-watches.ts";
 import type { ServedTable } from "./registrar-api.ts";
 import type { StoredRegistration } from "./stored-registration.ts";
-import type { TableChange, Watcher } from "./table-change.ts";
+import type { TableChange } from "./table-change.ts";
 import { WatchIndex } from "./watch-index.ts";
 
 export class WatchService {
   readonly #runtime: Runtime;
   readonly #registrar: ServedTable;
+  readonly #outgoing: Outgoing;
   readonly #host: WatchHost;
-  readonly #index = new WatchIndex<Watcher>();
+  readonly #index = new WatchIndex<PeerWatch>();
+  readonly #ownIndex = new WatchIndex<OwnWatch>();
   readonly #peers = new Map<Session, PeerWatches>();
   readonly #own = new Set<OwnWatch>();
   readonly #undelivered: TableChange[] = [];
   #isDelivering = false;
 
   /** `onPush` is called for each message that is pushed. */
-  constructor(runtime: Runtime, registrar: ServedTable, onPush: () => void) {
+  constructor(
+    runtime: Runtime,
+    registrar: ServedTable,
+    outgoing: Outgoing,
+    onPush: (session: Session) => void,
+  ) {
     this.#runtime = runtime;
     this.#registrar = registrar;
+    this.#outgoing = outgoing;
     const onOver = (watch: PeerWatch): void => this.#index.remove(watch.pattern, watch);
     const onBegun = (watch: PeerWatch): void => this.#index.add(watch.pattern, watch);
     const { maxFrameBytes: maxStateBytes } = runtime.limits;
@@ -39,7 +48,7 @@ export class WatchService {
 
   /** The number of watches that get changes. */
   get size(): number {
-    return this.#index.size;
+    return this.#index.size + this.#ownIndex.size;
   }
 
   /** The peers that have a watch. */
@@ -61,7 +70,8 @@ export class WatchService {
     const watch = watches.add(id, pattern);
     const awaited = this.#registrar.awaited();
     if (awaited === undefined) this.#begin(watches, watch);
-    else void awaited.then(() => watches.has(watch) && this.#begin(watches, watch));
+    else
+      void awaited.then(() => this.#outgoing.answer(() => watches.has(watch) && this.#begin(watches, watch)));
   }
 
   onUnwatch(session: Session, id: number): void {
@@ -74,13 +84,13 @@ export class WatchService {
     const { table } = this.#registrar;
     const watch = new OwnWatch(pattern, listener, table, this.#runtime.id.host, () => {
       this.#own.delete(watch);
-      this.#index.remove(pattern, watch);
+      this.#ownIndex.remove(pattern, watch);
     });
     this.#own.add(watch);
     // not at once: the one who opens it has yet to get it
     void (this.#registrar.awaited() ?? Promise.resolve()).then(() => {
       if (!this.#own.has(watch)) return;
-      this.#index.add(pattern, watch);
+      this.#ownIndex.add(pattern, watch);
       watch.begin();
     });
     return watch;
@@ -91,8 +101,8 @@ export class WatchService {
    * waits for its turn: watchers get all changes in the order of their revisions.
    */
   push(type: ActorChange["type"], stored: StoredRegistration, revision: number): void {
-    if (this.#index.size === 0) return;
-    this.#undelivered.push({ type, stored, revision, form: undefined, sent: 0 });
+    if (this.size === 0) return;
+    this.#undelivered.push({ type, stored, revision, form: undefined });
     if (this.#isDelivering) return;
     this.#isDelivering = true;
     try {
@@ -105,9 +115,10 @@ export class WatchService {
 
   /** Calls `visit` with the holder of each watch of the name, but for watches of all names. */
   visitHolders(name: string, visit: (holder: object) => void): void {
-    this.#index.visit(name, ({ pattern, holder }) => {
-      if (pattern !== "*") visit(holder);
-    });
+    for (const index of [this.#index, this.#ownIndex])
+      index.visit(name, ({ pattern, holder }) => {
+        if (pattern !== "*") visit(holder);
+      });
   }
 
   /** Ends the watches of a peer that is gone. */
@@ -123,7 +134,14 @@ export class WatchService {
   }
 
   #deliver(change: TableChange): void {
-    this.#index.visit(change.stored.name, (watcher) => watcher.onChange(change));
+    const { name } = change.stored;
+    const count = this.#index.count(name);
+    if (count > 0) this.#outgoing.push(count, this.#pushing(change));
+    this.#ownIndex.visit(name, (watch) => watch.onChange(change));
+  }
+
+  *#pushing(change: TableChange): Generator<void> {
+    for (const watch of this.#index.watchers(change.stored.name)) yield watch.onChange(change);
   }
 
   #begin(watches: PeerWatches, watch: PeerWatch): void {

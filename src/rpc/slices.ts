@@ -1,7 +1,5 @@
 /** Does long work a few milliseconds at a time, so that it never holds up the event loop for longer. */
-
-/** The longest slice. A page or a batch of a store is decoded before that, in the same turn. */
-const sliceMs = 2;
+import { timing } from "../deadline.ts";
 
 /** One step of some work; false when there is none left. */
 export type Step = () => boolean;
@@ -10,23 +8,27 @@ export class Slices {
   readonly #work: Step[] = [];
   #idle: PromiseWithResolvers<void> | undefined;
   #timer: NodeJS.Immediate | undefined;
+  /** Set while it is paused; each time to another one. */
+  #paused: object | undefined;
   #isRunning = false;
   readonly #stepsPerLook: number;
   readonly #takesTurns: boolean;
+  readonly #pause: (() => Promise<void> | undefined) | undefined;
 
   /**
    * `stepsPerLook`: how many steps take longer than reading the clock. `takesTurns`: with each slice the next work goes on,
-   * instead of one after the other.
+   * instead of one after the other. `pause` is asked before each step: what it returns has to resolve first.
    */
-  constructor(stepsPerLook: number, takesTurns: boolean) {
+  constructor(stepsPerLook: number, takesTurns: boolean, pause?: () => Promise<void> | undefined) {
     this.#stepsPerLook = stepsPerLook;
     this.#takesTurns = takesTurns;
+    this.#pause = pause;
   }
 
   /** Takes these steps, now or after all work that was added before. */
   add(step: Step): void {
     this.#work.push(step);
-    if (this.#timer === undefined && !this.#isRunning) this.#run();
+    if (this.#timer === undefined && this.#paused === undefined && !this.#isRunning) this.#run();
   }
 
   /** Takes a step for each of them. */
@@ -39,6 +41,11 @@ export class Slices {
     });
   }
 
+  /** Whether there is nothing left to do. */
+  get isIdle(): boolean {
+    return this.#work.length === 0;
+  }
+
   /** Resolves when there is nothing left to do; undefined when that is so. */
   get idle(): Promise<void> | undefined {
     if (this.#work.length === 0) return undefined;
@@ -48,22 +55,36 @@ export class Slices {
   /** Drops what is left to do. */
   clear(): void {
     this.#work.length = 0;
-    clearImmediate(this.#timer);
-    this.#timer = undefined;
+    this.#stopWaiting();
     this.#tell();
   }
 
-  #run(): void {
+  /** Does what is left at once, up to a pause. Returns false, and does nothing, while one of the steps runs. */
+  finish(): boolean {
+    if (this.#isRunning) return false;
+    this.#stopWaiting();
+    this.#run(Infinity);
+    return true;
+  }
+
+  #stopWaiting(): void {
+    clearImmediate(this.#timer);
+    this.#timer = this.#paused = undefined;
+  }
+
+  #run(end: number = performance.now() + timing.sliceMs): void {
     this.#timer = undefined;
     this.#isRunning = true;
-    const end = performance.now() + sliceMs;
+    let steps = 0;
     try {
       for (let step = this.#work[0]; step !== undefined; step = this.#work[0]) {
-        for (let steps = 1; step(); steps++)
-          if (steps % this.#stepsPerLook === 0 && performance.now() > end) return this.#goOn();
+        const pause = this.#pause?.();
+        if (pause !== undefined) return this.#goOnAfter(pause);
+        const isOver = !step();
         // it may have cleared all
-        if (this.#work[0] === step) this.#work.shift();
-        if (performance.now() > end && this.#work.length > 0) return this.#goOn();
+        if (isOver && this.#work[0] === step) this.#work.shift();
+        const looks = isOver || ++steps % this.#stepsPerLook === 0;
+        if (looks && this.#work.length > 0 && performance.now() > end) return this.#goOn();
       }
     } finally {
       this.#isRunning = false;
@@ -74,6 +95,15 @@ export class Slices {
   #goOn(): void {
     if (this.#takesTurns && this.#work.length > 1) this.#work.push(this.#work.shift()!);
     this.#timer = setImmediate(() => this.#run());
+  }
+
+  #goOnAfter(pause: Promise<void>): void {
+    const paused = (this.#paused = {});
+    void pause.then(() => {
+      if (this.#paused !== paused) return;
+      this.#paused = undefined;
+      this.#goOn();
+    });
   }
 
   #tell(): void {

@@ -96,6 +96,31 @@ describe("a mirror", () => {
     expect(b.mirror.size).toBe(0);
   });
 
+  test("takes in the next change when its target is idle", async () => {
+    await using hosts = new Hosts();
+    const [a, b] = [await hosts.open("a"), await hosts.open("b")];
+    a.register("x", "1");
+    await until(() => b.mirror.size === 1 && !b.isStale);
+    const pushed = Promise.withResolvers<void>();
+    b.idleAfter(2, pushed.promise);
+    const many = manyOf("c", b);
+    b.mirror.change(many, 30_000);
+    b.mirror.fresh();
+    await Bun.sleep(10);
+    expect(b.mirror.size).toBe(1 + 2);
+    pushed.resolve();
+    await until(() => b.mirror.size === 1 + many.length);
+    // a load drops what waits
+    b.idleAfter(0, new Promise(() => {}));
+    b.mirror.change(
+      many.map(({ entry: { host, uuid } }) => ({ type: "remove", host, uuid })),
+      40_000,
+    );
+    b.idleAfter(0, undefined);
+    await b.mirror.load(pagesOf([many]), 50_000);
+    expect(b.mirror.size).toBe(many.length);
+  });
+
   test("says that it isn't behind any more when a load has dropped what it waited for", async () => {
     await using hosts = new Hosts();
     const [a, b] = [await hosts.open("a"), await hosts.open("b")];

@@ -18,10 +18,17 @@ class Scene {
   }
 
   push(name: string, change: string): void {
-    this.interests.push(name, () => {
-      this.made++;
-      return change;
-    });
+    this.run(
+      this.interests.push(name, () => {
+        this.made++;
+        return change;
+      }),
+    );
+  }
+
+  /** Takes all steps of a push. */
+  run(peers: Iterator<unknown> | undefined): void {
+    while (peers?.next().done === false);
   }
 }
 
@@ -85,19 +92,17 @@ describe("Interests", () => {
 
   test("pushes the detailed form to those that have asked for it once, until they drop the name", () => {
     const scene = new Scene();
-    const both = (change: string): void =>
-      scene.interests.push(
-        "x",
-        () => change,
-        () => `${change} in detail`,
-      );
+    const both = (change: string): void => {
+      const detailed = (): string => `${change} in detail`;
+      scene.run(scene.interests.push("x", () => change, detailed));
+    };
     scene.interests.take("a", "x");
     scene.interests.take("b", "x", true);
     scene.interests.take("c", "x");
     scene.interests.take("c", "x", true);
     scene.interests.take("b", "x");
     both("first");
-    scene.interests.push("x", undefined, () => "details alone");
+    scene.run(scene.interests.push("x", undefined, () => "details alone"));
     scene.push("x", "same for all");
     scene.interests.drop("b", "x");
     scene.interests.take("b", "x");
@@ -173,5 +178,22 @@ describe("Interests", () => {
     interests.wakeAll();
     interests.wakeAll();
     expect(log).toEqual(["x", "y"]);
+  });
+
+  test("pushes a change with each step to one peer, those that move to the details meanwhile included", () => {
+    const scene = new Scene();
+    for (const peer of ["a", "b", "c", "d"]) scene.interests.take(peer, "x");
+    const steps = scene.interests.push(
+      "x",
+      () => "brief",
+      () => "detailed",
+    )!;
+    steps.next();
+    expect(scene.pushed).toEqual(["a: brief"]);
+    scene.interests.take("b", "x", true);
+    scene.interests.leave("c");
+    scene.run(steps);
+    expect(scene.pushed).toEqual(["a: brief", "d: brief", "b: detailed"]);
+    expect(scene.interests.push("y", () => "unseen")).toBeUndefined();
   });
 });

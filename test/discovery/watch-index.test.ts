@@ -95,7 +95,10 @@ describe("WatchIndex", () => {
         const matching = Array.from(watched).filter((one) =>
           one.endsWith("*") ? name.startsWith(one.slice(0, -1)) : name === one,
         );
-        expect(visit(index, name).found.toSorted()).toEqual(matching.toSorted());
+        const { found } = visit(index, name);
+        expect(found.toSorted()).toEqual(matching.toSorted());
+        expect(Array.from(index.watchers(name))).toEqual(found);
+        expect(index.count(name)).toBe(found.length);
         expect(index.size).toBe(watched.size);
       }),
     );

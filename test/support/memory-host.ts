@@ -23,6 +23,8 @@ export class MemoryHost implements MirrorTarget, AsyncDisposable {
   readonly claims: string[] = [];
   isStale = true;
   lease: HostLease | undefined;
+  #changesLeft = Infinity;
+  #idle: Promise<void> | undefined;
   readonly #stop = new AbortController();
   readonly #followed: Promise<void>;
   readonly #own = new Map<string, StoredRegistration>();
@@ -87,7 +89,19 @@ export class MemoryHost implements MirrorTarget, AsyncDisposable {
     return this.#own.has(uuid);
   }
 
+  /** After so many more changes it isn't idle before that has resolved. */
+  idleAfter(changes: number, idle: Promise<void> | undefined): void {
+    this.#changesLeft = changes;
+    this.#idle = idle;
+    void idle?.then(() => (this.#idle = undefined));
+  }
+
+  get idle(): Promise<void> | undefined {
+    return this.#changesLeft > 0 ? undefined : this.#idle;
+  }
+
   show(actor: RemoteActor, former: MirroredRegistration | undefined): MirroredRegistration {
+    this.#changesLeft--;
     this.events.push(`${former === undefined ? "+" : "~"}${actor.uuid}`);
     return this.table.mirror(actor, former);
   }

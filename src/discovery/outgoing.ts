@@ -1,0 +1,116 @@
+/**
+ * The order in which a registrar sends what follows from its table.
+ *
+ * A change that concerns many peers is pushed to them a few milliseconds at a time, and everything else waits: the next changes
+ * and the acknowledgements for their turn, requests until all has been pushed. So each peer gets the same messages in the same
+ * order as if each change had been pushed in no time.
+ *
+ * While a request waits, its connection isn't read: each peer waits with one at most, as it would if the event loop were held up.
+ */
+import { asError, FrameError } from "../errors.ts";
+import { logger } from "../log.ts";
+import type { Session } from "../rpc/session.ts";
+import { Slices, type Step } from "../rpc/slices.ts";
+
+const log = logger("discovery");
+
+/** A change that concerns no more peers is pushed to all of them in one turn, in one write with whatever else they get in it. */
+export const mostPushedAtOnce = 64;
+
+export class Outgoing {
+  /** Pushes, and what follows each of them. */
+  readonly #pushes = new Slices(4, false);
+  /** Requests see a table of which all has been pushed. */
+  readonly #requests = new Slices(1, false, () => this.#pushes.idle);
+  #isSpread = false;
+
+  /** Whether a request can be served now. */
+  get isIdle(): boolean {
+    return this.#requests.isIdle && this.#pushes.isIdle;
+  }
+
+  /** Undefined when it is; else resolves when it's time to look again. */
+  get idle(): Promise<void> | undefined {
+    return this.#requests.idle ?? this.#pushes.idle;
+  }
+
+  /** Whether what is pushed now has to be written at once, so that its part of the turn includes that. */
+  get isSpread(): boolean {
+    return this.#isSpread;
+  }
+
+  /** Resolves when all changes so far have been pushed; undefined when they have. */
+  get pushed(): Promise<void> | undefined {
+    return this.#pushes.isIdle ? undefined : new Promise((resolve) => this.after(resolve));
+  }
+
+  /** Pushes a change to about `count` peers: with each step of `peers` to one of them. */
+  push(count: number, peers: Iterator<unknown>): void {
+    const isSpread = count > mostPushedAtOnce || !this.#pushes.isIdle;
+    this.#pushes.add(
+      guarded(() => {
+        this.#isSpread = isSpread;
+        try {
+          let isOver = false;
+          do isOver = peers.next().done === true;
+          while (!isOver && !isSpread);
+          return !isOver;
+        } finally {
+          this.#isSpread = false;
+        }
+      }),
+    );
+  }
+
+  /** Calls `work` when all changes so far have been pushed. */
+  after(work: () => void): void {
+    if (this.#pushes.isIdle) return work();
+    this.#pushes.add(once(work));
+  }
+
+  /** Calls `answer` when nothing is left to push, after all requests that came before. */
+  answer(answer: () => void): void {
+    if (this.isIdle) return answer();
+    this.#requests.add(once(answer));
+  }
+
+  /** As `answer`, for a request of a peer, unless that is gone by then. */
+  take<M>(session: Session, message: M, serve: (session: Session, message: M) => void): void {
+    const { channel } = session.peer;
+    channel.hold();
+    this.answer(() => {
+      if (!channel.isOpen) return;
+      channel.release();
+      try {
+        serve(session, message);
+      } catch (error) {
+        if (!(error instanceof FrameError)) log.error?.(`${channel.label}: ${asError(error).stack}`);
+        channel.abort(asError(error));
+      }
+    });
+  }
+
+  /** Does at once all that is left. */
+  finish(): void {
+    while (!this.isIdle && this.#pushes.finish() && this.#requests.finish());
+  }
+}
+
+function once(work: () => void): Step {
+  return guarded(() => {
+    work();
+    return false;
+  });
+}
+
+/** What waits after it can't help its failure. */
+function guarded(step: Step): Step {
+  return () => {
+    try {
+      return step();
+    } catch (error) {
+      log.error?.(`cannot tell of a change: ${asError(error).stack}`);
+      return false;
+    }
+  };
+}
