@@ -30,6 +30,7 @@ export class OwnMemory implements Backing {
   /** Undefined where the system has none: there the bytes are copied. */
   readonly memfd: Memfd | undefined;
   isReleased = false;
+  #isClosed = false;
   readonly #counted: number;
   readonly #takers = new Set<Taker>();
 
@@ -63,7 +64,8 @@ export class OwnMemory implements Backing {
   }
 
   #closeIfLeft(): void {
-    if (this.#takers.size > 0) return;
+    if (this.#takers.size > 0 || this.#isClosed) return;
+    this.#isClosed = true;
     openBytes -= this.#counted;
     if (this.memfd !== undefined) closeMemfd(this.memfd);
   }

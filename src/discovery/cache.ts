@@ -57,7 +57,9 @@ export class NameCache {
   /** Takes the registrar's answer: from now on its pushes keep the name current. */
   answer(entry: CachedName, list: Found): void {
     if (!entry.isKnown) {
-      if (++this.#known > this.#limit) this.#evict();
+      this.#known++;
+      // two, if there are more than that: a search may have found none
+      for (let n = 0; n < 2 && this.#known > this.#limit; n++) this.#evict();
       this.#mayEvict(entry);
     } else if (entry.isDetailed && !isDetailed(list)) {
       // kept current with details: an answer without them has nothing to add

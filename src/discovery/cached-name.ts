@@ -21,6 +21,7 @@ export class CachedName {
   next: CachedName | undefined;
   /** Undefined until the registrar has answered, or while it has yet to be made of `#many`. */
   #list: Found | undefined;
+  #isDetailed = false;
   #many: Sequence<FoundRegistration, string> | undefined;
 
   constructor(name: string) {
@@ -49,20 +50,20 @@ export class CachedName {
   /** Takes the registrar's answer; undefined: the name isn't known any more. */
   set(list: Found | undefined): void {
     this.#list = list;
+    this.#isDetailed = list !== undefined && isDetailed(list);
     this.#many = list !== undefined && list.length > mostCopied ? sequenceOf(list) : undefined;
   }
 
   /** Whether there are registrations, all with their details. */
   get isDetailed(): boolean {
-    // a registrar pushes details to all that have asked for them: one tells for all
-    const last = this.last ?? undefined;
-    return last !== undefined && isDetailed([last]) && (this.#many !== undefined || isDetailed(this.list!));
+    return this.#isDetailed && this.last !== null;
   }
 
   /** Adds one, or replaces it; a new one comes before that of the uuid `before`, or last. */
   put(found: FoundRegistration, before: string | null | undefined): void {
     const { uuid } = found.id;
     if (this.#many !== undefined) {
+      this.#isDetailed &&= isDetailed([found]);
       if (!this.#many.replace(uuid, found)) {
         if (typeof before === "string") this.#many.insertBefore(before, found);
         else this.#many.push(found);

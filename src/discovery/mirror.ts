@@ -79,7 +79,7 @@ export class Mirror implements Sink {
 
   constructor(target: MirrorTarget) {
     this.#target = target;
-    this.#slices = new Slices(16, false, () => target.idle);
+    this.#slices = new Slices({ stepsPerLook: 16, pause: () => target.idle });
   }
 
   /** How many actors it has in the table. */

@@ -19,9 +19,9 @@ export const mostPushedAtOnce = 64;
 
 export class Outgoing {
   /** Pushes, and what follows each of them. */
-  readonly #pushes = new Slices(4, false);
+  readonly #pushes = new Slices({ stepsPerLook: 4 });
   /** Requests see a table of which all has been pushed. */
-  readonly #requests = new Slices(1, false, () => this.#pushes.idle);
+  readonly #requests = new Slices({ stepsPerLook: 1, pause: () => this.#pushes.idle });
   #isSpread = false;
 
   /** Whether a request can be served now. */
@@ -47,19 +47,17 @@ export class Outgoing {
   /** Pushes a change to about `count` peers: with each step of `peers` to one of them. */
   push(count: number, peers: Iterator<unknown>): void {
     const isSpread = count > mostPushedAtOnce || !this.#pushes.isIdle;
-    this.#pushes.add(
-      guarded(() => {
-        this.#isSpread = isSpread;
-        try {
-          let isOver = false;
-          do isOver = peers.next().done === true;
-          while (!isOver && !isSpread);
-          return !isOver;
-        } finally {
-          this.#isSpread = false;
-        }
-      }),
-    );
+    this.#pushes.add(() => {
+      this.#isSpread = isSpread;
+      try {
+        let isOver = false;
+        do isOver = peers.next().done === true;
+        while (!isOver && !isSpread);
+        return !isOver;
+      } finally {
+        this.#isSpread = false;
+      }
+    });
   }
 
   /** Calls `work` when all changes so far have been pushed. */
@@ -97,20 +95,8 @@ export class Outgoing {
 }
 
 function once(work: () => void): Step {
-  return guarded(() => {
+  return () => {
     work();
     return false;
-  });
-}
-
-/** What waits after it can't help its failure. */
-function guarded(step: Step): Step {
-  return () => {
-    try {
-      return step();
-    } catch (error) {
-      log.error?.(`cannot tell of a change: ${asError(error).stack}`);
-      return false;
-    }
   };
 }

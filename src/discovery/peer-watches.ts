@@ -4,14 +4,17 @@
  * A peer that doesn't read is left behind rather than queued for: its watches get no more changes, and once it has read
  * what it was sent, each of them gets the whole state in place of what was left out.
  */
-import { LongList } from "../rpc/callee/long-list.ts";
-import { sendInParts } from "../rpc/callee/parts.ts";
+import { ContextCancelledError } from "../errors.ts";
+import type { Limits } from "../limits.ts";
+import { LongList } from "../rpc/long-list.ts";
+import { sendInParts } from "../rpc/parts.ts";
 import { encodeFailure } from "../rpc/remote-error.ts";
 import type { Session } from "../rpc/session.ts";
 import type { ActorId } from "../identity.ts";
 import { Kind } from "../wire/messages.ts";
 import { ChangeType } from "./actor-event.ts";
 import { encodeDetailed } from "./registration.ts";
+import type { StoredRegistration } from "./stored-registration.ts";
 import type { RegistryTable } from "./table.ts";
 import { matching, type TableChange, type Watcher } from "./table-change.ts";
 
@@ -24,14 +27,22 @@ const mostWaiting = 1_024;
 export interface WatchHost {
   readonly id: ActorId;
   readonly table: RegistryTable;
-  /** The most bytes that a state may take. */
-  readonly maxStateBytes: number;
+  readonly limits: Limits;
   /** Called after each message that is pushed. */
   onPush(session: Session): void;
   /** A watch gets changes from now on. */
   onBegun(watch: PeerWatch): void;
   /** A watch is over, though the peer hasn't given it back. */
   onOver(watch: PeerWatch): void;
+}
+
+/** What comes after the parts of a state. */
+interface RestOfState {
+  send(revision: number, list: unknown[]): void;
+  /** It can't be sent, and the watch is over. */
+  fail(error: unknown): void;
+  /** The watch was given back meanwhile. */
+  giveUp(error: unknown): void;
 }
 
 export class PeerWatches {
@@ -83,6 +94,7 @@ export class PeerWatches {
       // not `session.reply`: a watch whose state doesn't fit is over
       send: (revision, list) => channel.sendControl([Kind.result, watch.id, [revision, list]], true),
       fail: (error) => this.session.replyError(watch.id, error),
+      giveUp: (error) => this.session.replyError(watch.id, error),
     });
   }
 
@@ -91,7 +103,9 @@ export class PeerWatches {
     if (!this.has(watch) || this.#behind.has(watch)) return;
     // its state has it
     if (change.revision <= watch.since) return;
-    if (watch.waiting !== undefined) {
+    if (watch.isSending) {
+      // before its first part has left, the state will have it
+      if (watch.waiting === undefined) return;
       if (watch.waiting.length < mostWaiting) watch.waiting.push(change);
       else watch.missed = true;
       return;
@@ -123,38 +137,40 @@ export class PeerWatches {
     this.#sendState(watch, {
       send: (revision, list) => channel.sendControl([Kind.resync, watch.id, revision, list], true),
       fail: (error) => channel.post([Kind.resync, watch.id, 0, [], encodeFailure(error, this.#host.id)]),
+      giveUp() {},
     });
   }
 
   /** Sends the state as it is when its first part leaves; changes after that wait until all of it has been sent. */
-  #sendState(
-    watch: PeerWatch,
-    rest: { send(revision: number, list: unknown[]): void; fail(error: unknown): void },
-  ): void {
-    const { table } = this.#host;
+  #sendState(watch: PeerWatch, rest: RestOfState): void {
+    const { table, limits } = this.#host;
     const { channel } = this.session.peer;
     let revision = 0;
-    const begin = (): LongList => {
+    const check = (): void => {
+      if (!this.has(watch)) throw new ContextCancelledError(this.session.peer.id, "the watch was given back");
+    };
+    const begin = (): readonly StoredRegistration[] => {
+      check();
       revision = watch.since = table.revision;
       watch.waiting = [];
-      watch.missed = false;
       this.#host.onBegun(watch);
-      return LongList.of(matching(table, watch.pattern), (stored) => [stored.name, encodeDetailed(stored)]);
+      return matching(table, watch.pattern);
     };
-    sendInParts(begin, {
-      channel,
-      maxBytes: this.#host.maxStateBytes,
+    watch.isSending = true;
+    watch.missed = false;
+    const list = LongList.of(begin, (stored) => [stored.name, encodeDetailed(stored)]);
+    sendInParts(channel, limits, list, {
       sendPart: (part) => {
-        if (!this.has(watch)) throw new Error("the watch was given back");
+        check();
         return channel.send([Kind.state, watch.id, part]);
       },
       sendLast: (part) => {
-        if (!this.has(watch)) return;
+        check();
         rest.send(revision, part);
         this.#release(watch);
       },
       fail: (error) => {
-        if (!this.has(watch)) return;
+        if (!this.has(watch)) return rest.giveUp(error);
         this.remove(watch.id);
         this.#host.onOver(watch);
         rest.fail(error);
@@ -166,6 +182,7 @@ export class PeerWatches {
   #release(watch: PeerWatch): void {
     const { waiting = [], missed } = watch;
     watch.waiting = undefined;
+    watch.isSending = false;
     if (missed) this.#leaveBehind(watch);
     else for (const change of waiting) watch.onChange(change);
   }
@@ -182,6 +199,8 @@ export class PeerWatch implements Watcher {
   readonly pattern: string;
   /** The revision of its state: changes up to that may still be on their way. */
   since = 0;
+  /** Whether its state is being sent, or about to be. */
+  isSending = false;
   /** The changes since its state was begun, until all of that has been sent. */
   waiting: TableChange[] | undefined;
   /** Whether there were too many. */

@@ -1,5 +1,5 @@
 /** The functions that a registrar offers to its peers and to itself. */
-import { LongList } from "../rpc/callee/long-list.ts";
+import { LongList } from "../rpc/long-list.ts";
 import { currentTask, leaveUnattended } from "../rpc/task.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { type Registration, registrationOf } from "./registration.ts";
@@ -60,14 +60,19 @@ export function registrarApi(
     findActors: (name) => {
       const known = checkName(name);
       return whenReliable(registrar, registrar.awaited(), () => {
-        const all = table.all(known);
-        if (all.length === 0) checkMiss(registrar, known);
-        return listOf(all);
+        if (table.last(known) === undefined) checkMiss(registrar, known);
+        return listOf(() => table.all(known));
       });
     },
-    listActors: () => whenReliable(registrar, registrar.awaited(), () => listOf(table.entries())),
+    listActors: () => whenReliable(registrar, registrar.awaited(), () => listOf(() => table.entries())),
     waitForActor: (name) => waitFor(registrar, checkName(name)),
-    countInterested: (names) => LongList.of(checkNames(names), (name) => registrar.interestedIn(name)),
+    countInterested: (given) => {
+      const names = checkNames(given);
+      return LongList.of(
+        () => names,
+        (name) => registrar.interestedIn(name),
+      );
+    },
   };
 }
 
@@ -114,7 +119,7 @@ async function waitFor(registrar: ServedTable, name: string): Promise<Registrati
 }
 
 /** Stored registrations as the caller's host sees them. */
-function listOf(all: readonly StoredRegistration[]): LongList {
+function listOf(all: () => readonly StoredRegistration[]): LongList {
   const { host } = currentTask().caller;
   return LongList.of(all, (stored) => registrationOf(stored, host));
 }

@@ -80,6 +80,8 @@ class LookupRequest implements Answer {
   readonly entry: CachedName;
   readonly promise: Promise<Found>;
   readonly since: number = performance.now();
+  /** When the registrar was heard of last: since then it is silent. */
+  heardAt: number = this.since;
   isOver = false;
   /** What a registrar has pushed since the first part of its answer, which is as of then; undefined before that. */
   pushed: Push[] | undefined;
@@ -98,7 +100,13 @@ class LookupRequest implements Answer {
     });
   }
 
+  /** Whether a part of its answer has arrived: what was pushed after it has timed out isn't known. */
+  get hasBegun(): boolean {
+    return this.#parts !== undefined;
+  }
+
   takePart(part: unknown[]): void {
+    this.heardAt = performance.now();
     const decoded = decodeRegistrations(this.name, part);
     if (this.#parts === undefined) {
       this.#parts = [];
@@ -315,7 +323,7 @@ export class RegistrarLink implements LookupHost {
     const isNews = list !== undefined && this.isOpen;
     if (isOver) {
       // late: the name may have been asked for again, with that answer still to come
-      if (isNews) cache.answer(cache.find(name) ?? cache.begin(name), list);
+      if (isNews && !request.hasBegun) cache.answer(cache.find(name) ?? cache.begin(name), list);
       return;
     }
     this.#underway--;
@@ -356,16 +364,18 @@ export class RegistrarLink implements LookupHost {
       this.#silenceTimer = undefined;
       this.#requests = this.#requests.filter(isUnderway);
       const now = performance.now();
+      let waitMs = Infinity;
       for (const request of this.#requests) {
-        const endsAt = request.since + this.#patienceMs;
-        if (endsAt > now) {
-          this.#silenceTimer = this.#watchSilence(endsAt - now);
-          return;
+        const leftMs = request.heardAt + this.#patienceMs - now;
+        if (leftMs > 0) {
+          waitMs = Math.min(waitMs, leftMs);
+          continue;
         }
         const registrar = describeActor(this.session.peer.id);
         const text = `${registrar}, the registrar, has not answered a lookup of "${request.name}" within ${this.#patienceMs} ms`;
         request.reject(new TimeoutError("lookup", text));
       }
+      if (waitMs < Infinity) this.#silenceTimer = this.#watchSilence(waitMs);
     }, ms);
     timer.unref();
     return timer;

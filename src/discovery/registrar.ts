@@ -19,7 +19,7 @@ import { logger } from "../log.ts";
 import type { RegistrarStats } from "../actor/actor.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import { allPermissions } from "../rpc/policy.ts";
-import { LongList } from "../rpc/callee/long-list.ts";
+import { LongList } from "../rpc/long-list.ts";
 import type { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { actorNameFault } from "../wire/actor-name.ts";
@@ -48,7 +48,7 @@ import type { WatchService } from "./watch-service.ts";
 const log = logger("discovery");
 
 /** A lookup of a name with more instances is answered in parts. */
-const mostAtOnce = 64;
+const mostInOneAnswer = 64;
 
 const sameUser: PeerProof = { auth: "same-user" };
 
@@ -520,10 +520,13 @@ export class RegistrarService implements ServedTable {
     const onSent = (): void => {
       if (!kept) session.peer.channel.post([Kind.unwatched, name]);
     };
-    if (count > mostAtOnce) {
+    if (count > mostInOneAnswer) {
       // as of when its first part leaves: what is pushed after that comes after it
-      const begin = (): LongList => LongList.of(this.table.all(name), (stored) => encode(stored));
-      session.replyInParts(id, begin, onSent);
+      const list = LongList.of(
+        () => this.table.all(name),
+        (stored) => encode(stored),
+      );
+      session.replyInParts(id, list, onSent);
       return;
     }
     const all = this.table.all(name).map((stored) => encode(stored));

@@ -1,8 +1,8 @@
 /**
  * A registrar's watches: those of its peers, and those of its own process. Loaded with the first of them.
  *
- * A watch begins with the whole state, not before that is reliable. Each change after that is sent before it is
- * acknowledged to the actor that made it; watches of this process get it at once.
+ * A watch begins with the whole state, not before that is reliable. Each change is sent before it is acknowledged to the
+ * actor that made it, unless the state is still being sent: then right after that. Watches of this process get it at once.
  */
 import type { Runtime } from "../actor/runtime.ts";
 import { ActorNameError, LimitError } from "../errors.ts";
@@ -42,8 +42,8 @@ export class WatchService {
     this.#outgoing = outgoing;
     const onOver = (watch: PeerWatch): void => this.#index.remove(watch.pattern, watch);
     const onBegun = (watch: PeerWatch): void => this.#index.add(watch.pattern, watch);
-    const { maxFrameBytes: maxStateBytes } = runtime.limits;
-    this.#host = { id: runtime.id, table: registrar.table, maxStateBytes, onPush, onBegun, onOver };
+    const { limits } = runtime;
+    this.#host = { id: runtime.id, table: registrar.table, limits, onPush, onBegun, onOver };
   }
 
   /** The number of watches that get changes. */

@@ -6,10 +6,10 @@
 import type { ChannelEnd } from "../channel/channel.ts";
 import type { Peer, PeerHandler } from "../channel/peer.ts";
 import { type Bounds, timing } from "../deadline.ts";
-import { FrameError, TransportClosedError } from "../errors.ts";
+import { ContextCancelledError, FrameError, TransportClosedError } from "../errors.ts";
 import { describeActor } from "../identity.ts";
 import { Kind, type Message } from "../wire/messages.ts";
-import type { LongList } from "./callee/long-list.ts";
+import type { LongList } from "./long-list.ts";
 import { Serving, type ServingHost } from "./callee/serving.ts";
 import { type Answer, type CallAnswer, Calls, type Request } from "./caller/calls.ts";
 import type { Exchange } from "./caller/exchange.ts";
@@ -38,6 +38,8 @@ export class Session implements PeerHandler {
   #load = 0;
   #loadedAt = 0;
   #asksLoad = false;
+  /** The requests that are being answered in parts, unless they were cancelled. */
+  #inParts: Set<number> | undefined;
 
   constructor(peer: Peer<Session>, host: SessionHost) {
     this.peer = peer;
@@ -154,21 +156,28 @@ export class Session implements PeerHandler {
   }
 
   /**
-   * Replies to a request of another layer with the list that `begin` gives: in parts, so that a long one doesn't keep this
-   * actor from its other work. `onSent` is called after the last.
+   * Replies to a request of another layer with a list: in parts, so that a long one doesn't keep this actor from its other work.
+   * `onSent` is called after the last.
    */
-  replyInParts(id: number, begin: () => LongList, onSent: () => void): void {
+  replyInParts(id: number, list: LongList, onSent: () => void): void {
     const { channel } = this.peer;
-    const { sendInParts } = require("./callee/parts.ts") as typeof import("./callee/parts.ts");
-    sendInParts(begin, {
-      channel,
-      maxBytes: this.#host.limits.maxFrameBytes,
-      sendPart: (part) => channel.send([Kind.part, id, part]),
+    const { sendInParts } = require("./parts.ts") as typeof import("./parts.ts");
+    const inParts = (this.#inParts ??= new Set());
+    inParts.add(id);
+    sendInParts(channel, this.#host.limits, list, {
+      sendPart: (part) => {
+        if (!inParts.has(id)) throw new ContextCancelledError(this.peer.id);
+        return channel.send([Kind.part, id, part]);
+      },
       sendLast: (part) => {
+        inParts.delete(id);
         channel.send([Kind.result, id, part]);
         onSent();
       },
-      fail: (error) => this.replyError(id, error),
+      fail: (error) => {
+        inParts.delete(id);
+        this.replyError(id, error);
+      },
     });
   }
 
@@ -254,6 +263,7 @@ export class Session implements PeerHandler {
         this.#serving.onOpen(message);
         return;
       case Kind.cancel:
+        this.#inParts?.delete(message[1]);
         this.#serving.onCancel(message);
         return;
       case Kind.put:

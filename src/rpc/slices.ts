@@ -1,8 +1,21 @@
 /** Does long work a few milliseconds at a time, so that it never holds up the event loop for longer. */
 import { timing } from "../deadline.ts";
+import { asError } from "../errors.ts";
+import { logger } from "../log.ts";
+
+const log = logger("rpc");
 
 /** One step of some work; false when there is none left. */
 export type Step = () => boolean;
+
+export interface SlicesOptions {
+  /** How many steps take longer than reading the clock. */
+  readonly stepsPerLook: number;
+  /** With each slice the next work goes on, instead of one after the other. Default false. */
+  readonly takesTurns?: boolean;
+  /** Asked before each step: what it returns has to resolve first. */
+  readonly pause?: () => Promise<void> | undefined;
+}
 
 export class Slices {
   readonly #work: Step[] = [];
@@ -15,11 +28,7 @@ export class Slices {
   readonly #takesTurns: boolean;
   readonly #pause: (() => Promise<void> | undefined) | undefined;
 
-  /**
-   * `stepsPerLook`: how many steps take longer than reading the clock. `takesTurns`: with each slice the next work goes on,
-   * instead of one after the other. `pause` is asked before each step: what it returns has to resolve first.
-   */
-  constructor(stepsPerLook: number, takesTurns: boolean, pause?: () => Promise<void> | undefined) {
+  constructor({ stepsPerLook, takesTurns = false, pause }: SlicesOptions) {
     this.#stepsPerLook = stepsPerLook;
     this.#takesTurns = takesTurns;
     this.#pause = pause;
@@ -80,7 +89,7 @@ export class Slices {
       for (let step = this.#work[0]; step !== undefined; step = this.#work[0]) {
         const pause = this.#pause?.();
         if (pause !== undefined) return this.#goOnAfter(pause);
-        const isOver = !step();
+        const isOver = !attempt(step);
         // it may have cleared all
         if (isOver && this.#work[0] === step) this.#work.shift();
         const looks = isOver || ++steps % this.#stepsPerLook === 0;
@@ -109,5 +118,15 @@ export class Slices {
   #tell(): void {
     this.#idle?.resolve();
     this.#idle = undefined;
+  }
+}
+
+/** Work that fails is over; what waits after it can't help that. */
+function attempt(step: Step): boolean {
+  try {
+    return step();
+  } catch (error) {
+    log.error?.(`long work failed: ${asError(error).stack}`);
+    return false;
   }
 }

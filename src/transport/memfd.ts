@@ -19,6 +19,8 @@ const fAddSeals = 1_033;
 const fGetSeals = 1_034;
 /** That seals can't be changed, and that the file can neither shrink nor grow. */
 const seals = 1 | 2 | 4;
+/** `O_NOCTTY` of open(2). */
+const oNoctty = 0o400;
 const name = Buffer.from("furrow\0");
 
 let calls: ReturnType<typeof openLibc<typeof signatures>> | undefined;
@@ -62,8 +64,8 @@ export function createMemfd(byteLength: number): Memfd {
  * @throws {Error} when it is gone, or this process may not look into that one
  */
 export function openMemfd(pid: number, { fd, byteLength, device, inode }: Memfd): Memfd {
-  // a fifo would block without the flag
-  const own = openSync(`/proc/${pid}/fd/${fd}`, openFlags.O_RDWR | openFlags.O_NONBLOCK);
+  // without these flags a fifo would block, and a terminal could become that of this process
+  const own = openSync(`/proc/${pid}/fd/${fd}`, openFlags.O_RDWR | openFlags.O_NONBLOCK | oNoctty);
   try {
     const found = fstatSync(own);
     if (found.dev !== device || found.ino !== inode) throw new Error("the memory is gone");

@@ -18,6 +18,8 @@ const log = logger("tree");
 const calmMs = 10;
 /** A spare that ends sooner than this may do so for a reason that the next one has, too. */
 const quickMs = 10_000;
+/** One that takes longer to load doesn't keep others from being started. */
+const longestLoadMs = 10_000;
 /** The wait after such an end; it doubles each time. */
 const retryMs = 100;
 /** After so many of them in a row, the next one waits for `pauseMs`. */
@@ -55,12 +57,35 @@ export class Spares {
   /** A process to start an actor in as `launch` says, if there is one; it has its orders. */
   take(launch: Launch): Spare | undefined {
     const spare = this.#spares.values().find((one) => one.suits(launch));
-    if (spare === undefined) return undefined;
+    if (spare === undefined) {
+      this.#renew();
+      return undefined;
+    }
     this.#spares.delete(spare);
     this.#quickEnds = 0;
     spare.order(launch.init);
     this.#refill();
     return spare;
+  }
+
+  /** Ends those that no start suits any more: this process has another environment or working directory now. */
+  #renew(): void {
+    const now = this.#launchNow();
+    const outdated = Array.from(this.#spares).filter((spare) => !spare.suits(now));
+    if (outdated.length === 0) return;
+    log.info?.(`${outdated.length} spare processes began with another environment: replacing them`);
+    for (const spare of outdated) {
+      this.#spares.delete(spare);
+      void spare.end();
+    }
+    this.#refill();
+  }
+
+  /** @throws {SpawnError} when none can be started */
+  #launchNow(): Launch {
+    const { runtime, output } = this.#host;
+    const addr = runtime.listeners.local.find((one) => one.startsWith("unix:")) ?? null;
+    return launchOfSpare({ spare: addr }, output);
   }
 
   #refill(): void {
@@ -91,18 +116,16 @@ export class Spares {
 
   /** Starts one; resolves when it has loaded everything, or has ended. */
   async #start(): Promise<void> {
-    const { runtime, output } = this.#host;
-    const addr = runtime.listeners.local.find((one) => one.startsWith("unix:")) ?? null;
     let spare: Spare;
     try {
-      spare = new Spare(launchOfSpare({ spare: addr }, output));
+      spare = new Spare(this.#launchNow());
     } catch (error) {
       this.#onQuickEnd(`cannot be started: ${asError(error).message}`);
       return;
     }
     this.#spares.add(spare);
     void spare.ended.then((how) => this.#onEnd(spare, how));
-    await spare.loaded;
+    await Promise.race([spare.loaded, sleep(longestLoadMs, this.#host.signal)]);
   }
 
   #onEnd(spare: Spare, how: string): void {

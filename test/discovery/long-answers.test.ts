@@ -5,7 +5,7 @@ import { currentRuntime } from "../../src/actor/current.ts";
 import { Registrars } from "../../src/discovery/registrars.ts";
 import type { RegistryTable } from "../../src/discovery/table.ts";
 import { getRegistry, LimitError, openRootActor, queryActor, watchActors } from "../../src/index.ts";
-import { partLength } from "../../src/rpc/callee/parts.ts";
+import { partLength } from "../../src/rpc/parts.ts";
 import { hostId } from "../../src/transport/host.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { failure } from "../support/outcome.ts";
@@ -150,6 +150,26 @@ describe("a long answer", () => {
     expect(counts).toEqual([many + 2, many, many, last, last]);
   });
 
+  test("to a lookup that is cancelled ends, and those of one peer wait for each other, but for no other peer", async () => {
+    await using world = new World();
+    await using _ = await openRootActor({ ...world.options, name: "root" });
+    fill(20_000);
+    await using peer = await connect(world);
+    await using other = await connect(world);
+    for (let id = 1; id <= 20; id++) peer.send([Kind.lookup, id, "many", false]);
+    other.send([Kind.lookup, 1, "many", false]);
+    await runsUntil(other, Kind.result, 1);
+    const answered = (): number => peer.received.filter(([kind]) => kind === Kind.result).length;
+    peer.send([Kind.cancel, 20, "enough"]);
+    const runs = await runsUntil(peer, Kind.error, 20);
+    expect(answered()).toBe(19);
+    const order = runs.map(([name]) => name);
+    expect(order.filter((name) => name.startsWith("result"))).toEqual(
+      Array.from({ length: 19 }, (_one, n) => `result ${n + 1}`),
+    );
+    expect(order.filter((name) => name === "part 2")).toHaveLength(1);
+  });
+
   test("to a call that is given up ends", async () => {
     await using world = new World();
     await using _ = await openRootActor({ ...world.options, name: "root" });
@@ -229,7 +249,99 @@ describe("what changes while a long answer arrives", () => {
   });
 });
 
+describe("a watch whose state is long", () => {
+  test("isn't begun, and is answered all the same, when it was given back before its turn", async () => {
+    await using world = new World();
+    await using _ = await openRootActor({ ...world.options, name: "root" });
+    fill(20_000);
+    await using peer = await connect(world);
+    peer.send([Kind.lookup, 1, "many", false], [Kind.watch, 2, "many"], [Kind.unwatch, 2]);
+    await runsUntil(peer, Kind.error, 2);
+    expect(peer.received.filter(([kind]) => kind === Kind.state)).toEqual([]);
+    expect(Registrars.of(currentRuntime()).service!.watching.size).toBe(0);
+  });
+
+  test("is sent once at a time, however often it is left behind", async () => {
+    await using world = new World();
+    await using _ = await openRootActor({ ...world.options, name: "root" });
+    fill(20_000);
+    await using other = await RawPeer.register(world.unix, { name: "many", addrs: [addr] });
+    await using peer = await connect(world);
+    const { link } = Array.from(currentRuntime().peers).find(({ id }) => id.name === "asker")!.channel;
+    peer.send([Kind.watch, 1, "many"], [Kind.watch, 2, "*"]);
+    await runsUntil(peer, Kind.result, 2);
+    let id = 1;
+    const change = async (): Promise<void> => {
+      other.send([Kind.update, ++id, { id, text: "x".repeat(4_000) }]);
+      await other.take(Kind.result);
+    };
+    peer.pause();
+    while (link.pendingBytes <= 65_536) await change();
+    // a list stands in front of both, while they are left behind and changes go on
+    peer.send([Kind.lookup, 3, "many", false, true]);
+    await change();
+    peer.resume();
+    for (let n = 0; n < 200; n++) await change();
+    const actors = new Map<number, Map<string, unknown>>();
+    const coming = new Map<number, [string, unknown[]][]>();
+    const isCurrent = (): boolean =>
+      [1, 2].every((watch) => {
+        const form = actors.get(watch)?.get(other.sent.length > 0 ? lastUuid : "") as unknown[] | undefined;
+        return ((form?.[5] as unknown[])?.[1] as { id?: number })?.id === id;
+      });
+    const lastUuid = table().all("many").at(-1)!.uuid;
+    for (let at = 0; !isCurrent(); at++) {
+      while (peer.received.length <= at) await peer.take();
+      const [kind, watch, first, second] = peer.received[at] as [number, number, unknown, unknown];
+      if (kind === Kind.state)
+        coming.set(watch, [...(coming.get(watch) ?? []), ...(first as [string, unknown[]][])]);
+      const rest = kind === Kind.resync ? second : kind === Kind.result ? (first as unknown[])[1] : undefined;
+      if (rest !== undefined && watch !== 3) {
+        const all = [...(coming.get(watch) ?? []), ...(rest as [string, unknown[]][])];
+        coming.delete(watch);
+        actors.set(watch, new Map(all.map(([, form]) => [form[0] as string, form])));
+        expect(actors.get(watch)!.size).toBeGreaterThan(20_000);
+      }
+      if (kind === Kind.change) {
+        const form = peer.received[at]![4] as unknown[];
+        actors.get(watch)?.set(form[0] as string, form);
+      }
+    }
+  });
+});
+
 describe("a list from another actor", () => {
+  test("that is late is forgotten, since what has changed meanwhile isn't known", async () => {
+    await using registrar = new RawRegistrar();
+    await using _ = await openRootActor({ registryAddrs: [registrar.addr], limits: { probeTimeoutMs: 50 } });
+    const rest: (() => void)[] = [];
+    registrar.onLookup = (peer, [, id, name]) => {
+      peer.send([Kind.part, id, ["a", "b"].map(form)]);
+      rest.push(() =>
+        peer.send([Kind.removed, name, "b", 2], [Kind.result, id, [form("c")]], [Kind.result, 1_000, null]),
+      );
+    };
+    expect((await failure(queryActor("n"))).name).toBe("TimeoutError");
+    rest[0]!();
+    const { cache } = Registrars.of(currentRuntime()).links[0]!;
+    await Bun.sleep(50);
+    expect(cache.has("n")).toBeFalse();
+  });
+
+  test("is waited for as long as its parts come", async () => {
+    await using registrar = new RawRegistrar();
+    await using _ = await openRootActor({ registryAddrs: [registrar.addr], limits: { probeTimeoutMs: 100 } });
+    registrar.onLookup = async (peer, [, id]) => {
+      for (let n = 0; n < 5; n++) {
+        peer.send([Kind.part, id, [form(`u${n}`)]]);
+        await Bun.sleep(100);
+      }
+      peer.send([Kind.result, id, [form("last")]]);
+    };
+    // longer than three times 100 ms
+    expect((await queryActor("n")).id?.uuid).toBe("last");
+  });
+
   test("that is too large is an error for who asked for it, and the rest is left out", async () => {
     await using registrar = new RawRegistrar();
     await using _ = await openRootActor({

@@ -84,17 +84,6 @@ describe("an actor of a nursery with spares", () => {
     const others = await Promise.all(
       differences.map((options, at) => nursery.startActor(`other-${at}`, { module, ...options })),
     );
-    const folder = process.cwd();
-    try {
-      process.env["OTHER"] = "1";
-      others.push(await nursery.startActor("env", { module }));
-      delete process.env["OTHER"];
-      process.chdir(world.dir);
-      others.push(await nursery.startActor("cwd", { module }));
-    } finally {
-      delete process.env["OTHER"];
-      process.chdir(folder);
-    }
     expect(others.map(({ id }) => id.pid)).not.toContain(spare!);
     expect(sparesOf(process.pid)).toEqual([spare!]);
     const same = { env: { PATH: process.env["PATH"]! }, output: "inherit" } as const;
@@ -220,4 +209,20 @@ describe("the spares of a nursery", () => {
       expect(error).toBeInstanceOf(RangeError);
       expect(error.message).toBe(`spares must be an integer from 0 to 64, got ${String(count)}`);
     });
+
+  test("is replaced when the environment of the program has changed", async () => {
+    await using world = new World();
+    await using nursery = await open(world);
+    const [before] = await spares(1);
+    process.env["FURROW_TEST_SPARES"] = "changed";
+    try {
+      const first = await nursery.startActor<Seen>("first", { module });
+      expect(first.id.pid).not.toBe(before!);
+      await until(() => !isProcessAlive(before!));
+      const [after] = await spares(1);
+      expect((await nursery.startActor("second", { module })).id.pid).toBe(after!);
+    } finally {
+      delete process.env["FURROW_TEST_SPARES"];
+    }
+  });
 });

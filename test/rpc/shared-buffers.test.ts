@@ -29,6 +29,7 @@ import {
   TimeoutError,
   TransportClosedError,
 } from "../../src/index.ts";
+import { OwnMemory } from "../../src/channel/own-memory.ts";
 import { openLibc } from "../../src/transport/libc.ts";
 import { createMemfd } from "../../src/transport/memfd.ts";
 import { Kind } from "../../src/wire/messages.ts";
@@ -309,6 +310,20 @@ describe.skipIf(!hasMemory)("shared buffers of a peer", () => {
     expect(await self.run.echo(mine)).toBe(mine);
   });
 });
+
+test.skipIf(!hasMemory)(
+  "memory is closed once, though its release ends the connection that it was given to",
+  () => {
+    const memfd = createMemfd(4_096);
+    const memory = new OwnMemory(new Uint8Array(4_096), memfd);
+    const taker = { withdraw: () => memory.leave(taker) };
+    memory.join(taker);
+    memory.release();
+    memory.release();
+    memory.leave(taker);
+    expect(() => fstatSync(memfd.fd)).toThrow("EBADF");
+  },
+);
 
 describe.skipIf(!hasMemory)("maxSharedBytes", () => {
   test("bounds what an actor makes, small buffers counted as 64 KiB", async () => {

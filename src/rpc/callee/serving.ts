@@ -17,8 +17,8 @@ import { Kind, type MessageOf } from "../../wire/messages.ts";
 import { readArguments, readValue } from "../../wire/received.ts";
 import type { Dispatcher } from "./dispatch.ts";
 import type { Inbox, Outbox } from "../flow.ts";
+import { LongList } from "../long-list.ts";
 import type { Gate } from "./gate.ts";
-import { LongList } from "./long-list.ts";
 import type { Following, Observer, OpenExchange, ServedRequest } from "../observer.ts";
 import type { Permissions, Policy } from "../policy.ts";
 import { fireDraining, Task, type TaskOrigin } from "../task.ts";
@@ -489,10 +489,8 @@ export class Serving implements TaskOrigin {
     }
     const { task } = served;
     const { channel } = this.#peer;
-    const { sendInParts } = require("./parts.ts") as typeof import("./parts.ts");
-    sendInParts(() => list, {
-      channel,
-      maxBytes: this.#host.limits.maxFrameBytes,
+    const { sendInParts } = require("../parts.ts") as typeof import("../parts.ts");
+    sendInParts(channel, this.#host.limits, list, {
       sendPart: (part) => {
         if (task.aborted) throw task.reason;
         const { value, rich } = toWire(part, "result of", name, channel);

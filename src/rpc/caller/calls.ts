@@ -16,6 +16,7 @@ import type { Limits } from "../../limits.ts";
 import { sendCall, sendCallWith, sendValue, toWire } from "../../wire/encode.ts";
 import { Kind, type MessageOf } from "../../wire/messages.ts";
 import { fromWire, readValue } from "../../wire/received.ts";
+import type { KeptBytes } from "../kept.ts";
 import type { ExchangeEnds, Following, Observer, OpenExchange } from "../observer.ts";
 import { ambientTask, type Task } from "../task.ts";
 import type { Exchange, ExchangePort } from "./exchange.ts";
@@ -142,7 +143,7 @@ export class Calls implements ExchangePort {
   get unreadBytes(): number {
     let bytes = 0;
     for (const { inbox } of this.#exchanges.values()) bytes += inbox.unreadBytes;
-    for (const part of this.#parts?.values() ?? []) bytes += part.bytes;
+    for (const { kept } of this.#parts?.values() ?? []) bytes += kept.total;
     return bytes;
   }
 
@@ -347,7 +348,10 @@ export class Calls implements ExchangePort {
     if (answer === undefined) return;
     this.#parts ??= new Map();
     let soFar = this.#parts.get(id);
-    if (soFar === undefined) this.#parts.set(id, (soFar = { list: [], bytes: 0 }));
+    if (soFar === undefined) {
+      const { KeptBytes } = require("../kept.ts") as typeof import("../kept.ts");
+      this.#parts.set(id, (soFar = { list: [], bytes: 0, kept: new KeptBytes() }));
+    }
     soFar.bytes += bytes;
     const { maxFrameBytes } = this.#host.limits;
     if (soFar.bytes > maxFrameBytes) {
@@ -357,8 +361,10 @@ export class Calls implements ExchangePort {
       answer.reject(new LimitError(`a list from ${from} takes more than maxFrameBytes ${maxFrameBytes}`));
       return;
     }
-    this.channel.buffered.grew(bytes);
     const items = completed([], fromWire(part, rich === true, this.channel));
+    const before = soFar.kept.total;
+    soFar.kept.add(items, bytes);
+    this.channel.buffered.grew(soFar.kept.total - before);
     if (answer.takePart === undefined) for (const item of items) soFar.list.push(item);
     else answer.takePart(items);
   }
@@ -447,6 +453,8 @@ interface ListSoFar {
   readonly list: unknown[];
   /** The bytes of its frames. */
   bytes: number;
+  /** The memory that it takes. */
+  readonly kept: KeptBytes;
 }
 
 /** @throws {FrameError} when the rest isn't a list */
