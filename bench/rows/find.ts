@@ -3,7 +3,7 @@ import { findActor } from "../../src/index.ts";
 import { currentRuntime, registrarLink } from "../harness/internals.ts";
 import { type RaceRow, type RawTarget, serverOf } from "../harness/row.ts";
 import type { Operation } from "../harness/timing.ts";
-import { EchoClient } from "../raw/echo.ts";
+import { EchoClient, openEcho } from "../raw/echo.ts";
 import { contestWithEcho, stackedContest } from "./contest.ts";
 
 /** Calls per sample of `find.warm`. */
@@ -14,18 +14,12 @@ async function findAndDispose(name: string): Promise<void> {
   if (portal === null) throw new Error(`${name} was not found`);
 }
 
-/** For the other ends to finish closing: what they still do would be part of the next sample. */
-const closingMs = 2;
-
 /** Opens a new connection for each ping. */
 function connectOperation(target: RawTarget): Operation & AsyncDisposable {
   let client: EchoClient | undefined;
   const close = async (): Promise<void> => await client?.[Symbol.asyncDispose]();
   return {
-    async before() {
-      await close();
-      await Bun.sleep(closingMs);
-    },
+    before: close,
     async run() {
       client = await EchoClient.connect(target);
       await client.ping();
@@ -35,7 +29,7 @@ function connectOperation(target: RawTarget): Operation & AsyncDisposable {
 }
 
 /** Looks up, connects, shakes hands and opens a portal; before each sample the connection is closed and the cache cleared. */
-function coldFind(): Operation {
+function coldFind(echo: EchoClient): Operation {
   const runtime = currentRuntime();
   const { cache } = registrarLink();
   return {
@@ -43,7 +37,8 @@ function coldFind(): Operation {
       for (const peer of runtime.peers.byName("target") ?? []) await peer.close("from the start");
       // evicting the name instead would send the registrar a message during the next sample
       cache.clear();
-      await Bun.sleep(closingMs);
+      // gives the other processes time to finish closing
+      for (let n = 0; n < 3; n++) await echo.ping();
     },
     run: () => findAndDispose("target"),
   };
@@ -55,11 +50,14 @@ const cold = (transport: "unix" | "tcp", proof: string): RaceRow => ({
   transport,
   what: `await findActor and dispose, with nothing known and no connection: lookup, connect, handshake${proof}, portal`,
   baseline: "a raw connect and one echo",
+  // with one at a time, and much code for each, it takes long until that is compiled
+  warmupFactor: 8,
   server: { target: true },
   open: (scene) =>
     stackedContest(async (stack) => {
+      const echo = stack.use(await openEcho(scene));
       const connect = stack.use(connectOperation(serverOf(scene).echo));
-      const { subject, baseline } = stack.use(await contestWithEcho(scene, async () => coldFind()));
+      const { subject, baseline } = stack.use(await contestWithEcho(scene, async () => coldFind(echo)));
       return { subject, baseline: connect, others: { [`echo.${transport}`]: baseline } };
     }),
 });

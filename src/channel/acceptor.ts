@@ -131,8 +131,6 @@ export class Acceptor<H extends PeerHandler> {
     if (this.#isRefused(channel, { uuid, target, purpose }, pid, proof)) return;
     this.#settle(stranger);
     channel.post(helloMessage({ ...this.#host.self(), target: uuid }));
-    // at once: what the dialler waits for, and what it will find here, are made side by side (row `find.cold.unix`)
-    channel.flush();
     this.#host.establish(theirs, channel, { transport, proof });
   }
 
