@@ -331,13 +331,14 @@ describe("a list from another actor", () => {
   test("is waited for as long as its parts come", async () => {
     await using registrar = new RawRegistrar();
     await using _ = await openRootActor({ registryAddrs: [registrar.addr], limits: { probeTimeoutMs: 100 } });
-    registrar.onLookup = async (peer, [, id]) => {
+    const answer = async (peer: RawPeer, id: unknown): Promise<void> => {
       for (let n = 0; n < 5; n++) {
         peer.send([Kind.part, id, [form(`u${n}`)]]);
         await Bun.sleep(100);
       }
       peer.send([Kind.result, id, [form("last")]]);
     };
+    registrar.onLookup = (peer, [, id]) => void answer(peer, id);
     // longer than three times 100 ms
     expect((await queryActor("n")).id?.uuid).toBe("last");
   });
