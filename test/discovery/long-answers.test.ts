@@ -82,7 +82,7 @@ describe("a long answer", () => {
   test("waits while the peer doesn't read, and ends with its connection", async () => {
     await using world = new World();
     await using _ = await openRootActor({ ...world.options, name: "root" });
-    fill(60_000);
+    fill(30_000);
     await using peer = await connect(world);
     await using other = await connect(world);
     const { link } = Array.from(currentRuntime().peers)[0]!.channel;
@@ -97,7 +97,7 @@ describe("a long answer", () => {
       received += (list as unknown[]).length;
       isOver = kind === Kind.result;
     }
-    expect(received).toBe(60_000);
+    expect(received).toBe(30_000);
     expect(link.pendingBytes).toBeLessThan(4 * 1_048_576);
     peer.cut();
     await until(() => currentRuntime().peers.size === 1);
@@ -173,7 +173,7 @@ describe("a long answer", () => {
   test("to a call that is given up ends", async () => {
     await using world = new World();
     await using _ = await openRootActor({ ...world.options, name: "root" });
-    fill(60_000);
+    fill(30_000);
     await using peer = await connect(world);
     peer.send([Kind.call, 1, "registrar.listActors", []]);
     await peer.take(Kind.part);
@@ -184,7 +184,7 @@ describe("a long answer", () => {
     const runs = await runsUntil(peer, Kind.result, 2);
     expect(
       runs.filter(([name]) => name === "part 1").reduce((sum, [, count]) => sum + count, 0),
-    ).toBeLessThan(60_000 / partLength / 2);
+    ).toBeLessThan(30_000 / partLength / 2);
   });
 });
 
