@@ -9,7 +9,6 @@ const roomy = {
   maxConnections: 16_384,
   maxCachedNames: 1_000_000,
   maxBufferedBytes: 2_147_483_648,
-  maxFrameValues: 20_000_000,
 } as const;
 
 /** Many samples, of an operation of any length: from one that takes a second to one that takes a microsecond. */

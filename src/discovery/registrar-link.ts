@@ -58,11 +58,11 @@ function isUnderway(request: LookupRequest): boolean {
   return !request.isOver;
 }
 
-/** Called when a request ends, before its promise settles; and again with a list that comes after that, too late. */
 /** What a link hears of its requests. */
 interface LookupHost {
   /** The first part of a long answer has arrived. */
   onBegun(request: LookupRequest): void;
+  /** Called when a request ends, before its promise settles; and again with a list that comes after that, too late. */
   onOver(request: LookupRequest, list: Found | undefined): void;
 }
 
@@ -83,8 +83,8 @@ class LookupRequest implements Answer {
   /** When the registrar was heard of last: since then it is silent. */
   heardAt: number = this.since;
   isOver = false;
-  /** What a registrar has pushed since the first part of its answer, which is as of then; undefined before that. */
-  pushed: Push[] | undefined;
+  /** What the registrar has pushed since the first part of its answer, which is as of then. */
+  readonly pushed: Push[] = [];
   readonly #host: LookupHost;
   #parts: FoundRegistration[] | undefined;
   #resolve!: (list: Found) => void;
@@ -139,8 +139,8 @@ class LookupRequest implements Answer {
   }
 }
 
-/** A list with the changes that were pushed since it was begun. */
-function withPushes(list: Found, pushed: readonly Push[] = []): Found {
+/** A list with the changes that were pushed since it was begun, applied as the cache applies them. */
+function withPushes(list: Found, pushed: readonly Push[]): Found {
   const name = new CachedName("");
   name.set(list);
   for (const push of pushed)
@@ -312,7 +312,6 @@ export class RegistrarLink implements LookupHost {
   }
 
   onBegun(request: LookupRequest): void {
-    request.pushed = [];
     this.#begun.add(request);
   }
 
@@ -343,7 +342,7 @@ export class RegistrarLink implements LookupHost {
   #onPush(name: string, push: Push): void {
     this.#counters.pushes++;
     if (this.#begun.size > 0)
-      for (const request of this.#begun) if (request.name === name) request.pushed?.push(push);
+      for (const request of this.#begun) if (request.name === name) request.pushed.push(push);
     if ("found" in push) this.cache.added(name, push.found, push.before);
     else this.cache.removed(name, push.uuid);
   }

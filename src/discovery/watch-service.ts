@@ -97,8 +97,8 @@ export class WatchService {
   }
 
   /**
-   * Passes a change of the table on. One that is made while another is being passed on, because a peer was lost over it,
-   * waits for its turn: watchers get all changes in the order of their revisions.
+   * Passes a change of the table on. One that a watch of this process makes while it is told of another waits for its turn: all
+   * get the changes in the order of their revisions.
    */
   push(type: ActorChange["type"], stored: StoredRegistration, revision: number): void {
     if (this.size === 0) return;

@@ -14,7 +14,7 @@ export interface Credit {
 }
 
 /** When a link has this much unsent, writers wait even if they have credit. */
-const crowdedBytes = 1_048_576;
+export const crowdedBytes = 1_048_576;
 
 /** What a writer needs from its channel. */
 export interface FlowChannel {

@@ -5,13 +5,12 @@
 import type { Channel } from "../channel/channel.ts";
 import { asError, LimitError } from "../errors.ts";
 import type { Limits } from "../limits.ts";
+import { crowdedBytes } from "./flow.ts";
 import type { LongList } from "./long-list.ts";
 import { Slices } from "./slices.ts";
 
 /** How many elements a part has. */
 export const partLength = 32;
-/** With so many unsent bytes, the peer has to read first. */
-const mostUnsentBytes = 1_048_576;
 /** How many lists of one connection may wait. */
 const mostWaiting = 10_000;
 
@@ -54,7 +53,7 @@ class PartsQueue {
   constructor(channel: Channel, { maxFrameBytes, maxPendingSendBytes }: Limits) {
     this.#channel = channel;
     this.#maxBytes = maxFrameBytes;
-    this.#mostUnsent = Math.min(mostUnsentBytes, maxPendingSendBytes / 2);
+    this.#mostUnsent = Math.min(crowdedBytes, maxPendingSendBytes / 2);
   }
 
   add(waiting: Waiting): void {
