@@ -21,8 +21,10 @@ describe("callTimeoutMs", () => {
     expect(error).toBeInstanceOf(TimeoutError);
     expect(error).toMatchObject(isTimeout);
     expect(error.message).toMatch(/^call of hang on child#\w+ took longer than 30 ms$/);
-    await until(async () => (await child.run.abortedCalls()) === 1);
-    expect(await child.run.add(1, 2)).toBe(3);
+    // calls that are to come through have more time, whatever else the machine does
+    const patient = child.with({ timeout: 60_000 });
+    await until(async () => (await patient.run.abortedCalls()) === 1);
+    expect(await patient.run.add(1, 2)).toBe(3);
     // derived portals keep it
     const { signal } = new AbortController();
     expect(await failure(child.with({ signal }).run.hang())).toMatchObject(isTimeout);
