@@ -31,9 +31,8 @@ const log = logger("discovery");
 
 /** Waits between rounds; the last one repeats. All have jitter, or all that lost a registrar would come at once. */
 const retryMs = [10, 20, 30, 30, 30, 30, 30, 30, 40, 60, 80, 160, 300] as const;
-/** The first wait after a loss. Roots come first: a child can only join. */
+/** The first wait after a loss, of a root and of a child, which has waited before. */
 const rootJitterMs = 20;
-const childDelayMs = 40;
 const childJitterMs = 60;
 /** How long a registrar whose connection ended counts as dead, unless its lock says otherwise. */
 const lostMs = 500;
@@ -177,8 +176,7 @@ export class Election {
   #waitMs(round: number): number {
     if (round > 0) return (retryMs[Math.min(round, retryMs.length) - 1] ?? 300) * (0.5 + Math.random());
     if (this.#boot !== undefined) return 0;
-    const { isRoot } = this.#registrars.runtime;
-    return isRoot ? Math.random() * rootJitterMs : childDelayMs + Math.random() * childJitterMs;
+    return Math.random() * (this.#registrars.runtime.isRoot ? rootJitterMs : childJitterMs);
   }
 
   async #once(): Promise<void> {

@@ -11,16 +11,25 @@ import { logger } from "../log.ts";
 import type { Session } from "../rpc/session.ts";
 import { outsideTasks } from "../rpc/task.ts";
 import { type Address, rankAddresses } from "../transport/address.ts";
-import { Kind } from "../wire/messages.ts";
+import { Kind, type MessageOf } from "../wire/messages.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Boot, Candidate, Election } from "./election.ts";
 import { nameTaken, type RegistrarLink, RegistrationRefused } from "./registrar-link.ts";
 import { Registrars } from "./registrars.ts";
+import { decodeTargets } from "./registration.ts";
 import { isOfThisHost, socketDirs } from "./registry-files.ts";
 import { Roster } from "./roster.ts";
 import type { Tenure } from "./tenure.ts";
 
 const log = logger("discovery");
+
+/**
+ * How long a child that has lost a registrar leaves the search to its parent, which is looking for the next one or becoming
+ * it, and says so: joining what it names costs a third of a search. With the wait's jitter, and well before a registrar
+ * stops waiting for actors that it can't list (`timing.blindGracePeriodMs`).
+ */
+const searchAfterMs = 300;
+const searchJitterMs = 100;
 
 export class Membership implements Candidate {
   readonly registrars: Registrars;
@@ -32,6 +41,8 @@ export class Membership implements Candidate {
   #isEnlisted = false;
   #tenure: Tenure | undefined;
   #cluster: Cluster | undefined;
+  /** Of a child that waits for its parent to name the next registrar. */
+  #search: Timer | undefined;
   #upkeep: Timer | undefined;
   #addressWatch: Timer | undefined;
   readonly #stop = new AbortController();
@@ -64,6 +75,7 @@ export class Membership implements Candidate {
 
   /** Looks for a registrar; see `Election.start`. */
   #elect(lost?: string): void {
+    this.#search = undefined;
     this.#openElection().start(lost);
   }
 
@@ -79,16 +91,27 @@ export class Membership implements Candidate {
 
   /** Connects to the registrars that the parent knows; if none can be reached, looks for others at the registry addresses. */
   async connectKnown(known: readonly DialTarget[]): Promise<void> {
-    await Promise.all(
-      known.map(async (registrar) => {
-        try {
-          await this.join(registrar);
-        } catch (error) {
-          for (const addr of registrar.addrs) this.registrars.noteFault(addr, asError(error));
-        }
-      }),
-    );
+    await Promise.all(known.map((registrar) => this.#joinKnown(registrar)));
     if (!this.registrars.hasLinks) this.#elect();
+  }
+
+  /** In a child: its parent has found registrars, or became one. */
+  onTold([, list]: MessageOf<typeof Kind.registrars>): void {
+    clearTimeout(this.#search);
+    this.#search = undefined;
+    const told = decodeTargets(list);
+    void outsideTasks(async () => {
+      await Promise.all(told.map((registrar) => this.#joinKnown(registrar)));
+      if (!this.#stop.signal.aborted && this.registrars.vacant().length > 0) this.#elect();
+    });
+  }
+
+  async #joinKnown(registrar: DialTarget): Promise<void> {
+    try {
+      await this.join(registrar);
+    } catch (error) {
+      for (const addr of registrar.addrs) this.registrars.noteFault(addr, asError(error));
+    }
   }
 
   /**
@@ -137,6 +160,13 @@ export class Membership implements Candidate {
     const peer = await outsideTasks(() =>
       this.#runtime.peers.connect(target, this.#patience(registrar.name)),
     );
+    const met = registrars.linkOf(registrar.uuid);
+    if (met?.isOpen) {
+      // a search and the parent have found it at the same time
+      peer.release();
+      registrars.claim(met, registrar.addrs);
+      return;
+    }
     const link = registrars.link(peer.handler, registrar.addrs);
     if (registrars.registers) await this.#registerAt(link);
     else registrars.notify();
@@ -283,7 +313,9 @@ export class Membership implements Candidate {
     // again, in case a roster was removed: the next registrar reads from it which actors will be back
     if (this.#isEnlisted) this.#enlist();
     log.info?.(text);
-    this.#elect(link.session.peer.id.uuid);
+    const lost = link.session.peer.id.uuid;
+    if (this.#runtime.isRoot) this.#elect(lost);
+    else this.#search ??= setTimeout(() => this.#elect(lost), searchAfterMs + Math.random() * searchJitterMs);
   }
 
   /** Unregisters everywhere, within a bound: lookups from now on don't find this actor. */
@@ -291,6 +323,7 @@ export class Membership implements Candidate {
     const { registrars } = this;
     this.#stop.abort();
     this.#election?.stop();
+    clearTimeout(this.#search);
     clearInterval(this.#upkeep);
     clearInterval(this.#addressWatch);
     const pushed = registrars.service?.unregisterSelf();

@@ -221,6 +221,11 @@ export class Registrars implements DiscoveryFacts {
     return this.isRegistrar ? [{ name: id.name, uuid: id.uuid, addrs: listeners.local }, ...others] : others;
   }
 
+  /** `targets` as they travel to a child that runs already. */
+  encodeTargets(): unknown[] {
+    return this.targets().map(({ name, uuid, addrs }) => [name, uuid, addrs]);
+  }
+
   /** Resolves at the next change of the links, or of whether this actor is the registrar. */
   get changed(): Promise<void> {
     return this.#changed.promise;

@@ -9,6 +9,7 @@
  * `Registration` is the plain value that users see.
  */
 import type { Details } from "../actor/details.ts";
+import type { DialTarget } from "../channel/peer.ts";
 import { FrameError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { checkAddressLimits } from "../transport/address-limits.ts";
@@ -166,6 +167,20 @@ export function decodeRegistrations(name: string, answer: unknown): FoundRegistr
   const list = answer as unknown[];
   for (let at = 0; at < list.length; at++) list[at] = decodeRegistration(name, list[at]);
   return list as FoundRegistration[];
+}
+
+/**
+ * Reads the registrars that a parent names.
+ *
+ * @throws {FrameError} when the list is malformed
+ */
+export function decodeTargets(list: readonly unknown[]): DialTarget[] {
+  return list.map((form) => {
+    const [name, uuid, addrs] = Array.isArray(form) ? (form as unknown[]) : [];
+    if (typeof name !== "string" || typeof uuid !== "string")
+      throw new FrameError("malformed registrar from the parent");
+    return { name, uuid, addrs: checkAddresses(addrs) };
+  });
 }
 
 /** The place of the details in the detailed form. */

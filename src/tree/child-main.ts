@@ -112,6 +112,9 @@ async function run(init: ChildInit, since: number): Promise<void> {
     process.removeAllListeners(endedBy);
     process.kill(process.pid, endedBy);
   });
+  runtime.serve(Kind.registrars, (session, message) => {
+    if (session === parent.handler) membership.onTold(message);
+  });
   setRuntime(runtime);
   try {
     const joined = membership.connectKnown(init.registrars);

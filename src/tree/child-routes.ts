@@ -1,6 +1,7 @@
 /** Routes the messages of an actor's children to the nurseries that own them. */
 import { Part } from "../actor/part.ts";
 import type { Runtime } from "../actor/runtime.ts";
+import { Registrars } from "../discovery/registrars.ts";
 import type { Session } from "../rpc/session.ts";
 import { Kind } from "../wire/messages.ts";
 import type { ChildProcess } from "./child-process.ts";
@@ -17,6 +18,25 @@ export interface ChildOwner extends Steerable {
 }
 
 const owners: Part<Set<ChildOwner>> = new Part();
+
+/** Names each registrar that comes up to the children, so that they need not search for it. */
+function tellOfRegistrars(runtime: Runtime, nurseries: ReadonlySet<ChildOwner>): void {
+  const registrars = Registrars.of(runtime);
+  let told = uuidsOf(registrars);
+  registrars.watchChanges(() => {
+    const now = uuidsOf(registrars);
+    const isNews = !now.isSubsetOf(told);
+    told = now;
+    if (!isNews) return;
+    const list = registrars.encodeTargets();
+    for (const { started } of nurseries)
+      for (const { id } of started) runtime.peers.get(id.uuid)?.channel.post([Kind.registrars, list]);
+  });
+}
+
+function uuidsOf(registrars: Registrars): Set<string> {
+  return new Set(registrars.targets().map(({ uuid }) => uuid));
+}
 
 /** The open nurseries of an actor. The first call makes the actor route messages of its children. */
 export function nurseriesOf(runtime: Runtime): Set<ChildOwner> {
@@ -50,6 +70,7 @@ export function nurseriesOf(runtime: Runtime): Set<ChildOwner> {
     });
     runtime.serve(Kind.stopping, (session, message) => childOf(session)?.onStopping(message[1]));
     runtime.serve(Kind.failed, (session, message) => childOf(session)?.onFailed(message[1]));
+    tellOfRegistrars(runtime, all);
     runtime.serve(Kind.data, (session, [, id]) => sendData(session, id, memberOf(session)?.data));
   }
   return open;

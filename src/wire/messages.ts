@@ -63,6 +63,7 @@ export const Kind = {
   watchLoad: 53,
   load: 54,
   data: 55,
+  registrars: 61,
   // discovery again
   partial: 56,
   store: 57,
@@ -214,6 +215,8 @@ interface Fields {
   load: [calls: number];
   /** A child asks its parent for the data that it is started with: the result is bytes, see `tree/start-data.ts`. */
   data: [id: number];
+  /** To a child: the registrars that its parent has now, each as [name, uuid, addrs]. */
+  registrars: [list: List];
 }
 
 type Messages = {
@@ -305,6 +308,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   watchLoad: "",
   load: "n",
   data: "n",
+  registrars: "a",
 };
 
 const shapeOfKind: (string | undefined)[] = [];

@@ -9,28 +9,37 @@ import {
   getRegistry,
   openNursery,
   openRootActor,
+  type Portal,
   queryActor,
   type RemoteActorError,
   waitForActor,
 } from "../../src/index.ts";
 import { Kind } from "../../src/wire/messages.ts";
+import type { Scope } from "../fixtures/program.ts";
 import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { until, World } from "../support/world.ts";
 
 const service = new URL("../fixtures/service.ts", import.meta.url).href;
 type Service = typeof import("../fixtures/service.ts");
+const modules = new URL("../fixtures/modules.ts", import.meta.url).href;
+type Modules = typeof import("../fixtures/modules.ts");
+
+/** In another process: starts "child", and keeps it. */
+async function startChild({ furrow, keep, args }: Scope): Promise<string> {
+  const nursery = await furrow.openNursery();
+  keep["nursery"] = nursery;
+  const child = await nursery.startActor("child", { module: args[0] as string });
+  keep["child"] = child;
+  return child.id.uuid;
+}
 
 describe("losing the registrar", () => {
   test("every actor of a tree registers again, children too, under the same uuid", async () => {
     await using world = new World();
     const hub = await world.actor("hub");
     const parent = await world.actor("parent");
-    const before = await parent.run(async ({ furrow, keep, args }) => {
-      const nursery = await furrow.openNursery();
-      keep["nursery"] = nursery;
-      const child = await nursery.startActor("child", { module: args[0] as string });
-      return [child.id.uuid, furrow.currentActor().uuid];
-    }, service);
+    const uuid = await parent.run(startChild, service);
+    const before = [uuid, await parent.run(({ furrow }) => furrow.currentActor().uuid)];
     await hub.kill();
     await until(async () => await parent.run(({ furrow }) => furrow.currentActor().isRegistrar));
     const after = await parent.run(async ({ furrow }) => {
@@ -39,6 +48,36 @@ describe("losing the registrar", () => {
       return [child.id.uuid, (await registry.run.findActor("parent"))?.id.uuid];
     });
     expect(after).toEqual(before);
+  });
+
+  test("a child joins what its parent names, and doesn't load what it would need for a search of its own", async () => {
+    await using world = new World();
+    const hub = await world.actor("hub");
+    const parent = await world.actor("parent");
+    await parent.run(startChild, modules);
+    await hub.kill();
+    await until(async () => await parent.run(({ furrow }) => furrow.currentActor().isRegistrar));
+    const files = await parent.run(async ({ furrow, keep }) => {
+      await using _back = await furrow.waitForActor("child");
+      return await (keep["child"] as Portal<Modules>).run.modules();
+    });
+    expect(files.filter((file) => file.includes("/src/discovery/election"))).toEqual([]);
+  });
+
+  test("a child searches by itself if its parent is frozen", async () => {
+    await using world = new World();
+    const hub = await world.actor("hub");
+    const parent = await world.actor("parent");
+    const next = await world.actor("next");
+    const before = await parent.run(startChild, modules);
+    await parent.freeze();
+    await hub.kill();
+    const after = await next.run(async ({ furrow }) => {
+      await using child = await furrow.waitForActor("child");
+      return child.id.uuid;
+    });
+    expect(after).toBe(before);
+    parent.signal("SIGCONT");
   });
 
   test("the next one answers nothing from a table that is still filling: not itself, not its portal, not a peer", async () => {
@@ -84,11 +123,7 @@ describe("losing the registrar", () => {
     await using elsewhere = new World();
     const hub = await world.actor("hub");
     const parent = await world.actor("parent", { limits: { probeTimeoutMs: 200 } });
-    await parent.run(async ({ furrow, keep, args }) => {
-      const nursery = await furrow.openNursery();
-      keep["nursery"] = nursery;
-      await nursery.startActor("child", { module: args[0] as string });
-    }, service);
+    await parent.run(startChild, service);
     // an actor of another registry, which keeps its connection to the child
     await using _self = await openRootActor(elsewhere.options);
     await using child = await findActor<Service>("child", {

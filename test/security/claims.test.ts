@@ -9,7 +9,7 @@ import { hostId } from "../../src/transport/host.ts";
 import { loadTls } from "../../src/transport/tls.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { Authority, writeTls } from "../support/certificates.ts";
-import { RawPeer } from "../support/raw-peer.ts";
+import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { Program, World } from "../support/world.ts";
 
 /** An unprivileged user of this machine. */
@@ -115,5 +115,22 @@ describe("a peer by certificate that claims to be a child", () => {
     }
     expect(await child.cancelActor()).toBeTrue();
     await nursery.join();
+  });
+});
+
+describe("a peer that isn't the parent", () => {
+  test("can't name a child another registrar", async () => {
+    await using world = new World();
+    await using evil = new RawRegistrar();
+    await using nursery = await openNursery(world.options);
+    const child = await nursery.startActor("child", { module: service });
+    await using liar = await RawPeer.connect(child.addr, { name: "liar" });
+    await liar.take(Kind.hello);
+    liar.send([Kind.registrars, [["evil", evil.uuid, [evil.addr]]]], [Kind.ping, 1]);
+    await liar.take(Kind.pong);
+    // what the child is told is ahead of its answer to this
+    await child.drainActor();
+    await nursery.join();
+    expect(evil.peers).toEqual([]);
   });
 });

@@ -236,6 +236,11 @@ const messages: readonly GoldenRow[] = [
   { what: "watchLoad", message: [Kind.watchLoad], hex: "02000000 91 35" },
   { what: "load", message: [Kind.load, 12], hex: "03000000 92 36 0c" },
   { what: "data", message: [Kind.data, 10], hex: "03000000 92 37 0a" },
+  {
+    what: "registrars",
+    message: [Kind.registrars, [["a", "u-1", []]]],
+    hex: "0b000000 92 3d 91 93 a161 a3752d31 90",
+  },
 ];
 
 /** Values of each type, as the result of a call or its arguments. */
