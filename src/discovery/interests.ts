@@ -93,7 +93,7 @@ export class Interests<Peer, Change> {
     name: string,
     change: (() => Change) | undefined,
     detailed: (() => Change) | undefined = change,
-  ): Iterator<unknown> | undefined {
+  ): Generator<void> | undefined {
     const record = this.#names.record(name);
     if (record === undefined) return undefined;
     const isWanted = record.interested ?? record.detailed ?? record.watchers;

@@ -10,7 +10,7 @@
 import { asError, FrameError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { Session } from "../rpc/session.ts";
-import { Slices, type Step } from "../rpc/slices.ts";
+import { Slices } from "../rpc/slices.ts";
 
 const log = logger("discovery");
 
@@ -44,16 +44,19 @@ export class Outgoing {
     return this.#pushes.isIdle ? undefined : new Promise((resolve) => this.after(resolve));
   }
 
-  /** Pushes a change to about `count` peers: with each step of `peers` to one of them. */
-  push(count: number, peers: Iterator<unknown>): void {
-    const isSpread = count > mostPushedAtOnce || !this.#pushes.isIdle;
+  /** Pushes a change to about `count` peers: `tell` does it for one of `each`. */
+  push<T>(count: number, each: Iterable<T>, tell: (one: T) => void): void {
+    if (count <= mostPushedAtOnce && this.#pushes.isIdle)
+      return this.#pushes.do(() => {
+        for (const one of each) tell(one);
+      });
+    const rest = each[Symbol.iterator]();
     this.#pushes.add(() => {
-      this.#isSpread = isSpread;
+      this.#isSpread = true;
       try {
-        let isOver = false;
-        do isOver = peers.next().done === true;
-        while (!isOver && !isSpread);
-        return !isOver;
+        const { done, value } = rest.next();
+        if (done !== true) tell(value);
+        return done !== true;
       } finally {
         this.#isSpread = false;
       }
@@ -62,14 +65,14 @@ export class Outgoing {
 
   /** Calls `work` when all changes so far have been pushed. */
   after(work: () => void): void {
-    if (this.#pushes.isIdle) return work();
-    this.#pushes.add(once(work));
+    if (this.#pushes.isIdle) work();
+    else this.#pushes.do(work);
   }
 
   /** Calls `answer` when nothing is left to push, after all requests that came before. */
   answer(answer: () => void): void {
-    if (this.isIdle) return answer();
-    this.#requests.add(once(answer));
+    if (this.isIdle) answer();
+    else this.#requests.do(answer);
   }
 
   /** As `answer`, for a request of a peer, unless that is gone by then. */
@@ -92,11 +95,4 @@ export class Outgoing {
   finish(): void {
     while (!this.isIdle && this.#pushes.finish() && this.#requests.finish());
   }
-}
-
-function once(work: () => void): Step {
-  return () => {
-    work();
-    return false;
-  };
 }

@@ -619,8 +619,8 @@ export class RegistrarService implements ServedTable {
     );
   }
 
-  #push(name: string, peers: Iterator<unknown> | undefined): void {
-    if (peers !== undefined) this.#outgoing.push(this.#interests.count(name), peers);
+  #push(name: string, steps: Iterable<unknown> | undefined): void {
+    if (steps !== undefined) this.#outgoing.push(this.#interests.count(name), steps, () => {});
   }
 }
 

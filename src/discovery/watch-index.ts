@@ -45,45 +45,33 @@ export class WatchIndex<Watcher> {
   }
 
   /**
-   * Calls `visit` for each watcher of the name, which may add and remove watchers meanwhile. Returns the number of probes
-   * that it took to find them.
+   * Adds the watchers of the name to `found`, a set for each of its patterns. The sets are live: they show later changes. Returns the
+   * number of probes that it took to find them.
    */
-  visit(name: string, visit: (watcher: Watcher) => void): number {
+  find(name: string, found: ReadonlySet<Watcher>[]): number {
     let probes = 1;
-    this.#exact.get(name)?.forEach(visit);
-    const lengths = this.#lengths;
-    for (const length of lengths) {
+    const exact = this.#exact.get(name);
+    if (exact !== undefined) found.push(exact);
+    for (const length of this.#lengths) {
       if (length > name.length) break;
       probes++;
-      this.#prefixes.get(name.slice(0, length))?.forEach(visit);
+      const watchers = this.#prefixes.get(name.slice(0, length));
+      if (watchers !== undefined) found.push(watchers);
     }
     return probes;
   }
 
-  /** The watchers of the name, as they are when it comes to each of them. */
-  *watchers(name: string): Generator<Watcher> {
-    yield* this.#exact.get(name) ?? [];
-    for (const length of this.#lengths) {
-      if (length > name.length) return;
-      yield* this.#prefixes.get(name.slice(0, length)) ?? [];
-    }
-  }
-
-  /** How many watchers the name has. */
-  count(name: string): number {
-    let count = this.#exact.get(name)?.size ?? 0;
-    for (const length of this.#lengths) {
-      if (length > name.length) break;
-      count += this.#prefixes.get(name.slice(0, length))?.size ?? 0;
-    }
-    return count;
+  /** Calls `visit` for each watcher of the name, which may add and remove watchers meanwhile. */
+  visit(name: string, visit: (watcher: Watcher) => void): void {
+    const found: ReadonlySet<Watcher>[] = [];
+    this.find(name, found);
+    for (const watchers of found) watchers.forEach(visit);
   }
 
   #count(length: number, change: 1 | -1): void {
     const count = (this.#prefixesOfLength.get(length) ?? 0) + change;
     if (count > 0) this.#prefixesOfLength.set(length, count);
     else this.#prefixesOfLength.delete(length);
-    // replaced, never changed: a visit under way keeps the one it has
     if (count === 0 || (count === 1 && change === 1))
       this.#lengths = Array.from(this.#prefixesOfLength.keys()).toSorted((a, b) => a - b);
   }

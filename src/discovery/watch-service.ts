@@ -135,13 +135,15 @@ export class WatchService {
 
   #deliver(change: TableChange): void {
     const { name } = change.stored;
-    const count = this.#index.count(name);
-    if (count > 0) this.#outgoing.push(count, this.#pushing(change));
+    const found: ReadonlySet<PeerWatch>[] = [];
+    this.#index.find(name, found);
+    const [only, ...others] = found;
+    if (only !== undefined) {
+      const all = others.length === 0 ? only : eachOf(found);
+      const count = found.reduce((sum, { size }) => sum + size, 0);
+      this.#outgoing.push(count, all, (watch) => watch.onChange(change));
+    }
     this.#ownIndex.visit(name, (watch) => watch.onChange(change));
-  }
-
-  *#pushing(change: TableChange): Generator<void> {
-    for (const watch of this.#index.watchers(change.stored.name)) yield watch.onChange(change);
   }
 
   #begin(watches: PeerWatches, watch: PeerWatch): void {
@@ -159,4 +161,8 @@ export class WatchService {
     if (watch !== undefined) this.#index.remove(watch.pattern, watch);
     if (watches.size === 0) this.#peers.delete(watches.session);
   }
+}
+
+function* eachOf<T>(sets: readonly ReadonlySet<T>[]): Generator<T> {
+  for (const set of sets) yield* set;
 }

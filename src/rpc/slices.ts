@@ -40,6 +40,20 @@ export class Slices {
     if (this.#timer === undefined && this.#paused === undefined && !this.#isRunning) this.#run();
   }
 
+  /** As `add`, for work of one step: without more ado if there is nothing else to do. */
+  do(work: () => void): void {
+    const step = (): boolean => {
+      work();
+      return false;
+    };
+    if (!this.isIdle || this.#pause !== undefined) return this.add(step);
+    this.#isRunning = true;
+    attempt(step);
+    this.#isRunning = false;
+    if (this.#work.length > 0) this.#run();
+    else this.#tell();
+  }
+
   /** Takes a step for each of them. */
   each<T>(all: Iterable<T>, step: (one: T) => void): void {
     const rest = all[Symbol.iterator]();
@@ -52,12 +66,12 @@ export class Slices {
 
   /** Whether there is nothing left to do. */
   get isIdle(): boolean {
-    return this.#work.length === 0;
+    return this.#work.length === 0 && !this.#isRunning;
   }
 
   /** Resolves when there is nothing left to do; undefined when that is so. */
   get idle(): Promise<void> | undefined {
-    if (this.#work.length === 0) return undefined;
+    if (this.isIdle) return undefined;
     return (this.#idle ??= Promise.withResolvers()).promise;
   }
 

@@ -317,10 +317,10 @@ describe("Outgoing", () => {
     using _ = setTiming({ sliceMs: 0 });
     const [outgoing, log] = [new Outgoing(), [] as string[]];
     expect(outgoing.isIdle).toBeTrue();
-    outgoing.push(100, steps(100, log, "a"));
+    outgoing.push(100, steps(100, log, "a"), () => {});
     outgoing.answer(() => log.push("answer"));
     outgoing.after(() => log.push("a is pushed"));
-    outgoing.push(1, steps(1, log, "b"));
+    outgoing.push(1, steps(1, log, "b"), () => {});
     const pushed = outgoing.pushed!.then(() => log.push("both are pushed"));
     outgoing.answer(() => log.push("last answer"));
     expect(outgoing.isIdle).toBeFalse();
@@ -337,11 +337,11 @@ describe("Outgoing", () => {
     function* noting(count: number): Generator<void> {
       for (let n = 0; n < count; n++) yield void spread.push(outgoing.isSpread);
     }
-    outgoing.push(mostPushedAtOnce, noting(1));
-    outgoing.push(mostPushedAtOnce + 1, noting(100));
-    outgoing.push(1, noting(1));
+    outgoing.push(mostPushedAtOnce, noting(1), () => {});
+    outgoing.push(mostPushedAtOnce + 1, noting(100), () => {});
+    outgoing.push(1, noting(1), () => {});
     outgoing.finish();
-    outgoing.push(1, noting(1));
+    outgoing.push(1, noting(1), () => {});
     expect(spread).toEqual([false, ...Array.from({ length: 101 }, () => true), false]);
     expect(outgoing.isSpread).toBeFalse();
   });
@@ -353,10 +353,10 @@ describe("Outgoing", () => {
     };
     function* failing(): Generator<void> {
       outgoing.after(fail);
-      outgoing.push(1, steps(1, log, "next"));
+      outgoing.push(1, steps(1, log, "next"), () => {});
       yield fail();
     }
-    outgoing.push(1, failing());
+    outgoing.push(1, failing(), () => {});
     expect(log).toEqual(["next"]);
     expect([outgoing.isIdle, outgoing.isSpread]).toEqual([true, false]);
   });
@@ -365,18 +365,18 @@ describe("Outgoing", () => {
     const [outgoing, log] = [new Outgoing(), [] as string[]];
     function* losing(): Generator<void> {
       yield void log.push("first");
-      outgoing.push(2, steps(2, log, "second"));
+      outgoing.push(2, steps(2, log, "second"), () => {});
       yield void log.push("first");
     }
-    outgoing.push(2, losing());
+    outgoing.push(2, losing(), () => {});
     expect(log).toEqual(["first", "first", "second", "second"]);
   });
 
   test("finishes at once, with what answers change", () => {
     using _ = setTiming({ sliceMs: 0 });
     const [outgoing, log] = [new Outgoing(), [] as string[]];
-    outgoing.push(100, steps(100, log, "a"));
-    outgoing.answer(() => outgoing.push(100, steps(100, log, "b")));
+    outgoing.push(100, steps(100, log, "a"), () => {});
+    outgoing.answer(() => outgoing.push(100, steps(100, log, "b"), () => {}));
     outgoing.answer(() => log.push("answer"));
     outgoing.finish();
     expect(outgoing.isIdle).toBeTrue();
