@@ -39,7 +39,7 @@ const budgets = {
   heapPerCall: 2_200,
   heapPerServedCall: 700,
   /** Files of furrow that a child loads before its own modules. */
-  childModules: 68,
+  childModules: 69,
 };
 
 const root = join(import.meta.dir, "..");

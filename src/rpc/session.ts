@@ -110,7 +110,7 @@ export class Session implements PeerHandler {
   }
 
   /** Those who wait for a reply of the peer, by the id of the request; the oldest first. */
-  get pending(): ReadonlyMap<number, Answer> {
+  get pending(): [id: number, Answer][] {
     return this.#calls.pending;
   }
 

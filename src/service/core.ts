@@ -179,7 +179,7 @@ export class ServiceCore implements CallHost, InstanceHost {
     clearInterval(this.#silenceTimer);
     this.#silenceTimer = undefined;
     for (const session of this.#sessions) {
-      for (const call of Array.from(session.pending.values()))
+      for (const [, call] of session.pending)
         if (call instanceof ServiceCall && call.host === this)
           call.giveUp(call.cutShort(fault), "the service was closed");
     }

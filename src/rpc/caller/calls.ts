@@ -20,6 +20,7 @@ import type { KeptBytes } from "../kept.ts";
 import type { ExchangeEnds, Following, Observer, OpenExchange } from "../observer.ts";
 import { ambientTask, type Task } from "../task.ts";
 import type { Exchange, ExchangePort } from "./exchange.ts";
+import { Pending } from "./pending.ts";
 
 // loaded by the first failure, stream or dialog: a child starts sooner without them (row `spawn`)
 let failures: typeof import("../remote-error.ts") | undefined;
@@ -124,7 +125,7 @@ export interface AskedPeer {
 export class Calls implements ExchangePort {
   readonly #peer: AskedPeer;
   readonly #host: CallsHost;
-  readonly #pending = new Map<number, Answer>();
+  readonly #pending = new Pending<Answer>();
   readonly #exchanges = new Map<number, Exchange>();
   /** The lists of which a part has arrived. */
   #parts: Map<number, ListSoFar> | undefined;
@@ -235,8 +236,8 @@ export class Calls implements ExchangePort {
   }
 
   /** The requests that wait for a reply, the oldest first. */
-  get pending(): ReadonlyMap<number, Answer> {
-    return this.#pending;
+  get pending(): [id: number, Answer][] {
+    return this.#pending.entries();
   }
 
   /** As `Session.exchange`. */
@@ -394,7 +395,7 @@ export class Calls implements ExchangePort {
 
   /** Rejects all pending requests, with `error` or a `NotRunError`: no replies will come. */
   fail(error: Error): void {
-    const pending = Array.from(this.#pending);
+    const pending = this.#pending.entries();
     this.#pending.clear();
     this.#parts = undefined;
     const { openAtPeer } = this.channel;
