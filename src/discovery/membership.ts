@@ -25,11 +25,11 @@ const log = logger("discovery");
 
 /**
  * How long a child that has lost a registrar leaves the search to its parent, which is looking for the next one or becoming
- * it, and says so: joining what it names costs a third of a search. With the wait's jitter, and well before a registrar
- * stops waiting for actors that it can't list (`timing.blindGracePeriodMs`).
+ * it, and says so: joining what it names costs a third of a search. Where there are hundreds of them, searches of their own
+ * keep their parents from the processors. Then the next registrar must still be waiting for it: the first are for a child
+ * that it finds on the roster (`timing.gracePeriodMs`), the others for any other (`timing.blindGracePeriodMs`).
  */
-const searchAfterMs = 300;
-const searchJitterMs = 100;
+const searchAfterMs = { listed: { least: 1_000, most: 1_500 }, unlisted: { least: 300, most: 400 } } as const;
 
 export class Membership implements Candidate {
   readonly registrars: Registrars;
@@ -311,11 +311,12 @@ export class Membership implements Candidate {
     this.registrars.drop(link, new RegistryUnavailableError(text, { cause }));
     if (this.#stop.signal.aborted) return;
     // again, in case a roster was removed: the next registrar reads from it which actors will be back
-    if (this.#isEnlisted) this.#enlist();
+    const isListed = this.#isEnlisted && this.#enlist() && this.registrars.registryAddrs.every(isOfThisHost);
     log.info?.(text);
     const lost = link.session.peer.id.uuid;
-    if (this.#runtime.isRoot) this.#elect(lost);
-    else this.#search ??= setTimeout(() => this.#elect(lost), searchAfterMs + Math.random() * searchJitterMs);
+    if (this.#runtime.isRoot) return this.#elect(lost);
+    const { least, most } = isListed ? searchAfterMs.listed : searchAfterMs.unlisted;
+    this.#search ??= setTimeout(() => this.#elect(lost), least + Math.random() * (most - least));
   }
 
   /** Unregisters everywhere, within a bound: lookups from now on don't find this actor. */
