@@ -75,8 +75,13 @@ export class Membership implements Candidate {
 
   /** Looks for a registrar; see `Election.start`. */
   #elect(lost?: string): void {
-    this.#search = undefined;
+    this.#leaveSearch();
     this.#openElection().start(lost);
+  }
+
+  #leaveSearch(): void {
+    clearTimeout(this.#search);
+    this.#search = undefined;
   }
 
   #openElection(): Election {
@@ -97,8 +102,7 @@ export class Membership implements Candidate {
 
   /** In a child: its parent has found registrars, or became one. */
   onTold([, list]: MessageOf<typeof Kind.registrars>): void {
-    clearTimeout(this.#search);
-    this.#search = undefined;
+    this.#leaveSearch();
     const told = decodeTargets(list);
     void outsideTasks(async () => {
       await Promise.all(told.map((registrar) => this.#joinKnown(registrar)));
@@ -324,7 +328,7 @@ export class Membership implements Candidate {
     const { registrars } = this;
     this.#stop.abort();
     this.#election?.stop();
-    clearTimeout(this.#search);
+    this.#leaveSearch();
     clearInterval(this.#upkeep);
     clearInterval(this.#addressWatch);
     const pushed = registrars.service?.unregisterSelf();
