@@ -74,7 +74,11 @@ describe("with NO_COLOR, a terminal gets what it gets with it, without the escap
     [["call", "market.nope"]],
   ] as const)("%j", async (args) => {
     const steady = (text: string): string =>
-      text.replaceAll(/[\d.]+(?= ?(?:m?s|M)\b)/g, "0").replaceAll(/ +/g, " ");
+      text
+        .replaceAll(/[\d.]+(?= ?(?:m?s|M)\b)/g, "0")
+        // cut shorter where a figure beside it has become longer
+        .replaceAll(/unix:\S+/g, "unix:…")
+        .replaceAll(/ +/g, " ");
     const plain = (await inTerminal({ ...shop.env, NO_COLOR: "1" }, args)).text;
     const coloured = (await inTerminal(shop.env, args)).text;
     expect(plain).not.toContain("\u001b");
