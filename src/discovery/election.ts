@@ -31,7 +31,7 @@ const log = logger("discovery");
 
 /** Waits between rounds; the last one repeats. All have jitter, or all that lost a registrar would come at once. */
 const retryMs = [10, 20, 30, 30, 30, 30, 30, 30, 40, 60, 80, 160, 300] as const;
-/** The first wait after a loss, of a root and of a child, which has waited before. */
+/** The first wait of a running actor, root or child. A child has mostly waited for its parent before. */
 const rootJitterMs = 20;
 const childJitterMs = 60;
 /** How long a registrar whose connection ended counts as dead, unless its lock says otherwise. */

@@ -15,8 +15,7 @@ import { Kind, type MessageOf } from "../wire/messages.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Boot, Candidate, Election } from "./election.ts";
 import { nameTaken, type RegistrarLink, RegistrationRefused } from "./registrar-link.ts";
-import { Registrars } from "./registrars.ts";
-import { decodeTargets } from "./registration.ts";
+import { decodeTargets, Registrars } from "./registrars.ts";
 import { isOfThisHost, socketDirs } from "./registry-files.ts";
 import { Roster } from "./roster.ts";
 import type { Tenure } from "./tenure.ts";
@@ -246,10 +245,14 @@ export class Membership implements Candidate {
     return new Deadline({ timeout, signal: this.#stop.signal }, `registration with ${registrar}`);
   }
 
-  /** Puts this actor on the host's roster, or keeps it there; false when the rosters can't tell who else is on them. */
+  /**
+   * Puts this actor on the host's rosters, or keeps it there. Returns whether they show all members: not if one can't be
+   * joined or its file was removed, nor for addresses that other hosts reach.
+   */
   #enlist(): boolean {
+    const { registryAddrs } = this.registrars;
     this.#isEnlisted = true;
-    return this.#roster.join(this.registrars.registryAddrs);
+    return this.#roster.join(registryAddrs) && registryAddrs.every(isOfThisHost);
   }
 
   /** Takes office: puts itself into the table, and shows the addresses as they were bound. */
@@ -261,12 +264,11 @@ export class Membership implements Candidate {
     );
     // one that was a member lost a registrar, and so may others; a roster whose file was removed doesn't have them all
     const wasMember = this.#isEnlisted;
-    const isWhole = this.#enlist();
-    const mayHaveMore = wasMember && (!isWhole || !registrars.registryAddrs.every(isOfThisHost));
+    const areAllListed = this.#enlist();
     this.#share();
     registrars.service?.registerSelf();
     if (registrars.service !== undefined) registrars.holds?.resumeHere(registrars.service);
-    registrars.service?.opened(this.#roster, this.#roster.others(), mayHaveMore);
+    registrars.service?.opened(this.#roster, this.#roster.others(), wasMember && !areAllListed);
     if (wasMember) log.info?.("took over as the registrar");
     tenure.watch((addr) => this.#yield(addr));
     this.#addressWatch ??= this.#followAddresses();
@@ -315,7 +317,7 @@ export class Membership implements Candidate {
     this.registrars.drop(link, new RegistryUnavailableError(text, { cause }));
     if (this.#stop.signal.aborted) return;
     // again, in case a roster was removed: the next registrar reads from it which actors will be back
-    const isListed = this.#isEnlisted && this.#enlist() && this.registrars.registryAddrs.every(isOfThisHost);
+    const isListed = this.#isEnlisted && this.#enlist();
     log.info?.(text);
     const lost = link.session.peer.id.uuid;
     if (this.#runtime.isRoot) return this.#elect(lost);

@@ -620,6 +620,7 @@ export class RegistrarService implements ServedTable {
   }
 
   #push(name: string, steps: Iterable<unknown> | undefined): void {
+    // to go on to a step is what delivers it
     if (steps !== undefined) this.#outgoing.push(this.#interests.count(name), steps, () => {});
   }
 }

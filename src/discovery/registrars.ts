@@ -11,6 +11,7 @@ import { Deadline } from "../deadline.ts";
 import {
   asError,
   causeOf,
+  FrameError,
   LimitError,
   messagesOf,
   RegistryUnavailableError,
@@ -25,6 +26,7 @@ import type { ClusterStore } from "./cluster-store.ts";
 import type { RegistrarApi } from "./registrar-api.ts";
 import { type LookupCounters, nameTaken, RegistrarLink, registryPatienceMs } from "./registrar-link.ts";
 import type { RegistrarService } from "./registrar.ts";
+import { checkAddresses } from "./registration.ts";
 import type { Staleness } from "./staleness.ts";
 
 const registrarsPart: Part<Registrars> = new Part();
@@ -37,6 +39,25 @@ export interface HeldNames {
   resume(link: RegistrarLink): Promise<void>;
   /** The same for this actor as the registrar. */
   resumeHere(service: RegistrarService): void;
+}
+
+/** Registrars as they travel to a child. */
+export function encodeTargets(targets: readonly DialTarget[]): unknown[] {
+  return targets.map(({ name, uuid, addrs }) => [name, uuid, addrs]);
+}
+
+/**
+ * Reads what `encodeTargets` made.
+ *
+ * @throws {FrameError} when it is malformed
+ */
+export function decodeTargets(list: readonly unknown[]): DialTarget[] {
+  return list.map((form) => {
+    const [name, uuid, addrs] = Array.isArray(form) ? (form as unknown[]) : [];
+    if (typeof name !== "string" || typeof uuid !== "string")
+      throw new FrameError("malformed registrar from the parent");
+    return { name, uuid, addrs: checkAddresses(addrs) };
+  });
 }
 
 export class Registrars implements DiscoveryFacts {
@@ -219,11 +240,6 @@ export class Registrars implements DiscoveryFacts {
       addrs: served.size > 0 ? Array.from(served) : Array.from(peer.addrs),
     }));
     return this.isRegistrar ? [{ name: id.name, uuid: id.uuid, addrs: listeners.local }, ...others] : others;
-  }
-
-  /** `targets` as they travel to a child that runs already. */
-  encodeTargets(): unknown[] {
-    return this.targets().map(({ name, uuid, addrs }) => [name, uuid, addrs]);
   }
 
   /** Resolves at the next change of the links, or of whether this actor is the registrar. */

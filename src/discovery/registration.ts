@@ -9,7 +9,6 @@
  * `Registration` is the plain value that users see.
  */
 import type { Details } from "../actor/details.ts";
-import type { DialTarget } from "../channel/peer.ts";
 import { FrameError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { checkAddressLimits } from "../transport/address-limits.ts";
@@ -169,20 +168,6 @@ export function decodeRegistrations(name: string, answer: unknown): FoundRegistr
   return list as FoundRegistration[];
 }
 
-/**
- * Reads the registrars that a parent names.
- *
- * @throws {FrameError} when the list is malformed
- */
-export function decodeTargets(list: readonly unknown[]): DialTarget[] {
-  return list.map((form) => {
-    const [name, uuid, addrs] = Array.isArray(form) ? (form as unknown[]) : [];
-    if (typeof name !== "string" || typeof uuid !== "string")
-      throw new FrameError("malformed registrar from the parent");
-    return { name, uuid, addrs: checkAddresses(addrs) };
-  });
-}
-
 /** The place of the details in the detailed form. */
 const detailsAt = 5;
 
@@ -213,8 +198,8 @@ export function decodeAddresses(addrs: unknown, host: string): Address[] {
 }
 
 /** @throws {FrameError} when one is malformed */
-function checkAddresses(addrs: unknown): Address[] {
-  if (!Array.isArray(addrs)) throw new FrameError("malformed addresses in a registration");
-  if (!addrs.every(isAddress)) throw new FrameError("malformed address in a registration");
+export function checkAddresses(addrs: unknown): Address[] {
+  if (!Array.isArray(addrs)) throw new FrameError("malformed addresses");
+  if (!addrs.every(isAddress)) throw new FrameError("malformed address");
   return addrs;
 }

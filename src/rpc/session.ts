@@ -109,8 +109,8 @@ export class Session implements PeerHandler {
     this.#calls.giveUp(answer, word);
   }
 
-  /** Those who wait for a reply of the peer, by the id of the request; the oldest first. */
-  get pending(): [id: number, Answer][] {
+  /** Those who wait for a reply of the peer, by the id of the request. */
+  get pending(): Calls["pending"] {
     return this.#calls.pending;
   }
 

@@ -179,7 +179,7 @@ export class ServiceCore implements CallHost, InstanceHost {
     clearInterval(this.#silenceTimer);
     this.#silenceTimer = undefined;
     for (const session of this.#sessions) {
-      for (const [, call] of session.pending)
+      for (const [, call] of session.pending.entries())
         if (call instanceof ServiceCall && call.host === this)
           call.giveUp(call.cutShort(fault), "the service was closed");
     }

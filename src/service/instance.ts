@@ -152,7 +152,7 @@ export class Instance implements Candidate {
     }
     this.#silentFor = 0;
     if (this.#isSilent) this.#setSilent(false);
-    const oldest = session.pending[0]?.[0];
+    const { oldest } = session.pending;
     if (this.#resting > 0) this.#resting--;
     else if (oldest !== undefined && oldest === this.#oldest) {
       channel.askForSign();

@@ -1,5 +1,6 @@
 /** One child process: starts it, watches it, and stops it by escalating from cancel message to SIGTERM to SIGKILL. */
 import type { Runtime } from "../actor/runtime.ts";
+import type { Peer } from "../channel/peer.ts";
 import { sleep, startTimer, wholeMs } from "../deadline.ts";
 import {
   ActorDiedError,
@@ -13,6 +14,7 @@ import { type ActorId, describeActor } from "../identity.ts";
 import { withoutFrames } from "../frames.ts";
 import { logger } from "../log.ts";
 import { decodeFailure } from "../rpc/remote-error.ts";
+import type { Session } from "../rpc/session.ts";
 import { parseAddress } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { removeDeadSocket } from "../transport/dead-sockets.ts";
@@ -97,6 +99,11 @@ export class ChildProcess {
     return this.#process.pid;
   }
 
+  /** The connection to it, if there is one. */
+  get peer(): Peer<Session> | undefined {
+    return this.#runtime.peers.get(this.id.uuid);
+  }
+
   /** Whether it has started up. If it ends before that, it's a failed start, not a failed child. */
   get hasStarted(): boolean {
     return this.#started;
@@ -136,7 +143,7 @@ export class ChildProcess {
    * Asks the child to drain without ending, while it still serves the actors `among`. Never rejects.
    */
   async drain(timeoutMs: number, among: readonly string[]): Promise<void> {
-    const session = this.#runtime.peers.get(this.id.uuid)?.handler;
+    const session = this.peer?.handler;
     if (session === undefined || !this.#started) return;
     try {
       await session.request([Kind.drain, 0, wholeMs(timeoutMs), among]);
@@ -184,7 +191,7 @@ export class ChildProcess {
    * has been reaped.
    */
   async retire(timeoutMs: number): Promise<void> {
-    const session = this.#runtime.peers.get(this.id.uuid)?.handler;
+    const session = this.peer?.handler;
     if (session !== undefined && this.#started && !this.isStopping) {
       const drained = session.request([Kind.drain, 0, wholeMs(timeoutMs)]).catch((error: unknown) => {
         log.info?.(`${describeActor(this.id)} did not drain: ${asError(error).message}`);
@@ -202,7 +209,7 @@ export class ChildProcess {
 
   async #climb(): Promise<void> {
     const { stopGraceMs, stopTermMs } = this.#runtime.limits;
-    const session = this.#runtime.peers.get(this.id.uuid)?.handler;
+    const session = this.peer?.handler;
     if (session !== undefined) {
       // ignore the reply, or the loss of the connection: what counts is that the process ends
       session.request([Kind.stop, 0]).catch(() => {});

@@ -1,7 +1,7 @@
-/** Routes the messages of an actor's children to the nurseries that own them. */
+/** What an actor and its children tell each other: routes their messages to the nurseries that own them, and names registrars to them. */
 import { Part } from "../actor/part.ts";
 import type { Runtime } from "../actor/runtime.ts";
-import { Registrars } from "../discovery/registrars.ts";
+import { encodeTargets, Registrars } from "../discovery/registrars.ts";
 import type { Session } from "../rpc/session.ts";
 import { Kind } from "../wire/messages.ts";
 import type { ChildProcess } from "./child-process.ts";
@@ -28,9 +28,9 @@ function tellOfRegistrars(runtime: Runtime, nurseries: ReadonlySet<ChildOwner>):
     const isNews = !now.isSubsetOf(told);
     told = now;
     if (!isNews) return;
-    const list = registrars.encodeTargets();
+    const list = encodeTargets(registrars.targets());
     for (const { started } of nurseries)
-      for (const { id } of started) runtime.peers.get(id.uuid)?.channel.post([Kind.registrars, list]);
+      for (const { peer } of started) peer?.channel.post([Kind.registrars, list]);
   });
 }
 
@@ -70,8 +70,8 @@ export function nurseriesOf(runtime: Runtime): Set<ChildOwner> {
     });
     runtime.serve(Kind.stopping, (session, message) => childOf(session)?.onStopping(message[1]));
     runtime.serve(Kind.failed, (session, message) => childOf(session)?.onFailed(message[1]));
-    tellOfRegistrars(runtime, all);
     runtime.serve(Kind.data, (session, [, id]) => sendData(session, id, memberOf(session)?.data));
+    tellOfRegistrars(runtime, all);
   }
   return open;
 }

@@ -139,8 +139,7 @@ export class ChildStarts {
   }
 
   /** The connection to a child that has just become ready; undefined if it has ended already. */
-  #introduce(member: Member, { id }: ChildProcess): Peer<Session> | undefined {
-    const peer = this.#host.runtime.peers.get(id.uuid);
+  #introduce(member: Member, { id, peer }: ChildProcess): Peer<Session> | undefined {
     if (peer !== undefined) peer.channel.epitaph = () => member.epitaph(id);
     return peer;
   }

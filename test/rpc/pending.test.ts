@@ -21,6 +21,8 @@ function check(steps: readonly (number | null)[]): void {
     expect(pending.size).toBe(model.size);
   }
   expect(pending.entries()).toEqual(Array.from(model));
+  const [oldest] = model.keys();
+  expect(pending.oldest).toBe(oldest);
   pending.clear();
   expect([pending.size, pending.entries(), pending.get(last)]).toEqual([0, [], undefined]);
 }

@@ -235,9 +235,9 @@ export class Calls implements ExchangePort {
     }
   }
 
-  /** The requests that wait for a reply, the oldest first. */
-  get pending(): [id: number, Answer][] {
-    return this.#pending.entries();
+  /** The requests that wait for a reply. */
+  get pending(): Pick<Pending<Answer>, "entries" | "oldest"> {
+    return this.#pending;
   }
 
   /** As `Session.exchange`. */

@@ -57,6 +57,13 @@ export class Pending<T> {
     this.#late.clear();
   }
 
+  /** The id of the oldest; where some had to leave their slots, of the one that did so first. Undefined if there is none. */
+  get oldest(): number | undefined {
+    const [late] = this.#late.keys();
+    if (late !== undefined || this.#inSlots === 0) return late;
+    return Math.min(...this.#ids.filter((id) => id !== none));
+  }
+
   /** All of them, in the order of their ids. */
   entries(): [id: number, one: T][] {
     const late = Array.from(this.#late);
