@@ -125,7 +125,7 @@ async function run(init: ChildInit, since: number): Promise<void> {
     if (init.hasData) runtime.data = await fetchData(parent);
     await enableModules(runtime, init.modules);
     await joined;
-    await membership.register(leftToRegisterMs(init, since));
+    await register(runtime, membership, leftToRegisterMs(init, since));
   } catch (error) {
     await fail(runtime, parent, asError(error));
     return;
@@ -144,6 +144,20 @@ async function run(init: ChildInit, since: number): Promise<void> {
     const { reloadOnChange } = require("./reload.ts") as typeof import("./reload.ts");
     reloadOnChange(runtime, parent);
   }
+}
+
+/**
+ * Registers it. Whoever finds it from then on may stop it before the registrar's acknowledgement has arrived. Its end waits
+ * for that, since it has started all the same, and its parent has to hear so first.
+ */
+async function register(runtime: Runtime, membership: Membership, timeoutMs: number): Promise<void> {
+  const registered = membership.register(timeoutMs);
+  const settled = runtime.ending.at("children", async () => {
+    const bound = new Deadline({ timeout: runtime.limits.stopGraceMs / 2 }, "registration");
+    await bound.race("stop", registered);
+  });
+  await registered;
+  settled();
 }
 
 /** Almost all of the start's time that is left: why there is no registrar has to reach the parent before that gives up. */

@@ -1,11 +1,14 @@
-/** Many starts at once. */
+/** Starts: many at once, and one that is overtaken by the end. */
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 
-import { openNursery, SpawnError } from "../../src/index.ts";
+import { type Address, type Nursery, openNursery, type Portal, SpawnError } from "../../src/index.ts";
+import { Kind } from "../../src/wire/messages.ts";
+import { Events } from "../support/events.ts";
 import { failure } from "../support/outcome.ts";
+import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { until, World } from "../support/world.ts";
 
 const service = new URL("../fixtures/service.ts", import.meta.url);
@@ -101,4 +104,47 @@ describe("starts at once", () => {
     writeFileSync(file, "");
     await Promise.all(hanging);
   }, 30_000);
+});
+
+describe("an actor that is stopped by one who has found it, before it has heard that it is registered", () => {
+  /** Starts an actor and stops it then. `acknowledge` has its registrar answer. */
+  async function stopEarly(
+    nursery: Nursery,
+    hub: RawRegistrar,
+  ): Promise<{ started: Promise<Portal>; acknowledge: () => void }> {
+    const registered = Promise.withResolvers<{ peer: RawPeer; id: unknown; addr: Address }>();
+    hub.onRegister = (peer, [, id, addrs]) =>
+      registered.resolve({ peer, id, addr: (addrs as Address[])[0]! });
+    const started = nursery.startActor("brief", { module: service });
+    started.catch(() => {});
+    const { peer, id, addr } = await registered.promise;
+    await using finder = await RawPeer.connect(addr, { name: "finder" });
+    // the refusal of the call shows that the end has begun
+    finder.send([Kind.stop, 1], [Kind.call, 2, "add", [1, 2]]);
+    expect((await finder.take(Kind.error)).slice(0, 2)).toEqual([Kind.error, 2]);
+    return { started, acknowledge: () => peer.send([Kind.result, id, 1]) };
+  }
+
+  test("has started, and then ends: startActor returns the portal to it", async () => {
+    await using hub = new RawRegistrar();
+    await using nursery = await openNursery({ registryAddrs: [hub.addr], limits: { stopGraceMs: 30_000 } });
+    const events = new Events(nursery);
+    const { started, acknowledge } = await stopEarly(nursery, hub);
+    acknowledge();
+    const portal = await started;
+    await portal.closed;
+    await events.until(["started brief", "died brief"]);
+    expect(nursery.children).toEqual([]);
+  });
+
+  test("doesn't wait for ever for a registrar that is silent: its start fails, and names the registrar", async () => {
+    await using hub = new RawRegistrar();
+    await using nursery = await openNursery({ registryAddrs: [hub.addr], limits: { stopGraceMs: 100 } });
+    const { started } = await stopEarly(nursery, hub);
+    const error = await failure(started);
+    expect(error).toBeInstanceOf(SpawnError);
+    expect(error.message).toStartWith(
+      `actor "brief" did not start: RegistryUnavailableError: no registrar answers at ${hub.addr}`,
+    );
+  });
 });
