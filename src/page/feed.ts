@@ -20,8 +20,8 @@ import { Turns } from "./turns.ts";
 const gatherMs = 150;
 /** Interest changes seldom: it's asked for once in so many intervals. */
 const intervalsOfInterest = 2;
-/** How many actors are dialled at once. */
-const maxDials = 32;
+/** How many actors are dialled at once, and load what they measure with. */
+const maxDials = 16;
 
 /** In a crowd, actors that nobody sees are looked at once in so many intervals. */
 const intervalsUnseen = 5;

@@ -16,9 +16,11 @@ type Samples = AsyncGenerator<Sample, void, undefined>;
 /** How long an actor may take to accept a connection, and how long to wait before the next attempt. */
 const dialTimeoutMs = 5_000;
 const retryMs = 2_000;
+/** How long the first sample keeps the turn. */
+const firstSampleMs = 1_000;
 
 export interface ProbeHost {
-  /** Bounds how many actors are dialled at once. */
+  /** Bounds how many actors are dialled at once, and load what they measure with. */
   readonly dials: Turns;
   /** `everyMs`: how often the actor is looked at. */
   onSample(sample: Sample, everyMs: number): void;
@@ -76,7 +78,9 @@ export class Probe {
   }
 
   async #look(signal: AbortSignal): Promise<void> {
-    await using portal = await connect(this.actor, signal, this.#host.dials);
+    // kept until the first sample is here: a crowd that loads at once what it measures with leaves no processor to others
+    using turn = await this.#host.dials.take(signal);
+    await using portal = await reach(this.actor, signal);
     // its end is the registry's to tell
     if (portal === undefined) return;
     const { stream } = portal.with({ signal });
@@ -85,31 +89,37 @@ export class Probe {
     this.#readAgain = () => {
       const before = latest;
       const samples = (latest = stream["furrow.inspect"](this.#everyMs));
-      this.#read(samples, this.#everyMs, before).then(
+      const onFirst = (): void => {
+        turn[Symbol.dispose]();
+        // not before: the actor mustn't stop measuring meanwhile, and forget what it counted
+        void before?.return().catch(() => {});
+      };
+      this.#read(samples, this.#everyMs, onFirst).then(
         () => samples === latest && over.resolve(),
         (error: unknown) => samples === latest && over.reject(error),
       );
     };
     this.#readAgain();
+    const timer = setTimeout(() => turn[Symbol.dispose](), firstSampleMs);
     try {
       await over.promise;
     } finally {
+      clearTimeout(timer);
       this.#readAgain = undefined;
     }
   }
 
-  /** Ends the stream before once the first sample is here: the actor mustn't stop measuring meanwhile, and forget what it counted. */
-  async #read(samples: Samples, everyMs: number, before: Samples | undefined): Promise<void> {
+  async #read(samples: Samples, everyMs: number, onFirst: () => void): Promise<void> {
     try {
       let isFirst = true;
       for await (const sample of samples) {
-        if (isFirst) void before?.return().catch(() => {});
+        if (isFirst) onFirst();
         isFirst = false;
         this.#report(null);
         this.#host.onSample(sample, everyMs);
       }
     } finally {
-      void before?.return().catch(() => {});
+      onFirst();
     }
   }
 
@@ -127,6 +137,10 @@ export async function connect(
   dials: Turns,
 ): Promise<Portal<BuiltIns> | undefined> {
   using _turn = await dials.take(signal);
+  return await reach(actor, signal);
+}
+
+async function reach(actor: Registration, signal: AbortSignal): Promise<Portal<BuiltIns> | undefined> {
   return await reachRegistered<BuiltIns>(actor, { signal, timeout: dialTimeoutMs });
 }
 

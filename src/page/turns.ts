@@ -7,11 +7,17 @@ export class Turns {
     this.#free = count;
   }
 
-  /** Resolves when it's the caller's turn, which lasts until disposal. */
+  /** Resolves when it's the caller's turn, which lasts until disposal. A second disposal does nothing. */
   async take(signal: AbortSignal): Promise<Disposable> {
     if (this.#free > 0) this.#free--;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    const turn = { [Symbol.dispose]: () => this.#pass() };
+    let isOver = false;
+    const turn = {
+      [Symbol.dispose]: () => {
+        if (!isOver) this.#pass();
+        isOver = true;
+      },
+    };
     if (!signal.aborted) return turn;
     this.#pass();
     throw signal.reason;
