@@ -41,6 +41,8 @@ const formats: readonly (string | undefined)[] = [undefined, "", "text", "json"]
 let actor: string | null = null;
 let uuid: string | null = null;
 const listeners = new Set<(record: LogRecord) => void>();
+/** Whether nothing is logged: see `unlogged`. */
+let isMuted = false;
 /** Whether a listener is running: what it makes the runtime log isn't handed to it in turn. */
 let isTelling = false;
 let isJson = false;
@@ -156,7 +158,18 @@ function configure(): void {
   }
 }
 
+/** Runs `work`; nothing is logged until it has ended. */
+export async function unlogged(work: () => Promise<void>): Promise<void> {
+  isMuted = true;
+  try {
+    await work();
+  } finally {
+    isMuted = false;
+  }
+}
+
 function log(level: LogLevel, layer: Layer, msg: string): void {
+  if (isMuted) return;
   const { pid } = process;
   const record = Object.freeze({ time: Date.now(), level, actor, uuid, pid, layer, msg, ...trace?.() });
   if (listeners.size === 0) print(record);

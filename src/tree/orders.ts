@@ -1,7 +1,11 @@
 /**
- * The socket between a nursery and one of its spare processes. The spare sends a byte when it has loaded everything, gets the
+ * What a nursery and its spare processes have to agree on, and the socket between them. The spare sends a byte when it has loaded everything, gets the
  * `ChildInit` of its actor as one line, and sends a byte when it has that; then both close it. A spare ends with the socket.
  */
+
+import { type Address, parseAddress } from "../transport/address.ts";
+import { folderOf } from "../transport/paths.ts";
+import { socketPath } from "../transport/socket-paths.ts";
 
 /** Its descriptor in the spare process. */
 export const ordersFd = 3;
@@ -23,4 +27,11 @@ export async function openOrders(
   };
   // Bun's types have the options, but not that it takes them
   return await Bun.connect(options as unknown as Bun.UnixSocketOptions);
+}
+
+/** Where a spare process listens while it rehearses: beside its parent, whose unix address this takes. */
+export function rehearsalPath(parent: Address, pid: number): string {
+  const parsed = parseAddress(parent);
+  if (parsed.transport !== "unix") throw new Error(`${parent} is not a unix address`);
+  return socketPath(folderOf(parsed.path), "(spare)", pid);
 }

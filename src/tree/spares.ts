@@ -7,8 +7,10 @@ import { sleep } from "../deadline.ts";
 import { asError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { outsideTasks } from "../rpc/task.ts";
+import { removeDeadSocket } from "../transport/dead-sockets.ts";
+import type { Address } from "../transport/address.ts";
 import { type Launch, type LaunchedProcess, launchOfSpare, startProcess, stdoutOf } from "./launch.ts";
-import { openOrders, ordersFd } from "./orders.ts";
+import { openOrders, ordersFd, rehearsalPath } from "./orders.ts";
 import type { OutputMode } from "./settings.ts";
 import { isStarting } from "./starting.ts";
 
@@ -83,9 +85,12 @@ export class Spares {
 
   /** @throws {SpawnError} when none can be started */
   #launchNow(): Launch {
-    const { runtime, output } = this.#host;
-    const addr = runtime.listeners.local.find((one) => one.startsWith("unix:")) ?? null;
-    return launchOfSpare({ spare: addr }, output);
+    return launchOfSpare({ spare: this.#ownAddr }, this.#host.output);
+  }
+
+  /** Where this process listens, if that is a unix socket. */
+  get #ownAddr(): Address | null {
+    return this.#host.runtime.listeners.local.find((one) => one.startsWith("unix:")) ?? null;
   }
 
   #refill(): void {
@@ -118,7 +123,7 @@ export class Spares {
   async #start(): Promise<void> {
     let spare: Spare;
     try {
-      spare = new Spare(this.#launchNow());
+      spare = new Spare(this.#launchNow(), this.#ownAddr);
     } catch (error) {
       this.#onQuickEnd(`cannot be started: ${asError(error).message}`);
       return;
@@ -159,15 +164,17 @@ export class Spare {
   /** Resolves when the process has been reaped, with how it ended. */
   readonly ended: Promise<string>;
   readonly #launch: Launch;
+  readonly #parent: Address | null;
   readonly #cwd: string | undefined = workingDirectory();
   /** Undefined if it can't be opened: then the process is ended. */
   readonly #socket: Promise<Bun.Socket | undefined>;
   /** How many bytes it has sent. */
   #heard = 0;
 
-  /** @throws when the process can't be started */
-  constructor(launch: Launch) {
+  /** `parent`: see `SpareInit`. @throws when the process can't be started */
+  constructor(launch: Launch, parent: Address | null) {
     this.#launch = launch;
+    this.#parent = parent;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.process = startProcess(launch, "socket-fd");
     this.ended = this.#watch();
@@ -228,8 +235,19 @@ export class Spare {
   async #watch(): Promise<string> {
     await this.process.exited;
     (await this.#socket)?.terminate();
+    this.#removeSocket();
     const { exitCode, signalCode } = this.process;
     return signalCode === null ? `code ${exitCode}` : String(signalCode);
+  }
+
+  /** One that is killed while it rehearses leaves its socket behind. */
+  #removeSocket(): void {
+    if (this.#parent === null) return;
+    try {
+      removeDeadSocket(rehearsalPath(this.#parent, this.process.pid));
+    } catch (error) {
+      log.warn?.(`socket file of a spare process: ${asError(error).message}`);
+    }
   }
 }
 

@@ -181,6 +181,35 @@ describe("the spares of a nursery", () => {
     await until(() => !before.some(isProcessAlive));
   });
 
+  test("leave nothing of what they rehearse, also when they are killed meanwhile, and log nothing of it", async () => {
+    await using world = new World();
+    const program = await world.actor("root", {}, { FURROW_LOG: "debug" });
+    const before = readdirSync(world.dir);
+    await program.run(async ({ furrow, keep }) => {
+      keep["nursery"] = await furrow.openNursery({ spares: 1 });
+    });
+    const listening = (): number[] =>
+      readdirSync(world.dir).map((name) => Number(/@(\d+)\.sock$/.exec(name)?.[1]));
+    // the socket of each is there for a few milliseconds; the third one may live
+    const seen = new Set<number>();
+    const latest = performance.now() + 10_000;
+    for (; seen.size < 3 && performance.now() < latest; await Bun.sleep(0))
+      for (const pid of sparesOf(program.pid).filter((one) => !seen.has(one) && listening().includes(one)))
+        if (seen.add(pid).size < 3) process.kill(pid, "SIGKILL");
+    expect(seen.size).toBe(3);
+    const sockets = (): string[] => readdirSync(world.dir).filter((name) => name.includes(".sock"));
+    await until(() => sockets().every((name) => before.includes(name)));
+    // what a spare prints is passed on once it is an actor
+    await program.run(async ({ keep, args: [file] }) => {
+      await (keep["nursery"] as Nursery).startActor("actor", { module: file as string });
+    }, module.href);
+    program.signal("SIGTERM");
+    expect(await program.process.exited).toBe(143);
+    expect(await program.stderr).toContain("a spare process ended (SIGKILL)");
+    expect(await program.stderr).not.toContain("(spare)");
+    expect(readdirSync(world.dir)).toEqual([]);
+  });
+
   test("are replaced when they die, but not without end", async () => {
     await using world = new World();
     const warnings: LogRecord[] = [];

@@ -1,0 +1,62 @@
+/**
+ * What a spare process does while it waits. Code that runs for the first time takes several times as long, and a start runs most of
+ * its code once: half of what is left of it, in a spare (row `spawn.spare`). So the spare plays a start through, with an actor
+ * in its own process for a registrar.
+ */
+import { Runtime } from "../actor/runtime.ts";
+import { Membership } from "../discovery/membership.ts";
+import { asError } from "../errors.ts";
+import { defaultLimits } from "../limits.ts";
+import { logger, unlogged } from "../log.ts";
+import type { Session } from "../rpc/session.ts";
+import type { Address } from "../transport/address.ts";
+import { hostId } from "../transport/host.ts";
+import { Kind, type MessageOf } from "../wire/messages.ts";
+import { childId } from "./child-init.ts";
+import { rehearsalPath } from "./orders.ts";
+
+const log = logger("tree");
+
+/** `parent`: its unix address. Nothing of this is left, and nothing is logged, but that it has failed. */
+export async function rehearse(parent: Address): Promise<void> {
+  try {
+    await unlogged(() => rehearseAt(`unix://${rehearsalPath(parent, process.pid)}`));
+  } catch (error) {
+    log.info?.(`no rehearsal: ${asError(error).message}`);
+  }
+}
+
+async function rehearseAt(addr: Address): Promise<void> {
+  const registrar = newActor();
+  const actor = newActor();
+  const membership = new Membership(actor, [addr]);
+  const onExit = (): void => {
+    registrar.listeners.close();
+    membership.release();
+  };
+  process.on("exit", onExit);
+  const { probeTimeoutMs: timeout } = defaultLimits;
+  try {
+    const acknowledge = (
+      session: Session,
+      [, id]: MessageOf<typeof Kind.register | typeof Kind.unregister>,
+    ): void => session.reply(id, 1);
+    registrar.serve(Kind.register, acknowledge);
+    registrar.serve(Kind.unregister, acknowledge);
+    await registrar.listeners.bind(addr);
+    actor.dispatcher.expose({ nothing() {} }, "rehearsal");
+    await actor.localSession.call("nothing", [], { timeout });
+    await membership.join({ ...registrar.id, addrs: [addr] });
+    await membership.register(timeout);
+    actor.becomeReady();
+  } finally {
+    await actor.cancel();
+    await registrar.cancel();
+    process.off("exit", onExit);
+  }
+}
+
+function newActor(): Runtime {
+  const init = { name: "(spare)", uuid: crypto.randomUUID() };
+  return new Runtime(childId(init, process.pid, hostId()), defaultLimits, false);
+}
