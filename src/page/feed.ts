@@ -20,8 +20,10 @@ import { Turns } from "./turns.ts";
 const gatherMs = 150;
 /** Interest changes seldom: it's asked for once in so many intervals. */
 const intervalsOfInterest = 2;
-/** How many actors are dialled at once, and load what they measure with. */
-const maxDials = 16;
+/** How many actors begin to be looked at at once: each loads what it measures with. */
+const maxBeginning = 16;
+/** How many are dialled at once for anything else. */
+const maxDials = 32;
 
 /** In a crowd, actors that nobody sees are looked at once in so many intervals. */
 const intervalsUnseen = 5;
@@ -65,6 +67,7 @@ export class Feed {
   readonly intervalMs: number;
   readonly #crowd: number;
   readonly #connect: (() => Promise<unknown>) | undefined;
+  readonly #beginning = new Turns(maxBeginning);
   readonly #dials = new Turns(maxDials);
   readonly #viewers = new Set<Viewer>();
   readonly #events = new EventLog();
@@ -204,7 +207,7 @@ export class Feed {
 
   #probe(actor: Registration): Probe {
     return new Probe(actor, this.intervalMs, {
-      dials: this.#dials,
+      turns: this.#beginning,
       onSample: (sample, everyMs) => this.#onSample(sample, everyMs),
       onTrouble: (uuid, trouble) => this.#tell({ type: "trouble", uuid, trouble }),
     });

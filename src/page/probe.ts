@@ -20,8 +20,8 @@ const retryMs = 2_000;
 const firstSampleMs = 1_000;
 
 export interface ProbeHost {
-  /** Bounds how many actors are dialled at once, and load what they measure with. */
-  readonly dials: Turns;
+  /** Bounds how many actors begin to be looked at at once. */
+  readonly turns: Turns;
   /** `everyMs`: how often the actor is looked at. */
   onSample(sample: Sample, everyMs: number): void;
   /** Why the actor can't be looked at; null once it can. */
@@ -79,7 +79,7 @@ export class Probe {
 
   async #look(signal: AbortSignal): Promise<void> {
     // kept until the first sample is here: a crowd that loads at once what it measures with leaves no processor to others
-    using turn = await this.#host.dials.take(signal);
+    using turn = await this.#host.turns.take(signal);
     await using portal = await reach(this.actor, signal);
     // its end is the registry's to tell
     if (portal === undefined) return;

@@ -44,8 +44,8 @@ export interface ChildInit extends TreeSettings {
 
 /** What a spare process gets in place of that, which it gets later; see `orders.ts`. */
 export interface SpareInit {
-  /** Where its parent listens, if that is a unix socket. */
-  readonly spare: Address | null;
+  /** The directory in which its actor will listen; null if that doesn't listen on a unix socket. */
+  readonly spare: string | null;
 }
 
 /** The identity of a child, which its parent knows before the child's handshake. */

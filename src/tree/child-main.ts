@@ -63,8 +63,8 @@ export function runChild(): Promise<void> | undefined {
 /** As `runChild`, in a process that was started before there was an actor for it. */
 async function runSpare({ spare }: SpareInit): Promise<void> {
   const { receiveInit } = require("./spare-main.ts") as typeof import("./spare-main.ts");
-  const init = await receiveInit(spare);
-  await run(init, performance.now());
+  const { init, since } = await receiveInit(spare);
+  await run(init, since);
 }
 
 /** `since`: when the start began, by `performance.now()`. */
@@ -147,17 +147,17 @@ async function run(init: ChildInit, since: number): Promise<void> {
 }
 
 /**
- * Registers it. Whoever finds it from then on may stop it before the registrar's acknowledgement has arrived. Its end waits
+ * Registers the actor. Whoever finds it from then on may stop it before the registrar's acknowledgement has arrived. Its end waits
  * for that, since it has started all the same, and its parent has to hear so first.
  */
 async function register(runtime: Runtime, membership: Membership, timeoutMs: number): Promise<void> {
   const registered = membership.register(timeoutMs);
-  const settled = runtime.ending.at("children", async () => {
+  const withdraw = runtime.ending.at("children", async () => {
     const bound = new Deadline({ timeout: runtime.limits.stopGraceMs / 2 }, "registration");
     await bound.race("stop", registered);
   });
   await registered;
-  settled();
+  withdraw();
 }
 
 /** Almost all of the start's time that is left: why there is no registrar has to reach the parent before that gives up. */

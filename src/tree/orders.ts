@@ -3,8 +3,6 @@
  * `ChildInit` of its actor as one line, and sends a byte when it has that; then both close it. A spare ends with the socket.
  */
 
-import { type Address, parseAddress } from "../transport/address.ts";
-import { folderOf } from "../transport/paths.ts";
 import { socketPath } from "../transport/socket-paths.ts";
 
 /** Its descriptor in the spare process. */
@@ -29,9 +27,7 @@ export async function openOrders(
   return await Bun.connect(options as unknown as Bun.UnixSocketOptions);
 }
 
-/** Where a spare process listens while it rehearses: beside its parent, whose unix address this takes. */
-export function rehearsalPath(parent: Address, pid: number): string {
-  const parsed = parseAddress(parent);
-  if (parsed.transport !== "unix") throw new Error(`${parent} is not a unix address`);
-  return socketPath(folderOf(parsed.path), "(spare)", pid);
+/** Where a spare process listens while it rehearses. `dir`: see `SpareInit`. @throws {AddressError} when that is too long */
+export function rehearsalPath(dir: string, pid: number): string {
+  return socketPath(dir, "(spare)", pid);
 }

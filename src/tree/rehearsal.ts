@@ -1,7 +1,7 @@
 /**
  * What a spare process does while it waits. Code that runs for the first time takes several times as long, and a start runs most of
- * its code once: half of what is left of it, in a spare (row `spawn.spare`). So the spare plays a start through, with an actor
- * in its own process for a registrar.
+ * its code once. So the spare plays a start through, with another actor of its own process as the registrar: then a real one takes two
+ * thirds of the time (row `spawn.spare`).
  */
 import { Runtime } from "../actor/runtime.ts";
 import { Membership } from "../discovery/membership.ts";
@@ -17,10 +17,10 @@ import { rehearsalPath } from "./orders.ts";
 
 const log = logger("tree");
 
-/** `parent`: its unix address. Nothing of this is left, and nothing is logged, but that it has failed. */
-export async function rehearse(parent: Address): Promise<void> {
+/** `dir`: see `SpareInit`. It leaves nothing behind. All that it logs is why it has failed, if it has. */
+export async function rehearse(dir: string): Promise<void> {
   try {
-    await unlogged(() => rehearseAt(`unix://${rehearsalPath(parent, process.pid)}`));
+    await unlogged(() => rehearseAt(`unix://${rehearsalPath(dir, process.pid)}`));
   } catch (error) {
     log.info?.(`no rehearsal: ${asError(error).message}`);
   }

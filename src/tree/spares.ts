@@ -7,11 +7,12 @@ import { sleep } from "../deadline.ts";
 import { asError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { outsideTasks } from "../rpc/task.ts";
+import { rosterFile, socketDir } from "../discovery/registry-files.ts";
 import { removeDeadSocket } from "../transport/dead-sockets.ts";
-import type { Address } from "../transport/address.ts";
+import { SharedLock } from "../transport/flock.ts";
 import { type Launch, type LaunchedProcess, launchOfSpare, startProcess, stdoutOf } from "./launch.ts";
 import { openOrders, ordersFd, rehearsalPath } from "./orders.ts";
-import type { OutputMode } from "./settings.ts";
+import { type OutputMode, treeSettings } from "./settings.ts";
 import { isStarting } from "./starting.ts";
 
 const log = logger("tree");
@@ -85,12 +86,13 @@ export class Spares {
 
   /** @throws {SpawnError} when none can be started */
   #launchNow(): Launch {
-    return launchOfSpare({ spare: this.#ownAddr }, this.#host.output);
+    return launchOfSpare({ spare: this.#dir }, this.#host.output);
   }
 
-  /** Where this process listens, if that is a unix socket. */
-  get #ownAddr(): Address | null {
-    return this.#host.runtime.listeners.local.find((one) => one.startsWith("unix:")) ?? null;
+  /** See `SpareInit`. */
+  get #dir(): string | null {
+    const { runtime } = this.#host;
+    return treeSettings.of(runtime).transports.includes("unix") ? socketDir(runtime.registryAddrs) : null;
   }
 
   #refill(): void {
@@ -123,7 +125,7 @@ export class Spares {
   async #start(): Promise<void> {
     let spare: Spare;
     try {
-      spare = new Spare(this.#launchNow(), this.#ownAddr);
+      spare = new Spare(this.#launchNow(), this.#dir);
     } catch (error) {
       this.#onQuickEnd(`cannot be started: ${asError(error).message}`);
       return;
@@ -164,17 +166,17 @@ export class Spare {
   /** Resolves when the process has been reaped, with how it ended. */
   readonly ended: Promise<string>;
   readonly #launch: Launch;
-  readonly #parent: Address | null;
+  readonly #dir: string | null;
   readonly #cwd: string | undefined = workingDirectory();
   /** Undefined if it can't be opened: then the process is ended. */
   readonly #socket: Promise<Bun.Socket | undefined>;
   /** How many bytes it has sent. */
   #heard = 0;
 
-  /** `parent`: see `SpareInit`. @throws when the process can't be started */
-  constructor(launch: Launch, parent: Address | null) {
+  /** `dir`: see `SpareInit`. @throws when the process can't be started */
+  constructor(launch: Launch, dir: string | null) {
     this.#launch = launch;
-    this.#parent = parent;
+    this.#dir = dir;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.process = startProcess(launch, "socket-fd");
     this.ended = this.#watch();
@@ -235,18 +237,20 @@ export class Spare {
   async #watch(): Promise<string> {
     await this.process.exited;
     (await this.#socket)?.terminate();
-    this.#removeSocket();
+    this.#removeFiles();
     const { exitCode, signalCode } = this.process;
     return signalCode === null ? `code ${exitCode}` : String(signalCode);
   }
 
-  /** One that is killed while it rehearses leaves its socket behind. */
-  #removeSocket(): void {
-    if (this.#parent === null) return;
+  /** One that is killed while it rehearses leaves files behind. */
+  #removeFiles(): void {
+    if (this.#dir === null) return;
     try {
-      removeDeadSocket(rehearsalPath(this.#parent, this.process.pid));
+      const path = rehearsalPath(this.#dir, this.process.pid);
+      removeDeadSocket(path);
+      SharedLock.sweep(rosterFile(`unix://${path}`));
     } catch (error) {
-      log.warn?.(`socket file of a spare process: ${asError(error).message}`);
+      log.info?.(`files of a spare process: ${asError(error).message}`);
     }
   }
 }

@@ -150,7 +150,8 @@ describe.each([
     await using scene = await Scene.open(ask);
     const peer = await scene.begin("x", register);
     peer.cut();
-    await until(() => currentRuntime().peers.size === crowdSize);
+    // not by the clock: a fast machine pushes to all of them in a few milliseconds
+    while (currentRuntime().peers.size > crowdSize) await turn();
     expect(scene.pushed).toBeLessThan(crowdSize);
     expect(await scene.seen(2)).toEqual([up, down]);
   });

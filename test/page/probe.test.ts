@@ -19,9 +19,9 @@ function registrationOf({ uuid, addr }: RawInstance, name: string): Registration
 }
 
 /** A host that keeps what it is told. */
-function keeper(dials: Turns): ProbeHost & { readonly samples: unknown[] } {
+function keeper(turns: Turns): ProbeHost & { readonly samples: unknown[] } {
   const samples: unknown[] = [];
-  return { dials, samples, onSample: (sample) => samples.push(sample), onTrouble: () => {} };
+  return { turns, samples, onSample: (sample) => samples.push(sample), onTrouble: () => {} };
 }
 
 describe("a probe", () => {
@@ -33,6 +33,8 @@ describe("a probe", () => {
     const first = new Probe(registrationOf(one, "one"), everyMs, host);
     const second = new Probe(registrationOf(two, "two"), everyMs, host);
     const [, stream] = await one.take(Kind.stream);
+    // long enough for another one to be dialled
+    await Bun.sleep(100);
     expect(two.peers.length).toBe(0);
     (await one.peer()).send([Kind.item, stream, { n: 1 }]);
     const [, other] = await two.take(Kind.stream);
