@@ -64,6 +64,8 @@ export class Peer<H extends PeerHandler = PeerHandler> {
   isRegistrar: boolean;
   /** Whether it has finished booting, and doesn't drain. */
   isReady: boolean;
+  /** Whether it has said that it isn't to be found by name any more, though it is connected. */
+  hasLeft = false;
   /**
    * Whether it is known to be registered where this actor looks up names: only then does it count as the actor of its
    * name. A hello can't show that; the layers above set it.
@@ -237,6 +239,7 @@ export class Peer<H extends PeerHandler = PeerHandler> {
         return;
       case Kind.ready:
         this.isReady = message[1] !== false;
+        this.hasLeft = !this.isReady;
         if (this.isReady) this.handler.onReady();
         return;
       default:

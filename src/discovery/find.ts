@@ -8,7 +8,7 @@ import { knownFor } from "./known.ts";
 import { loadOf } from "./load.ts";
 import { type FindOptions, Lookup } from "./lookup.ts";
 import type { Source } from "./lookup-record.ts";
-import { reach, reachFirst } from "./reach.ts";
+import { reach, reachFirst, staying } from "./reach.ts";
 import type { Found } from "./registration.ts";
 
 /**
@@ -120,7 +120,7 @@ export async function findAll<M>(lookup: Lookup): Promise<PortalGroup<M>> {
   lookup.wantsAll = true;
   // no single cache has them all: each registrar is asked, or its cache
   const found = await askAll(lookup);
-  const byUuid = new Map(fitting(lookup, found).map((one) => [one.id.uuid, one]));
+  const byUuid = new Map(staying(lookup, fitting(lookup, found)).map((one) => [one.id.uuid, one]));
   const each = Array.from(byUuid.values());
   lookup.consider(each, found);
   const results = await Promise.allSettled(each.map((one) => reach<M>(lookup, one)));

@@ -21,11 +21,20 @@ const log = logger("discovery");
  */
 export async function reachFirst<M>(lookup: Lookup, found: Found): Promise<Portal<M> | undefined> {
   return await staggeredRace<Portal<M>, FoundRegistration>(
-    found,
+    staying(lookup, found),
     (one) => reach<M>(lookup, one),
     (error) => isPresence(error) && !lookup.deadline.signal?.aborted,
     (portal) => void portal[Symbol.asyncDispose](),
   );
+}
+
+/**
+ * Without those that have said to this actor that they leave: the registrar's push of that comes over another connection, and
+ * may come later than what they refuse.
+ */
+export function staying({ runtime }: Lookup, found: Found): Found {
+  const leaves = ({ id }: FoundRegistration): boolean => runtime.peers.get(id.uuid)?.hasLeft === true;
+  return found.some(leaves) ? found.filter((one) => !leaves(one)) : found;
 }
 
 /** Whether an error means that the actor is there but can't be used: it is silent, or one side doesn't trust the other. */

@@ -19,7 +19,9 @@ import {
   waitForActor,
 } from "../../src/index.ts";
 import { Task } from "../../src/rpc/task.ts";
+import { hostId } from "../../src/transport/host.ts";
 import { Kind } from "../../src/wire/messages.ts";
+import { RawInstance } from "../support/raw-instances.ts";
 import { type RawMessage, RawPeer, RawRegistrar } from "../support/raw-peer.ts";
 import { freePort, until, World } from "../support/world.ts";
 import { failure } from "../support/outcome.ts";
@@ -83,6 +85,26 @@ describe("findActor", () => {
       return { found, name: error.name, failures: (error.cause as AggregateError).errors.length };
     });
     expect(none).toEqual({ found: null, name: "ActorNotFoundError", failures: 2 });
+  });
+
+  test("passes over an instance that has said that it leaves, though the registrar has yet to push that", async () => {
+    await using hub = new RawRegistrar();
+    await using leaving = new RawInstance("shop");
+    hub.onLookup = (peer, [, id]) =>
+      peer.send([Kind.result, id, [[leaving.uuid, process.pid, hostId(), [leaving.addr], 1]]]);
+    await using _ = await openRootActor({ registryAddrs: [hub.addr] });
+    await using portal = await findActor("shop", { raiseOnNone: true });
+    const peer = await leaving.peer();
+    peer.send([Kind.ready, false], [Kind.ping, 1]);
+    await peer.take(Kind.pong);
+    expect(await findActor("shop")).toBeNull();
+    expect(await findActor("shop", { onlyFirst: false })).toHaveLength(0);
+    const waiting = failure(waitForActor("shop", { timeout: 50 }));
+    expect(await waiting).toMatchObject({ name: "TimeoutError", stage: "wait" });
+    peer.send([Kind.ready], [Kind.ping, 2]);
+    await peer.take(Kind.pong);
+    await using again = await findActor("shop", { raiseOnNone: true });
+    expect(again.id).toEqual(portal.id);
   });
 
   test("dials only the transports that it is given", async () => {
