@@ -70,7 +70,7 @@ export async function findActor<M>(
 
 /** The actor to pick, by default the last registered, or the next one that can be reached. */
 export async function findOne<M>(lookup: Lookup): Promise<Portal<M> | null> {
-  const local = lookup.registryAddrs === undefined ? knownFor(lookup) : undefined;
+  const local = lookup.registryAddrs === undefined ? knownAndStaying(lookup) : undefined;
   // a connection says nothing of other instances, nor of what its peer has registered
   if (local === undefined && lookup.selection === undefined) {
     const peer = connectedPeer(lookup);
@@ -88,6 +88,14 @@ export async function findOne<M>(lookup: Lookup): Promise<Portal<M> | null> {
   const all = await askAll(lookup);
   const others = lookup.filter(all).filter(({ id }) => !tried.has(id.uuid));
   return await reachOne<M>(lookup, others, all);
+}
+
+/** What is known without asking. Undefined too when all of them leave: the registrars may know another one by now. */
+function knownAndStaying(lookup: Lookup): Found | undefined {
+  const known = knownFor(lookup);
+  if (known === undefined || known.length === 0 || staying(lookup, known).length > 0) return known;
+  for (const { cache } of lookup.registrars.links) cache.drop(lookup.name);
+  return undefined;
 }
 
 /** Those that the caller wants. If none is, the failures say why. */
@@ -120,7 +128,7 @@ export async function findAll<M>(lookup: Lookup): Promise<PortalGroup<M>> {
   lookup.wantsAll = true;
   // no single cache has them all: each registrar is asked, or its cache
   const found = await askAll(lookup);
-  const byUuid = new Map(staying(lookup, fitting(lookup, found)).map((one) => [one.id.uuid, one]));
+  const byUuid = new Map(fitting(lookup, found).map((one) => [one.id.uuid, one]));
   const each = Array.from(byUuid.values());
   lookup.consider(each, found);
   const results = await Promise.allSettled(each.map((one) => reach<M>(lookup, one)));
