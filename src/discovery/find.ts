@@ -90,7 +90,10 @@ export async function findOne<M>(lookup: Lookup): Promise<Portal<M> | null> {
   return await reachOne<M>(lookup, others, all);
 }
 
-/** What is known without asking. Undefined too when all of them leave: the registrars may know another one by now. */
+/**
+ * What is known without asking. When all of them leave it is forgotten, and undefined: the registrars are asked anew, since they
+ * may know another one by now.
+ */
 function knownAndStaying(lookup: Lookup): Found | undefined {
   const known = knownFor(lookup);
   if (known === undefined || known.length === 0 || staying(lookup, known).length > 0) return known;

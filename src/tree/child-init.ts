@@ -9,8 +9,10 @@ import type { TreeSettings } from "./settings.ts";
 /** Removed from the environment before any user code runs. */
 export const initVariable = "FURROW_CHILD";
 
-/** The name of a spare process until it is an actor: as many bytes as the longest one. */
-export const spareName: string = "(spare)".padEnd(255);
+/** What a spare process is called until it is an actor. */
+export const spareTitle = "(spare)";
+/** The same in as many bytes as the longest name of an actor. */
+export const spareName: string = spareTitle.padEnd(255);
 
 /** With this variable set, Bun ends the process when its parent dies, however that happens and whatever it is doing. */
 export const orphanVariable = "BUN_FEATURE_FLAG_NO_ORPHANS";

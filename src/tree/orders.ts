@@ -1,9 +1,11 @@
 /**
- * What a nursery and its spare processes have to agree on, and the socket between them. The spare sends a byte when it has loaded everything, gets the
- * `ChildInit` of its actor as one line, and sends a byte when it has that; then both close it. A spare ends with the socket.
+ * What a nursery and its spare processes have to agree on, and the socket between them. The spare sends a byte when it has loaded
+ * everything, gets the `ChildInit` of its actor as one line, and sends a byte when it has that; then both close it. A spare ends
+ * with the socket.
  */
 
 import { socketPath } from "../transport/socket-paths.ts";
+import { spareTitle } from "./child-init.ts";
 
 /** Its descriptor in the spare process. */
 export const ordersFd = 3;
@@ -29,5 +31,5 @@ export async function openOrders(
 
 /** Where a spare process listens while it rehearses. `dir`: see `SpareInit`. @throws {AddressError} when that is too long */
 export function rehearsalPath(dir: string, pid: number): string {
-  return socketPath(dir, "(spare)", pid);
+  return socketPath(dir, spareTitle, pid);
 }

@@ -12,7 +12,7 @@ import type { Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { hostId } from "../transport/host.ts";
 import { Kind, type MessageOf } from "../wire/messages.ts";
-import { childId } from "./child-init.ts";
+import { childId, spareTitle } from "./child-init.ts";
 import { rehearsalPath } from "./orders.ts";
 
 const log = logger("tree");
@@ -57,6 +57,6 @@ async function rehearseAt(addr: Address): Promise<void> {
 }
 
 function newActor(): Runtime {
-  const init = { name: "(spare)", uuid: crypto.randomUUID() };
+  const init = { name: spareTitle, uuid: crypto.randomUUID() };
   return new Runtime(childId(init, process.pid, hostId()), defaultLimits, false);
 }

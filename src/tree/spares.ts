@@ -43,13 +43,19 @@ export class Spares {
   /** Resolves when the nursery has ended, and its spares have been reaped. */
   readonly ended: Promise<void>;
   readonly #host: SparesHost;
+  /** See `SpareInit`. */
+  readonly #dir: string | null;
   /** The oldest first. */
   readonly #spares = new Set<Spare>();
   #isFilling = false;
   #quickEnds = 0;
 
+  /** @throws {AddressError} when the directory of the actors' sockets can't be used */
   constructor(host: SparesHost) {
     this.#host = host;
+    const { runtime } = host;
+    const { transports } = treeSettings.of(runtime);
+    this.#dir = transports.includes("unix") ? socketDir(runtime.registryAddrs) : null;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ended = promise;
     const end = (): void => resolve(this.#endAll());
@@ -87,12 +93,6 @@ export class Spares {
   /** @throws {SpawnError} when none can be started */
   #launchNow(): Launch {
     return launchOfSpare({ spare: this.#dir }, this.#host.output);
-  }
-
-  /** See `SpareInit`. */
-  get #dir(): string | null {
-    const { runtime } = this.#host;
-    return treeSettings.of(runtime).transports.includes("unix") ? socketDir(runtime.registryAddrs) : null;
   }
 
   #refill(): void {

@@ -11,8 +11,8 @@ import { until } from "../support/world.ts";
 
 const everyMs = 60_000;
 
-function registrationOf({ uuid, addr }: RawInstance, name: string): Registration {
-  const id = { name, uuid, pid: process.pid, host: hostId() };
+function registrationOf({ uuid, addr }: RawInstance): Registration {
+  const id = { name: "looked-at", uuid, pid: process.pid, host: hostId() };
   const addrs = [addr];
   const details = { version: null, metadata: {}, parent: null, startedAt: 0, functions: [] };
   return { id, addrs, revision: 1, ...details, state: "ready" };
@@ -27,11 +27,12 @@ function keeper(turns: Turns): ProbeHost & { readonly samples: unknown[] } {
 describe("a probe", () => {
   test("keeps its turn until the first sample is here, and not for longer when it looks at another interval", async () => {
     await using _actor = await openRootActor();
-    await using one = new RawInstance("one");
-    await using two = new RawInstance("two");
+    await using one = new RawInstance("looked-at");
+    await using two = new RawInstance("looked-at");
     const host = keeper(new Turns(1));
-    const first = new Probe(registrationOf(one, "one"), everyMs, host);
-    const second = new Probe(registrationOf(two, "two"), everyMs, host);
+    const [first, second] = [one, two].map(
+      (instance) => new Probe(registrationOf(instance), everyMs, host),
+    ) as [Probe, Probe];
     const [, stream] = await one.take(Kind.stream);
     // long enough for another one to be dialled
     await Bun.sleep(100);
@@ -57,11 +58,12 @@ describe("a probe", () => {
 
   test("gives its turn up to the next one when the actor is silent, and goes on waiting for it", async () => {
     await using _actor = await openRootActor();
-    await using silent = new RawInstance("silent");
-    await using other = new RawInstance("other");
+    await using silent = new RawInstance("looked-at");
+    await using other = new RawInstance("looked-at");
     const host = keeper(new Turns(1));
-    const first = new Probe(registrationOf(silent, "silent"), everyMs, host);
-    const second = new Probe(registrationOf(other, "other"), everyMs, host);
+    const [first, second] = [silent, other].map(
+      (instance) => new Probe(registrationOf(instance), everyMs, host),
+    ) as [Probe, Probe];
     const [, stream] = await silent.take(Kind.stream);
     const [, next] = await other.take(Kind.stream);
     (await silent.peer()).send([Kind.item, stream, { n: 1 }]);
