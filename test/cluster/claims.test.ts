@@ -207,9 +207,12 @@ describe.skipIf(isSkipped)("hosts of a cluster", () => {
     await until(async () => (await count(scene.b)) === 0, 10_000);
     expect((await begin(scene.b, "findOrStart", { unique: true })).uuid).toBeString();
     scene.a.signal("SIGCONT");
-    await until(async () => (await count(scene.a)) === 1 && (await count(scene.b)) === 1, 10_000);
     const host = await scene.b.run(({ furrow }) => furrow.currentActor().id.host);
-    const left = await scene.a.run(async ({ furrow }) => (await furrow.queryActor("x")).id?.host);
-    expect(left).toBe(host);
+    // until it has learnt of the other, its own is the only one that it knows
+    await until(
+      async () => (await scene.a.run(async ({ furrow }) => (await furrow.queryActor("x")).id?.host)) === host,
+      10_000,
+    );
+    await until(async () => (await count(scene.a)) === 1 && (await count(scene.b)) === 1, 10_000);
   }, 30_000);
 });
