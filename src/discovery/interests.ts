@@ -9,12 +9,15 @@ export class Interests<Peer, Change> {
   readonly #names: Names;
   readonly #maxNames: number;
   readonly #deliver: (peer: Peer, change: Change) => void;
-  /** What each peer has taken an interest in. */
-  readonly #taken = new Map<Peer, Set<NameRecord>>();
+  /**
+   * What each peer has taken an interest in, in no order; the record has the peer's place there. A set of so many takes longer
+   * to grow than all else that the registrar does for an interest (row `lookup.registrar.unix.64`).
+   */
+  readonly #taken = new Map<Peer, NameRecord[]>();
 
   /**
    * `maxNames` bounds the interests of one peer, so that no peer can fill the memory. `deliver` pushes a change to a peer, which
-   * must not be a set.
+   * must not be a map.
    */
   constructor(names: Names, maxNames: number, deliver: (peer: Peer, change: Change) => void) {
     this.#names = names;
@@ -29,56 +32,54 @@ export class Interests<Peer, Change> {
 
   has(peer: Peer, name: string): boolean {
     const record = this.#names.record(name);
-    return record !== undefined && this.#taken.get(peer)?.has(record) === true;
+    return record !== undefined && placeOf(record, peer) !== undefined;
   }
 
   /** How many peers are interested in the name. */
   count(name: string): number {
     const { interested, detailed } = this.#names.record(name) ?? {};
-    const brief = interested instanceof Set ? interested.size : interested === undefined ? 0 : 1;
+    const brief = interested instanceof Map ? interested.size : interested === undefined ? 0 : 1;
     return brief + (detailed?.size ?? 0);
   }
 
   /**
-   * From now on pushes changes of the name to the peer, in their detailed form once that was asked for. False when it has
-   * `maxNames` other interests already.
+   * From now on pushes changes of the name to the peer, in their detailed form once that was asked for. Returns what is kept of the
+   * name; undefined when the peer has `maxNames` other interests already.
    */
-  take(peer: Peer, name: string, isDetailed = false): boolean {
+  take(peer: Peer, name: string, isDetailed = false): NameRecord | undefined {
     let taken = this.#taken.get(peer);
-    if (taken === undefined) this.#taken.set(peer, (taken = new Set()));
+    if (taken === undefined) this.#taken.set(peer, (taken = []));
     const record = this.#names.need(name);
-    taken.add(record);
-    if (taken.size > this.#maxNames) {
-      taken.delete(record);
+    const known = placeOf(record, peer);
+    if (known === undefined && taken.length >= this.#maxNames) {
       this.#names.tidy(record);
-      return false;
+      return undefined;
     }
-    const { interested, detailed } = record;
+    const place = known ?? taken.push(record) - 1;
     if (isDetailed) {
-      this.#remove(peer, record);
-      if (detailed === undefined) record.detailed = new Set([peer]);
-      else detailed.add(peer);
-    } else if (detailed?.has(peer) === true) return true;
-    else if (interested === undefined) record.interested = peer;
-    else if (interested instanceof Set) interested.add(peer);
-    else if (interested !== peer) record.interested = new Set([interested, peer]);
-    return true;
+      removeBrief(record, peer);
+      (record.detailed ??= new Map()).set(peer, place);
+    } else if (known === undefined) addBrief(record, peer, place);
+    return record;
   }
 
   /** Ends a peer's interest in a name. */
   drop(peer: Peer, name: string): void {
     const record = this.#names.record(name);
-    if (record === undefined || this.#taken.get(peer)?.delete(record) !== true) return;
+    const place = record && placeOf(record, peer);
+    if (record === undefined || place === undefined) return;
+    const taken = this.#taken.get(peer)!;
+    const last = taken.pop()!;
+    if (last !== record) {
+      taken[place] = last;
+      setPlace(last, peer, place);
+    }
     this.#remove(peer, record);
-    this.#names.tidy(record);
   }
 
   /** Ends all interests of a peer that is gone. */
   leave(peer: Peer): void {
-    for (const record of this.#taken.get(peer) ?? []) {
-      this.#remove(peer, record);
-      this.#names.tidy(record);
-    }
+    for (const record of this.#taken.get(peer) ?? []) this.#remove(peer, record);
     this.#taken.delete(peer);
   }
 
@@ -108,13 +109,14 @@ export class Interests<Peer, Change> {
     const interested = change && record.interested;
     if (interested !== undefined) {
       const made = change!();
-      const peers = interested instanceof Set ? (interested as Set<Peer>) : [interested as Peer];
+      const peers =
+        interested instanceof Map ? (interested as Map<Peer, number>).keys() : [interested as Peer];
       for (const peer of peers) yield this.#deliver(peer, made);
     }
-    const thorough = record.detailed as Set<Peer> | undefined;
+    const thorough = record.detailed as Map<Peer, number> | undefined;
     if (thorough !== undefined && detailed !== undefined) {
       const made = detailed();
-      for (const peer of thorough) yield this.#deliver(peer, made);
+      for (const peer of thorough.keys()) yield this.#deliver(peer, made);
     }
     this.#wake(record);
   }
@@ -139,11 +141,10 @@ export class Interests<Peer, Change> {
   }
 
   #remove(peer: Peer, record: NameRecord): void {
-    const { interested, detailed } = record;
-    if (interested instanceof Set) interested.delete(peer);
-    if (interested === peer || (interested instanceof Set && interested.size === 0))
-      record.interested = undefined;
+    removeBrief(record, peer);
+    const { detailed } = record;
     if (detailed?.delete(peer) === true && detailed.size === 0) record.detailed = undefined;
+    this.#names.tidy(record);
   }
 
   #wake(record: NameRecord): void {
@@ -153,4 +154,38 @@ export class Interests<Peer, Change> {
     this.#names.tidy(record);
     for (const watcher of watchers) watcher();
   }
+}
+
+/** Where the record is among those that the peer has taken; undefined if it isn't. */
+function placeOf(record: NameRecord, peer: unknown): number | undefined {
+  const { interested, detailed } = record;
+  if (interested === peer) return record.place;
+  return (interested instanceof Map ? interested.get(peer) : undefined) ?? detailed?.get(peer);
+}
+
+function setPlace(record: NameRecord, peer: unknown, place: number): void {
+  const { interested, detailed } = record;
+  if (interested === peer) record.place = place;
+  else if (detailed?.has(peer) === true) detailed.set(peer, place);
+  else (interested as Map<unknown, number>).set(peer, place);
+}
+
+function addBrief(record: NameRecord, peer: unknown, place: number): void {
+  const { interested } = record;
+  if (interested === undefined) {
+    record.interested = peer;
+    record.place = place;
+  } else if (interested instanceof Map) interested.set(peer, place);
+  else
+    record.interested = new Map([
+      [interested, record.place],
+      [peer, place],
+    ]);
+}
+
+function removeBrief(record: NameRecord, peer: unknown): void {
+  const { interested } = record;
+  if (interested instanceof Map) interested.delete(peer);
+  if (interested === peer || (interested instanceof Map && interested.size === 0))
+    record.interested = undefined;
 }

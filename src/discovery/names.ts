@@ -13,10 +13,12 @@ export class NameRecord {
   last: StoredRegistration | undefined;
   /** All registrations, in the order of registration, if there are several. */
   several: Sequence<StoredRegistration> | undefined;
-  /** The peer that is interested, or a set of several. */
+  /** The peer that is interested, or a map of several, each with its place; see `Interests`. */
   interested: unknown;
+  /** The place of one that is alone. */
+  place = 0;
   /** Those that want the details with each change; they aren't among the others. */
-  detailed: Set<unknown> | undefined;
+  detailed: Map<unknown, number> | undefined;
   /** Called at the next change. */
   watchers: Set<() => void> | undefined;
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 
 import { Interests } from "../../src/discovery/interests.ts";
 import { Names } from "../../src/discovery/names.ts";
@@ -31,6 +32,8 @@ class Scene {
     while (peers?.next().done === false);
   }
 }
+
+const forms = [() => "brief", () => "detailed"] as const;
 
 describe("Interests", () => {
   test("pushes a name's changes to each peer that is interested, once, and to no other", () => {
@@ -75,10 +78,15 @@ describe("Interests", () => {
 
   test("refuses a peer's interest beyond the limit, unless it has that one already, and counts no other peer's", () => {
     const { interests } = new Scene(2);
-    expect(["x", "y", "z", "x"].map((name) => interests.take("a", name))).toEqual([true, true, false, true]);
-    expect(interests.take("b", "z")).toBeTrue();
+    expect(["x", "y", "z", "x"].map((name) => interests.take("a", name)?.name)).toEqual([
+      "x",
+      "y",
+      undefined,
+      "x",
+    ]);
+    expect(interests.take("b", "z")?.name).toBe("z");
     interests.drop("a", "x");
-    expect(interests.take("a", "z")).toBeTrue();
+    expect(interests.take("a", "z")?.name).toBe("z");
   });
 
   test("lists a peer until it leaves, without interests too", () => {
@@ -131,7 +139,7 @@ describe("Interests", () => {
       interests.take("a", "z", true),
       interests.take("a", "y"),
     ];
-    expect(taken).toEqual([true, true, true, false, true]);
+    expect(taken.map((record) => record?.name)).toEqual(["x", "x", "y", undefined, "y"]);
   });
 
   test("wakes a watcher once, after the change was pushed", () => {
@@ -195,5 +203,52 @@ describe("Interests", () => {
     scene.run(steps);
     expect(scene.pushed).toEqual(["a: brief", "d: brief", "b: detailed"]);
     expect(scene.interests.push("y", () => "unseen")).toBeUndefined();
+  });
+
+  test("does what plain lists do, whatever peers take, drop and leave", () => {
+    const most = 3;
+    const names = ["w", "x", "y", "z"];
+    const step = fc.record({
+      act: fc.constantFrom("take", "take", "take", "detail", "drop", "drop", "leave"),
+      peer: fc.constantFrom("a", "b"),
+      name: fc.constantFrom(...names),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 40, maxLength: 60 }), (steps) => {
+        const scene = new Scene(most);
+        const { interests, pushed } = scene;
+        const model = new Map<string, Map<string, boolean>>();
+        for (const { act, peer, name } of steps) {
+          const own = model.get(peer) ?? new Map<string, boolean>();
+          model.set(peer, own);
+          if (act === "leave") {
+            interests.leave(peer);
+            model.delete(peer);
+          } else if (act === "drop") {
+            interests.drop(peer, name);
+            own.delete(name);
+          } else {
+            const isDetailed = act === "detail";
+            const hasRoom = own.has(name) || own.size < most;
+            expect(interests.take(peer, name, isDetailed)?.name).toBe(hasRoom ? name : undefined);
+            if (hasRoom) own.set(name, isDetailed || own.get(name) === true);
+          }
+        }
+        for (const name of names) {
+          const taking = Array.from(model).filter(([, own]) => own.has(name));
+          expect(interests.count(name)).toBe(taking.length);
+          for (const peer of ["a", "b"])
+            expect(interests.has(peer, name)).toBe(model.get(peer)?.has(name) === true);
+          pushed.length = 0;
+          scene.run(interests.push(name, ...forms));
+          const expected = taking.map(
+            ([peer, own]) => `${peer}: ${own.get(name) === true ? "detailed" : "brief"}`,
+          );
+          expect(pushed.toSorted()).toEqual(expected.toSorted());
+        }
+        for (const peer of ["a", "b"]) interests.leave(peer);
+        for (const name of names) expect(interests.push(name, () => "unseen")).toBeUndefined();
+      }),
+    );
   });
 });
