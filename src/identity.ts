@@ -34,6 +34,21 @@ export function nextUuid(before: string | undefined): string {
   return place === undefined ? uuid : `${uuid.slice(0, -place.length)}${place}`;
 }
 
+/** The highest pid that any system gives. */
+const mostPid = 0xffff_ffff;
+
+/** What is wrong with a uuid from elsewhere, if anything is. */
+export function uuidFault(uuid: string): string | undefined {
+  return /^[\w-]{1,64}$/.test(uuid) ? undefined : "the uuid is malformed";
+}
+
+/** What is wrong with an identity from elsewhere, but for its name. */
+export function idFault({ uuid, pid, host }: Omit<ActorId, "name">): string | undefined {
+  if (!/^[A-Za-z0-9]{0,64}$/.test(host)) return "the host id is malformed";
+  if (!Number.isInteger(pid) || pid < 0 || pid > mostPid) return "the pid is malformed";
+  return uuidFault(uuid);
+}
+
 /** Reads an identity received from a peer; undefined if it isn't one. */
 export function readActorId(form: unknown): ActorId | undefined {
   if (typeof form !== "object" || form === null) return undefined;

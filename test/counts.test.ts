@@ -32,9 +32,9 @@ const budgets = {
   memorySent: 0.5,
   memoryReceived: 1.5,
   /** Bytes of objects for a lookup, half as much again as measured: from the cache; asked of the registrar; answered there. */
-  heapPerHit: 640,
-  heapPerQuestion: 4_400,
-  heapPerAnswer: 850,
+  heapPerHit: 420,
+  heapPerQuestion: 3_650,
+  heapPerAnswer: 1_320,
   /** The same for a call, at who makes it and at who serves it, while nobody looks at either. */
   heapPerCall: 2_200,
   heapPerServedCall: 700,

@@ -7,7 +7,7 @@
  */
 import type { Deadline } from "../deadline.ts";
 import { HandshakeError, UnauthenticatedError } from "../errors.ts";
-import { type ActorId, describeActor } from "../identity.ts";
+import { type ActorId, describeActor, idFault, uuidFault } from "../identity.ts";
 import { printable } from "../log.ts";
 import { checkAddressLimits } from "../transport/address-limits.ts";
 import { type Address, localizeAddress, parseAddress, qualifyAddress } from "../transport/address.ts";
@@ -151,11 +151,8 @@ export function readHello(message: Message): Hello {
  * @throws as `readHello`
  */
 export function checkHello(said: SaidHello): Hello {
-  const { name, uuid, host } = said.id;
-  const fault =
-    actorNameFault(name) ??
-    knockFault(uuid, said.purpose) ??
-    (/^[A-Za-z0-9]{0,64}$/.test(host) ? undefined : "the host id is malformed");
+  const { name, uuid } = said.id;
+  const fault = actorNameFault(name) ?? knockFault(uuid, said.purpose) ?? idFault(said.id);
   if (fault !== undefined) throw new HandshakeError(`malformed hello: ${fault}`);
   const { id, addrs, isRegistrar, purpose, target } = said;
   // `knockFault` knows the purpose
@@ -163,8 +160,9 @@ export function checkHello(said: SaidHello): Hello {
 }
 
 export function knockFault(uuid: string, purpose: string): string | undefined {
-  if (!/^[\w-]{1,64}$/.test(uuid)) return "the uuid is malformed";
-  return purposes.includes(purpose) ? undefined : `unknown purpose ${JSON.stringify(purpose)}`;
+  return (
+    uuidFault(uuid) ?? (purposes.includes(purpose) ? undefined : `unknown purpose ${JSON.stringify(purpose)}`)
+  );
 }
 
 /**

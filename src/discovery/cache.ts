@@ -3,7 +3,7 @@
  * Pure: no I/O, no clock. The cache is void once the connection to its registrar ends.
  */
 import { CachedName } from "./cached-name.ts";
-import { type Found, type FoundRegistration, isDetailed } from "./registration.ts";
+import { type Answered, type Found, type FoundRegistration, isDetailed } from "./registration.ts";
 
 /** How many names a search for room spares at most because they were used: then it takes the next one. */
 const mostSpared = 64;
@@ -55,17 +55,17 @@ export class NameCache {
   }
 
   /** Takes the registrar's answer: from now on its pushes keep the name current. */
-  answer(entry: CachedName, list: Found): void {
+  answer(entry: CachedName, answered: Answered): void {
     if (!entry.isKnown) {
       this.#known++;
       // two, if there are more than that: a search may have found none
       for (let n = 0; n < 2 && this.#known > this.#limit; n++) this.#evict();
       this.#mayEvict(entry);
-    } else if (entry.isDetailed && !isDetailed(list)) {
+    } else if (entry.isDetailed && (typeof answered === "string" || !isDetailed(answered))) {
       // kept current with details: an answer without them has nothing to add
       return;
     }
-    entry.set(list);
+    entry.set(answered);
     this.#wake(entry);
   }
 

@@ -1,17 +1,31 @@
 /** What a cache keeps of one name. */
-import { type Found, type FoundRegistration, isDetailed } from "./registration.ts";
+import { type Answered, type Found, type FoundRegistration, isDetailed, listOf } from "./registration.ts";
 import type { Sequence } from "./sequence.ts";
 
 /** A list with more is kept as a sequence, and made when it is asked for: with each change it would be copied. */
 const mostCopied = 32;
+
+/** Who waits for a request; called when it ends, synchronously. */
+export interface Asker {
+  /** With the last of those that were found. */
+  found(last: FoundRegistration | undefined): void;
+  /** `since`: when the request was made, by `performance.now()`. */
+  failed(error: unknown, since: number): void;
+}
+
+/** A request that others may wait for, too. */
+export interface Underway {
+  readonly promise: Promise<Found>;
+  join(asker: Asker): void;
+}
 
 /** A name that is kept current, or is being asked for. */
 export class CachedName {
   readonly name: string;
   /** The list may lack some that a new registrar still waited for: whoever wants all has to ask again. */
   isPartial = false;
-  /** The registrar's answer, while it is pending. */
-  asking: Promise<Found> | undefined;
+  /** The request for it, while it is underway. */
+  asking: Underway | undefined;
   /** Used since the cache last looked for room; spares it once. */
   used = true;
   /** Called at the next change. */
@@ -20,7 +34,7 @@ export class CachedName {
   previous: CachedName | undefined;
   next: CachedName | undefined;
   /** Undefined until the registrar has answered, or while it has yet to be made of `#many`. */
-  #list: Found | undefined;
+  #known: Answered | undefined;
   #isDetailed = false;
   #many: Sequence<FoundRegistration, string> | undefined;
 
@@ -29,7 +43,7 @@ export class CachedName {
   }
 
   get isKnown(): boolean {
-    return this.#list !== undefined || this.#many !== undefined;
+    return this.#known !== undefined || this.#many !== undefined;
   }
 
   /**
@@ -37,21 +51,24 @@ export class CachedName {
    * It never changes: a lookup in progress keeps the one it has.
    */
   get list(): Found | undefined {
-    return this.#list ?? (this.#many === undefined ? undefined : (this.#list = this.#many.toArray()));
+    const known = this.#known;
+    if (typeof known === "string") return (this.#known = listOf(this.name, known));
+    return known ?? (this.#many === undefined ? undefined : (this.#known = this.#many.toArray()));
   }
 
   /** The last of them, however many there are; null for a known miss. */
   get last(): FoundRegistration | null | undefined {
-    const list = this.#list;
-    if (list !== undefined) return list[list.length - 1] ?? null;
-    return this.#many?.last;
+    if (this.#known === undefined) return this.#many?.last;
+    const list = this.list!;
+    return list[list.length - 1] ?? null;
   }
 
   /** Takes the registrar's answer; undefined: the name isn't known any more. */
-  set(list: Found | undefined): void {
-    this.#list = list;
-    this.#isDetailed = list !== undefined && isDetailed(list);
-    this.#many = list !== undefined && list.length > mostCopied ? sequenceOf(list) : undefined;
+  set(answered: Answered | undefined): void {
+    this.#known = answered;
+    const isList = typeof answered === "object";
+    this.#isDetailed = isList && isDetailed(answered);
+    this.#many = isList && answered.length > mostCopied ? sequenceOf(answered) : undefined;
   }
 
   /** Whether there are registrations, all with their details. */
@@ -68,10 +85,10 @@ export class CachedName {
         if (typeof before === "string") this.#many.insertBefore(before, found);
         else this.#many.push(found);
       }
-      this.#list = undefined;
+      this.#known = undefined;
       return;
     }
-    const list = this.#list ?? [];
+    const list = this.list ?? [];
     const at = indexOf(list, uuid);
     if (at >= 0) return this.set(list.with(at, found));
     const place = typeof before === "string" ? indexOf(list, before) : -1;
@@ -80,11 +97,11 @@ export class CachedName {
 
   remove(uuid: string): void {
     if (this.#many === undefined) {
-      this.#list = this.#list?.filter(({ id }) => id.uuid !== uuid);
+      this.#known = this.list?.filter(({ id }) => id.uuid !== uuid);
       return;
     }
     if (!this.#many.delete(uuid)) return;
-    if (this.#many.size > mostCopied / 2) this.#list = undefined;
+    if (this.#many.size > mostCopied / 2) this.#known = undefined;
     else this.set(this.#many.toArray());
   }
 }

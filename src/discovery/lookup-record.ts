@@ -13,7 +13,7 @@ import { type Address, isAddress, parseAddress, type Transport } from "../transp
 import { Question, reportRegistrars, rounded } from "./question.ts";
 import type { RegistrarLink } from "./registrar-link.ts";
 import type { Registrars } from "./registrars.ts";
-import { type Found, FoundRegistration } from "./registration.ts";
+import { type Found, type FoundRegistration, PlainFound } from "./registration.ts";
 import type { Selection } from "./selection.ts";
 
 export type Source = ReportedCandidate["source"];
@@ -91,7 +91,7 @@ export class LookupRecord {
 
   /** A connected peer answers for the name: no registrar is asked. */
   byPeer({ id, addrs, addr }: Peer<Session>): void {
-    const own = [new FoundRegistration(id, addrs)];
+    const own = [new PlainFound(id, addrs)];
     this.consider(own, own, "peer");
     this.connected(id.uuid, addr);
   }

@@ -3,16 +3,17 @@ import { currentRuntime } from "../actor/current.ts";
 import { TimeoutError } from "../errors.ts";
 import type { ActorId } from "../identity.ts";
 import { Session } from "../rpc/session.ts";
-import { ambientTask } from "../rpc/task.ts";
+import { ambientTask, type Task } from "../rpc/task.ts";
 import { type Address, bestAddress } from "../transport/address.ts";
 import { checkActorName } from "../wire/actor-name.ts";
 import { askAny, patience } from "./ask.ts";
 import { connectedPeer } from "./connected.ts";
 import { lastKnown } from "./known.ts";
 import { Lookup, type WaitOptions } from "./lookup.ts";
-import { failedSince, type RegistrarLink } from "./registrar-link.ts";
+import type { Asker } from "./cached-name.ts";
+import type { RegistrarLink } from "./registrar-link.ts";
 import { Registrars } from "./registrars.ts";
-import type { Found, FoundRegistration } from "./registration.ts";
+import type { FoundRegistration } from "./registration.ts";
 import { anyRegistry, registryAt, type RegistryPortal, registryPortal } from "./registry.ts";
 
 /** What `queryActor` found. Dispose it to release the registrar's portal. */
@@ -65,36 +66,65 @@ function queryShortly(name: string, options: WaitOptions): Promise<QueryResult> 
   const task = ambientTask();
   if (task?.aborted) throw task.reason;
   checkActorName(name);
-  const asked = link.lookup(name, entry);
-  const answer = Promise.resolve(asked).then(
-    (found) => {
-      const last = found[found.length - 1];
-      if (!registrars.areAnyStale) return resultOf(last, link.session);
-      return last === undefined
-        ? query(new Lookup(name, options))
-        : resultOf(last, link.session, isStale(registrars, last));
-    },
-    (error: unknown) => {
-      if (link.isOpen || error instanceof TimeoutError) throw withReport(error, name, options, link, asked);
-      // the registrar ended during the request: another will take over
-      return query(new Lookup(name, options));
-    },
-  );
+  const answer = new Promise<QueryResult>((resolve, reject) => {
+    link.ask(name, new ShortQuery(name, registrars, link, task, resolve, reject), entry);
+  });
   return task === undefined ? answer : task.follow(answer);
 }
 
-/** The error of a short lookup's only request, with a report. */
-function withReport(
-  error: unknown,
-  name: string,
-  options: WaitOptions,
-  link: RegistrarLink,
-  asked: Found | Promise<Found>,
-): unknown {
-  const since = failedSince(asked) ?? performance.now();
-  const lookup = new Lookup(name, options);
-  lookup.recordSince(since).ask(link, since);
-  return lookup.reported(error);
+/** A lookup of `queryShortly` that is one request to the only registrar. */
+class ShortQuery implements Asker {
+  readonly #name: string;
+  readonly #registrars: Registrars;
+  readonly #link: RegistrarLink;
+  readonly #task: Task | undefined;
+  readonly #resolve: (result: QueryResult | Promise<QueryResult>) => void;
+  readonly #reject: (error: unknown) => void;
+
+  constructor(
+    name: string,
+    registrars: Registrars,
+    link: RegistrarLink,
+    task: Task | undefined,
+    resolve: (result: QueryResult | Promise<QueryResult>) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#name = name;
+    this.#registrars = registrars;
+    this.#link = link;
+    this.#task = task;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  found(last: FoundRegistration | undefined): void {
+    const registrars = this.#registrars;
+    const { session } = this.#link;
+    if (!registrars.areAnyStale) this.#resolve(resultOf(last, session));
+    else if (last === undefined) this.#goOn();
+    else this.#resolve(resultOf(last, session, isStale(registrars, last)));
+  }
+
+  failed(error: unknown, since: number): void {
+    // the registrar ended during the request: another will take over
+    if (!this.#link.isOpen && !(error instanceof TimeoutError)) return this.#goOn();
+    const lookup = this.#lookup();
+    lookup?.recordSince(since).ask(this.#link, since);
+    this.#reject(lookup === undefined ? error : lookup.reported(error));
+  }
+
+  /** Asks anew, the long way. */
+  #goOn(): void {
+    const lookup = this.#lookup();
+    if (lookup === undefined) this.#reject(this.#task?.reason);
+    else this.#resolve(query(lookup));
+  }
+
+  /** The same lookup, of the same task, which isn't the ambient one here; undefined if that has ended, and nobody waits. */
+  #lookup(): Lookup | undefined {
+    const task = this.#task;
+    return task?.aborted === true ? undefined : new Lookup(this.#name, { signal: task?.signal });
+  }
 }
 
 async function query(lookup: Lookup): Promise<QueryResult> {
@@ -135,6 +165,8 @@ function resultOf(
   return new AddressResult(last?.best ?? null, last?.id ?? null, asked, stale);
 }
 
+const nothingLeft = Promise.resolve();
+
 /** Whether what is known of the actor may be behind. */
 function isStale(registrars: Registrars, found: FoundRegistration | null | undefined): boolean {
   const host = found?.id.host;
@@ -171,9 +203,9 @@ class AddressResult implements QueryResult {
     return this.#registry;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
     const portal = this.#asked instanceof Session ? this.#registry : this.#asked;
-    if (portal) await portal[Symbol.asyncDispose]();
+    return portal ? Promise.resolve(portal[Symbol.asyncDispose]()) : nothingLeft;
   }
 }

@@ -14,19 +14,22 @@ import { describeActor } from "../identity.ts";
 import type { DetailsChange } from "../actor/details.ts";
 import type { Runtime } from "../actor/runtime.ts";
 import type { Limits } from "../limits.ts";
-import type { Answer, Request, Session } from "../rpc/session.ts";
+import type { Request, Session } from "../rpc/session.ts";
 import type { Address } from "../transport/address.ts";
 import { Kind, type MessageOf } from "../wire/messages.ts";
 import { NameCache } from "./cache.ts";
-import { CachedName } from "./cached-name.ts";
+import type { Asker, CachedName } from "./cached-name.ts";
+import type { LookupHost, LookupRequest, Push } from "./lookup-request.ts";
 import {
+  type Answered,
+  decodeAnswer,
   decodeRegistration,
-  decodeRegistrations,
   encodeAddresses,
   encodeDetails,
   type Found,
   type FoundRegistration,
   isDetailed,
+  listOf,
 } from "./registration.ts";
 
 /** How often a registry address is probed that stays silent. */
@@ -44,6 +47,9 @@ export interface LookupCounters {
   pushes: number;
 }
 
+/** Loaded by the first request: many children look nothing up. */
+let requests: typeof import("./lookup-request.ts") | undefined;
+
 /** Requests that are over are only removed from a list at least twice this long. */
 const sparseFrom = 64;
 
@@ -57,102 +63,6 @@ function isTaken(shared: Map<string, LookupRequest>, request: LookupRequest): bo
 function isUnderway(request: LookupRequest): boolean {
   return !request.isOver;
 }
-
-/** What a link hears of its requests. */
-interface LookupHost {
-  /** The first part of a long answer has arrived. */
-  onBegun(request: LookupRequest): void;
-  /** Called when a request ends, before its promise settles; and again with a list that comes after that, too late. */
-  onOver(request: LookupRequest, list: Found | undefined): void;
-}
-
-/** When each request that failed was made, by `performance.now()`. */
-const failures = new WeakMap<object, number>();
-
-/** When the request was made whose promise was rejected. */
-export function failedSince(promise: object): number | undefined {
-  return failures.get(promise);
-}
-
-/** A lookup in progress, shared by all that wait for it. */
-class LookupRequest implements Answer {
-  readonly name: string;
-  readonly entry: CachedName;
-  readonly promise: Promise<Found>;
-  readonly since: number = performance.now();
-  /** When the registrar was heard of last: since then it is silent. */
-  heardAt: number = this.since;
-  isOver = false;
-  /** What the registrar has pushed since the first part of its answer, which is as of then. */
-  readonly pushed: Push[] = [];
-  readonly #host: LookupHost;
-  #parts: FoundRegistration[] | undefined;
-  #resolve!: (list: Found) => void;
-  #reject!: (error: unknown) => void;
-
-  constructor(name: string, entry: CachedName, host: LookupHost) {
-    this.name = name;
-    this.entry = entry;
-    this.#host = host;
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-  }
-
-  /** Whether a part of its answer has arrived: what was pushed after it has timed out isn't known. */
-  get hasBegun(): boolean {
-    return this.#parts !== undefined;
-  }
-
-  takePart(part: unknown[]): void {
-    this.heardAt = performance.now();
-    const decoded = decodeRegistrations(this.name, part);
-    if (this.#parts === undefined) {
-      this.#parts = [];
-      this.#host.onBegun(this);
-    }
-    for (const one of decoded) this.#parts.push(one);
-  }
-
-  resolve(answer: unknown): void {
-    try {
-      const rest = decodeRegistrations(this.name, answer);
-      const list = this.#parts === undefined ? rest : withPushes(this.#parts.concat(rest), this.pushed);
-      this.#over(list);
-      this.#resolve(list);
-    } catch (error) {
-      this.reject(error);
-      throw error;
-    }
-  }
-
-  reject(error: unknown): void {
-    this.#over(undefined);
-    failures.set(this.promise, this.since);
-    this.#reject(error);
-  }
-
-  #over(list: Found | undefined): void {
-    this.#host.onOver(this, list);
-    this.isOver = true;
-  }
-}
-
-/** A list with the changes that were pushed since it was begun, applied as the cache applies them. */
-function withPushes(list: Found, pushed: readonly Push[]): Found {
-  const name = new CachedName("");
-  name.set(list);
-  for (const push of pushed)
-    if ("found" in push) name.put(push.found, push.before);
-    else name.remove(push.uuid);
-  return name.list!;
-}
-
-/** A change of a name that the registrar has pushed. */
-type Push =
-  | { readonly found: FoundRegistration; readonly before: string | null | undefined }
-  | { readonly uuid: string };
 
 export class RegistrarLink implements LookupHost {
   readonly session: Session;
@@ -248,7 +158,14 @@ export class RegistrarLink implements LookupHost {
   lookup(name: string, entry: CachedName | undefined = this.cache.find(name)): Found | Promise<Found> {
     const list = entry?.list;
     if (list !== undefined) return this.#hit(entry!, list);
-    return entry?.asking ?? this.#request(name, [Kind.lookup, 0, name, true], entry);
+    return (entry?.asking ?? this.#request(name, [Kind.lookup, 0, name, true], entry)).promise;
+  }
+
+  /** As `lookup` of a name that isn't known, for one who needs no promise. */
+  ask(name: string, asker: Asker, entry: CachedName | undefined): void {
+    const underway = entry?.asking;
+    if (underway === undefined) this.#request(name, [Kind.lookup, 0, name, true], entry, undefined, asker);
+    else underway.join(asker);
   }
 
   /** As `lookup`, for registrations with their details. From then on the registrar pushes those too. */
@@ -257,9 +174,9 @@ export class RegistrarLink implements LookupHost {
     const list = entry?.list;
     if (list !== undefined && isDetailed(list)) return this.#hit(entry!, list);
     return (
-      this.#detailed.get(name)?.promise ??
+      this.#detailed.get(name) ??
       this.#request(name, [Kind.lookup, 0, name, true, true], entry, this.#detailed)
-    );
+    ).promise;
   }
 
   /**
@@ -278,8 +195,10 @@ export class RegistrarLink implements LookupHost {
     const found = this.cache.get(name) ?? (await this.lookup(name));
     const entry = this.cache.find(name);
     if (entry?.isKnown === true && !entry.isPartial) return found;
-    return await (this.#whole.get(name)?.promise ??
-      this.#request(name, [Kind.lookup, 0, name, true, false, true], entry, this.#whole));
+    return await (
+      this.#whole.get(name) ??
+      this.#request(name, [Kind.lookup, 0, name, true, false, true], entry, this.#whole)
+    ).promise;
   }
 
   /** The only place where hits are counted. */
@@ -295,12 +214,14 @@ export class RegistrarLink implements LookupHost {
     message: LookupMessage,
     known: CachedName | undefined,
     among?: Map<string, LookupRequest>,
-  ): Promise<Found> {
+    asker?: Asker,
+  ): LookupRequest {
     this.#counters.requests++;
     const entry = known ?? this.cache.begin(name);
-    const request = new LookupRequest(name, entry, this);
+    requests ??= require("./lookup-request.ts") as typeof import("./lookup-request.ts");
+    const request = new requests.LookupRequest(name, entry, this, asker);
     this.#underway++;
-    entry.asking = request.promise;
+    entry.asking = request;
     among?.set(name, request);
     try {
       this.session.ask(message, request);
@@ -308,26 +229,26 @@ export class RegistrarLink implements LookupHost {
     } catch (error) {
       request.reject(error);
     }
-    return request.promise;
+    return request;
   }
 
   onBegun(request: LookupRequest): void {
     this.#begun.add(request);
   }
 
-  onOver(request: LookupRequest, list: Found | undefined): void {
+  onOver(request: LookupRequest, answered: Answered | undefined): void {
     const { name, entry, isOver } = request;
     this.#begun.delete(request);
     const { cache } = this;
-    const isNews = list !== undefined && this.isOpen;
+    const isNews = answered !== undefined && this.isOpen;
     if (isOver) {
       // late: the name may have been asked for again, with that answer still to come
-      if (isNews && !request.hasBegun) cache.answer(cache.find(name) ?? cache.begin(name), list);
+      if (isNews && !request.hasBegun) cache.answer(cache.find(name) ?? cache.begin(name), answered);
       return;
     }
     this.#underway--;
     // a later request for the details may have taken its place
-    if (entry.asking === request.promise) entry.asking = undefined;
+    if (entry.asking === request) entry.asking = undefined;
     const isWhole = isTaken(this.#detailed, request) || isTaken(this.#whole, request);
     // synchronously: the next message of the same chunk may be a pushed change
     if (!isNews) {
@@ -335,14 +256,14 @@ export class RegistrarLink implements LookupHost {
       if (this.#isOver && this.#underway === 0) clearTimeout(this.#silenceTimer);
       return;
     }
-    cache.answer(entry, list);
+    cache.answer(entry, answered);
     if (isWhole) entry.isPartial = false;
   }
 
   #onPush(name: string, push: Push): void {
     this.#counters.pushes++;
     if (this.#begun.size > 0)
-      for (const request of this.#begun) if (request.name === name) request.pushed.push(push);
+      for (const request of this.#begun) if (request.name === name) request.push(push);
     if ("found" in push) this.cache.added(name, push.found, push.before);
     else this.cache.removed(name, push.uuid);
   }
@@ -445,5 +366,5 @@ export async function askOnce(
       ? [Kind.lookup, 0, name, false, wantsDetails, wantsAll]
       : [Kind.lookup, 0, name, false],
   );
-  return decodeRegistrations(name, answer);
+  return listOf(name, decodeAnswer(name, answer));
 }

@@ -29,7 +29,7 @@ import type { ClaimDesk } from "./claim-desk.ts";
 import type { ClusterClaims } from "./cluster-claims.ts";
 import { GracePeriod } from "./grace-period.ts";
 import { Interests } from "./interests.ts";
-import { Names } from "./names.ts";
+import { NameRecord, Names } from "./names.ts";
 import { Outgoing } from "./outgoing.ts";
 import { registrarApi, type ServedTable } from "./registrar-api.ts";
 import { decodeAddresses, encodeAddresses, encodeDetailed, encodeRegistration } from "./registration.ts";
@@ -482,30 +482,43 @@ export class RegistrarService implements ServedTable {
       session.replyError(id, new ActorNameError(fault));
       return;
     }
-    const kept = !interest || this.#interests.take(session, name, detailed === true);
-    if (this.#gracePeriod.isOver) return this.#answer(session, id, name, detailed === true, kept);
+    const taken = interest ? this.#interests.take(session, name, detailed === true) : undefined;
+    const kept = !interest || taken !== undefined;
+    if (this.#gracePeriod.isOver)
+      return this.#answer(session, id, name, taken ?? this.#names.find(name), detailed === true, kept);
     // who asks for details may pass over all that are there, and wait for one that is on its way back
     const isPatient = detailed === true || all === true;
     const answer = (): void => {
       if (this.#isStopped) return session.replyError(id, retiredError());
       if (interest && !this.#gracePeriod.isOver) session.peer.channel.post([Kind.partial, name]);
-      this.#answer(session, id, name, detailed === true, kept);
+      this.#answer(session, id, name, this.#names.find(name), detailed === true, kept);
     };
     const awaited = this.awaited(isPatient ? undefined : name);
     if (awaited === undefined) answer();
     else void awaited.then(() => this.#outgoing.answer(answer));
   }
 
-  /** `kept`: whether changes of the name will be pushed, if that was asked for. */
-  #answer(session: Session, id: number, name: string, isDetailed: boolean, kept: boolean): void {
+  /** `record`: that of the name. `kept`: whether changes of the name will be pushed, if that was asked for. */
+  #answer(
+    session: Session,
+    id: number,
+    name: string,
+    record: StoredRegistration | NameRecord | undefined,
+    isDetailed: boolean,
+    kept: boolean,
+  ): void {
     const encode = isDetailed ? encodeDetailed : encodeRegistration;
-    const several = this.table.several(name);
+    const isRecord = record instanceof NameRecord;
+    const several = isRecord ? record.several : undefined;
     if (several !== undefined) {
       this.#answerSeveral(session, id, name, several.size, encode, kept);
       return;
     }
-    const last = this.table.last(name);
-    session.reply(id, last === undefined ? [] : [encode(last)]);
+    const last = isRecord ? record.last : record;
+    session.reply(
+      id,
+      last === undefined ? [] : isDetailed ? [encodeDetailed(last)] : encodeRegistration(last),
+    );
     if (!kept) session.peer.channel.post([Kind.unwatched, name]);
   }
 
@@ -514,7 +527,7 @@ export class RegistrarService implements ServedTable {
     id: number,
     name: string,
     count: number,
-    encode: (stored: StoredRegistration) => unknown[],
+    encode: (stored: StoredRegistration) => unknown,
     kept: boolean,
   ): void {
     const onSent = (): void => {
@@ -625,7 +638,7 @@ export class RegistrarService implements ServedTable {
   }
 }
 
-function added(name: string, form: unknown[], before: string | undefined): Message {
+function added(name: string, form: unknown, before: string | undefined): Message {
   return before === undefined ? [Kind.added, name, form] : [Kind.added, name, form, before];
 }
 

@@ -2,8 +2,8 @@
  * A registered actor, in its three forms:
  *
  * - `StoredRegistration` (stored-registration.ts): the registrar's own record, with addresses that any host can read;
- * - `[uuid, pid, host, addrs, revision]`: on the wire, the name being known from context; in its detailed form with the
- *   details after that (details.ts);
+ * - on the wire, the name being known from context: a text (brief.ts); for those who ask for the details (details.ts)
+ *   `[uuid, pid, host, addrs, revision, details]`;
  * - `FoundRegistration`: what a lookup keeps, ready to be dialled from here; `DetailedFound`, if it asked for details.
  *
  * `Registration` is the plain value that users see.
@@ -31,15 +31,10 @@ export interface Registration extends Details {
 }
 
 /** A registered actor as a lookup finds it, and where it can be dialled from here. */
-export class FoundRegistration {
-  readonly id: ActorId;
-  readonly addrs: readonly Address[];
+export abstract class FoundRegistration {
+  abstract readonly id: ActorId;
+  abstract readonly addrs: readonly Address[];
   #best: Address | null | undefined;
-
-  constructor(id: ActorId, addrs: readonly Address[]) {
-    this.id = id;
-    this.addrs = addrs;
-  }
 
   /** The address to dial first, or null when there is none. Computed once: cached lookups ask for it each time. */
   get best(): Address | null {
@@ -54,8 +49,50 @@ export class FoundRegistration {
   }
 }
 
+/** One that is known from elsewhere than a registrar's answer. */
+export class PlainFound extends FoundRegistration {
+  readonly id: ActorId;
+  readonly addrs: readonly Address[];
+
+  constructor(id: ActorId, addrs: readonly Address[]) {
+    super();
+    this.id = id;
+    this.addrs = addrs;
+  }
+}
+
+/** One in brief form, which is read when somebody wants to know: most names in a cache are asked for once. */
+class BriefFound extends FoundRegistration {
+  readonly #name: string;
+  readonly #brief: string;
+  #id: ActorId | undefined;
+  #addrs: readonly Address[] | undefined;
+
+  constructor(name: string, text: string) {
+    super();
+    this.#name = name;
+    this.#brief = text;
+  }
+
+  get id(): ActorId {
+    if (this.#id === undefined) this.#read();
+    return this.#id!;
+  }
+
+  get addrs(): readonly Address[] {
+    if (this.#addrs === undefined) this.#read();
+    return this.#addrs!;
+  }
+
+  #read(): void {
+    const { id, addrs } = briefs().readBrief(this.#name, this.#brief);
+    this.#id = id;
+    this.#addrs = addrs;
+  }
+}
+
 /** A registration that was asked for with its details. */
-export class DetailedFound extends FoundRegistration {
+export class DetailedFound extends PlainFound {
   readonly revision: number;
   readonly details: Details;
 
@@ -74,6 +111,19 @@ export function isDetailed(found: Found): boolean {
 /** What is known of a name: its registrations, in the order of registration. */
 export type Found = readonly FoundRegistration[];
 
+/** A registrar's answer to a lookup: one that is alone stays in brief form until somebody wants to know. */
+export type Answered = string | Found;
+
+/** The registrations that an answer for the name consists of. */
+export function listOf(name: string, answered: Answered): Found {
+  return typeof answered === "string" ? [new BriefFound(name, answered)] : answered;
+}
+
+/** The last of them. */
+export function lastOf(name: string, answered: Answered): FoundRegistration | undefined {
+  return typeof answered === "string" ? new BriefFound(name, answered) : answered[answered.length - 1];
+}
+
 /** A stored registration as shown to an actor on `host`. */
 export function registrationOf(stored: StoredRegistration, host: string): Registration {
   const { id, revision, details } = stored;
@@ -82,7 +132,7 @@ export function registrationOf(stored: StoredRegistration, host: string): Regist
 
 /** A stored registration as a lookup in the registrar on `host` has it. */
 export function foundHere(stored: StoredRegistration, host: string): FoundRegistration {
-  return new FoundRegistration(stored.id, addressesFor(stored, host));
+  return new PlainFound(stored.id, addressesFor(stored, host));
 }
 
 /** As `foundHere`, with the details. */
@@ -96,12 +146,12 @@ function addressesFor({ addrs }: StoredRegistration, host: string): Address[] {
 
 /** A received registration as a lookup on its host has it. */
 export function foundOf({ id, addrs }: Registration): FoundRegistration {
-  return new FoundRegistration(id, addrs);
+  return new PlainFound(id, addrs);
 }
 
 /** What a registrar sends of a registration, unless it is asked for the details. */
-export function encodeRegistration(stored: StoredRegistration): unknown[] {
-  return [stored.uuid, stored.pid, stored.host, stored.addrs, stored.revision];
+export function encodeRegistration({ uuid, pid, revision, host, addrs }: StoredRegistration): string {
+  return briefs().writeBrief(uuid, pid, revision, host, addrs);
 }
 
 /** What a registrar sends of a registration to those who ask for the details, as of `revision`. */
@@ -115,32 +165,38 @@ export function encodeDetails(details: Details): unknown[] {
   return [version, metadata, parent, startedAt, functions.map(({ name, verb }) => [name, verb]), state];
 }
 
+/** Loaded by the first lookup: a child that makes none starts sooner without it (row `spawn`). */
+let brief: typeof import("./brief.ts") | undefined;
+
+function briefs(): typeof import("./brief.ts") {
+  return (brief ??= require("./brief.ts") as typeof import("./brief.ts"));
+}
+
 /**
  * Reads what `encodeRegistration` or `encodeDetailed` made, and takes over its arrays.
  *
  * @throws {FrameError} when it is malformed
  */
 export function decodeRegistration(name: string, form: unknown): FoundRegistration {
-  const fields = Array.isArray(form) ? (form as unknown[]) : [];
-  const uuid = fields[0];
-  const pid = fields[1];
-  const host = fields[2];
-  const addrs = fields[3];
-  const revision = fields[4];
+  if (briefs().isBrief(form)) return new BriefFound(name, form);
+  return detailedOf(name, form);
+}
+
+function detailedOf(name: string, form: unknown): DetailedFound {
+  const [uuid, pid, host, addrs, revision, details] = Array.isArray(form) ? (form as unknown[]) : [];
   if (
     typeof uuid !== "string" ||
     typeof pid !== "number" ||
     typeof host !== "string" ||
     !Array.isArray(addrs) ||
-    typeof revision !== "number"
+    typeof revision !== "number" ||
+    details === undefined
   ) {
     throw new FrameError(`malformed registration of "${name}" from a registrar`);
   }
-  const id = { name, uuid, pid, host };
-  if (fields.length <= detailsAt) return new FoundRegistration(id, localized(addrs));
   // most actors never ask for details, and start sooner without the file (row `spawn`)
   const { decodeDetails } = require("./details.ts") as typeof import("./details.ts");
-  return new DetailedFound(id, localized(addrs), revision, decodeDetails(fields[detailsAt]));
+  return new DetailedFound({ name, uuid, pid, host }, localized(addrs), revision, decodeDetails(details));
 }
 
 /**
@@ -149,27 +205,26 @@ export function decodeRegistration(name: string, form: unknown): FoundRegistrati
  * @throws {FrameError} when it is malformed
  */
 export function decodeDetailed(name: string, form: unknown): Registration {
-  const found = decodeRegistration(name, form);
-  if (!(found instanceof DetailedFound))
-    throw new FrameError(`a registration of "${name}" without details from a registrar`);
-  const { id, addrs, revision, details } = found;
+  const { id, addrs, revision, details } = detailedOf(name, form);
   return { id, addrs: addrs as Address[], revision, ...details };
 }
 
 /**
- * Reads a registrar's answer to a lookup, in place: the list is as large as what is kept of it.
+ * Reads a registrar's answer to a lookup: one brief form, or a list, which is changed in place.
  *
  * @throws {FrameError} when it is malformed
  */
+export function decodeAnswer(name: string, answer: unknown): Answered {
+  return briefs().isBrief(answer) ? answer : decodeRegistrations(name, answer);
+}
+
+/** Reads a list of registrations, in place. @throws {FrameError} when it is malformed */
 export function decodeRegistrations(name: string, answer: unknown): FoundRegistration[] {
   if (!Array.isArray(answer)) throw new FrameError(`a registrar's answer for "${name}" is not a list`);
   const list = answer as unknown[];
   for (let at = 0; at < list.length; at++) list[at] = decodeRegistration(name, list[at]);
   return list as FoundRegistration[];
 }
-
-/** The place of the details in the detailed form. */
-const detailsAt = 5;
 
 function localized(addrs: unknown[]): Address[] {
   const own = hostId();

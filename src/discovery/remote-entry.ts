@@ -6,7 +6,7 @@
  */
 import type { Details } from "../actor/details.ts";
 import { asError, FrameError } from "../errors.ts";
-import type { ActorId } from "../identity.ts";
+import { type ActorId, idFault } from "../identity.ts";
 import type { Address } from "../transport/address.ts";
 import { checkAddressLimits } from "../transport/address-limits.ts";
 import { actorNameFault } from "../wire/actor-name.ts";
@@ -47,7 +47,7 @@ export class RemoteEntry implements Place {
 
   /** Keeps nothing of `value`, which may be a part of something larger. */
   constructor(host: string, uuid: string, value: Uint8Array, created: Revision, changed: Revision) {
-    const fields = readFields(value);
+    const fields = readFields(value, uuid, host);
     this.host = host;
     this.uuid = uuid;
     this.name = fields.name;
@@ -93,7 +93,7 @@ const noFields: Omit<Fields, "fault"> = {
   actorHost: undefined,
 };
 
-function readFields(value: Uint8Array): Fields {
+function readFields(value: Uint8Array, uuid: string, publisher: string): Fields {
   let fields: unknown[];
   try {
     fields = fieldsOf(value);
@@ -111,6 +111,9 @@ function readFields(value: Uint8Array): Fields {
     !(details instanceof Uint8Array)
   )
     return { ...noFields, fault: "a field is of another type" };
+  const host = typeof actorHost === "string" ? actorHost : undefined;
+  const ofId = idFault({ uuid, pid, host: host ?? publisher });
+  if (ofId !== undefined) return { ...noFields, fault: ofId };
   try {
     checkAddressLimits(addrs);
   } catch (error) {
@@ -123,7 +126,7 @@ function readFields(value: Uint8Array): Fields {
     order,
     details: details.slice(),
     isDraining: isDraining === true,
-    actorHost: typeof actorHost === "string" ? actorHost : undefined,
+    actorHost: host,
     fault,
   };
 }

@@ -3,8 +3,8 @@
  * numbers, short ASCII texts, booleans, null, undefined, binaries, and lists and records of these. `encode.ts` says why.
  */
 
-/** The longest text that is written here, in characters; longer ones would need a third form of header. */
-const maxTextLength = 255;
+/** The longest text that is written here, in characters. Longer ones are rare. */
+const maxTextLength = 4_096;
 /** Up to this length a loop is faster than a call. */
 const loopLength = 12;
 /** The most elements that the one-byte header of a list or record can count. */
@@ -161,10 +161,15 @@ function writeText(bytes: Uint8Array, at: number, text: string): number {
   let start = at + 1;
   if (length < 32) {
     bytes[at] = 0xa0 | length;
-  } else {
+  } else if (length < 0x100) {
     bytes[at] = 0xd9;
     bytes[at + 1] = length;
     start++;
+  } else {
+    bytes[at] = 0xda;
+    bytes[at + 1] = length >>> 8;
+    bytes[at + 2] = length;
+    start += 2;
   }
   if (length > loopLength) {
     // as many bytes as characters: the text is ASCII, and the header is right. Any other text takes more bytes

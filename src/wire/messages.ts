@@ -154,7 +154,7 @@ interface Fields {
   lookup: [id: number, name: string, interest: boolean, detailed?: boolean | null, all?: boolean | null];
   forget: [name: string];
   /** `before`: the uuid of the one that it comes before; without it, it comes last. */
-  added: [name: string, registration: List, before?: string | null];
+  added: [name: string, registration: unknown, before?: string | null];
   removed: [name: string, uuid: string, revision: number];
   report: [uuid: string];
   /** The registrar has no room for that interest. */
@@ -284,7 +284,7 @@ const shapes: { readonly [Name in KindName]: Letters<Required<Fields[Name]>> } =
   unregister: "n",
   lookup: "nsbBB",
   forget: "s",
-  added: "saS",
+  added: "sVS",
   removed: "ssn",
   report: "s",
   unwatched: "s",

@@ -91,6 +91,8 @@ describe("an acceptor", () => {
     ["malformed", "an empty name", { 3: "" }],
     ["malformed", "a malformed uuid", { 2: "not a uuid" }],
     ["malformed", "an empty uuid", { 2: "" }],
+    ["malformed", "a malformed host id", { 4: "my host" }],
+    ["malformed", "a pid that no system gives", { 5: 2 ** 32 }],
     ["malformed", "an unknown purpose", { 6: "chat" }],
     ["malformed", "a malformed address", { 7: ["tcp://a:b"] }],
     ["malformed", "an address that isn't a string", { 7: [5] }],

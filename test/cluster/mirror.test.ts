@@ -148,6 +148,28 @@ describe("a mirror", () => {
     expect(b.mirror.change([record], 30_002)).toBeFalse();
   });
 
+  test.each([
+    ["the uuid is malformed", "b", "a b"],
+    ["the host id is malformed", "b\n", "a"],
+  ])("leaves out an entry of which %s, and shows the others", async (fault, host, uuid) => {
+    await using hosts = new Hosts();
+    const [a, b] = [await hosts.open("a"), await hosts.open("z")];
+    a.register("x", "1");
+    await until(() => b.mirror.size === 1 && !b.isStale);
+    const value = encodeEntry(b.table.all("x")[0]!, 1);
+    const entries = [
+      new RemoteEntry(host, uuid, value, 1_000, 1_000),
+      new RemoteEntry("c", "c", value, 1_001, 1_001),
+    ];
+    expect(entries.map((one) => one.fault)).toEqual([fault, undefined]);
+    b.mirror.change(
+      entries.map((entry) => ({ type: "put", entry }) as const),
+      30_000,
+    );
+    await until(() => b.mirror.size === 2);
+    expect(b.table.all("x").map((one) => one.uuid)).toEqual(["1", "c"]);
+  });
+
   test("looks through all hosts only for an actor that another of them has, too", async () => {
     await using hosts = new Hosts();
     const [a, b] = [await hosts.open("a"), await hosts.open("b")];

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 
+import { writeBrief } from "../../src/discovery/brief.ts";
 import { currentActor, openNursery, openRootActor, queryActor } from "../../src/index.ts";
 import { NameCache } from "../../src/discovery/cache.ts";
 import { noDetails } from "../../src/discovery/details.ts";
-import { DetailedFound, FoundRegistration } from "../../src/discovery/registration.ts";
+import { DetailedFound, type FoundRegistration, PlainFound } from "../../src/discovery/registration.ts";
 import { hostId } from "../../src/transport/host.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { RawPeer, RawRegistrar } from "../support/raw-peer.ts";
@@ -107,7 +108,7 @@ describe("lookup cache", () => {
 
 describe("a registrar's pushes", () => {
   const addr = "tcp://127.0.0.1:1";
-  const form = (uuid: string): unknown[] => [uuid, 1, hostId(), [addr], 1];
+  const form = (uuid: string): string => writeBrief(uuid, 1, 1, hostId(), [addr]);
 
   test("are not lost when one follows the answer in the same chunk", async () => {
     await using hub = new RawRegistrar();
@@ -186,7 +187,7 @@ describe("a registrar's pushes", () => {
 
 describe("NameCache", () => {
   const found = (uuid: string): FoundRegistration =>
-    new FoundRegistration({ name: "n", uuid, pid: 1, host: "h" }, []);
+    new PlainFound({ name: "n", uuid, pid: 1, host: "h" }, []);
   const install = (cache: NameCache, name: string, list: FoundRegistration[]): void =>
     cache.answer(cache.begin(name), list);
   const uuids = (cache: NameCache, name = "n"): string[] | undefined =>
@@ -251,7 +252,7 @@ describe("NameCache", () => {
     // each of them looking at all others would take a minute, and this test's time with it
     const entries = Array.from({ length: 40_000 }, (_, index) => {
       const entry = cache.begin(`n${index}`);
-      entry.asking = Promise.resolve([]);
+      entry.asking = { promise: Promise.resolve([]), join() {} };
       return entry;
     });
     expect(cache.size).toBe(0);
@@ -302,7 +303,7 @@ describe("NameCache", () => {
     cache.giveUp("n", cache.begin("n"));
     expect(cache.find("n")).toBeUndefined();
     const entry = cache.begin("n");
-    entry.asking = Promise.resolve([]);
+    entry.asking = { promise: Promise.resolve([]), join() {} };
     cache.answer(entry, []); // a late one
     cache.drop("n");
     expect(cache.find("n")).toBe(entry);

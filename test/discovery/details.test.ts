@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import fc from "fast-check";
 
+import { writeBrief } from "../../src/discovery/brief.ts";
 import { currentRuntime } from "../../src/actor/current.ts";
 import { metadataBytes } from "../../src/actor/metadata.ts";
 import {
@@ -217,7 +218,8 @@ async function scene(world: World): Promise<{ holder: RawPeer; asker: RawPeer } 
   };
 }
 
-const registration = (revision: number): unknown[] => ["u", process.pid, hostId(), [], revision];
+const brief = (revision: number): string => writeBrief("u", process.pid, revision, hostId(), []);
+const detailed = (revision: number, of: unknown): unknown[] => ["u", process.pid, hostId(), [], revision, of];
 
 describe("a lookup at the registrar", () => {
   test("is answered with details if it asks for them, and else as ever", async () => {
@@ -225,33 +227,29 @@ describe("a lookup at the registrar", () => {
     await using peers = await scene(world);
     const { asker } = peers;
     asker.send([Kind.lookup, 1, "held", false], [Kind.lookup, 2, "held", false, true]);
-    expect(await asker.take()).toEqual([Kind.result, 1, [registration(2)]]);
-    expect(await asker.take()).toEqual([Kind.result, 2, [[...registration(2), details]]]);
+    expect(await asker.take()).toEqual([Kind.result, 1, brief(2)]);
+    expect(await asker.take()).toEqual([Kind.result, 2, [detailed(2, details)]]);
   });
 
   test("pushes a change of the metadata, before it is acknowledged, to those that asked for details", async () => {
     await using world = new World();
     await using peers = await scene(world);
     const { holder, asker } = peers;
-    await using brief = await RawPeer.connect(world.unix, { name: "brief" });
-    await brief.take(Kind.hello);
-    brief.send([Kind.lookup, 1, "held", true]);
+    await using other = await RawPeer.connect(world.unix, { name: "brief" });
+    await other.take(Kind.hello);
+    other.send([Kind.lookup, 1, "held", true]);
     asker.send([Kind.lookup, 1, "held", true], [Kind.lookup, 2, "held", true, true]);
-    await Promise.all([brief.take(), asker.take(), asker.take()]);
+    await Promise.all([other.take(), asker.take(), asker.take()]);
     // once detailed, the interest stays so
     asker.send([Kind.lookup, 3, "held", true]);
     await asker.take();
     holder.send([Kind.update, 2, { n: 2 }, null]);
     expect(await holder.take()).toEqual([Kind.result, 2, 3]);
-    expect(await asker.take()).toEqual([Kind.added, "held", [...registration(3), details.with(1, { n: 2 })]]);
+    expect(await asker.take()).toEqual([Kind.added, "held", detailed(3, details.with(1, { n: 2 }))]);
     holder.send([Kind.register, 3, []], [Kind.unregister, 4]);
-    expect(await asker.take()).toEqual([
-      Kind.added,
-      "held",
-      [...registration(4), [null, {}, null, 0, [], "ready"]],
-    ]);
-    expect(await brief.take()).toEqual([Kind.added, "held", registration(4)]);
-    for (const peer of [asker, brief]) expect(await peer.take()).toEqual([Kind.removed, "held", "u", 5]);
+    expect(await asker.take()).toEqual([Kind.added, "held", detailed(4, [null, {}, null, 0, [], "ready"])]);
+    expect(await other.take()).toEqual([Kind.added, "held", brief(4)]);
+    for (const peer of [asker, other]) expect(await peer.take()).toEqual([Kind.removed, "held", "u", 5]);
   });
 });
 

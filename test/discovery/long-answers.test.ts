@@ -1,6 +1,7 @@
 /** Answers of a registrar that are too long for one turn of its event loop. */
 import { describe, expect, test } from "bun:test";
 
+import { writeBrief } from "../../src/discovery/brief.ts";
 import { currentRuntime } from "../../src/actor/current.ts";
 import { Registrars } from "../../src/discovery/registrars.ts";
 import type { RegistryTable } from "../../src/discovery/table.ts";
@@ -45,7 +46,7 @@ async function runsUntil(peer: RawPeer, kind: number, id: number): Promise<[stri
   }
 }
 
-const form = (uuid: string): unknown[] => [uuid, 1, hostId(), [addr], 1];
+const form = (uuid: string): string => writeBrief(uuid, 1, 1, hostId(), [addr]);
 
 describe("a long answer", () => {
   const parts = Math.ceil(many / partLength) - 1;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 
+import { writeBrief } from "../../src/discovery/brief.ts";
 import {
   ActorNameError,
   ActorNotFoundError,
@@ -93,7 +94,7 @@ describe("findActor", () => {
     await using next = new RawInstance("shop");
     let registered = [leaving];
     hub.onLookup = (peer, [, id]) => {
-      const forms = registered.map(({ uuid, addr }) => [uuid, process.pid, hostId(), [addr], 1]);
+      const forms = registered.map(({ uuid, addr }) => writeBrief(uuid, process.pid, 1, hostId(), [addr]));
       peer.send([Kind.result, id, forms]);
     };
     await using actor = await openRootActor({ registryAddrs: [hub.addr] });

@@ -6,6 +6,7 @@ import { heapStats } from "bun:jsc";
 import { describe, expect, spyOn, test } from "bun:test";
 import { rmSync } from "node:fs";
 
+import { writeBrief } from "../../src/discovery/brief.ts";
 import { currentRuntime } from "../../src/actor/current.ts";
 import { RegistryTable } from "../../src/discovery/table.ts";
 import {
@@ -336,7 +337,7 @@ describe("discovery", () => {
         return { uuid: id?.uuid ?? null, addr };
       });
     const answer = await query();
-    const forged = [crypto.randomUUID(), 1, hostId(), ["tcp://127.0.0.1:1"], 99];
+    const forged = writeBrief(crypto.randomUUID(), 1, 99, hostId(), ["tcp://127.0.0.1:1"]);
 
     // whatever else a message names, it changes the sender's own entry
     await using rogue = await RawPeer.connect(world.unix, { name: "rogue" });
@@ -402,8 +403,9 @@ describe("discovery", () => {
     expect(hello[7]).toContain(`unix://${hostId()}${path}`);
     remote.send([Kind.register, 1, [world.unix]], [Kind.lookup, 2, "root", false]);
     await remote.take(Kind.result);
-    const [, , [own]] = (await remote.take(Kind.result)) as unknown as [number, number, unknown[][]];
-    expect(own![3]).toContain(`unix://${hostId()}${path}`);
+    const [, , own] = await remote.take(Kind.result);
+    // in the short form, after the host that it is of
+    expect(own).toContain(` ${hostId()}\nunix://${path}`);
     for (const addr of [
       (await queryActor("remote")).addr,
       await asker.run(async ({ furrow }) => (await furrow.queryActor("remote")).addr),

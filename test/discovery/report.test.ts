@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { inspect } from "node:util";
 
+import { writeBrief } from "../../src/discovery/brief.ts";
 import { findOne } from "../../src/discovery/find.ts";
 import { Lookup } from "../../src/discovery/lookup.ts";
 import { reportLines } from "../../src/discovery/report-text.ts";
@@ -462,7 +463,7 @@ describe("the report of an error", () => {
     await using world = new World();
     await using hub = new RawRegistrar();
     const missing: Address = `unix://${world.dir}/missing.sock`;
-    const ghost = [crypto.randomUUID(), 1, "", [missing], 1];
+    const ghost = writeBrief(crypto.randomUUID(), 1, 1, "", [missing]);
     hub.onLookup = (peer, [, id]) => peer.send([Kind.result, id, [ghost]]);
     await using _ = await openRootActor({ registryAddrs: [hub.addr] });
     const { error, report } = await reportOf(

@@ -68,7 +68,7 @@ describe("with fewer files than maxConnections", () => {
       expect(await processorMs()).toBeLessThan(150);
       expect(peers.filter((peer) => peer.isOpen).length).toBeWithin(says ? 60 : 1, says ? 74 : 14);
       friend.send([Kind.lookup, 1, "few", false]);
-      expect((await friend.take(Kind.result))[2]).toHaveLength(1);
+      expect((await friend.take(Kind.result))[2]).toBeString();
       // the program can still open files of its own
       const opened = await program!.run(async () => await Bun.file("/proc/self/comm").text());
       expect(opened).not.toBe("");
@@ -89,7 +89,7 @@ describe("with fewer files than maxConnections", () => {
     expect(await processorMs()).toBeLessThan(150);
     expect(peers.filter((peer) => peer.isOpen).length).toBeLessThan(20);
     friend.send([Kind.lookup, 1, "few", false]);
-    expect((await friend.take(Kind.result))[2]).toHaveLength(1);
+    expect((await friend.take(Kind.result))[2]).toBeString();
   });
 
   test("its own dials are refused by the limit that the files leave", async () => {

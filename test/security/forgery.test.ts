@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { writeBrief } from "../../src/discovery/brief.ts";
 import { findActor, getRegistry, openRootActor, queryActor } from "../../src/index.ts";
 import { hostId } from "../../src/transport/host.ts";
 import { Kind } from "../../src/wire/messages.ts";
@@ -27,7 +28,7 @@ describe("a peer that claims the registrar's uuid", () => {
     const { uuid } = registry.id;
     await using liar = await RawPeer.connect(self.addrs[0]!, { name: "hub", uuid, purpose: "further" });
     await liar.take(Kind.hello);
-    const forged = ["forged", process.pid, hostId(), ["unix:///tmp/forged.sock"], 1_000];
+    const forged = writeBrief("forged", process.pid, 1_000, hostId(), ["unix:///tmp/forged.sock"]);
     liar.send([Kind.added, "bank", forged], [Kind.removed, "bank", before.id.uuid, 1_001]);
     await settled(liar);
     expect((await queryActor("bank")).id).toEqual(before.id);

@@ -1,14 +1,16 @@
 /** An actor that is looked up and then claims to be another: it gains nothing beyond its own name and uuid. */
 import { describe, expect, test } from "bun:test";
 
-import { findActor, openRootActor } from "../../src/index.ts";
+import { writeBrief } from "../../src/discovery/brief.ts";
+import { type Address, findActor, openRootActor } from "../../src/index.ts";
+import { qualifyAddress } from "../../src/transport/address.ts";
 import { hostId } from "../../src/transport/host.ts";
 import { Kind } from "../../src/wire/messages.ts";
 import { failure } from "../support/outcome.ts";
 import { rawHello, RawListener, RawPeer } from "../support/raw-peer.ts";
 import { World } from "../support/world.ts";
 
-const nobody = "/ip4/127.0.0.1/tcp/9";
+const nobody = "/ip4/127.0.0.1/tcp/9" as Address;
 
 /** Answers every hello as an actor with this name and uuid. */
 function impostor(name: string, uuid: string): RawListener {
@@ -60,7 +62,11 @@ describe("a registrar that gives an actor's uuid for one of its own", () => {
         for (;;) {
           const [, id] = await peer.take(Kind.lookup);
           // not a process of this host: only the address can prove it
-          peer.send([Kind.result, id, [[uuid, 1, "elsewhere", [liar.addr, nobody], 1]]]);
+          peer.send([
+            Kind.result,
+            id,
+            writeBrief(uuid, 1, 1, "elsewhere", [qualifyAddress(liar.addr, hostId()), nobody]),
+          ]);
         }
       });
       await using _self = await openRootActor({ registryAddrs: [world.unix], name: "customer" });

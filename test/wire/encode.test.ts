@@ -69,7 +69,14 @@ describe("encodeMessage", () => {
     const isInPlace = (field: unknown): boolean =>
       typeof encodeMessage([Kind.result, 1, field], buffer, 4) === "number";
     const common = ["text", 1, 0.5, true, null, undefined, [1], { a: 1 }, new Uint8Array(300)];
-    const others = ["é", "x".repeat(256), 1n, new Date(0), Array.from({ length: 16 }, () => 1), [[[[[1]]]]]];
+    const others = [
+      "é",
+      "x".repeat(4_097),
+      1n,
+      new Date(0),
+      Array.from({ length: 16 }, () => 1),
+      [[[[[1]]]]],
+    ];
     expect(common.map(isInPlace)).toEqual(common.map(() => true));
     expect(others.map(isInPlace)).toEqual(others.map(() => false));
   });

@@ -18,6 +18,9 @@ const nonce = new Uint8Array(16).fill(0xaa);
 const proof = new Uint8Array(32).fill(0xbb);
 const proofHex = `c420${"bb".repeat(32)}`;
 const details = ["1.2", { zone: "eu" }, null, 1_700_000_000_000, [["add", "run"]], "ready"];
+/** The brief form, and what it is made of. */
+const brief = `u-1 4711 300 ${host}\n${addr}`;
+const briefHex = `d92e ${"752d3120343731312033303020"} ${hostHex.slice(2)} 0a ${addrHex.slice(2)}`;
 const registration = ["u-1", 4711, host, [addr], 300, details];
 const registrationHex = (map: string): string =>
   `96 a3752d31 cd1267 ${hostHex} 91${addrHex} cd012c 96 a3312e32 ${map} a47a6f6e65 a26575 c0 cb4278bcfe56800000 91 92 a3616464 a372756e a57265616479`;
@@ -147,13 +150,13 @@ const messages: readonly GoldenRow[] = [
   { what: "forget", message: [Kind.forget, "quotes"], hex: "09000000 92 23 a671756f746573" },
   {
     what: "added",
-    message: [Kind.added, "quotes", ["u-1", 4711, host, [addr], 300]],
-    hex: `37000000 93 24 a671756f746573 95 a3752d31 cd1267 ${hostHex} 91${addrHex} cd012c`,
+    message: [Kind.added, "quotes", brief],
+    hex: `39000000 93 24 a671756f746573 ${briefHex}`,
   },
   {
     what: "added, before another",
-    message: [Kind.added, "quotes", ["u-1", 4711, host, [addr], 300], "u-2"],
-    hex: `3b000000 94 24 a671756f746573 95 a3752d31 cd1267 ${hostHex} 91${addrHex} cd012c a3752d32`,
+    message: [Kind.added, "quotes", brief, "u-2"],
+    hex: `3d000000 94 24 a671756f746573 ${briefHex} a3752d32`,
   },
   {
     what: "removed",
