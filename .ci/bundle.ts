@@ -31,6 +31,8 @@ const root = join(import.meta.dir, "..");
 /** What a child runs, and what that starts. */
 const child = join(root, "src/tree/child.ts");
 const childMain = join(root, "src/tree/child-main.ts");
+/** What an actor loads that looks a name up: too little for a file of its own, and many children do it. */
+const lookups = ["brief.ts", "lookup-request.ts"].map((path) => join(root, "src/discovery", path));
 /** What a connection from another actor, a failure, a stream or a dialog loads, and a spare process. */
 const soon = [
   "channel/acceptor.ts",
@@ -116,7 +118,7 @@ function partsOf([index = "", ...entries]: readonly string[]): Parts {
     return new Set(taken);
   };
   return {
-    core: take(reachedFrom([childMain], "start")),
+    core: take(reachedFrom([childMain, ...lookups], "start")),
     soon: take(reachedFrom(soon, "start")),
     election: take(reachedFrom([election], "start")),
     packr: take([packr]),
