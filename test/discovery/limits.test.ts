@@ -45,13 +45,15 @@ describe("a registration", () => {
     expect(actor.stats().registrar?.actors).toBe(2);
   });
 
-  test("with 64 addresses of 512 B each is taken", async () => {
+  test("with 64 addresses of 512 B each is taken, and found with all of them", async () => {
     await using world = new World();
     await using _actor = await openRootActor({ registryAddrs: [world.tcp] });
     await using peer = await RawPeer.connect(world.tcp, { name: "many" });
     await peer.take(Kind.hello);
-    peer.send([Kind.register, 1, addresses(64, 512)]);
+    peer.send([Kind.register, 1, addresses(64, 512)], [Kind.lookup, 2, "many", false]);
     await peer.take(Kind.result);
+    const [, , brief] = await peer.take(Kind.result);
+    expect((brief as string).split("\n").slice(1)).toEqual(addresses(64, 512));
   });
 });
 
