@@ -52,15 +52,16 @@ export class CachedName {
    */
   get list(): Found | undefined {
     const known = this.#known;
-    if (typeof known === "string") return (this.#known = listOf(this.name, known));
-    return known ?? (this.#many === undefined ? undefined : (this.#known = this.#many.toArray()));
+    if (typeof known === "object") return known;
+    if (known !== undefined) return (this.#known = listOf(this.name, known));
+    return this.#many === undefined ? undefined : (this.#known = this.#many.toArray());
   }
 
   /** The last of them, however many there are; null for a known miss. */
   get last(): FoundRegistration | null | undefined {
-    if (this.#known === undefined) return this.#many?.last;
-    const list = this.list!;
-    return list[list.length - 1] ?? null;
+    const known = this.#known;
+    if (typeof known === "object") return known[known.length - 1] ?? null;
+    return known === undefined ? this.#many?.last : this.list![0];
   }
 
   /** Takes the registrar's answer; undefined: the name isn't known any more. */

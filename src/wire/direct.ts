@@ -3,7 +3,9 @@
  * numbers, short ASCII texts, booleans, null, undefined, binaries, and lists and records of these. `encode.ts` says why.
  */
 
-/** The longest text that is written here, in characters. Longer ones are rare. */
+/** The longest text that `writeText` writes itself, in characters: its header has one byte for the length at most. */
+const maxShortLength = 255;
+/** The longest text that is written here. Longer ones are rare. */
 const maxTextLength = 4_096;
 /** Up to this length a loop is faster than a call. */
 const loopLength = 12;
@@ -157,19 +159,15 @@ export function writeBinaryHeader(bytes: Uint8Array, at: number, length: number)
 
 function writeText(bytes: Uint8Array, at: number, text: string): number {
   const { length } = text;
-  if (length > maxTextLength || at + maxTokenBytes + length + maxCharacterBytes > bytes.length) return -1;
+  if (length > maxShortLength || at + maxTokenBytes + length + maxCharacterBytes > bytes.length)
+    return writeLongText(bytes, at, text);
   let start = at + 1;
   if (length < 32) {
     bytes[at] = 0xa0 | length;
-  } else if (length < 0x100) {
+  } else {
     bytes[at] = 0xd9;
     bytes[at + 1] = length;
     start++;
-  } else {
-    bytes[at] = 0xda;
-    bytes[at + 1] = length >>> 8;
-    bytes[at + 2] = length;
-    start += 2;
   }
   if (length > loopLength) {
     // as many bytes as characters: the text is ASCII, and the header is right. Any other text takes more bytes
@@ -182,4 +180,17 @@ function writeText(bytes: Uint8Array, at: number, text: string): number {
     bytes[start + index] = code;
   }
   return start + length;
+}
+
+/** A function of its own: the engine compiles the other one into its callers only while that is small (row `stream.small`). */
+function writeLongText(bytes: Uint8Array, at: number, text: string): number {
+  const { length } = text;
+  const isShort = length <= maxShortLength;
+  if (isShort || length > maxTextLength || at + maxTokenBytes + length + maxCharacterBytes > bytes.length)
+    return -1;
+  bytes[at] = 0xda;
+  bytes[at + 1] = length >>> 8;
+  bytes[at + 2] = length;
+  const written = utf8Write.call(bytes, text, at + 3, length + maxCharacterBytes);
+  return written === length ? at + 3 + length : -1;
 }
