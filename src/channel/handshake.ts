@@ -151,18 +151,19 @@ export function readHello(message: Message): Hello {
  * @throws as `readHello`
  */
 export function checkHello(said: SaidHello): Hello {
-  const { name, uuid } = said.id;
-  const fault = actorNameFault(name) ?? knockFault(uuid, said.purpose) ?? idFault(said.id);
+  const fault = actorNameFault(said.id.name) ?? idFault(said.id) ?? purposeFault(said.purpose);
   if (fault !== undefined) throw new HandshakeError(`malformed hello: ${fault}`);
   const { id, addrs, isRegistrar, purpose, target } = said;
-  // `knockFault` knows the purpose
+  // `purposeFault` knows the purpose
   return { id, addrs: readAddresses(addrs), isRegistrar, purpose: purpose as Purpose, target };
 }
 
 export function knockFault(uuid: string, purpose: string): string | undefined {
-  return (
-    uuidFault(uuid) ?? (purposes.includes(purpose) ? undefined : `unknown purpose ${JSON.stringify(purpose)}`)
-  );
+  return uuidFault(uuid) ?? purposeFault(purpose);
+}
+
+function purposeFault(purpose: string): string | undefined {
+  return purposes.includes(purpose) ? undefined : `unknown purpose ${JSON.stringify(purpose)}`;
 }
 
 /**

@@ -30,7 +30,7 @@ export class LookupRequest implements Answer, Underway {
   readonly #host: LookupHost;
   /** The first to ask, nearly always the only one. */
   #asker: Asker | undefined;
-  /** For those who came later. */
+  /** For all others. */
   #shared: PromiseWithResolvers<Found> | undefined;
   #parts: FoundRegistration[] | undefined;
   #pushed: Push[] | undefined;

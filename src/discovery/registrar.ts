@@ -515,10 +515,8 @@ export class RegistrarService implements ServedTable {
       return;
     }
     const last = isRecord ? record.last : record;
-    session.reply(
-      id,
-      last === undefined ? [] : isDetailed ? [encodeDetailed(last)] : encodeRegistration(last),
-    );
+    if (last === undefined) session.reply(id, []);
+    else session.reply(id, isDetailed ? [encode(last)] : encode(last));
     if (!kept) session.peer.channel.post([Kind.unwatched, name]);
   }
 

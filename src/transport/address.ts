@@ -240,8 +240,7 @@ export function bestAddress(addrs: readonly Address[], host: string): Address | 
   return best;
 }
 
-/** Whether it is a socket file of this host, in the short form. */
-export function isFileHere(addr: Address): boolean {
+function isFileHere(addr: Address): boolean {
   // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
   return addr.startsWith("unix:///") && !addr.endsWith("/") && !/[\u0000-\u001f\u007f]/.test(addr);
 }

@@ -185,9 +185,7 @@ function writeText(bytes: Uint8Array, at: number, text: string): number {
 /** A function of its own: the engine compiles the other one into its callers only while that is small (row `stream.small`). */
 function writeLongText(bytes: Uint8Array, at: number, text: string): number {
   const { length } = text;
-  const isShort = length <= maxShortLength;
-  if (isShort || length > maxTextLength || at + maxTokenBytes + length + maxCharacterBytes > bytes.length)
-    return -1;
+  if (length > maxTextLength || at + maxTokenBytes + length + maxCharacterBytes > bytes.length) return -1;
   bytes[at] = 0xda;
   bytes[at + 1] = length >>> 8;
   bytes[at + 2] = length;

@@ -153,7 +153,10 @@ interface Fields {
   /** `all`: the answer must have those, too, that a new registrar still waits for. */
   lookup: [id: number, name: string, interest: boolean, detailed?: boolean | null, all?: boolean | null];
   forget: [name: string];
-  /** `before`: the uuid of the one that it comes before; without it, it comes last. */
+  /**
+   * `registration`: in one of the two forms of `registration.ts`. `before`: the uuid of the one that it comes before; without it,
+   * it comes last.
+   */
   added: [name: string, registration: unknown, before?: string | null];
   removed: [name: string, uuid: string, revision: number];
   report: [uuid: string];
