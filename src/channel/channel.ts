@@ -9,7 +9,7 @@ import { asError, FrameError, LimitError, TransportClosedError } from "../errors
 import type { Limits } from "../limits.ts";
 import { logger } from "../log.ts";
 import type { Link, LinkEnd, LinkReader } from "../transport/transport.ts";
-import { Batch } from "../wire/codec.ts";
+import { Batch, type BatchSink } from "../wire/codec.ts";
 import { decode } from "../wire/decode.ts";
 import { FrameDecoder, type FrameSink } from "../wire/frame.ts";
 import { checkMessage, Kind, type Message } from "../wire/messages.ts";
@@ -420,9 +420,11 @@ export class Channel implements LinkReader, Sender, Holder {
     return this.#left > 0;
   }
 
-  readonly #write = (bytes: Uint8Array, start: number, end: number, stable: boolean): void => {
-    this.link.write(bytes, start, end, stable);
-    if (this.link.pendingBytes > 0) this.buffered.grew(end - start);
+  readonly #write: BatchSink = (bytes, start, end, stable, more) => {
+    const { pendingBytes } = this.link;
+    this.link.write(bytes, start, end, stable, more);
+    const grown = this.link.pendingBytes - pendingBytes;
+    if (grown > 0) this.buffered.grew(grown);
   };
 
   #noteProgress(bytes: number): void {

@@ -11,11 +11,15 @@ import { timing } from "../deadline.ts";
 import { asError, EncodeError, TransportClosedError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { peerCredentials } from "./libc.ts";
+import { type Piece, SendQueue } from "./send-queue.ts";
 import type { Link, LinkEnd, LinkPeer, LinkReader } from "./transport.ts";
 
 const log = logger("transport");
 
 type BunSocket = Socket<SocketLink>;
+
+/** Loaded by the first link that writes pieces of memory that lie apart. */
+let gathering: typeof import("./gather.ts") | undefined;
 
 const nobody: LinkReader = { onData() {}, onEnd() {} };
 
@@ -28,8 +32,9 @@ export class SocketLink implements Link {
   writtenBytes = 0;
   readBytes = 0;
   #socket: BunSocket | undefined;
-  #queue: Uint8Array[] = [];
-  #queuedBytes = 0;
+  readonly #queue: SendQueue = new SendQueue();
+  /** What has been written with the announcement that more follows. */
+  #announced: (Piece & { readonly stable: boolean })[] = [];
   /** Set at the first sign of the end; reported to the reader once. */
   #end: LinkEnd | undefined;
   #told = false;
@@ -45,7 +50,7 @@ export class SocketLink implements Link {
   }
 
   get pendingBytes(): number {
-    return this.#queuedBytes;
+    return this.#queue.bytes;
   }
 
   get localHost(): string {
@@ -73,12 +78,47 @@ export class SocketLink implements Link {
     return loopbackOwner({ host: remoteAddress, port: remotePort }, { host: localAddress, port: localPort });
   }
 
-  write(bytes: Uint8Array, start: number, end: number, stable: boolean): void {
+  write(bytes: Uint8Array, start: number, end: number, stable: boolean, more = false): void {
     const socket = this.#socket;
+    if (socket === undefined || this.#end !== undefined || this.#shut) return;
+    if (more || this.#announced.length > 0) {
+      if (end > start) this.#announced.push({ bytes, start, end, stable });
+      if (!more) this.#writeAnnounced(socket);
+    } else {
+      this.#writeOne(socket, bytes, start, end, stable);
+    }
+  }
+
+  #writeAnnounced(socket: BunSocket): void {
+    const pieces = this.#announced;
+    this.#announced = [];
+    let taken = 0;
+    if (this.#queue.bytes === 0) {
+      taken = this.#gather(socket, pieces);
+      this.writtenBytes += taken;
+    }
+    for (const { bytes, start, end, stable } of pieces) {
+      const from = Math.min(end, start + taken);
+      taken -= from - start;
+      // the socket has to refuse some itself to tell when it has room again
+      this.#writeOne(socket, bytes, from, end, stable);
+    }
+  }
+
+  /** Returns how many bytes of several pieces the kernel has taken at once. */
+  #gather(socket: BunSocket, pieces: readonly Piece[]): number {
+    // unix sockets on Linux have such a peer
+    if (pieces.length < 2 || this.peer?.kind !== "unix") return 0;
+    gathering ??= require("./gather.ts") as typeof import("./gather.ts");
+    this.writes++;
+    return gathering.gather(fdOf(socket), pieces);
+  }
+
+  #writeOne(socket: BunSocket, bytes: Uint8Array, start: number, end: number, stable: boolean): void {
     // never write 0 bytes: the result would look like a full kernel buffer
-    if (socket === undefined || this.#end !== undefined || this.#shut || end === start) return;
+    if (end === start) return;
     let from = start;
-    if (this.#queue.length === 0) {
+    if (this.#queue.bytes === 0) {
       this.writes++;
       const taken = socket.write(bytes, start, end - start);
       // the peer accepts no more; the close handler reports that once everything it sent has been read
@@ -87,12 +127,12 @@ export class SocketLink implements Link {
       if (taken >= end - start) return;
       from += taken;
     }
-    this.#queue.push(stable ? bytes.subarray(from, end) : copyOf(bytes, from, end));
-    this.#queuedBytes += end - from;
+    if (stable) this.#queue.push({ bytes, start: from, end });
+    else this.#queue.push({ bytes: copyOf(bytes, from, end), start: 0, end: end - from });
   }
 
   async drained(): Promise<void> {
-    if (this.#queuedBytes === 0 || this.#end !== undefined) return;
+    if (this.#queue.bytes === 0 || this.#end !== undefined) return;
     this.#drained ??= Promise.withResolvers<void>();
     await this.#drained.promise;
   }
@@ -125,14 +165,14 @@ export class SocketLink implements Link {
     const { closeTimeoutMs } = timing;
     this.#closeTimer = setTimeout(() => {
       log.debug?.(
-        `${this.remote}: close timed out after ${closeTimeoutMs} ms with ${this.#queuedBytes} B unsent`,
+        `${this.remote}: close timed out after ${closeTimeoutMs} ms with ${this.#queue.bytes} B unsent`,
       );
       this.#finish({ kind: "closed" });
     }, closeTimeoutMs);
   }
 
   #shutdownWhenDrained(): void {
-    if (this.#queuedBytes > 0 || this.#shut) return;
+    if (this.#queue.bytes > 0 || this.#shut) return;
     this.#shut = true;
     if (this.#peerEnded) this.#finish({ kind: "closed" });
     else this.#socket?.shutdown();
@@ -143,8 +183,8 @@ export class SocketLink implements Link {
     if (this.#end !== undefined) return;
     this.#end = end;
     clearTimeout(this.#closeTimer);
-    this.#queue = [];
-    this.#queuedBytes = 0;
+    this.#queue.clear();
+    this.#announced = [];
     const socket = this.#socket;
     this.#socket = undefined;
     if (end.kind === "failed") socket?.terminate();
@@ -186,33 +226,37 @@ export class SocketLink implements Link {
   onDrain(): void {
     const socket = this.#socket;
     if (socket === undefined) return;
-    while (this.#queue.length > 0) {
-      const next = this.#queue[0]!;
+    while (this.#queue.bytes > 0) {
+      const pieces = this.#queue.head;
       // the user's own memory, transferred or resized while it was queued
-      if (next.length === 0) {
+      if (pieces.some(({ bytes, end }) => end > bytes.length)) {
         this.abort(new EncodeError("a binary value was transferred or resized before all of it was sent"));
         return;
       }
+      this.#tookQueued(this.#gather(socket, pieces));
+      const { first } = this.#queue;
+      if (first === undefined) break;
+      // the socket has to refuse some itself to tell when it has room again
+      const { bytes, start, end } = first;
       this.writes++;
-      const taken = socket.write(next);
-      if (taken === 0) return;
+      const taken = socket.write(bytes, start, end - start);
       if (taken < 0) {
-        this.#queue = [];
-        this.#queuedBytes = 0;
+        this.#queue.clear();
         break;
       }
-      this.#queuedBytes -= taken;
-      this.writtenBytes += taken;
-      if (this.#closing !== undefined) this.#boundClosing();
-      if (taken < next.length) {
-        this.#queue[0] = next.subarray(taken);
-        return;
-      }
-      this.#queue.shift();
+      this.#tookQueued(taken);
+      if (taken < end - start) return;
     }
     this.#drained?.resolve();
     this.#drained = undefined;
     if (this.#closing !== undefined) this.#shutdownWhenDrained();
+  }
+
+  #tookQueued(bytes: number): void {
+    if (bytes === 0) return;
+    this.#queue.drop(bytes);
+    this.writtenBytes += bytes;
+    if (this.#closing !== undefined) this.#boundClosing();
   }
 
   onPeerEnd(): void {
@@ -246,10 +290,13 @@ export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Arra
 
 /** The process at the other end of a unix socket; undefined where the kernel can't tell. */
 export function kernelPeer(socket: BunSocket): LinkPeer | undefined {
-  // exists, but is missing from the types of bun 1.4
-  const { fd } = socket as unknown as { readonly fd: number };
-  const credentials = peerCredentials(fd);
+  const credentials = peerCredentials(fdOf(socket));
   return credentials === undefined ? undefined : { kind: "unix", ...credentials };
+}
+
+/** Exists, but is missing from the types of Bun 1.4. */
+function fdOf(socket: BunSocket): number {
+  return (socket as unknown as { readonly fd: number }).fd;
 }
 
 /** Handlers for every furrow socket, on either side; the socket's `data` is its link. */

@@ -57,8 +57,11 @@ export interface Link {
   /**
    * Sends all of `bytes[start..end)` as soon as the kernel accepts them. Bytes that must wait are copied, unless
    * `stable` promises that they won't change. Does nothing after the link has ended, which `onEnd` reports.
+   *
+   * `more` announces that the next write follows in the same call stack: a link may wait for it, to send both with one system
+   * call.
    */
-  write(bytes: Uint8Array, start: number, end: number, stable: boolean): void;
+  write(bytes: Uint8Array, start: number, end: number, stable: boolean, more?: boolean): void;
   /** Resolves when nothing is pending, or the link has ended. */
   drained(): Promise<void>;
   /** Sends what is pending, then closes in order, without losing anything written. Bounded; idempotent. */

@@ -29,9 +29,16 @@ function newBuffer(): Buffer {
 }
 
 /**
- * Takes the parts of a batch, in order. `stable` memory may be kept; other memory is lent until the call returns.
+ * Takes the parts of a batch, in order. `stable` memory may be kept; other memory is lent until `drain` returns. `more` tells
+ * that another part follows at once.
  */
-export type BatchSink = (bytes: Uint8Array, start: number, end: number, stable: boolean) => void;
+export type BatchSink = (
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  stable: boolean,
+  more: boolean,
+) => void;
 
 interface Part {
   readonly bytes: Uint8Array;
@@ -184,18 +191,19 @@ export class Batch {
    */
   drain(sink: BatchSink): void {
     const buffer = this.#buffer;
-    const last = { start: this.#start, end: this.#end };
+    const [start, end] = [this.#start, this.#end];
     if (this.#parts.length > 0) {
       const parts = this.#parts;
+      const last = end > start ? undefined : parts.at(-1);
       this.#parts = [];
       this.#partBytes = 0;
-      for (const { bytes, start, end, stable } of parts) {
-        checkMemory(bytes, end);
-        sink(bytes, start, end, stable);
+      for (const part of parts) {
+        checkMemory(part.bytes, part.end);
+        sink(part.bytes, part.start, part.end, part.stable, part !== last);
       }
     }
     if (buffer === undefined) return;
-    if (last.end > last.start) sink(buffer, last.start, last.end, false);
+    if (end > start) sink(buffer, start, end, false, false);
     this.#release(buffer);
   }
 

@@ -373,6 +373,63 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       await both.farTap.receives(sent);
     });
 
+    test("sends pieces that follow each other in order, with one system call where it can", async () => {
+      await using both = await wire();
+      const gathers = both.near.peer?.kind === "unix";
+      let sent = 0;
+      for (const sizes of [
+        [12, 65_536],
+        [1, 1],
+        [5, 0, 20_000, 1, 30_000],
+        [0, 7],
+        [9, 0],
+      ]) {
+        const { writes } = both.near;
+        for (const [index, size] of sizes.entries()) {
+          const bytes = patterned(size, sent);
+          both.near.write(bytes, 0, size, false, index < sizes.length - 1);
+          // only lent until the last of them is written, which is in the same turn
+          if (index === sizes.length - 1) bytes.fill(0);
+          sent += size;
+        }
+        expect(both.near.pendingBytes).toBe(0);
+        if (gathers) expect(both.near.writes - writes).toBe(1);
+        await both.farTap.receives(sent);
+      }
+    });
+
+    test("sends more pieces than fit into one system call, to a reader that is slow to start", async () => {
+      await using both = await wire();
+      both.far.pause();
+      let sent = 0;
+      for (let turn = 0; turn < 40; turn++) {
+        const lent: Uint8Array[] = [];
+        for (let piece = 0; piece < 100; piece++) {
+          const bytes = patterned(1 + ((turn * 991 + piece * 37) % 3_000), sent);
+          const isStable = piece % 3 === 0;
+          both.near.write(bytes, 0, bytes.length, isStable, piece < 99);
+          if (!isStable) lent.push(bytes);
+          sent += bytes.length;
+        }
+        for (const bytes of lent) bytes.fill(0);
+      }
+      expect(both.near.pendingBytes).toBeGreaterThan(0);
+      expect(both.near.writtenBytes + both.near.pendingBytes).toBe(sent);
+      const draining = both.near.drained();
+      both.far.resume();
+      await draining;
+      await both.farTap.receives(sent);
+    });
+
+    test("ends while a piece waits for the one after it", async () => {
+      await using both = await wire();
+      both.near.write(patterned(10), 0, 10, false, true);
+      both.near.abort();
+      both.near.write(patterned(10), 0, 10, false);
+      await both.farTap.ended;
+      expect(both.farTap.received).toBe(0);
+    });
+
     test("holds the peer back while paused, and reads on after resume", async () => {
       await using both = await wire();
       both.near.pause();
