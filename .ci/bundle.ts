@@ -31,8 +31,10 @@ const root = join(import.meta.dir, "..");
 /** What a child runs, and what that starts. */
 const child = join(root, "src/tree/child.ts");
 const childMain = join(root, "src/tree/child-main.ts");
-/** What an actor loads that looks a name up: too little for a file of its own, and many children do it. */
-const lookups = ["brief.ts", "lookup-request.ts"].map((path) => join(root, "src/discovery", path));
+/** What an actor loads that looks a name up, or has a registry without a unix socket: too little for a file of its own. */
+const often = ["discovery/brief.ts", "discovery/lookup-request.ts", "transport/runtime-dir.ts"].map((path) =>
+  join(root, "src", path),
+);
 /** What a connection from another actor, a failure, a stream or a dialog loads, and a spare process. */
 const soon = [
   "channel/acceptor.ts",
@@ -42,7 +44,18 @@ const soon = [
   "rpc/caller/exchange.ts",
   "wire/values.ts",
   "tree/spare-main.ts",
+  "transport/gather.ts",
   "transport/memory.ts",
+].map((path) => join(root, "src", path));
+/** What an actor loads that other hosts can reach, or that has no unix sockets. */
+const tcp = [
+  "channel/knock.ts",
+  "transport/advertise.ts",
+  "transport/secret.ts",
+  "transport/tcp.ts",
+  "transport/tls-socket.ts",
+  "transport/tls.ts",
+  "transport/wildcard.ts",
 ].map((path) => join(root, "src", path));
 /** What an actor loads that loses its registrar: all actors of a host do so at once. */
 const election = join(root, "src/discovery/election.ts");
@@ -74,6 +87,8 @@ interface Parts {
   readonly core: ReadonlySet<string>;
   /** What a connection from another actor, a failure, a stream or a dialog needs, and a spare process. */
   readonly soon: ReadonlySet<string>;
+  /** What tcp needs, with TLS or a secret. */
+  readonly tcp: ReadonlySet<string>;
   /** What the loss of a registrar needs. */
   readonly election: ReadonlySet<string>;
   /** msgpackr, for the messages that `encode.ts` doesn't write itself: at once. */
@@ -90,7 +105,7 @@ interface Parts {
 
 const atOnce: readonly (keyof Parts)[] = ["core", "packr", "library"];
 /** The files that `later.ts` loads. */
-const later = ["soon", "election", "packr", "library", "rest"] as const satisfies (keyof Parts)[];
+const later = ["soon", "tcp", "election", "packr", "library", "rest"] as const satisfies (keyof Parts)[];
 
 /** Writes everything to `folder`. @throws {AggregateError} when the build fails */
 export async function bundle(folder: string): Promise<void> {
@@ -118,8 +133,9 @@ function partsOf([index = "", ...entries]: readonly string[]): Parts {
     return new Set(taken);
   };
   return {
-    core: take(reachedFrom([childMain, ...lookups], "start")),
+    core: take(reachedFrom([childMain, ...often], "start")),
     soon: take(reachedFrom(soon, "start")),
+    tcp: take(reachedFrom(tcp, "start")),
     election: take(reachedFrom([election], "start")),
     packr: take([packr]),
     cli: take(reachedFrom([cliMain], "all", new Set(commands)), (path) => isCli(path) && !isCommand(path)),

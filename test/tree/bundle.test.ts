@@ -120,6 +120,25 @@ describe("the bundled package", () => {
     expect(hits).toBe(10);
   });
 
+  test("gives a child that others can reach over tcp what that takes, and no more", async () => {
+    await Bun.write(
+      join(folder, "tcp.ts"),
+      `import { openNursery } from "./lib/index.js";
+       const registryAddrs = ["unix://" + import.meta.dirname + "/registry.sock", "tcp://127.0.0.1:0"];
+       await using nursery = await openNursery({ registryAddrs });
+       const child = await nursery.startActor("child", { module: import.meta.dirname + "/loaded.ts" });
+       console.log(await child.run.loaded());`,
+    );
+    await Bun.write(
+      join(folder, "loaded.ts"),
+      `import { basename } from "node:path";
+       export const loaded = () => Object.keys(require.cache).map((path) => basename(path)).filter((name) => name.endsWith(".cjs")).join(" ");`,
+    );
+    const { exitCode, stdout, stderr } = await run("tcp.ts");
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(stdout.replace(/-[0-9a-f]{12}/g, "")).toBe("core.cjs tcp.cjs\n");
+  });
+
   test("starts an actor in a spare process", async () => {
     await Bun.write(
       join(folder, "spare.ts"),
@@ -271,7 +290,7 @@ describe("the bundled package", () => {
     expect(await run("lib/cli.js", "--help")).toMatchObject({ exitCode: 0, hits: 1 });
   });
 
-  const parts = ["core", "soon", "election", "packr", "library", "rest", "cli", "commands"];
+  const parts = ["core", "soon", "tcp", "election", "packr", "library", "rest", "cli", "commands"];
 
   /** The name of a file: two have a hash in theirs. */
   async function fileOf(part: string): Promise<string> {
