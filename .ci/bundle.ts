@@ -60,9 +60,23 @@ const tcp = [
 /** What an actor loads that loses its registrar: all actors of a host do so at once. */
 const election = join(root, "src/discovery/election.ts");
 const packr = join(root, "src/wire/packr.ts");
-/** What a program loads that looks for a registrar, and lists actors. */
-const visitor = join(root, "src/discovery/visitor.ts");
-const details = join(root, "src/discovery/details.ts");
+/** What an actor loads that starts others. */
+const tree = ["tree/nursery.ts", "tree/root.ts", "tree/child-history.ts", "discovery/visitor.ts"].map(
+  (path) => join(root, "src", path),
+);
+/** What a registrar loads. */
+const registrar = ["discovery/registrar.ts", "discovery/tenure.ts"].map((path) => join(root, "src", path));
+/** What else the main entry point exports that waits until it is called. */
+const services = [
+  "discovery/explain.ts",
+  "discovery/for-each-actor.ts",
+  "discovery/watch-actors.ts",
+  "rpc/broadcast.ts",
+  "service/open-service.ts",
+  "tree/client.ts",
+  "tree/cluster.ts",
+  "tree/health.ts",
+].map((path) => join(root, "src", path));
 /** Loads what isn't part of a child's start. */
 const laterLoader = join(root, ".ci/later.ts");
 /** The entry point with a dependency, and the only file that it takes values of furrow from. */
@@ -93,8 +107,14 @@ interface Parts {
   readonly election: ReadonlySet<string>;
   /** msgpackr, for the messages that `encode.ts` doesn't write itself: at once. */
   readonly packr: ReadonlySet<string>;
-  /** What a program needs that imports furrow, or opens a client: at once. */
+  /** What the import of furrow needs, lookups included: at once. */
   readonly library: ReadonlySet<string>;
+  /** What an actor needs that starts others. */
+  readonly tree: ReadonlySet<string>;
+  /** What a registrar needs. */
+  readonly registrar: ReadonlySet<string>;
+  /** What services, watches and clients need. */
+  readonly services: ReadonlySet<string>;
   /** What else there is of furrow. */
   readonly rest: ReadonlySet<string>;
   /** What every command line runs. */
@@ -103,9 +123,19 @@ interface Parts {
   readonly commands: ReadonlySet<string>;
 }
 
-const atOnce: readonly (keyof Parts)[] = ["core", "packr", "library"];
+const atOnce: readonly (keyof Parts)[] = ["core", "packr", "library", "tree", "registrar"];
 /** The files that `later.ts` loads. */
-const later = ["soon", "tcp", "election", "packr", "library", "rest"] as const satisfies (keyof Parts)[];
+const later = [
+  "soon",
+  "tcp",
+  "election",
+  "packr",
+  "library",
+  "tree",
+  "registrar",
+  "services",
+  "rest",
+] as const satisfies (keyof Parts)[];
 
 /** Writes everything to `folder`. @throws {AggregateError} when the build fails */
 export async function bundle(folder: string): Promise<void> {
@@ -114,9 +144,12 @@ export async function bundle(folder: string): Promise<void> {
   const paths = [...entries.map(([, path]) => path), otelHooks];
   const parts = partsOf(paths);
   await bundleFiles(folder, parts);
-  await bundleForBundles(folder, paths);
+  await bundleForBundles(folder, [...paths, ...importedBy(join(root, sources.index))]);
   writeFileSync(join(folder, "load.js"), loader);
-  for (const [name, path] of entries) writeFileSync(join(folder, `${name}.js`), await entryOf(path, parts));
+  for (const [name, path] of entries) {
+    const text = name === "index" ? await mainEntry(path, parts) : await entryOf(path, parts);
+    writeFileSync(join(folder, `${name}.js`), text);
+  }
   await bundleOtel(folder, await entryOf(otelHooks, parts));
 }
 
@@ -139,7 +172,15 @@ function partsOf([index = "", ...entries]: readonly string[]): Parts {
     election: take(reachedFrom([election], "start")),
     packr: take([packr]),
     cli: take(reachedFrom([cliMain], "all", new Set(commands)), (path) => isCli(path) && !isCommand(path)),
-    library: take(reachedFrom([index, visitor, details], "start")),
+    library: take(
+      reachedFrom(
+        importedBy(index).filter((path) => !isForLater(path)),
+        "start",
+      ),
+    ),
+    tree: take(reachedFrom(tree, "start")),
+    registrar: take(reachedFrom(registrar, "start")),
+    services: take(reachedFrom(services, "start")),
     commands: take(left, isCli),
     rest: left,
   };
@@ -175,6 +216,11 @@ async function bundleFiles(folder: string, parts: Parts): Promise<void> {
   await bundleChild(folder);
 }
 
+/** Whether the main entry point loads a module only when a function of it is called. */
+function isForLater(path: string): boolean {
+  return tree.includes(path) || services.includes(path);
+}
+
 function isLater(part: string): boolean {
   return (later as readonly string[]).includes(part);
 }
@@ -190,9 +236,10 @@ async function bundleChild(folder: string): Promise<void> {
 
 /** What a user's bundle has in place of the other files. */
 async function bundleForBundles(folder: string, paths: readonly string[]): Promise<void> {
-  const imports = paths.map((path, at) => `import * as m${at} from ${JSON.stringify(path)};\n`);
-  const all = `const all = { ${paths.map((path, at) => `${nameOf(path)}: m${at}`).join()} };\n`;
-  const getters = "export const later = () => (path) => all[path];\n";
+  const each = Array.from(new Set(paths));
+  const imports = each.map((path, at) => `import * as m${at} from ${JSON.stringify(path)};\n`);
+  const all = `const all = { ${each.map((path, at) => `${nameOf(path)}: m${at}`).join()} };\n`;
+  const getters = "export const core = (path) => all[path];\nexport const later = () => core;\n";
   // an executable of furrow build begins in it
   const standalone = `export * from ${JSON.stringify(join(root, "src/tree/standalone.ts"))};\n`;
   // otherwise Bun would replace import.meta.path with a path in this checkout
@@ -206,6 +253,37 @@ async function bundleOtel(folder: string, hooks: string): Promise<void> {
     external: ["@opentelemetry/api"],
     plugins: [replacing(new Map([[otelHooks, hooks]])), leaving("./load.js")],
   });
+}
+
+/**
+ * The source of the main entry point: what it exports comes from the modules that it imports, and of some only when a function
+ * of theirs is called.
+ */
+async function mainEntry(path: string, parts: Parts): Promise<string> {
+  const exported = (await import(path)) as Readonly<Record<string, unknown>>;
+  const left = new Set(Object.keys(exported));
+  const lines = [`import furrow from "./load.js";`];
+  for (const imported of importedBy(path)) {
+    const all = (await import(imported)) as Readonly<Record<string, unknown>>;
+    const names = Object.keys(all).filter((name) => all[name] === exported[name] && left.delete(name));
+    if (names.length === 0) continue;
+    const part = later.find((one) => parts[one].has(imported));
+    const module = `furrow.${part === undefined ? "core(" : `later("${part}")(`}${nameOf(imported)})`;
+    if (isForLater(imported)) {
+      if (names.some((name) => !isPlainFunction(all[name])))
+        throw new Error(`${imported} exports something else than functions: load it at once`);
+      for (const name of names)
+        lines.push(`export const ${name} = (...given) => ${module}.${name}(...given);`);
+    } else {
+      lines.push(`export const { ${names.join(", ")} } = ${module};`);
+    }
+  }
+  if (left.size > 0) throw new Error(`no module exports ${Array.from(left).join(", ")}`);
+  return `${lines.join("\n")}\n`;
+}
+
+function isPlainFunction(value: unknown): boolean {
+  return typeof value === "function" && !/^class\b/.test(Function.prototype.toString.call(value));
 }
 
 /** The source of an ES module that exports what a module does. */
@@ -279,6 +357,20 @@ function nameOf(path: string): string {
   return JSON.stringify(relative(join(root, "src"), path));
 }
 
+/** The modules that one imports or exports from, of furrow and not for their types only. */
+function importedBy(path: string): string[] {
+  const imports = importsOf(path).filter(({ kind }) => kind === "import-statement");
+  return imports.map((one) => join(dirname(path), one.path));
+}
+
+/** What a module imports from furrow, now or later. */
+function importsOf(path: string): Bun.Import[] {
+  // the transpiler takes no "#!" line
+  const text = readFileSync(path, "utf8").replace(/^#!.*/, "");
+  const imports = new Bun.Transpiler({ loader: "ts" }).scanImports(text);
+  return imports.filter((one) => one.path.startsWith("."));
+}
+
 /** The modules that these import, directly or not, themselves included, without those in `found`; "all": and those that they may load later. */
 function reachedFrom(
   paths: readonly string[],
@@ -288,12 +380,7 @@ function reachedFrom(
   for (const path of paths) {
     if (found.has(path)) continue;
     found.add(path);
-    // the transpiler takes no "#!" line
-    const text = readFileSync(path, "utf8").replace(/^#!.*/, "");
-    const imports = new Bun.Transpiler({ loader: "ts" }).scanImports(text);
-    const meant = imports.filter(
-      (one) => one.path.startsWith(".") && (which === "all" || one.kind === "import-statement"),
-    );
+    const meant = importsOf(path).filter((one) => which === "all" || one.kind === "import-statement");
     const reached = meant.map((one) => join(dirname(path), one.path));
     reachedFrom(reached, which, found);
   }

@@ -116,27 +116,47 @@ describe("the bundled package", () => {
     const { hits, stdout, ...ended } = await run("program.ts");
     expect(ended).toEqual({ exitCode: 0, stderr: "" });
     expect(JSON.parse(stdout)).toEqual(["packed", "function", join(lib, "child.js")]);
-    // all files but msgpackr, in the program and in the child, which imports both entries too
-    expect(hits).toBe(10);
+    // all that the two load, testTree included, which needs most of it
+    expect(hits).toBe(13);
   });
 
-  test("gives a child that others can reach over tcp what that takes, and no more", async () => {
+  /** The files of the package that a process has loaded. */
+  const loaded = `export const loaded = () => Object.keys(require.cache).filter((path) => path.endsWith(".cjs"))
+    .map((path) => path.replace(/.*\\/|(-[0-9a-f]{12})?\\.cjs$/g, "")).toSorted().join(" ");`;
+
+  test("gives a program, and a child, the files that they use", async () => {
     await Bun.write(
-      join(folder, "tcp.ts"),
+      join(folder, "files.ts"),
       `import { openNursery } from "./lib/index.js";
-       const registryAddrs = ["unix://" + import.meta.dirname + "/registry.sock", "tcp://127.0.0.1:0"];
-       await using nursery = await openNursery({ registryAddrs });
-       const child = await nursery.startActor("child", { module: import.meta.dirname + "/loaded.ts" });
-       console.log(await child.run.loaded());`,
+       import { loaded } from "./alone.ts";
+       const here = import.meta.dirname;
+       const unix = "unix://" + here + "/registry.sock";
+       {
+         await using nursery = await openNursery({ registryAddrs: [unix] });
+         for (const module of ["alone.ts", "imports.ts"]) {
+           const child = await nursery.startActor("child", { module: here + "/" + module });
+           console.log(module, await child.run.loaded());
+         }
+         console.log("program", loaded());
+       }
+       await using nursery = await openNursery({ registryAddrs: [unix, "tcp://127.0.0.1:0"] });
+       const child = await nursery.startActor("child", { module: here + "/alone.ts" });
+       console.log("with tcp", await child.run.loaded());`,
     );
+    await Bun.write(join(folder, "alone.ts"), loaded);
     await Bun.write(
-      join(folder, "loaded.ts"),
-      `import { basename } from "node:path";
-       export const loaded = () => Object.keys(require.cache).map((path) => basename(path)).filter((name) => name.endsWith(".cjs")).join(" ");`,
+      join(folder, "imports.ts"),
+      `import { currentActor, findActor, openNursery, openService } from "./lib/index.js";
+       export const used = [currentActor, findActor, openNursery, openService]; ${loaded}`,
     );
-    const { exitCode, stdout, stderr } = await run("tcp.ts");
+    const { exitCode, stdout, stderr } = await run("files.ts");
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
-    expect(stdout.replace(/-[0-9a-f]{12}/g, "")).toBe("core.cjs tcp.cjs\n");
+    expect(stdout.trim().split("\n")).toEqual([
+      "alone.ts core",
+      "imports.ts core library soon",
+      "program core election library registrar soon tree",
+      "with tcp core tcp",
+    ]);
   });
 
   test("starts an actor in a spare process", async () => {
@@ -182,8 +202,8 @@ describe("the bundled package", () => {
       stdout: "RangeError true as it should\n",
       stderr: "",
     });
-    // in the program all but msgpackr; in the child what it starts with, and if it's there, what comes soon
-    expect(hits).toBe(args.length === 0 ? 7 : 6);
+    // in the program what a registrar and its nursery need; in the child what it starts with, and if it's there, what comes soon
+    expect(hits).toBe(args.length === 0 ? 8 : 7);
   });
 
   test("can be bundled into a program, which runs, and is told so when it starts an actor", async () => {
@@ -290,7 +310,20 @@ describe("the bundled package", () => {
     expect(await run("lib/cli.js", "--help")).toMatchObject({ exitCode: 0, hits: 1 });
   });
 
-  const parts = ["core", "soon", "tcp", "election", "packr", "library", "rest", "cli", "commands"];
+  const parts = [
+    "core",
+    "soon",
+    "tcp",
+    "election",
+    "packr",
+    "library",
+    "tree",
+    "registrar",
+    "services",
+    "rest",
+    "cli",
+    "commands",
+  ];
 
   /** The name of a file: two have a hash in theirs. */
   async function fileOf(part: string): Promise<string> {
