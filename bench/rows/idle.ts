@@ -22,9 +22,7 @@ async function weighProcess(count: Count, start: () => Promise<number>): Promise
 }
 
 async function weighActor({ openNursery }: Furrow, count: Count, folder: string): Promise<Weight> {
-  await using nursery = await openNursery({
-    registryAddrs: [`unix://${join(folder, "registry.sock")}`, "tcp://127.0.0.1:0"],
-  });
+  await using nursery = await openNursery({ registryAddrs: [`unix://${join(folder, "registry.sock")}`] });
   return await weighProcess(count, async () => {
     const module = import.meta.resolve("../fixtures/actor.ts");
     const { id } = await nursery.startActor("idle", { module });

@@ -1,5 +1,7 @@
 /** Starting actors, each in its own process. */
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 
 import * as source from "../../src/index.ts";
 import type { Nursery, Portal } from "../../src/index.ts";
@@ -18,6 +20,7 @@ const pace: Pace = { warmupCalls: 1, warmupMs: [0, 0], blockMs: 0, blocks: 5 };
 export function startOperation(
   nursery: Nursery,
   count: number,
+  module: string = actor,
 ): Operation & { readonly pids: () => number[] } {
   let portals: Portal[] = [];
   let sample = 0;
@@ -30,7 +33,7 @@ export function startOperation(
     },
     async run() {
       const start = (_: unknown, n: number): Promise<Portal> =>
-        nursery.startActor(`child-${sample}-${n}`, { module: actor });
+        nursery.startActor(`child-${sample}-${n}`, { module });
       portals = await Promise.all(Array.from({ length: count }, start));
     },
   };
@@ -89,13 +92,29 @@ function afterSpares(operation: Operation, count: number): Operation {
   };
 }
 
-/** `spares`: how many of them the nursery keeps. */
+interface Start {
+  /** How many spare processes the nursery keeps. */
+  readonly spares?: number;
+  /** Whether other hosts can reach the actor, and its module imports furrow. */
+  readonly inMesh?: boolean;
+}
+
+/** A module that imports the furrow of `loadPacked`. */
+function importingModule(folder: string): string {
+  const module = join(folder, "importing.ts");
+  writeFileSync(
+    module,
+    `import { currentActor, findActor } from "./lib/index.js";\nexport const find = () => findActor(currentActor().name);\n`,
+  );
+  return pathToFileURL(module).href;
+}
+
 function spawnRow(
   id: string,
   count: number,
   what: string,
   load: (folder: string) => Promise<Furrow>,
-  spares = 0,
+  { spares = 0, inMesh = false }: Start = {},
 ): RaceRow {
   const baseline =
     count === 1 ? "a trivial Bun child's first byte" : `${count} trivial Bun children's first bytes`;
@@ -112,11 +131,14 @@ function spawnRow(
         const { openNursery } = await load(scene.folder);
         const nursery = stack.use(
           await openNursery({
-            registryAddrs: [`unix://${join(scene.folder, "registry.sock")}`],
+            registryAddrs: [
+              `unix://${join(scene.folder, "registry.sock")}`,
+              ...(inMesh ? (["tcp://127.0.0.1:0"] as const) : []),
+            ],
             ...(spares > 0 && { spares }),
           }),
         );
-        const subject = startOperation(nursery, count);
+        const subject = startOperation(nursery, count, inMesh ? importingModule(scene.folder) : undefined);
         if (spares === 0) return { subject, baseline: baselineOperation };
         return { subject: afterSpares(subject, spares), baseline: afterSpares(baselineOperation, spares) };
       }),
@@ -142,11 +164,23 @@ export const spawnRows: readonly RaceRow[] = [
     skip: packedIsMissing,
   },
   {
-    ...spawnRow("spawn.spare", 1, "the same as spawn.packed, with a spare process for it", loadPacked, 1),
+    ...spawnRow(
+      "spawn.packed.mesh",
+      1,
+      "the same as spawn.packed, of an actor that listens on tcp, too, and whose module imports furrow",
+      loadPacked,
+      { inMesh: true },
+    ),
+    skip: packedIsMissing,
+  },
+  {
+    ...spawnRow("spawn.spare", 1, "the same as spawn.packed, with a spare process for it", loadPacked, {
+      spares: 1,
+    }),
     skip: spareIsMissing,
   },
   {
-    ...spawnRow("spawn.spare.8", 8, "8 of them at once, with 8 spare processes", loadPacked, 8),
+    ...spawnRow("spawn.spare.8", 8, "8 of them at once, with 8 spare processes", loadPacked, { spares: 8 }),
     skip: spareIsMissing,
   },
 ];
