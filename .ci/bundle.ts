@@ -31,10 +31,10 @@ const root = join(import.meta.dir, "..");
 /** What a child runs, and what that starts. */
 const child = join(root, "src/tree/child.ts");
 const childMain = join(root, "src/tree/child-main.ts");
-/** What an actor loads that looks a name up, or has a registry without a unix socket: too little for a file of its own. */
-const often = ["discovery/brief.ts", "discovery/lookup-request.ts", "transport/runtime-dir.ts"].map((path) =>
-  join(root, "src", path),
-);
+/** What an actor loads whose registry isn't a unix socket: too little for a file of its own. */
+const runtimeDir = join(root, "src/transport/runtime-dir.ts");
+/** What a lookup loads. */
+const lookups = ["brief.ts", "lookup-request.ts"].map((path) => join(root, "src/discovery", path));
 /** What a connection from another actor, a failure, a stream or a dialog loads, and a spare process. */
 const soon = [
   "channel/acceptor.ts",
@@ -166,17 +166,14 @@ function partsOf([index = "", ...entries]: readonly string[]): Parts {
     return new Set(taken);
   };
   return {
-    core: take(reachedFrom([childMain, ...often], "start")),
+    core: take(reachedFrom([childMain, runtimeDir], "start")),
     soon: take(reachedFrom(soon, "start")),
     tcp: take(reachedFrom(tcp, "start")),
     election: take(reachedFrom([election], "start")),
     packr: take([packr]),
     cli: take(reachedFrom([cliMain], "all", new Set(commands)), (path) => isCli(path) && !isCommand(path)),
     library: take(
-      reachedFrom(
-        importedBy(index).filter((path) => !isForLater(path)),
-        "start",
-      ),
+      reachedFrom([...importedBy(index).filter((path) => !isForLater(path)), ...lookups], "start"),
     ),
     tree: take(reachedFrom(tree, "start")),
     registrar: take(reachedFrom(registrar, "start")),
