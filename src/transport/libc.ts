@@ -75,6 +75,13 @@ function withLibc<T>(open: (name: string) => T): T {
       failures.push(error);
     }
   }
+  // the only sign that Bun gives of it
+  if (failures.some((failure) => String(failure).includes("requires the JIT"))) {
+    throw new AggregateError(
+      failures,
+      "furrow calls the C library through bun:ffi, which needs the JIT: it is off, by BUN_JSC_useJIT=0 or because the system allows no executable memory",
+    );
+  }
   throw new AggregateError(failures, `no C library found (tried ${names.join(", ")})`);
 }
 
