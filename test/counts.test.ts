@@ -25,7 +25,7 @@ const budgets = {
   registrationBytes: 80,
   /** Messages of a stream's reader that let more items come, for 1,024 of them. */
   allowancesPer1024: 32,
-  /** How often JavaScript copies each byte of a large binary: to send it; to receive one that fits into a chunk, and one that doesn't. */
+  /** How often JavaScript copies each byte of a large binary: to send it; to receive one that fits into a buffer of the kernel's, and one that doesn't. */
   copiesSent: 0,
   copiesReceivedWhole: 0.01,
   copiesReceivedInChunks: 1.01,
@@ -173,7 +173,7 @@ describe("a large binary", () => {
       nursery.startActor<Counted>(name, { module: counted, env: withoutCollection });
     const ends = await Promise.all([start("sender"), start("receiver")]);
     const meters = (): Promise<Meter[]> => Promise.all(ends.map((end) => end.run.meter()));
-    const sizes = { 65_536: budgets.copiesReceivedWhole, 1_048_576: budgets.copiesReceivedInChunks };
+    const sizes = { 32_768: budgets.copiesReceivedWhole, 1_048_576: budgets.copiesReceivedInChunks };
     for (const [size, copiesReceived] of Object.entries(sizes)) {
       const bytes = Number(size);
       const count = 33_554_432 / bytes;

@@ -10,8 +10,16 @@ export interface Piece {
 /** No more pieces than this are written at a time. */
 export const mostPieces = 64;
 
-/** Pieces that have been written are forgotten at the latest when there are so many of them. */
-const mostWritten = 1_024;
+/** Whether its memory was transferred away or shrunk, as a user may do with his own. */
+export function isGone({ bytes, end }: Piece): boolean {
+  return end > bytes.length;
+}
+
+/** In place of a piece that has been written: its memory isn't kept. */
+const written: Piece = { bytes: new Uint8Array(), start: 0, end: 0 };
+
+/** Fewer pieces that have been written aren't worth moving the others for. */
+const leastForgotten = 1_024;
 
 export class SendQueue {
   #pieces: Piece[] = [];
@@ -34,9 +42,11 @@ export class SendQueue {
     return this.#pieces[this.#first];
   }
 
-  /** The first `mostPieces`. */
+  /** The first pieces whose memory is there, at most `mostPieces`. */
   get head(): Piece[] {
-    return this.#pieces.slice(this.#first, this.#first + mostPieces);
+    const head = this.#pieces.slice(this.#first, this.#first + mostPieces);
+    const gone = head.findIndex(isGone);
+    return gone < 0 ? head : head.slice(0, gone);
   }
 
   /** The first bytes have been written. */
@@ -51,9 +61,11 @@ export class SendQueue {
         break;
       }
       rest = start - piece.end;
-      this.#first++;
+      this.#pieces[this.#first++] = written;
     }
-    if (this.#first === this.#pieces.length || this.#first >= mostWritten) {
+    const { length } = this.#pieces;
+    // half of them at least, so that each piece is moved once on average, however many wait
+    if (this.#first === length || (this.#first >= leastForgotten && 2 * this.#first >= length)) {
       this.#pieces.splice(0, this.#first);
       this.#first = 0;
     }

@@ -11,7 +11,7 @@ import { timing } from "../deadline.ts";
 import { asError, EncodeError, TransportClosedError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { peerCredentials } from "./libc.ts";
-import { type Piece, SendQueue } from "./send-queue.ts";
+import { isGone, type Piece, SendQueue } from "./send-queue.ts";
 import type { Link, LinkEnd, LinkPeer, LinkReader } from "./transport.ts";
 
 const log = logger("transport");
@@ -47,6 +47,11 @@ export class SocketLink implements Link {
   constructor(remote: string, mayFallSilent: boolean) {
     this.remote = remote;
     this.mayFallSilent = mayFallSilent;
+  }
+
+  /** Whether its socket is a unix one, on Linux: others have no such peer. */
+  get #gathers(): boolean {
+    return this.peer?.kind === "unix";
   }
 
   get pendingBytes(): number {
@@ -93,7 +98,7 @@ export class SocketLink implements Link {
     const pieces = this.#announced;
     this.#announced = [];
     let taken = 0;
-    if (this.#queue.bytes === 0) {
+    if (this.#gathers && pieces.length > 1 && this.#queue.bytes === 0) {
       taken = this.#gather(socket, pieces);
       this.writtenBytes += taken;
     }
@@ -107,8 +112,6 @@ export class SocketLink implements Link {
 
   /** Returns how many bytes of several pieces the kernel has taken at once. */
   #gather(socket: BunSocket, pieces: readonly Piece[]): number {
-    // unix sockets on Linux have such a peer
-    if (pieces.length < 2 || this.peer?.kind !== "unix") return 0;
     gathering ??= require("./gather.ts") as typeof import("./gather.ts");
     this.writes++;
     return gathering.gather(fdOf(socket), pieces);
@@ -226,16 +229,14 @@ export class SocketLink implements Link {
   onDrain(): void {
     const socket = this.#socket;
     if (socket === undefined) return;
-    while (this.#queue.bytes > 0) {
-      const pieces = this.#queue.head;
-      // the user's own memory, transferred or resized while it was queued
-      if (pieces.some(({ bytes, end }) => end > bytes.length)) {
+    for (;;) {
+      if (this.#gathers && this.#gatherQueued(socket)) continue;
+      const { first } = this.#queue;
+      if (first === undefined) break;
+      if (isGone(first)) {
         this.abort(new EncodeError("a binary value was transferred or resized before all of it was sent"));
         return;
       }
-      this.#tookQueued(this.#gather(socket, pieces));
-      const { first } = this.#queue;
-      if (first === undefined) break;
       // the socket has to refuse some itself to tell when it has room again
       const { bytes, start, end } = first;
       this.writes++;
@@ -250,6 +251,15 @@ export class SocketLink implements Link {
     this.#drained?.resolve();
     this.#drained = undefined;
     if (this.#closing !== undefined) this.#shutdownWhenDrained();
+  }
+
+  /** Returns whether several pieces have left, all that there were. */
+  #gatherQueued(socket: BunSocket): boolean {
+    const pieces = this.#queue.head;
+    if (pieces.length < 2) return false;
+    const taken = this.#gather(socket, pieces);
+    this.#tookQueued(taken);
+    return taken === pieces.reduce((sum, { start, end }) => sum + end - start, 0);
   }
 
   #tookQueued(bytes: number): void {

@@ -59,7 +59,7 @@ export interface Link {
    * `stable` promises that they won't change. Does nothing after the link has ended, which `onEnd` reports.
    *
    * `more` announces that the next write follows in the same call stack: a link may wait for it, to send both with one system
-   * call.
+   * call. Bytes that aren't `stable` have to stay as they are until the write without `more`.
    */
   write(bytes: Uint8Array, start: number, end: number, stable: boolean, more?: boolean): void;
   /** Resolves when nothing is pending, or the link has ended. */

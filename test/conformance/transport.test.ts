@@ -4,7 +4,13 @@ import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import { Deadline } from "../../src/deadline.ts";
-import { AddressError, systemCode, TimeoutError, TransportClosedError } from "../../src/errors.ts";
+import {
+  AddressError,
+  EncodeError,
+  systemCode,
+  TimeoutError,
+  TransportClosedError,
+} from "../../src/errors.ts";
 import { formatAddress, type ParsedAddress, parseAddress } from "../../src/transport/address.ts";
 import { isAbsent } from "../../src/transport/dial.ts";
 import { tcpDriver, tcpTransport } from "../../src/transport/tcp.ts";
@@ -416,9 +422,34 @@ describe.each(kinds.map((kind) => [kind.name, kind] as const))("%s", (_, kind) =
       expect(both.near.pendingBytes).toBeGreaterThan(0);
       expect(both.near.writtenBytes + both.near.pendingBytes).toBe(sent);
       const draining = both.near.drained();
+      const { writes } = both.near;
       both.far.resume();
       await draining;
       await both.farTap.receives(sent);
+      // some thousand pieces waited
+      if (both.near.peer?.kind === "unix") expect(both.near.writes - writes).toBeLessThan(500);
+    });
+
+    test("sends what comes before memory that is gone, and ends then", async () => {
+      for (const before of [1, 10, 64, 65, 200]) {
+        await using both = await wire();
+        both.far.pause();
+        send(both.near, patterned(8 * mebibyte));
+        expect(both.near.pendingBytes).toBeGreaterThan(mebibyte);
+        let sent = 8 * mebibyte;
+        for (let piece = 0; piece < before; piece++) {
+          send(both.near, patterned(20, sent));
+          sent += 20;
+        }
+        const gone = new Uint8Array(20_000);
+        send(both.near, gone);
+        structuredClone(gone.buffer, { transfer: [gone.buffer] });
+        both.far.resume();
+        const end = await both.nearTap.ended;
+        expect(end).toMatchObject({ kind: "failed", error: expect.any(EncodeError) });
+        await both.farTap.ended;
+        expect(both.near.writtenBytes).toBe(sent);
+      }
     });
 
     test("ends while a piece waits for the one after it", async () => {

@@ -4,8 +4,9 @@ import { join } from "node:path";
 test("a boot without the JIT, which bun:ffi needs, is told so", async () => {
   const index = join(import.meta.dir, "../../src/index.ts");
   const program = `const { openNursery } = await import(${JSON.stringify(index)});
-    await openNursery().catch((error) => console.log(error.message));`;
-  const child = Bun.spawn([process.execPath, "-e", program], {
+    await openNursery().catch((error) => console.log(error.message));
+    process.exit();`;
+  await using child = Bun.spawn([process.execPath, "-e", program], {
     env: { ...process.env, BUN_JSC_useJIT: "0" },
     stdio: ["ignore", "pipe", "inherit"],
   });
