@@ -28,6 +28,7 @@ const sources = {
   etcd: "src/etcd.ts",
 } as const;
 const root = join(import.meta.dir, "..");
+const index = join(root, sources.index);
 /** What a child runs, and what that starts. */
 const child = join(root, "src/tree/child.ts");
 const childMain = join(root, "src/tree/child-main.ts");
@@ -58,7 +59,9 @@ const tcp = [
   "transport/wildcard.ts",
 ].map((path) => join(root, "src", path));
 /** What an actor loads that loses its registrar: all actors of a host do so at once. */
-const election = join(root, "src/discovery/election.ts");
+const election = ["discovery/election.ts", "actor/metadata.ts", "transport/dead-sockets.ts"].map((path) =>
+  join(root, "src", path),
+);
 const packr = join(root, "src/wire/packr.ts");
 /** What an actor loads that starts others. */
 const tree = ["tree/nursery.ts", "tree/root.ts", "tree/child-history.ts", "discovery/visitor.ts"].map(
@@ -144,18 +147,15 @@ export async function bundle(folder: string): Promise<void> {
   const paths = [...entries.map(([, path]) => path), otelHooks];
   const parts = partsOf(paths);
   await bundleFiles(folder, parts);
-  await bundleForBundles(folder, [...paths, ...importedBy(join(root, sources.index))]);
+  await bundleForBundles(folder, paths);
   writeFileSync(join(folder, "load.js"), loader);
-  for (const [name, path] of entries) {
-    const text = name === "index" ? await mainEntry(path, parts) : await entryOf(path, parts);
-    writeFileSync(join(folder, `${name}.js`), text);
-  }
+  for (const [name, path] of entries) writeFileSync(join(folder, `${name}.js`), await entryOf(path, parts));
   await bundleOtel(folder, await entryOf(otelHooks, parts));
 }
 
 /** Divides all modules that these entry points and the command line need. */
-function partsOf([index = "", ...entries]: readonly string[]): Parts {
-  const left = reachedFrom([childMain, cliMain, index, ...entries], "all");
+function partsOf(entries: readonly string[]): Parts {
+  const left = reachedFrom([childMain, cliMain, ...entries], "all");
   const isCommand = (path: string): boolean => dirname(path) === join(dirname(cliMain), "commands");
   const isCli = (path: string): boolean => ofCli.some((own) => path.startsWith(join(own, "/")));
   const commands = Array.from(left).filter(isCommand);
@@ -169,12 +169,13 @@ function partsOf([index = "", ...entries]: readonly string[]): Parts {
     core: take(reachedFrom([childMain, runtimeDir], "start")),
     soon: take(reachedFrom(soon, "start")),
     tcp: take(reachedFrom(tcp, "start")),
-    election: take(reachedFrom([election], "start")),
+    election: take(reachedFrom(election, "start")),
     packr: take([packr]),
     cli: take(reachedFrom([cliMain], "all", new Set(commands)), (path) => isCli(path) && !isCommand(path)),
-    library: take(
-      reachedFrom([...importedBy(index).filter((path) => !isForLater(path)), ...lookups], "start"),
-    ),
+    library: take([
+      index,
+      ...reachedFrom([...importedBy(index).filter((path) => !isForLater(path)), ...lookups], "start"),
+    ]),
     tree: take(reachedFrom(tree, "start")),
     registrar: take(reachedFrom(registrar, "start")),
     services: take(reachedFrom(services, "start")),
@@ -190,7 +191,8 @@ async function bundleFiles(folder: string, parts: Parts): Promise<void> {
   /** Builds a file, which gets the modules of the others from them. */
   const buildPart = async (part: keyof Parts, banner: string, more = "", define = {}): Promise<void> => {
     const others = Array.from(texts).filter(([name]) => name !== part);
-    const all = atOnce.includes(part) ? await evaluated(parts[part]) : byNeed(parts[part]);
+    const paths = Array.from(parts[part]).filter((path) => path !== index);
+    const all = atOnce.includes(part) ? await evaluated(paths) : byNeed(paths);
     await build(folder, `${part}.cjs`, `${all}${more}`, {
       ...withBytecode,
       define: { ...withBytecode.define, ...define },
@@ -199,7 +201,8 @@ async function bundleFiles(folder: string, parts: Parts): Promise<void> {
     });
   };
   const toCore = `const $core=(path)=>require("./core.cjs").core(path),$later=(part)=>require("./core.cjs").later(part);`;
-  for (const part of later) await buildPart(part, toCore);
+  for (const part of later)
+    await buildPart(part, toCore, part === "library" ? await mainModule(index, parts) : "");
   const names = Object.fromEntries(later.map((part) => [part, nameByContent(folder, part)]));
   // CommonJS's own, for `later.ts`: the bundler would put others in their place
   const own = `const $require=require,$module=module,$later=(part)=>module.exports.later(part);`;
@@ -233,10 +236,9 @@ async function bundleChild(folder: string): Promise<void> {
 
 /** What a user's bundle has in place of the other files. */
 async function bundleForBundles(folder: string, paths: readonly string[]): Promise<void> {
-  const each = Array.from(new Set(paths));
-  const imports = each.map((path, at) => `import * as m${at} from ${JSON.stringify(path)};\n`);
-  const all = `const all = { ${each.map((path, at) => `${nameOf(path)}: m${at}`).join()} };\n`;
-  const getters = "export const core = (path) => all[path];\nexport const later = () => core;\n";
+  const imports = paths.map((path, at) => `import * as m${at} from ${JSON.stringify(path)};\n`);
+  const all = `const all = { ${paths.map((path, at) => `${nameOf(path)}: m${at}`).join()} };\n`;
+  const getters = "export const later = () => (path) => all[path];\n";
   // an executable of furrow build begins in it
   const standalone = `export * from ${JSON.stringify(join(root, "src/tree/standalone.ts"))};\n`;
   // otherwise Bun would replace import.meta.path with a path in this checkout
@@ -253,30 +255,27 @@ async function bundleOtel(folder: string, hooks: string): Promise<void> {
 }
 
 /**
- * The source of the main entry point: what it exports comes from the modules that it imports, and of some only when a function
- * of theirs is called.
+ * The part of the library that is the main entry point: what that exports comes from the modules that it imports, and of some
+ * only when a function of theirs is called.
  */
-async function mainEntry(path: string, parts: Parts): Promise<string> {
+async function mainModule(path: string, parts: Parts): Promise<string> {
   const exported = (await import(path)) as Readonly<Record<string, unknown>>;
   const left = new Set(Object.keys(exported));
-  const lines = [`import furrow from "./load.js";`];
+  const values: string[] = [];
   for (const imported of importedBy(path)) {
     const all = (await import(imported)) as Readonly<Record<string, unknown>>;
     const names = Object.keys(all).filter((name) => all[name] === exported[name] && left.delete(name));
-    if (names.length === 0) continue;
     const part = later.find((one) => parts[one].has(imported));
-    const module = `furrow.${part === undefined ? "core(" : `later("${part}")(`}${nameOf(imported)})`;
-    if (isForLater(imported)) {
-      if (names.some((name) => !isPlainFunction(all[name])))
-        throw new Error(`${imported} exports something else than functions: load it at once`);
-      for (const name of names)
-        lines.push(`export const ${name} = (...given) => ${module}.${name}(...given);`);
-    } else {
-      lines.push(`export const { ${names.join(", ")} } = ${module};`);
+    const of = part === undefined ? "$core(" : part === "library" ? "modules[" : `$later("${part}")(`;
+    const module = `${of}${nameOf(imported)}${part === "library" ? "]()" : ")"}`;
+    for (const name of names) {
+      if (!isForLater(imported)) values.push(`${name}: ${module}.${name}`);
+      else if (isPlainFunction(all[name])) values.push(`${name}: (...given) => ${module}.${name}(...given)`);
+      else throw new Error(`${name} of ${imported} isn't a function: load it at once`);
     }
   }
   if (left.size > 0) throw new Error(`no module exports ${Array.from(left).join(", ")}`);
-  return `${lines.join("\n")}\n`;
+  return `let main;\nmodules[${nameOf(path)}] = () => (main ??= { ${values.join()} });\n`;
 }
 
 function isPlainFunction(value: unknown): boolean {

@@ -325,7 +325,16 @@ describe("the bundled package", () => {
     "commands",
   ];
 
-  /** The name of a file: two have a hash in theirs. */
+  test("has an entry point that depends on nothing but its own exports: an upgrade may replace it while an older core runs", async () => {
+    const text = await Bun.file(join(lib, "index.js")).text();
+    expect(text.match(/furrow\.\w+.*/g)).toEqual([`furrow.later("library")("index.ts");`]);
+  });
+
+  test("has a registrar that doesn't need what starts actors: an actor becomes one when the registrar has died", async () => {
+    expect(await Bun.file(join(lib, await fileOf("registrar"))).text()).not.toContain(`$later("tree")`);
+  });
+
+  /** The name of a file: that of most has a hash. */
   async function fileOf(part: string): Promise<string> {
     const [name] = await Array.fromAsync(new Bun.Glob(`${part}{,-*}.cjs`).scan(lib));
     return name!;
