@@ -265,9 +265,7 @@ async function mainModule(path: string, parts: Parts): Promise<string> {
   for (const imported of importedBy(path)) {
     const all = (await import(imported)) as Readonly<Record<string, unknown>>;
     const names = Object.keys(all).filter((name) => all[name] === exported[name] && left.delete(name));
-    const part = later.find((one) => parts[one].has(imported));
-    const of = part === undefined ? "$core(" : part === "library" ? "modules[" : `$later("${part}")(`;
-    const module = `${of}${nameOf(imported)}${part === "library" ? "]()" : ")"}`;
+    const module = inLibrary(imported, parts);
     for (const name of names) {
       if (!isForLater(imported)) values.push(`${name}: ${module}.${name}`);
       else if (isPlainFunction(all[name])) values.push(`${name}: (...given) => ${module}.${name}(...given)`);
@@ -276,6 +274,13 @@ async function mainModule(path: string, parts: Parts): Promise<string> {
   }
   if (left.size > 0) throw new Error(`no module exports ${Array.from(left).join(", ")}`);
   return `let main;\nmodules[${nameOf(path)}] = () => (main ??= { ${values.join()} });\n`;
+}
+
+/** How the library gets a module of its own, or of another part. */
+function inLibrary(path: string, parts: Parts): string {
+  const part = later.find((one) => parts[one].has(path));
+  if (part === undefined) return `$core(${nameOf(path)})`;
+  return part === "library" ? `modules[${nameOf(path)}]()` : `$later("${part}")(${nameOf(path)})`;
 }
 
 function isPlainFunction(value: unknown): boolean {

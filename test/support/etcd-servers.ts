@@ -44,13 +44,16 @@ export class EtcdServers implements AsyncDisposable {
 
   /** Starts one or three servers, and waits until they answer. */
   static async start(count: number, options: ServerOptions = {}): Promise<EtcdServers> {
-    const servers = new EtcdServers(count, options);
-    try {
-      await servers.up(...servers.all);
-      return servers;
-    } catch (error) {
-      await servers[Symbol.asyncDispose]();
-      throw error;
+    for (let attempt = 1; ; attempt++) {
+      const servers = new EtcdServers(count, options);
+      try {
+        await servers.up(...servers.all);
+        return servers;
+      } catch (error) {
+        await servers[Symbol.asyncDispose]();
+        // a port that was free may be taken by the time that a server binds it
+        if (attempt === 3) throw error;
+      }
     }
   }
 
@@ -79,6 +82,9 @@ export class EtcdServers implements AsyncDisposable {
 
   healthy(index: number): Promise<void> {
     return until(async () => {
+      const { process, name } = this.#servers[index]!;
+      if (process !== undefined && process.exitCode !== null)
+        throw new Error(`etcd ${name} ended with code ${process.exitCode}`);
       try {
         const answer = await this.#fetch(this.#servers[index]!, "/health");
         return ((await answer.json()) as { health: string }).health === "true";
