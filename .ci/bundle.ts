@@ -28,14 +28,15 @@ const sources = {
   etcd: "src/etcd.ts",
 } as const;
 const root = join(import.meta.dir, "..");
+const inSrc = (path: string): string => join(root, "src", path);
 const index = join(root, sources.index);
 /** What a child runs, and what that starts. */
-const child = join(root, "src/tree/child.ts");
-const childMain = join(root, "src/tree/child-main.ts");
+const child = inSrc("tree/child.ts");
+const childMain = inSrc("tree/child-main.ts");
 /** What an actor loads whose registry isn't a unix socket: too little for a file of its own. */
-const runtimeDir = join(root, "src/transport/runtime-dir.ts");
+const runtimeDir = inSrc("transport/runtime-dir.ts");
 /** What a lookup loads. */
-const lookups = ["brief.ts", "lookup-request.ts"].map((path) => join(root, "src/discovery", path));
+const lookups = ["discovery/brief.ts", "discovery/lookup-request.ts"].map(inSrc);
 /** What a connection from another actor, a failure, a stream or a dialog loads, and a spare process. */
 const soon = [
   "channel/acceptor.ts",
@@ -47,7 +48,7 @@ const soon = [
   "tree/spare-main.ts",
   "transport/gather.ts",
   "transport/memory.ts",
-].map((path) => join(root, "src", path));
+].map(inSrc);
 /** What an actor loads that other hosts can reach, or that has no unix sockets. */
 const tcp = [
   "channel/knock.ts",
@@ -57,18 +58,14 @@ const tcp = [
   "transport/tls-socket.ts",
   "transport/tls.ts",
   "transport/wildcard.ts",
-].map((path) => join(root, "src", path));
+].map(inSrc);
 /** What an actor loads that loses its registrar: all actors of a host do so at once. */
-const election = ["discovery/election.ts", "actor/metadata.ts", "transport/dead-sockets.ts"].map((path) =>
-  join(root, "src", path),
-);
-const packr = join(root, "src/wire/packr.ts");
+const election = ["discovery/election.ts", "actor/metadata.ts", "transport/dead-sockets.ts"].map(inSrc);
+const packr = inSrc("wire/packr.ts");
 /** What an actor loads that starts others. */
-const tree = ["tree/nursery.ts", "tree/root.ts", "tree/child-history.ts", "discovery/visitor.ts"].map(
-  (path) => join(root, "src", path),
-);
+const tree = ["tree/nursery.ts", "tree/root.ts", "tree/child-history.ts", "discovery/visitor.ts"].map(inSrc);
 /** What a registrar loads. */
-const registrar = ["discovery/registrar.ts", "discovery/tenure.ts"].map((path) => join(root, "src", path));
+const registrar = ["discovery/registrar.ts", "discovery/tenure.ts"].map(inSrc);
 /** What else the main entry point exports that waits until it is called. */
 const services = [
   "discovery/explain.ts",
@@ -79,16 +76,16 @@ const services = [
   "tree/client.ts",
   "tree/cluster.ts",
   "tree/health.ts",
-].map((path) => join(root, "src", path));
+].map(inSrc);
 /** Loads what isn't part of a child's start. */
 const laterLoader = join(root, ".ci/later.ts");
 /** The entry point with a dependency, and the only file that it takes values of furrow from. */
-const otel = join(root, "src/otel.ts");
-const otelHooks = join(root, "src/inspect/hooks.ts");
+const otel = inSrc("otel.ts");
+const otelHooks = inSrc("inspect/hooks.ts");
 /** The command line. */
-const cliMain = join(root, "src/cli/main.ts");
+const cliMain = inSrc("cli/main.ts");
 /** What nothing else uses. */
-const ofCli = [dirname(cliMain), join(root, "src/page")];
+const ofCli = [dirname(cliMain), inSrc("page")];
 
 /** How the files with bytecode are built. */
 const withBytecode = {
@@ -128,7 +125,7 @@ interface Parts {
 
 const atOnce: readonly (keyof Parts)[] = ["core", "packr", "library", "tree", "registrar"];
 /** The files that `later.ts` loads. */
-const later = [
+export const later: readonly Exclude<keyof Parts, "core" | "cli" | "commands">[] = [
   "soon",
   "tcp",
   "election",
@@ -138,7 +135,7 @@ const later = [
   "registrar",
   "services",
   "rest",
-] as const satisfies (keyof Parts)[];
+];
 
 /** Writes everything to `folder`. @throws {AggregateError} when the build fails */
 export async function bundle(folder: string): Promise<void> {
@@ -201,8 +198,7 @@ async function bundleFiles(folder: string, parts: Parts): Promise<void> {
     });
   };
   const toCore = `const $core=(path)=>require("./core.cjs").core(path),$later=(part)=>require("./core.cjs").later(part);`;
-  for (const part of later)
-    await buildPart(part, toCore, part === "library" ? await mainModule(index, parts) : "");
+  for (const part of later) await buildPart(part, toCore, part === "library" ? await mainModule(parts) : "");
   const names = Object.fromEntries(later.map((part) => [part, nameByContent(folder, part)]));
   // CommonJS's own, for `later.ts`: the bundler would put others in their place
   const own = `const $require=require,$module=module,$later=(part)=>module.exports.later(part);`;
@@ -219,6 +215,11 @@ async function bundleFiles(folder: string, parts: Parts): Promise<void> {
 /** Whether the main entry point loads a module only when a function of it is called. */
 function isForLater(path: string): boolean {
   return tree.includes(path) || services.includes(path);
+}
+
+/** The file with a module, of those that `later.ts` loads. */
+function laterPartOf(path: string, parts: Parts): string | undefined {
+  return later.find((part) => parts[part].has(path));
 }
 
 function isLater(part: string): boolean {
@@ -240,7 +241,7 @@ async function bundleForBundles(folder: string, paths: readonly string[]): Promi
   const all = `const all = { ${paths.map((path, at) => `${nameOf(path)}: m${at}`).join()} };\n`;
   const getters = "export const later = () => (path) => all[path];\n";
   // an executable of furrow build begins in it
-  const standalone = `export * from ${JSON.stringify(join(root, "src/tree/standalone.ts"))};\n`;
+  const standalone = `export * from ${JSON.stringify(inSrc("tree/standalone.ts"))};\n`;
   // otherwise Bun would replace import.meta.path with a path in this checkout
   const define = { "import.meta.path": `""` };
   await build(folder, "bundled.js", `${imports.join("")}${all}${getters}${standalone}`, { define });
@@ -258,11 +259,11 @@ async function bundleOtel(folder: string, hooks: string): Promise<void> {
  * The part of the library that is the main entry point: what that exports comes from the modules that it imports, and of some
  * only when a function of theirs is called.
  */
-async function mainModule(path: string, parts: Parts): Promise<string> {
-  const exported = (await import(path)) as Readonly<Record<string, unknown>>;
+async function mainModule(parts: Parts): Promise<string> {
+  const exported = (await import(index)) as Readonly<Record<string, unknown>>;
   const left = new Set(Object.keys(exported));
   const values: string[] = [];
-  for (const imported of importedBy(path)) {
+  for (const imported of importedBy(index)) {
     const all = (await import(imported)) as Readonly<Record<string, unknown>>;
     const names = Object.keys(all).filter((name) => all[name] === exported[name] && left.delete(name));
     const module = inLibrary(imported, parts);
@@ -273,12 +274,12 @@ async function mainModule(path: string, parts: Parts): Promise<string> {
     }
   }
   if (left.size > 0) throw new Error(`no module exports ${Array.from(left).join(", ")}`);
-  return `let main;\nmodules[${nameOf(path)}] = () => (main ??= { ${values.join()} });\n`;
+  return `let main;\nmodules[${nameOf(index)}] = () => (main ??= { ${values.join()} });\n`;
 }
 
 /** How the library gets a module of its own, or of another part. */
 function inLibrary(path: string, parts: Parts): string {
-  const part = later.find((one) => parts[one].has(path));
+  const part = laterPartOf(path, parts);
   if (part === undefined) return `$core(${nameOf(path)})`;
   return part === "library" ? `modules[${nameOf(path)}]()` : `$later("${part}")(${nameOf(path)})`;
 }
@@ -289,7 +290,7 @@ function isPlainFunction(value: unknown): boolean {
 
 /** The source of an ES module that exports what a module does. */
 async function entryOf(path: string, parts: Parts): Promise<string> {
-  const part = later.find((one) => parts[one].has(path));
+  const part = laterPartOf(path, parts);
   return `import furrow from "./load.js";\n${await exportsOf(path, `furrow.later("${part}")`)}`;
 }
 

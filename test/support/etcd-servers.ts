@@ -51,8 +51,9 @@ export class EtcdServers implements AsyncDisposable {
         return servers;
       } catch (error) {
         await servers[Symbol.asyncDispose]();
-        // a port that was free may be taken by the time that a server binds it
         if (attempt === 3) throw error;
+        // a port that was free may be taken by the time that a server binds it
+        console.warn(`etcd starts again: ${String(error)}`);
       }
     }
   }
